@@ -1,0 +1,139 @@
+//! The configuration in its checked form: what the program runs on.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use zeroize::Zeroizing;
+
+use crate::model::{ApiKey, Customer, Plan, Route, Upstream};
+
+/// A whole configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    /// The data listener.
+    pub server: Server,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Where usage is kept.
+    pub store: Store,
+    /// What is written about requests and about the gateway itself.
+    pub log: Log,
+    /// Where a key may stand in a request.
+    pub key_locations: Vec<KeyLocation>,
+    /// Another status for a code.
+    pub status_by_code: HashMap<String, StatusCode>,
+    /// Upstreams by id, in the file's order.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Routes in the file's order; no two overlap.
+    pub routes: Vec<Arc<Route>>,
+    /// Plans in the file's order.
+    pub plans: Vec<Arc<Plan>>,
+    /// Customers in the file's order.
+    pub customers: Vec<Arc<Customer>>,
+    /// Their keys; no two have one digest or one id.
+    pub keys: Vec<Arc<ApiKey>>,
+}
+
+/// The data listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// How callers reach it, without a slash at the end; `None` means the request's Host.
+    pub public_url: Option<Arc<str>>,
+    /// The paths the gateway answers itself; no slash at the end.
+    pub reserved_prefix: Arc<str>,
+    /// How long a stop waits for requests in flight.
+    pub drain_timeout: Duration,
+    /// Threads that serve requests; `None` means one per processor.
+    pub workers: Option<usize>,
+    /// What one request and one connection may take.
+    pub limits: ServerLimits,
+}
+
+/// What one request and one connection may take.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerLimits {
+    /// Open connections in total.
+    pub connections: usize,
+    /// Request line and header fields together.
+    pub header_bytes: usize,
+    /// Number of header fields.
+    pub headers: usize,
+    /// A request's body.
+    pub body_bytes: u64,
+    /// From the first byte of a request to the end of its header.
+    pub header_timeout: Duration,
+    /// No progress in either direction.
+    pub idle_timeout: Duration,
+    /// The whole request; `None` means without end.
+    pub request_timeout: Option<Duration>,
+}
+
+/// The admin listener.
+#[derive(Debug)]
+pub struct Admin {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// The bearer token; `None` means the one in the journal directory.
+    pub token: Option<Secret>,
+}
+
+/// Where usage is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Store {
+    /// The SQLite database.
+    pub database: PathBuf,
+    /// The directory of the journal.
+    pub journal: PathBuf,
+}
+
+/// What is written about requests and about the gateway itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// Where the line of each request goes.
+    pub access: AccessLog,
+    /// The least important of the gateway's own messages that are written.
+    pub level: tracing::Level,
+}
+
+/// Where the line of each request goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AccessLog {
+    /// Appended to a file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+}
+
+/// Where a key may stand in a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyLocation {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `X-API-Key`.
+    XApiKey,
+}
+
+/// A secret's value, which is not printed and is wiped when dropped.
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// Gives the value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

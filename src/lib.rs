@@ -1,0 +1,7 @@
+//! Faregate: a reverse proxy that makes an HTTP API payable.
+//!
+//! `ARCHITECTURE.md` tells the life of a request; `chain` is where to start reading.
+
+pub mod config;
+pub mod ledger;
+pub mod model;

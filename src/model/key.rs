@@ -1,0 +1,134 @@
+//! An API key as the gateway knows it: by its digest, never by its text.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What a key is and may do.
+#[derive(Debug)]
+pub struct ApiKey {
+    /// The identifier that logs, headers and the upstream see.
+    pub id: Arc<str>,
+    /// What is compared with the digest of the caller's key.
+    pub digest: KeyDigest,
+    /// The owner's customer id.
+    pub customer: Arc<str>,
+    /// The application that the key belongs to, if any.
+    pub application: Option<Arc<str>>,
+    /// The first instant at which the key is no longer good.
+    pub expires: Option<Timestamp>,
+    /// The scopes it has; a route may demand some of them.
+    pub scopes: Vec<Arc<str>>,
+    /// The networks it may be used from; empty means any.
+    pub allow_from: Vec<IpNet>,
+    /// Whether it is in use.
+    pub state: KeyState,
+}
+
+/// Whether a key is in use.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyState {
+    /// In use.
+    #[default]
+    Active,
+    /// Switched off by the operator: 403.
+    Disabled,
+    /// Taken back for good: 401.
+    Revoked,
+}
+
+/// The SHA-256 digest of a whole key string.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// Computes the digest of a key as the caller sent it.
+    pub fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// Compares in constant time, so that the answer's time tells nothing of the stored digest.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// Gives the first `digits` hexadecimal digits; enough of them name a key without telling it.
+    pub fn short(&self, digits: usize) -> String {
+        let mut hex = self.to_string();
+        hex.drain(..PREFIX.len());
+        hex.truncate(digits);
+        hex
+    }
+}
+
+const PREFIX: &str = "sha256:";
+
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}…", self.short(8))
+    }
+}
+
+/// Why a text is not a digest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a key digest is `sha256:` and 64 hexadecimal digits")]
+pub struct ParseDigestError;
+
+impl FromStr for KeyDigest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        let hex = text.strip_prefix(PREFIX).ok_or(ParseDigestError)?;
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else {
+            return Err(ParseDigestError);
+        };
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|[high, low]| {
+                let digit = |c: u8| char::from(c).to_digit(16);
+                u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+            })
+            .collect();
+        let bytes = bytes.ok_or(ParseDigestError)?;
+        bytes.try_into().map(Self).map_err(|_| ParseDigestError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_is_the_sha256_of_the_whole_key() {
+        // FIPS 180-2, appendix B.1.
+        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(KeyDigest::of(b"abc").to_string(), text);
+        assert!(KeyDigest::of(b"abc").matches(&text.parse().unwrap()));
+        assert!(!KeyDigest::of(b"abd").matches(&text.parse().unwrap()));
+    }
+
+    #[test]
+    fn digest_refuses_other_texts() {
+        let good = KeyDigest::of(b"abc").to_string();
+        for bad in ["", "sha256:", "abc", &good[7..], &good[..70], &format!("{good}0"), "sha256:zz"] {
+            assert_eq!(bad.parse::<KeyDigest>(), Err(ParseDigestError), "{bad}");
+        }
+        let upper = format!("sha256:{}", good[7..].to_uppercase());
+        assert_eq!(upper.parse::<KeyDigest>().unwrap().to_string(), good);
+    }
+
+    #[test]
+    fn debug_does_not_tell_the_digest() {
+        assert_eq!(format!("{:?}", KeyDigest::of(b"abc")), "sha256:ba7816bf…");
+    }
+}

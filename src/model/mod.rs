@@ -1,0 +1,17 @@
+//! The nouns: who calls, what was sold to them, where a call goes.
+//!
+//! Everything here is plain data in its checked form: a value of these types cannot be wrong.
+
+mod customer;
+mod key;
+mod plan;
+mod route;
+mod subscription;
+mod upstream;
+
+pub use customer::Customer;
+pub use key::{ApiKey, KeyDigest, KeyState, ParseDigestError};
+pub use plan::{Align, Plan, QuotaTerms};
+pub use route::{Access, ChargeOn, Methods, Route};
+pub use subscription::{Status, Subscription};
+pub use upstream::{HostHeader, Upstream};
