@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` tells the life of a request; `chain` is where to start reading.
 
+pub mod answer;
 pub mod config;
 pub mod ledger;
 pub mod model;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered.
 
+mod account;
 mod limits;
 
-pub use limits::{UNITS_MAX, Limits, Quota, Rate, WindowKind, WindowSpec};
+pub use account::{AccountId, AccountSet, Window};
+pub use limits::{Limits, Quota, Rate, UNITS_MAX, WindowKind, WindowSpec};

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn digest_refuses_other_texts() {
         let good = KeyDigest::of(b"abc").to_string();
-        for bad in ["", "sha256:", "abc", &good[7..], &good[..70], &format!("{good}0"), "sha256:zz"] {
+        for bad in ["", "sha256:", "abc", &good[7..], &good[..70], &format!("{good}0"), "sha256:zz"]
+        {
             assert_eq!(bad.parse::<KeyDigest>(), Err(ParseDigestError), "{bad}");
         }
         let upper = format!("sha256:{}", good[7..].to_uppercase());

@@ -118,9 +118,22 @@ mod tests {
     fn charge_on_default_leaves_out_what_says_not_now() {
         let set = ChargeOn::default();
         for (status, charged) in [
-            (100, true), (200, true), (304, true), (400, true), (401, true), (402, false),
-            (404, true), (408, false), (425, false), (429, false), (499, true), (500, false),
-            (503, false), (599, false), (600, false), (999, false),
+            (100, true),
+            (200, true),
+            (304, true),
+            (400, true),
+            (401, true),
+            (402, false),
+            (404, true),
+            (408, false),
+            (425, false),
+            (429, false),
+            (499, true),
+            (500, false),
+            (503, false),
+            (599, false),
+            (600, false),
+            (999, false),
         ] {
             assert_eq!(set.contains(StatusCode::from_u16(status).unwrap()), charged, "{status}");
         }

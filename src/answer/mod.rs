@@ -1,0 +1,5 @@
+//! What is said to callers, and how requests end.
+
+mod ending;
+
+pub use ending::Ending;
