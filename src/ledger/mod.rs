@@ -1,9 +1,33 @@
 //! What customers have used and may still use: pure, with time as an argument.
 //!
-//! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered.
+//! [`Ledger`] finds a customer's [`Accounts`]; these give a [`Hold`] on all limits at once or say
+//! what is short; the hold is settled once.
+//!
+//! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered, after a
+//! charge above the reserved cost (a debt), and for usage that was loaded.
+
+// Going on after an overflow would invent units, and a panic would lose a request: each operation
+// is checked or saturates towards refusing, chosen where it stands.
+#![deny(clippy::arithmetic_side_effects)]
 
 mod account;
+mod book;
+mod customer;
+mod hold;
 mod limits;
+mod rate;
+mod standing;
+mod state;
+mod window;
+
+/// The only lock of the ledger, named in one place so that a model checker's can stand in for it.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
 
 pub use account::{AccountId, AccountSet, Window};
+pub use book::Ledger;
+pub use customer::Accounts;
+pub use hold::Hold;
 pub use limits::{Limits, Quota, Rate, UNITS_MAX, WindowKind, WindowSpec};
+pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

@@ -1,0 +1,87 @@
+//! One customer's accounts under one lock, which makes all-or-none trivial.
+//!
+//! Invariant: a refused request has changed nothing that a later decision depends on.
+
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+
+use super::{
+    AccountId, AccountSet, Hold, Limits, Shortage, Standing,
+    state::State,
+    sync::{Mutex, MutexGuard},
+};
+
+/// What one customer has used and holds.
+#[derive(Debug)]
+pub struct Accounts {
+    id: Arc<str>,
+    /// A plain mutex: it is held for tens of nanoseconds, never across an await, and several atomic
+    /// counters could not be taken together.
+    state: Mutex<State>,
+}
+
+impl Accounts {
+    /// Begins without usage. Windows are never chosen for a time before the floor.
+    pub(super) fn new(id: Arc<str>, floor: Timestamp) -> Self {
+        Self { id, state: Mutex::new(State::new(floor)) }
+    }
+
+    /// Checks all limits and takes from all of them, or from none.
+    ///
+    /// Every request takes 1 from the rate and counts as in flight, also one that costs nothing.
+    pub fn reserve(
+        self: &Arc<Self>,
+        limits: &Arc<Limits>,
+        cost: u64,
+        now: Timestamp,
+    ) -> Result<Hold, Shortage> {
+        let mut state = self.lock();
+        let set = state.advance(&self.id, limits, now);
+        let mut standing = state.standing(limits, &set, now);
+        let violations = standing.violations(cost);
+        if !violations.is_empty() {
+            return Err(Shortage { standing, violations });
+        }
+        state.take(&set, cost, &mut standing, now);
+        if cfg!(debug_assertions) {
+            state.check_invariants();
+        }
+        drop(state);
+        Ok(Hold::new(Arc::clone(self), set, standing, cost))
+    }
+
+    /// Adds usage known from the store at start.
+    pub fn load(&self, account: &AccountId, used: u64) {
+        self.lock().load(account, used);
+    }
+
+    /// Books the end of a hold.
+    pub(super) fn settle(&self, set: &Arc<AccountSet>, cost: u64, charge: u64) {
+        self.lock().settle(set, cost, charge);
+    }
+
+    /// Gives the customer's id.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Tells what is used and left now, taking nothing.
+    pub fn standing(&self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
+        let mut state = self.lock();
+        let set = state.advance(&self.id, limits, now);
+        state.standing(limits, &set, now)
+    }
+
+    /// Asserts what must hold between any two calls.
+    pub fn check_invariants(&self) {
+        self.lock().check_invariants();
+    }
+
+    /// A poisoned lock is taken all the same. Nothing under it is left half done by a panic: no code
+    /// of others runs there, the arithmetic saturates, and running out of memory aborts. Refusing the
+    /// customer for ever would be worse than going on.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,101 @@
+//! Where a customer stands against its limits, and what a request falls short of.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Limits, Window};
+
+/// What is used and left of every limit at one instant.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The limits it was measured against.
+    pub limits: Arc<Limits>,
+    /// In the order of `limits.quotas`.
+    pub quotas: Vec<QuotaStanding>,
+    /// Present if the limits have a rate.
+    pub rate: Option<RateStanding>,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// The time the windows were chosen for: now, or the latest time seen if now went back.
+    pub at: Timestamp,
+}
+
+/// What is used of one quota.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct QuotaStanding {
+    /// Units charged; above the limit after a debt or a lowered limit.
+    pub used: u64,
+    /// Units held by requests in flight.
+    pub reserved: u64,
+    /// The window that both are counted in.
+    pub window: Window,
+}
+
+/// What is left of the rate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RateStanding {
+    /// Requests that may come at once.
+    pub remaining: u64,
+    /// How long until one more may come; zero when full.
+    pub next: Duration,
+}
+
+/// Why a request was refused; nothing was taken.
+#[derive(Clone, Debug)]
+pub struct Shortage {
+    /// Where the customer stands.
+    pub standing: Standing,
+    /// Every limit that the request does not fit, in the order rate, concurrency, quotas.
+    pub violations: Vec<Violation>,
+}
+
+/// One limit that a request does not fit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Violation {
+    /// As many requests are in flight as may be.
+    Concurrency,
+    /// Too few units are left in the quota with this index; more come with the next window.
+    Quota(usize),
+    /// The request costs more than the whole quota with this index; waiting does not help.
+    QuotaTooSmall(usize),
+    /// Requests come too fast.
+    Rate,
+}
+
+impl Standing {
+    /// Lists the limits that a request of this cost does not fit.
+    pub(super) fn violations(&self, cost: u64) -> Vec<Violation> {
+        // On the way of every request that passes; an empty vector does not allocate.
+        let mut violations = Vec::new();
+        if self.rate.is_some_and(|rate| rate.remaining == 0) {
+            violations.push(Violation::Rate);
+        }
+        if self.limits.concurrency.is_some_and(|limit| self.in_flight >= limit) {
+            violations.push(Violation::Concurrency);
+        }
+        for (index, (quota, standing)) in self.limits.quotas.iter().zip(&self.quotas).enumerate() {
+            if standing.fits(quota.limit, cost) {
+                continue;
+            }
+            violations.push(if quota.limit < cost {
+                Violation::QuotaTooSmall(index)
+            } else {
+                Violation::Quota(index)
+            });
+        }
+        violations
+    }
+}
+
+impl QuotaStanding {
+    /// Gives the units left under this limit; zero when over it.
+    pub fn remaining(&self, limit: u64) -> u64 {
+        limit.saturating_sub(self.used).saturating_sub(self.reserved)
+    }
+
+    /// Tells whether `used + reserved + cost <= limit`. What costs nothing fits an exhausted quota.
+    fn fits(&self, limit: u64, cost: u64) -> bool {
+        cost <= self.remaining(limit)
+    }
+}
