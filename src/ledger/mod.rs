@@ -20,6 +20,9 @@ mod standing;
 mod state;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 /// The only lock of the ledger, named in one place so that a model checker's can stand in for it.
 mod sync {
     pub(super) use std::sync::{Mutex, MutexGuard};

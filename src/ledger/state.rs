@@ -129,6 +129,7 @@ impl State {
         }
         let account = self.account_mut(id);
         account.used = account.used.saturating_add(used);
+        self.keep_current();
     }
 
     /// Tells where the customer stands; the set must be what [`State::advance`] just gave.
@@ -191,8 +192,9 @@ impl State {
                 Arc::new(AccountSet { id, customer: Arc::clone(customer), accounts })
             }
         };
-        self.view = Some(View { limits: Arc::clone(limits), set: Arc::clone(&set) });
         self.drop_ended();
+        self.view = Some(View { limits: Arc::clone(limits), set: Arc::clone(&set) });
+        self.keep_current();
         set
     }
 
@@ -213,10 +215,19 @@ impl State {
             self.accounts.push(Account { id: id.clone(), used: 0, reserved: 0, holds: 0 });
             self.accounts.len().saturating_sub(1)
         });
-        let account = self.accounts.get_mut(index).expect("it was found or pushed just now");
-        let known = &mut account.id.window.end;
-        *known = known.zip(id.window.end).map(|(known, end)| known.max(end));
-        account
+        self.accounts.get_mut(index).expect("it was found or pushed just now")
+    }
+
+    /// Sees to it that the accounts in view last as long as their windows do now: they may have come
+    /// with another end, from before a reload or from the store.
+    fn keep_current(&mut self) {
+        let current = self.view.iter().flat_map(|view| &view.set.accounts);
+        for id in current {
+            if let Some(account) = self.accounts.iter_mut().find(|account| account.is(id)) {
+                let known = &mut account.id.window.end;
+                *known = known.zip(id.window.end).map(|(known, end)| known.max(end));
+            }
+        }
     }
 
     /// Forgets accounts whose window is over, but for those with requests in flight: what these

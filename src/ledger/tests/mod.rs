@@ -1,0 +1,46 @@
+//! Tests of the ledger: its tables and edge cases, and random runs against naive models.
+
+// A test that overflows panics, which is what it should do.
+#![allow(clippy::arithmetic_side_effects)]
+
+mod accounts;
+mod model;
+mod rate;
+mod threads;
+mod window;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Limits, Quota, Rate, WindowKind, WindowSpec};
+
+/// Reads an instant.
+fn ts(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Moves an instant by nanoseconds.
+fn after(at: Timestamp, nanoseconds: i128) -> Timestamp {
+    Timestamp::from_nanosecond(at.as_nanosecond() + nanoseconds).unwrap()
+}
+
+fn calendar(kind: WindowKind) -> WindowSpec {
+    WindowSpec { kind, anchor: None }
+}
+
+fn anchored(kind: WindowKind, anchor: &str) -> WindowSpec {
+    WindowSpec { kind, anchor: Some(ts(anchor)) }
+}
+
+fn quota(name: &str, limit: u64, kind: WindowKind) -> Quota {
+    Quota { name: Arc::from(name), limit, window: calendar(kind) }
+}
+
+fn quotas<const N: usize>(quotas: [Quota; N]) -> Arc<Limits> {
+    Arc::new(Limits { quotas: quotas.into(), ..Limits::default() })
+}
+
+fn rate(limit: u64, window_ns: u64, burst: u64) -> Rate {
+    Rate { limit, window: Duration::from_nanos(window_ns), burst }
+}
