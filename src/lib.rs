@@ -6,3 +6,4 @@ pub mod answer;
 pub mod config;
 pub mod ledger;
 pub mod model;
+pub mod store;
