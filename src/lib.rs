@@ -4,5 +4,7 @@
 
 pub mod answer;
 pub mod config;
+pub mod journal;
 pub mod ledger;
 pub mod model;
+pub mod store;

@@ -1,0 +1,265 @@
+//! What a record's small number stands for: the accounts, and where the request came from.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{
+    journal::record::{BLOCK, BLOCKS_MAX},
+    ledger::{AccountId, AccountSet, Window},
+    store,
+};
+
+/// Where a request came from, as far as usage is told apart by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Stands for the key, and with it the application, within the process.
+    pub key_uid: u64,
+    /// The key's identifier.
+    pub key_id: &'a str,
+    /// The application that the key belongs to, if any.
+    pub application: Option<&'a str>,
+    /// The name of the plan in force.
+    pub plan: &'a str,
+    /// Stands for the route within the process.
+    pub route_uid: u64,
+    /// The route's name.
+    pub route: &'a str,
+}
+
+/// An [`AccountSet`] and an [`Origin`] as they stand in the journal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Definition {
+    /// The owner's customer id.
+    pub customer: Arc<str>,
+    /// The application, if any.
+    pub application: Option<Arc<str>>,
+    /// The key's identifier.
+    pub key_id: Arc<str>,
+    /// The plan's name.
+    pub plan: Arc<str>,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The accounts; their windows in whole milliseconds.
+    pub accounts: Vec<AccountId>,
+}
+
+/// A definition is too large for the journal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the accounts of a request take {0} bytes in the journal, which is too much")]
+pub(super) struct TooLarge(usize);
+
+/// An encoded definition, filled up to whole blocks.
+#[derive(Debug)]
+pub(super) struct Payload {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their number in blocks, at most [`BLOCKS_MAX`].
+    pub blocks: u16,
+}
+
+const CODEC: u8 = 1;
+
+impl Definition {
+    /// Copies what the journal keeps.
+    pub(super) fn new(set: &AccountSet, origin: &Origin<'_>) -> Self {
+        Self {
+            customer: set.customer.clone(),
+            application: origin.application.map(Into::into),
+            key_id: origin.key_id.into(),
+            plan: origin.plan.into(),
+            route: origin.route.into(),
+            accounts: set.accounts.clone(),
+        }
+    }
+
+    /// Reads what [`Definition::encode`] wrote, perhaps with zeros behind it.
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let rest = &mut bytes;
+        if number(rest)? != [CODEC] {
+            return None;
+        }
+        let customer = text(rest)?;
+        let application = match number(rest)? {
+            [0] => None,
+            [1] => Some(text(rest)?),
+            _ => return None,
+        };
+        let (key_id, plan, route) = (text(rest)?, text(rest)?, text(rest)?);
+        let count = u32::from_le_bytes(number(rest)?);
+        // Not reserved ahead: the count may be wrong, and each account takes bytes.
+        let accounts = (0..count).map(|_| account(rest)).collect::<Option<_>>()?;
+        let filled = rest.len() < BLOCK && rest.iter().all(|byte| *byte == 0);
+        filled.then_some(Self { customer, application, key_id, plan, route, accounts })
+    }
+
+    /// Encodes it: strings and lists with their lengths, times in milliseconds.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { customer, application, key_id, plan, route, accounts } = self;
+        let mut out = vec![CODEC];
+        put_text(&mut out, customer);
+        match application {
+            None => out.push(0),
+            Some(name) => {
+                out.push(1);
+                put_text(&mut out, name);
+            }
+        }
+        put_text(&mut out, key_id);
+        put_text(&mut out, plan);
+        put_text(&mut out, route);
+        put_length(&mut out, accounts.len());
+        for AccountId { scope, quota, window: Window { start, end } } in accounts {
+            put_text(&mut out, scope);
+            put_text(&mut out, quota);
+            out.extend_from_slice(&start.as_millisecond().to_le_bytes());
+            out.push(end.is_some().into());
+            if let Some(end) = end {
+                out.extend_from_slice(&end.as_millisecond().to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Encodes it for a record.
+    pub(super) fn payload(&self) -> Result<Payload, TooLarge> {
+        let mut bytes = self.encode();
+        let blocks = u16::try_from(bytes.len().div_ceil(BLOCK))
+            .ok()
+            .filter(|blocks| *blocks <= BLOCKS_MAX)
+            .ok_or(TooLarge(bytes.len()))?;
+        bytes.resize(usize::from(blocks) * BLOCK, 0);
+        Ok(Payload { bytes, blocks })
+    }
+}
+
+fn account(rest: &mut &[u8]) -> Option<AccountId> {
+    let (scope, quota) = (text(rest)?, text(rest)?);
+    let start = time(rest)?;
+    let end = match number(rest)? {
+        [0] => None,
+        [1] => Some(time(rest)?),
+        _ => return None,
+    };
+    Some(AccountId { scope, quota, window: Window { start, end } })
+}
+
+fn time(rest: &mut &[u8]) -> Option<Timestamp> {
+    Some(store::instant(i64::from_le_bytes(number(rest)?)))
+}
+
+fn text(rest: &mut &[u8]) -> Option<Arc<str>> {
+    let length = usize::try_from(u32::from_le_bytes(number(rest)?)).ok()?;
+    let bytes = rest.split_off(..length)?;
+    std::str::from_utf8(bytes).ok().map(Into::into)
+}
+
+fn number<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    rest.split_off(..N)?.try_into().ok()
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A length past the type's end is written as its largest value: the bytes behind it make the whole
+/// [`TooLarge`] long before.
+fn put_length(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn definition() -> impl Strategy<Value = Definition> {
+        let instant = (-377_705_023_201_000_i64..=253_402_207_200_000)
+            .prop_map(|ms| Timestamp::from_millisecond(ms).unwrap());
+        let account = (".{0,9}", ".{0,9}", instant.clone(), prop::option::of(instant)).prop_map(
+            |(scope, quota, start, end)| AccountId {
+                scope: scope.into(),
+                quota: quota.into(),
+                window: Window { start, end },
+            },
+        );
+        let texts = (".{0,9}", prop::option::of(".{0,9}"), ".{0,9}", ".{0,9}", ".{0,99}");
+        (texts, prop::collection::vec(account, 0..5)).prop_map(
+            |((customer, application, key_id, plan, route), accounts)| Definition {
+                customer: customer.into(),
+                application: application.map(Into::into),
+                key_id: key_id.into(),
+                plan: plan.into(),
+                route: route.into(),
+                accounts,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_definition_is_read_back(definition in definition()) {
+            prop_assert_eq!(Definition::decode(&definition.encode()), Some(definition.clone()));
+            let payload = definition.payload().unwrap();
+            prop_assert_eq!(payload.bytes.len(), usize::from(payload.blocks) * BLOCK);
+            prop_assert_eq!(Definition::decode(&payload.bytes), Some(definition));
+        }
+
+        #[test]
+        fn a_part_of_a_definition_is_none(definition in definition()) {
+            let bytes = definition.encode();
+            for length in 0..bytes.len() {
+                prop_assert_eq!(Definition::decode(&bytes[..length]), None);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..200), small in any::<bool>()) {
+            bytes[0] = CODEC;
+            if small {
+                bytes.iter_mut().skip(1).for_each(|byte| *byte &= 3);
+            }
+            let _ = Definition::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_extremes_of_time_are_read_back() {
+        let window = |start, end| Window { start, end };
+        let account = |window| AccountId { scope: "".into(), quota: "q".into(), window };
+        let set = AccountSet {
+            id: 1,
+            customer: "acme".into(),
+            accounts: vec![
+                account(window(Timestamp::MIN, None)),
+                account(window(Timestamp::UNIX_EPOCH, Some(Timestamp::MAX))),
+            ],
+        };
+        let origin = Origin {
+            key_uid: 1,
+            key_id: "k",
+            application: None,
+            plan: "p",
+            route_uid: 1,
+            route: "r",
+        };
+        let read = Definition::decode(&Definition::new(&set, &origin).encode()).unwrap();
+        assert_eq!(read.accounts[0], set.accounts[0]);
+        assert_eq!(read.accounts[1].window.start, Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn a_definition_past_the_payload_is_refused() {
+        let definition = Definition {
+            customer: "x".repeat(usize::from(BLOCKS_MAX) * BLOCK).into(),
+            application: None,
+            key_id: "".into(),
+            plan: "".into(),
+            route: "".into(),
+            accounts: Vec::new(),
+        };
+        definition.payload().unwrap_err();
+    }
+}

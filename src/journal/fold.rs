@@ -1,0 +1,84 @@
+//! Carries the journal into the store, some mebibytes per transaction.
+
+use std::mem;
+
+use crate::{
+    journal::{
+        batch::{Batch, Counts, OpenTable, Reservation},
+        definition::Definition,
+        reader::{ReadError, Reader, Step, Until},
+    },
+    store::{NodeId, OpenReservation, Position, Store, StoreError},
+};
+
+/// What stands between the journal and the store: what is open, and what is not yet committed.
+#[derive(Debug)]
+pub(super) struct Fold {
+    node: NodeId,
+    open: OpenTable,
+    batch: Batch,
+    /// The bytes of journal in the batch.
+    bytes: u64,
+}
+
+/// The journal bytes from which on a batch is committed before more is read.
+const BATCH_BYTES: u64 = 4 << 20;
+
+impl Fold {
+    /// Begins with the reservations that the store has as open.
+    pub(super) fn load(node: NodeId, store: &dyn Store) -> Result<Self, StoreError> {
+        let rows = store.open_reservations(node)?;
+        let open = rows.into_iter().map(|row| {
+            let OpenReservation { id, request_id, customer: _, definition, cost, opened_at } = row;
+            let definition = Definition::decode(&definition).ok_or_else(|| {
+                StoreError::new("understand", "the definition of an open reservation is damaged")
+            })?;
+            let definition = definition.into();
+            Ok((id, Reservation { request_id, definition, cost, opened_at }))
+        });
+        let open = open.collect::<Result<_, StoreError>>()?;
+        Ok(Self { node, open, batch: Batch::default(), bytes: 0 })
+    }
+
+    /// Takes a reader one step further. Nothing before `from` is counted.
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader,
+        until: Until,
+        from: u64,
+    ) -> Result<Step, ReadError> {
+        let Self { node: _, open, batch, bytes } = self;
+        let worker = reader.id().worker;
+        let before = reader.offset();
+        let result = reader.read(until, from, &mut |entry| batch.apply(open, worker, entry));
+        // Also after an error: what came before it is in the batch.
+        let offset = reader.offset();
+        if offset > before.max(from) {
+            *bytes += offset - before;
+            let (segment, sequence) = (reader.id().number, reader.sequence());
+            let latest = reader.latest();
+            batch.advance(Position { worker, segment, offset, sequence, latest });
+        }
+        result
+    }
+
+    /// Tells whether it is time to commit.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES
+    }
+
+    /// Closes what is open. Right only when nobody will settle it any more.
+    pub(super) fn close_unknown(&mut self) {
+        self.batch.close_unknown(&self.open);
+    }
+
+    /// Writes the batch to the store; one that fails is kept for the next attempt.
+    pub(super) fn commit(&mut self, store: &mut dyn Store) -> Result<Counts, StoreError> {
+        if self.batch.is_empty() {
+            return Ok(Counts::default());
+        }
+        store.commit(&self.batch.commit(self.node))?;
+        self.bytes = 0;
+        Ok(mem::take(&mut self.batch).settle_into(&mut self.open))
+    }
+}

@@ -1,0 +1,156 @@
+//! Reads behind the writers of this process, up to what they have published.
+
+use std::sync::Arc;
+
+use crate::{
+    journal::{
+        directory::Directory,
+        fold::Fold,
+        reader::{ReadError, Reader, Step, Until},
+        segment::{self, Published, SegmentId},
+        writer::Start,
+    },
+    store::{Store, StoreError},
+};
+
+/// Why the journal could not be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The thread that folds has ended.
+    #[error("the journal is not folded any more: its thread has ended")]
+    Ended,
+    /// A segment.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The workers' journals and what of them is not yet in the store.
+#[derive(Debug)]
+pub(super) struct Follower {
+    directory: Arc<Directory>,
+    fold: Fold,
+    tails: Vec<Tail>,
+}
+
+/// The journal of one worker.
+#[derive(Debug)]
+pub(super) struct Tail {
+    worker: u16,
+    published: Arc<Published>,
+    /// The segment to read.
+    segment: u64,
+    /// The number of the last record before it.
+    sequence: u64,
+    /// Opened when there is something in it.
+    reader: Option<Reader>,
+    /// Segments that are read whole; deleted when the store has them.
+    done: Vec<SegmentId>,
+}
+
+impl Follower {
+    pub(super) fn new(directory: Arc<Directory>, fold: Fold, tails: Vec<Tail>) -> Self {
+        Self { directory, fold, tails }
+    }
+
+    /// Gives the owner of the journal.
+    #[cfg(test)]
+    pub(super) fn node(&self) -> crate::store::NodeId {
+        self.directory.node()
+    }
+
+    /// Brings into the store all that was published before the call. An error of one journal does not
+    /// hold up the others.
+    pub(super) fn fold(&mut self, store: &mut dyn Store) -> Result<(), FoldError> {
+        // A batch that the store refused is kept, and nothing is read on top of it.
+        self.fold.commit(store)?;
+        let mut result = Ok(());
+        for tail in &mut self.tails {
+            if let Err(error) = tail.follow(&self.directory, &mut self.fold, store) {
+                result = Err(error);
+            }
+        }
+        self.fold.commit(store)?;
+        self.delete_done();
+        result
+    }
+
+    /// Deletes also the segment in use where its writer is gone. Right only behind a successful fold.
+    pub(super) fn delete_all(&mut self) {
+        for tail in &mut self.tails {
+            if let (1, Some(reader)) = (Arc::strong_count(&tail.published), tail.reader.take()) {
+                tail.done.push(reader.id());
+            }
+        }
+        self.delete_done();
+    }
+
+    fn delete_done(&mut self) {
+        for id in self.tails.iter_mut().flat_map(|tail| tail.done.drain(..)) {
+            if let Err(error) = segment::delete(self.directory.path(), id) {
+                // Not an error: it is folded, and the next start tries again.
+                tracing::warn!(?id, %error, "cannot delete a folded segment");
+            }
+        }
+    }
+}
+
+impl Tail {
+    pub(super) fn new(worker: u16, start: Start, published: Arc<Published>) -> Self {
+        let Start { segment, sequence } = start;
+        let sequence = sequence.saturating_sub(1);
+        Self { worker, published, segment, sequence, reader: None, done: Vec::new() }
+    }
+
+    fn follow(
+        &mut self,
+        directory: &Directory,
+        fold: &mut Fold,
+        store: &mut dyn Store,
+    ) -> Result<(), FoldError> {
+        // Read once: what comes in meanwhile is for the next time, so that this ends.
+        let (segment, length) = self.published.read();
+        while self.is_behind(segment, length) {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => self.reader.insert(Reader::open(
+                    directory.path(),
+                    directory.node(),
+                    SegmentId { worker: self.worker, number: self.segment },
+                    self.sequence,
+                )?),
+            };
+            // A segment that was rotated away has its final length, and perhaps a torn end behind it.
+            let is_closed = self.segment < segment;
+            let until = if is_closed { Until::End } else { Until::Length(length) };
+            match fold.read(reader, until, 0)? {
+                Step::More => {}
+                Step::Done if !is_closed => {}
+                Step::Done => self.leave(),
+                Step::Torn(torn) => {
+                    tracing::warn!(?torn, "a failed append could not be cut away");
+                    self.leave();
+                }
+            }
+            if fold.is_full() {
+                fold.commit(store)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_behind(&self, segment: u64, length: u64) -> bool {
+        let read = self.reader.as_ref().map_or(0, Reader::offset);
+        self.segment < segment || (self.segment == segment && read < length)
+    }
+
+    fn leave(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.sequence = reader.sequence();
+            self.done.push(reader.id());
+        }
+        self.segment += 1;
+    }
+}

@@ -1,0 +1,104 @@
+//! What was taken and how it ended, written down before it counts: one journal per worker.
+//!
+//! The ledger takes units in memory; the worker's [`Writer`] appends a reservation with a plain write,
+//! which survives the end of the process; only then is the request forwarded. The ending is a second
+//! record. The [`Folder`] carries records into the store and deletes what the store has.
+//!
+//! Invariant: every reservation is charged once, whenever the process ends: by its ending where that is
+//! written, else in full at the next start.
+
+mod batch;
+mod definition;
+mod directory;
+mod fold;
+mod folder;
+mod follower;
+mod reader;
+mod record;
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+
+use crate::{
+    journal::{
+        fold::Fold,
+        follower::{Follower, Tail},
+        segment::Disk,
+        writer::Start,
+    },
+    store::Store,
+};
+
+pub use definition::Origin;
+pub use directory::DirectoryError;
+pub use folder::Folder;
+pub use follower::FoldError;
+pub use reader::{ReadError, Torn};
+pub use replay::{Recovery, ReplayError};
+pub use writer::{Ticket, Writer};
+
+pub use crate::store::NodeId;
+
+/// A journal directory whose past is in the store.
+#[derive(Debug)]
+pub struct Journal {
+    directory: Arc<directory::Directory>,
+    /// Where workers of earlier processes stopped.
+    starts: BTreeMap<u16, Start>,
+    segment_bytes: u64,
+}
+
+/// The length from which on a segment is closed and the next one begun.
+pub const SEGMENT_BYTES: u64 = 8 << 20;
+
+impl Journal {
+    /// Locks the directory, folds what an earlier process left in it, and charges in full what is
+    /// open. Afterwards the store has all that was ever used.
+    pub fn open(path: &Path, store: &mut dyn Store) -> Result<(Self, Recovery), ReplayError> {
+        let directory = directory::Directory::open(path)?;
+        let (starts, recovery) = replay::replay(&directory, store)?;
+        let directory = Arc::new(directory);
+        Ok((Self { directory, starts, segment_bytes: SEGMENT_BYTES }, recovery))
+    }
+
+    /// Gives the owner of the directory.
+    pub fn node(&self) -> NodeId {
+        self.directory.node()
+    }
+
+    /// Changes the length of segments.
+    #[must_use]
+    pub fn with_segment_bytes(self, segment_bytes: u64) -> Self {
+        Self { segment_bytes, ..self }
+    }
+
+    /// Makes a writer for each worker, in order, and starts to fold what they write.
+    pub fn start(self, store: Box<dyn Store>, workers: u16) -> io::Result<(Vec<Writer>, Folder)> {
+        let (writers, follower) = self.split(&*store, workers, |_| Box::new(Disk))?;
+        Ok((writers, Folder::start(follower, store)?))
+    }
+
+    fn split(
+        self,
+        store: &dyn Store,
+        workers: u16,
+        mut files: impl FnMut(u16) -> Box<dyn segment::Files>,
+    ) -> io::Result<(Vec<Writer>, Follower)> {
+        let Self { directory, starts, segment_bytes } = self;
+        let (writers, tails) = (0..workers)
+            .map(|worker| {
+                let start = starts.get(&worker).copied().unwrap_or(Start::FIRST);
+                let directory = directory.clone();
+                let writer = Writer::new(directory, worker, start, segment_bytes, files(worker));
+                let tail = Tail::new(worker, start, writer.published());
+                (writer, tail)
+            })
+            .unzip();
+        let fold = Fold::load(directory.node(), store).map_err(io::Error::other)?;
+        Ok((writers, Follower::new(directory, fold, tails)))
+    }
+}

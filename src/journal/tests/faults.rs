@@ -1,0 +1,201 @@
+//! Writes that fail, whole or in part.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use super::*;
+use crate::journal::segment::SegmentFile;
+
+/// What happens to the next calls; nothing special when there is no more.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Script {
+    pub(super) writes: Arc<Mutex<VecDeque<Fault>>>,
+    /// Whether cutting fails.
+    pub(super) cuts_fail: Arc<Mutex<bool>>,
+    /// The write calls so far.
+    pub(super) calls: Arc<Mutex<Vec<usize>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// The call works.
+    None,
+    /// So many bytes are written, then the disk is full.
+    Short(usize),
+}
+
+impl Files for Script {
+    fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        let file = File::options().append(true).create_new(true).open(path)?;
+        Ok(Box::new(Scripted { file, script: self.clone() }))
+    }
+}
+
+struct Scripted {
+    file: File,
+    script: Script,
+}
+
+impl Write for Scripted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.script.calls.lock().unwrap().push(bytes.len());
+        match self.script.writes.lock().unwrap().pop_front() {
+            Some(Fault::Short(length)) => {
+                // Never the whole: then it would not have failed.
+                self.file.write_all(&bytes[..length.min(bytes.len() - 1)])?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            Some(Fault::None) | None => self.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SegmentFile for Scripted {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        if *self.script.cuts_fail.lock().unwrap() {
+            return Err(io::Error::other("scripted"));
+        }
+        self.file.cut(length)
+    }
+}
+
+#[test]
+fn an_append_is_one_write() {
+    let place = Place::new();
+    let script = Script::default();
+    let mut process = place.start_with(|_| Box::new(script.clone()));
+    let acme = set(1, "acme");
+    let first = process.reserve(&acme, 1);
+    let second = process.reserve(&acme, 1);
+    process.settle(first, &acme, Ending::Completed, 1);
+    process.settle(second, &acme, Ending::Completed, 1);
+    assert!(process.writers[0].is_waiting());
+    let third = process.reserve(&acme, 1);
+    process.settle(third, &acme, Ending::Failed, 0);
+    process.flush();
+    assert!(!process.writers[0].is_waiting());
+    let calls = script.calls.lock().unwrap().clone();
+    assert_eq!(calls[1..], [64, 3 * 64, 64]);
+    assert_eq!(calls.len(), 4);
+}
+
+#[test]
+fn a_failed_reserve_leaves_nothing_behind() {
+    let acme = set(1, "acme");
+    for cuts_fail in [false, true] {
+        for length in [0, 1, 64, 100, 10_000] {
+            let place = Place::new();
+            let script = Script::default();
+            let mut process = place.start_with(|_| Box::new(script.clone()));
+            let paid = process.reserve(&acme, 3);
+            process.settle(paid, &acme, Ending::Completed, 3);
+            *script.cuts_fail.lock().unwrap() = cuts_fail;
+            script.writes.lock().unwrap().push_back(Fault::Short(length));
+            let other = set(2, "other");
+            let writer = &mut process.writers[0];
+            let error = writer.reserve(&other, &origin(&other), 9, Uuid::nil(), at(2)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            process.fold();
+            // The settle that waited is still there, and later appends are sound.
+            assert!(process.writers[0].is_waiting());
+            let again = process.reserve(&other, 4);
+            process.settle(again, &other, Ending::Failed, 0);
+            process.fold();
+            assert_eq!(place.segments().len(), 1);
+            assert_eq!(place.usage().values().collect::<Vec<_>>(), [&3, &3]);
+            assert_eq!(endings(&process.store, "acme")["completed"], (1, 3));
+            assert_eq!(endings(&process.store, "other")["failed"], (1, 0));
+            drop(process);
+            let recovery = place.start().recovery;
+            assert_eq!(recovery, Recovery { segments: 1, ..Recovery::default() });
+        }
+    }
+}
+
+#[test]
+fn a_failed_settle_can_be_repeated() {
+    let acme = set(1, "acme");
+    for cuts_fail in [false, true] {
+        let place = Place::new();
+        let script = Script::default();
+        let mut process = place.start_with(|_| Box::new(script.clone()));
+        let full = process.reserve(&acme, 3);
+        let less = process.reserve(&acme, 5);
+        process.settle(full, &acme, Ending::Completed, 3);
+        *script.cuts_fail.lock().unwrap() = cuts_fail;
+        // The first of the two records stays whole where it cannot be cut away.
+        script.writes.lock().unwrap().push_back(Fault::Short(64));
+        let origin = origin(&acme);
+        for works in [false, true] {
+            let writer = &mut process.writers[0];
+            let result = writer.settle(&less, &acme, &origin, Ending::Completed, 1, at(3));
+            assert_eq!(result.is_ok(), works);
+        }
+        process.fold();
+        assert_eq!(endings(&process.store, "acme")["completed"], (2, 4));
+        drop(process);
+        assert_eq!(place.start().recovery.unknown, 0);
+        assert_eq!(place.usage()[&("acme".into(), String::new())], 4);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_reported_and_heals() {
+    struct Full(bool);
+    impl Files for Full {
+        fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+            File::options().append(true).create_new(true).open(path)?;
+            // Cannot be cut either, so that the next append opens a segment of its own.
+            let path = if self.0 { Path::new("/dev/full") } else { path };
+            self.0 = false;
+            Ok(Box::new(File::options().append(true).open(path)?))
+        }
+    }
+    let place = Place::new();
+    let mut process = place.start_with(|_| Box::new(Full(true)));
+    let acme = set(1, "acme");
+    let error =
+        process.writers[0].reserve(&acme, &origin(&acme), 2, Uuid::nil(), at(1)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    process.fold();
+    let ticket = process.reserve(&acme, 3);
+    process.settle(ticket, &acme, Ending::Completed, 3);
+    process.flush();
+    process.fold();
+    assert_eq!(place.usage()[&("acme".into(), String::new())], 3);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_reported() {
+    let place = Place::new();
+    let mut process = place.start();
+    fs::remove_dir_all(place.journal()).unwrap();
+    let acme = set(1, "acme");
+    process.writers[0].reserve(&acme, &origin(&acme), 2, Uuid::nil(), at(1)).unwrap_err();
+    fs::create_dir(place.journal()).unwrap();
+    let _ = process.reserve(&acme, 2);
+}
+
+#[test]
+fn a_definition_that_is_too_large_is_refused_alone() {
+    let place = Place::new();
+    let mut process = place.start();
+    let acme = set(1, "acme");
+    let huge = set(2, &"x".repeat(1 << 20));
+    let error =
+        process.writers[0].reserve(&huge, &origin(&huge), 2, Uuid::nil(), at(1)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let _ = process.reserve(&acme, 2);
+    drop(process);
+    assert_eq!(place.start().recovery.unknown_units, 2);
+}

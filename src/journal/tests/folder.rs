@@ -1,0 +1,201 @@
+//! The thread: what it answers, and what it does when the store fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+use crate::store::{Commit, OpenReservation, Position, StoreError};
+
+/// A store that can be told to fail or to panic.
+#[derive(Clone, Default)]
+struct Switch {
+    fail: Arc<AtomicBool>,
+    panic: Arc<AtomicBool>,
+    commits: Arc<AtomicU64>,
+}
+
+struct Flaky {
+    store: Sqlite,
+    switch: Switch,
+}
+
+impl Store for Flaky {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        assert!(!self.switch.panic.load(Ordering::SeqCst), "told to");
+        if self.switch.fail.load(Ordering::SeqCst) {
+            return Err(StoreError::new("write to", "told to fail"));
+        }
+        self.switch.commits.fetch_add(1, Ordering::SeqCst);
+        self.store.commit(commit)
+    }
+
+    fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError> {
+        self.store.positions(node)
+    }
+
+    fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError> {
+        self.store.open_reservations(node)
+    }
+
+    fn load_usage(
+        &self,
+        now: Timestamp,
+        each: &mut dyn FnMut(UsageRow<'_>),
+    ) -> Result<(), StoreError> {
+        self.store.load_usage(now, each)
+    }
+
+    fn latest_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.latest_time()
+    }
+}
+
+fn start(place: &Place, switch: &Switch) -> (Vec<Writer>, Folder) {
+    let store = Sqlite::open(&place.database()).unwrap();
+    let mut store = Flaky { store, switch: switch.clone() };
+    let (journal, _) = Journal::open(&place.journal(), &mut store).unwrap();
+    journal.with_segment_bytes(place.segment_bytes).start(Box::new(store), 2).unwrap()
+}
+
+fn request(writer: &mut Writer, set: &AccountSet) {
+    let ticket = writer.reserve(set, &origin(set), 2, Uuid::nil(), at(1)).unwrap();
+    writer.settle(&ticket, set, &origin(set), Ending::Completed, 2, at(2)).unwrap();
+    writer.flush().unwrap();
+}
+
+fn used(place: &Place) -> u64 {
+    place.usage().get(&("acme".into(), String::new())).copied().unwrap_or(0)
+}
+
+#[test]
+fn fold_now_has_everything_before_it() {
+    let place = Place::new();
+    let (mut writers, folder) = start(&place, &Switch::default());
+    let acme = set(1, "acme");
+    for round in 1..=5 {
+        writers.iter_mut().for_each(|writer| request(writer, &acme));
+        folder.fold_now().unwrap();
+        assert_eq!(used(&place), round * 4);
+    }
+    assert!(folder.is_healthy());
+}
+
+#[test]
+fn writers_and_folds_run_beside_each_other() {
+    let mut place = Place::new();
+    place.segment_bytes = 4096;
+    let (writers, folder) = start(&place, &Switch::default());
+    thread::scope(|scope| {
+        for mut writer in writers {
+            scope.spawn(move || {
+                let acme = set(1, "acme");
+                (0..2000).for_each(|_| request(&mut writer, &acme));
+            });
+        }
+        for _ in 0..20 {
+            folder.fold_now().unwrap();
+        }
+    });
+    folder.stop().unwrap();
+    assert_eq!(used(&place), 8000);
+    assert!(place.segments().is_empty());
+}
+
+#[test]
+fn stop_keeps_the_segment_of_a_writer_that_is_still_there() {
+    let place = Place::new();
+    let (mut writers, folder) = start(&place, &Switch::default());
+    let acme = set(1, "acme");
+    writers.iter_mut().for_each(|writer| request(writer, &acme));
+    writers.pop();
+    folder.stop().unwrap();
+    assert_eq!(used(&place), 4);
+    assert_eq!(place.segments().len(), 1);
+    request(&mut writers[0], &acme);
+    drop(writers);
+    assert_eq!(place.start().recovery.settled, 1);
+    assert_eq!(used(&place), 6);
+}
+
+#[test]
+fn a_store_that_fails_is_tried_again_and_counts_once() {
+    let place = Place::new();
+    let switch = Switch::default();
+    let (mut writers, folder) = start(&place, &switch);
+    let acme = set(1, "acme");
+    request(&mut writers[0], &acme);
+    switch.fail.store(true, Ordering::SeqCst);
+    let error = folder.fold_now().unwrap_err();
+    assert!(matches!(*error, FoldError::Store(_)), "{error}");
+    assert!(!folder.is_healthy());
+    request(&mut writers[1], &acme);
+    folder.fold_now().unwrap_err();
+    assert_eq!(used(&place), 0);
+    switch.fail.store(false, Ordering::SeqCst);
+    folder.fold_now().unwrap();
+    assert!(folder.is_healthy());
+    assert_eq!(used(&place), 4);
+}
+
+#[test]
+fn the_thread_folds_by_itself_and_rests_when_nothing_is_new() {
+    let place = Place::new();
+    let switch = Switch::default();
+    let (mut writers, folder) = start(&place, &switch);
+    request(&mut writers[0], &set(1, "acme"));
+    let deadline = 500;
+    for _ in 0..deadline {
+        if switch.commits.load(Ordering::SeqCst) > 0 {
+            break;
+        }
+        thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    folder.fold_now().unwrap();
+    folder.fold_now().unwrap();
+    assert_eq!(used(&place), 2);
+    // One for the past of the directory would be one more; there was none.
+    assert_eq!(switch.commits.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn dropping_the_folder_is_like_a_kill() {
+    let place = Place::new();
+    let switch = Switch::default();
+    let (mut writers, folder) = start(&place, &switch);
+    switch.fail.store(true, Ordering::SeqCst);
+    request(&mut writers[0], &set(1, "acme"));
+    folder.fold_now().unwrap_err();
+    drop((folder, writers));
+    assert_eq!(used(&place), 0);
+    assert_eq!(place.start().recovery.settled, 1);
+    assert_eq!(used(&place), 2);
+}
+
+#[test]
+fn a_stop_that_cannot_fold_says_so_and_keeps_the_journal() {
+    let place = Place::new();
+    let switch = Switch::default();
+    let (mut writers, folder) = start(&place, &switch);
+    switch.fail.store(true, Ordering::SeqCst);
+    request(&mut writers[0], &set(1, "acme"));
+    drop(writers);
+    folder.stop().unwrap_err();
+    assert_eq!(place.start().recovery.settled, 1);
+}
+
+#[test]
+fn a_panic_in_the_thread_leaves_nobody_waiting() {
+    let place = Place::new();
+    let switch = Switch::default();
+    let (mut writers, folder) = start(&place, &switch);
+    switch.panic.store(true, Ordering::SeqCst);
+    request(&mut writers[0], &set(1, "acme"));
+    assert!(matches!(*folder.fold_now().unwrap_err(), FoldError::Ended));
+    assert!(!folder.is_healthy());
+    folder.stop().unwrap_err();
+}

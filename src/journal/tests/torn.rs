@@ -1,0 +1,139 @@
+//! What a torn end, and damage in the middle, come to at the next start.
+
+use std::fs;
+
+use super::*;
+
+/// Writes one good request, then an append of several records; gives the lengths before and after.
+fn two_appends(place: &Place) -> (u64, u64) {
+    let mut process = place.start();
+    let acme = set(1, "acme");
+    let ticket = process.reserve(&acme, 3);
+    process.settle(ticket, &acme, Ending::Failed, 0);
+    let ticket = process.reserve(&acme, 5);
+    let length = || fs::metadata(&place.segments()[0]).unwrap().len();
+    let before = length();
+    process.settle(ticket, &acme, Ending::Completed, 5);
+    // Settle, definition, reserve.
+    let _ = process.reserve(&set(2, "other"), 7);
+    (before, length())
+}
+
+#[test]
+fn a_torn_end_yields_exactly_the_whole_records() {
+    let (before, after) = two_appends(&Place::new());
+    assert_eq!(after - before, 64 + (64 + 128) + 64);
+    for length in before..=after {
+        let place = Place::new();
+        two_appends(&place);
+        let path = &place.segments()[0];
+        fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+        let Process { recovery, store, .. } = place.start();
+        let whole = length - before;
+        let settled = whole >= 64;
+        assert_eq!(recovery.settled, 1 + u64::from(settled), "{length}");
+        assert_eq!(recovery.unknown, u64::from(!settled) + u64::from(length == after));
+        let good = [256, 64, 0].into_iter().find(|end| *end <= whole).unwrap();
+        let good = if whole == after - before { whole } else { good };
+        let bytes = whole - good;
+        let torn = Torn { path: path.clone(), offset: before + good, bytes };
+        assert_eq!(recovery.torn, if bytes == 0 { vec![] } else { vec![torn] });
+        assert_eq!(usage(&store)[&("acme".into(), String::new())], 5);
+        let other = usage(&store).get(&("other".into(), String::new())).copied();
+        assert_eq!(other, (length == after).then_some(7));
+        assert!(place.segments().is_empty());
+    }
+}
+
+#[test]
+fn rubbish_at_the_end_is_passed_over() {
+    for rubbish in [vec![0; 200], vec![0xff; 4096], vec![1]] {
+        let place = Place::new();
+        two_appends(&place);
+        let path = &place.segments()[0];
+        let bytes = [fs::read(path).unwrap(), rubbish.clone()].concat();
+        fs::write(path, bytes).unwrap();
+        let recovery = place.start().recovery;
+        assert_eq!(recovery.torn[0].bytes, rubbish.len() as u64);
+        assert_eq!((recovery.settled, recovery.unknown), (2, 1));
+    }
+}
+
+#[test]
+fn a_torn_end_is_told_again_when_the_file_could_not_be_deleted() {
+    let place = Place::new();
+    two_appends(&place);
+    let path = &place.segments()[0];
+    let bytes = [fs::read(path).unwrap(), vec![1; 10]].concat();
+    for settled in [2, 0] {
+        fs::write(path, &bytes).unwrap();
+        let recovery = place.start().recovery;
+        assert_eq!((recovery.torn.len(), recovery.settled), (1, settled));
+    }
+}
+
+#[test]
+fn a_bad_record_with_good_ones_behind_it_is_refused() {
+    let place = Place::new();
+    let (_, after) = two_appends(&place);
+    let path = place.segments().remove(0);
+    let good = fs::read(&path).unwrap();
+    // Anywhere but in the last record.
+    for byte in 0..usize::try_from(after).unwrap() - 64 {
+        let mut bytes = good.clone();
+        bytes[byte] ^= 0x10;
+        fs::write(&path, bytes).unwrap();
+        let error = place.refusal();
+        let ReplayError::Read(ReadError::Damaged { path: named, offset, .. }) = &error else {
+            // The version in the head has a message of its own.
+            assert!((36..40).contains(&byte), "{byte}: {error}");
+            continue;
+        };
+        assert_eq!(*named, path);
+        let byte = byte as u64;
+        assert!(*offset <= byte && byte < offset + 256, "{byte}: {error}");
+    }
+    // Nothing was counted meanwhile.
+    fs::write(&path, good).unwrap();
+    let recovery = place.start().recovery;
+    assert_eq!((recovery.settled, recovery.unknown), (2, 1));
+}
+
+#[test]
+fn a_hole_in_the_middle_is_refused_and_a_segment_of_nothing_is_not() {
+    let place = Place::new();
+    two_appends(&place);
+    let path = place.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 128 * 64;
+    bytes[64..middle].fill(0);
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(place.refusal(), ReplayError::Read(ReadError::Damaged { offset: 64, .. })));
+    fs::write(&path, "").unwrap();
+    let recovery = place.start().recovery;
+    assert_eq!(recovery, Recovery { segments: 1, ..Recovery::default() });
+}
+
+#[test]
+fn a_file_shorter_than_what_is_folded_loses_nothing() {
+    // After a power cut the store, which is synced, may know more than the journal.
+    let place = Place::new();
+    let mut process = place.start();
+    let acme = set(1, "acme");
+    for cost in [3, 5] {
+        let ticket = process.reserve(&acme, cost);
+        process.settle(ticket, &acme, Ending::Completed, cost);
+    }
+    process.flush();
+    process.fold();
+    drop(process);
+    let path = &place.segments()[0];
+    fs::File::options().write(true).open(path).unwrap().set_len(300).unwrap();
+    let process = place.start();
+    assert_eq!(process.recovery, Recovery { segments: 1, ..Recovery::default() });
+    assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 8);
+    drop(process);
+    let mut process = place.start();
+    let _ = process.reserve(&acme, 1);
+    process.fold();
+}

@@ -1,0 +1,162 @@
+//! The store: what was used and by whom, at rest. One writer; everything of a fold in one transaction.
+//!
+//! Invariant: usage and the position up to which a journal is folded change in the same transaction,
+//! so that nothing of a journal counts twice.
+
+mod sqlite;
+
+use std::{error::Error, fmt};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::ledger::Window;
+
+pub use sqlite::{OpenError, Sqlite};
+
+/// A place where usage is kept. Its methods block.
+pub trait Store: Send {
+    /// Writes all of it or nothing.
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
+
+    /// Gives how far each journal of the node is folded.
+    fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError>;
+
+    /// Gives the reservations of the node that were open at its last fold.
+    fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError>;
+
+    /// Calls `each` for every account whose window is not over at `now`. A callback, since there may
+    /// be a million.
+    fn load_usage(
+        &self,
+        now: Timestamp,
+        each: &mut dyn FnMut(UsageRow<'_>),
+    ) -> Result<(), StoreError>;
+
+    /// Gives the latest time in anything folded: time at the next start is not before it.
+    fn latest_time(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+/// A process that counts: the owner of one journal directory.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodeId(pub Uuid);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What one transaction writes.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Whose journals were folded.
+    pub node: NodeId,
+    /// Units to add; each account once.
+    pub usage: Vec<UsageRow<'a>>,
+    /// Requests and units to add; each key once.
+    pub minutes: Vec<MinuteRow<'a>>,
+    /// Reservations that are open now and were not before.
+    pub opened: Vec<OpenReservation>,
+    /// Reservations that were open before and are not now.
+    pub closed: Vec<ReservationId>,
+    /// How far the journals are folded with this.
+    pub positions: Vec<Position>,
+}
+
+/// Units of one account.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UsageRow<'a> {
+    /// The owner's customer id.
+    pub customer: &'a str,
+    /// Empty for the customer as a whole; `application/NAME` or `key/ID` for a part of it.
+    pub scope: &'a str,
+    /// The quota's name.
+    pub quota: &'a str,
+    /// Kept in milliseconds; the start is part of the identity.
+    pub window: Window,
+    /// Units used, or to add.
+    pub used: u64,
+}
+
+/// Requests of one minute that came by one key, over one route, and ended alike.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MinuteRow<'a> {
+    /// The owner's customer id.
+    pub customer: &'a str,
+    /// The key's identifier.
+    pub key_id: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// The start of the minute in which the units were reserved, so that minutes add up to windows.
+    pub minute: Timestamp,
+    /// The ending's name.
+    pub ending: &'a str,
+    /// How many.
+    pub requests: u64,
+    /// What they were charged.
+    pub units: u64,
+}
+
+/// Which reservation of a node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ReservationId {
+    /// Whose journal it is in.
+    pub worker: u16,
+    /// The number of its record there.
+    pub sequence: u64,
+}
+
+/// A reservation without its ending.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenReservation {
+    /// Which.
+    pub id: ReservationId,
+    /// The request it is for.
+    pub request_id: Uuid,
+    /// The owner's customer id, for whoever reads the table.
+    pub customer: String,
+    /// The accounts and the origin, in the journal's encoding.
+    pub definition: Vec<u8>,
+    /// The units it took.
+    pub cost: u64,
+    /// When.
+    pub opened_at: Timestamp,
+}
+
+/// How far one worker's journal is folded: all of it before this place is in the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// Whose journal.
+    pub worker: u16,
+    /// The segment; earlier ones are folded whole.
+    pub segment: u64,
+    /// The bytes of that segment that are folded.
+    pub offset: u64,
+    /// The highest record number used so far.
+    pub sequence: u64,
+    /// The latest time in it.
+    pub latest: Timestamp,
+}
+
+/// Why the store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} the store")]
+pub struct StoreError {
+    action: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// Wraps the cause; `action` completes the sentence "cannot … the store".
+    pub fn new(action: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { action, source: source.into() }
+    }
+}
+
+/// Reads a time that was kept in milliseconds. It does not fail: the last instant that jiff has is not
+/// in whole milliseconds, and a segment must be readable whatever stands in it.
+pub(crate) fn instant(ms: i64) -> Timestamp {
+    let bound = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_millisecond(ms).unwrap_or(bound)
+}

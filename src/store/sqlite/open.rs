@@ -1,0 +1,169 @@
+//! Opens a database file: the lock, the checks, the schema.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another program has it locked.
+    #[error("the database {path} is locked by another program; close it there")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Another program's database, or no database.
+    #[error("{path} is not a database of faregate; give another `url` in [store]")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another faregate has it.
+    #[error(
+        "the database {path} is in use by another faregate; stop that one, or give this one \
+         another `url` in [store]"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer version of the program.
+    #[error(
+        "the database {path} has schema version {found} and this program knows version {VERSION}; \
+         run the newer program"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// SQLite failed otherwise.
+    #[error("cannot open the database {path}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The directory, the database or its lock cannot be written.
+    #[error("cannot write {path}; it and its directory must be writable for this user")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The schema's version.
+const VERSION: i64 = 1;
+
+/// "fare", by which a database of another program is told.
+const APPLICATION: i64 = 0x6661_7265;
+
+/// How long to wait for a program that has the database locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Times are Unix milliseconds.
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Takes the lock beside the database. Not in it, so that operators can read the database meanwhile.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let opened = File::options().create(true).truncate(false).write(true).open(&lock_path);
+    let locked = opened.map_err(TryLockError::Error).and_then(|file| {
+        file.try_lock()?;
+        Ok(file)
+    });
+    locked.map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse { path: path.into() },
+        TryLockError::Error(source) => OpenError::Unwritable { path: lock_path, source },
+    })
+}
+
+/// Opens the database for writing; makes it where it is not there.
+pub(super) fn to_write(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = connect(path, flags)?;
+    match schema(&connection).map_err(|source| failed(path, source))? {
+        Schema::Ours(VERSION) | Schema::None => {}
+        Schema::Ours(found) => return Err(OpenError::Newer { path: path.into(), found }),
+        Schema::Foreign => return Err(OpenError::Foreign { path: path.into() }),
+    }
+    prepare(&mut connection).map_err(|source| failed(path, source))?;
+    Ok(connection)
+}
+
+/// Opens a database for reading, beside the process that has it.
+pub(super) fn to_read(path: &Path) -> Result<Connection, OpenError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match schema(&connection).map_err(|source| failed(path, source))? {
+        Schema::Ours(VERSION) => Ok(connection),
+        Schema::Ours(found) => Err(OpenError::Newer { path: path.into(), found }),
+        Schema::Foreign | Schema::None => Err(OpenError::Foreign { path: path.into() }),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = opened.map_err(|source| failed(path, source))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| failed(path, source))?;
+    Ok(connection)
+}
+
+enum Schema {
+    /// An empty file.
+    None,
+    /// Of this version.
+    Ours(i64),
+    /// Of another program.
+    Foreign,
+}
+
+/// Looks before anything is written, so that another program's database stays as it is.
+fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    Ok(match number("PRAGMA application_id")? {
+        APPLICATION => Schema::Ours(number("PRAGMA user_version")?),
+        0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => Schema::None,
+        _ => Schema::Foreign,
+    })
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if matches!(schema(&transaction)?, Schema::None) {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            OpenError::Busy { path, source }
+        }
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+            OpenError::Unwritable { path, source: io::Error::other(source) }
+        }
+        _ => OpenError::Sqlite { path, source },
+    }
+}
