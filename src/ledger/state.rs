@@ -256,3 +256,60 @@ impl View {
             && self.set.accounts.iter().all(|id| id.window.contains(at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{WindowKind, WindowSpec};
+
+    fn day(text: &str) -> Timestamp {
+        format!("{text}T12:00:00Z").parse().unwrap()
+    }
+
+    fn daily(name: &str) -> Arc<Limits> {
+        let window = WindowSpec { kind: WindowKind::Day, anchor: None };
+        let quotas = vec![Quota { name: Arc::from(name), limit: 10, window }];
+        Arc::new(Limits { quotas, ..Limits::default() })
+    }
+
+    fn take(state: &mut State, limits: &Arc<Limits>, now: Timestamp) -> Arc<AccountSet> {
+        let set = state.advance(&Arc::from("acme"), limits, now);
+        let mut standing = state.standing(limits, &set, now);
+        state.take(&set, 1, &mut standing, now);
+        state.check_invariants();
+        set
+    }
+
+    #[test]
+    fn ended_accounts_are_dropped_once_nothing_is_in_flight() {
+        let mut state = State::new(Timestamp::UNIX_EPOCH);
+        let (limits, other) = (daily("calls"), daily("other"));
+        let settled = take(&mut state, &limits, day("2026-03-01"));
+        state.settle(&settled, 1, 1);
+        let unnamed = take(&mut state, &other, day("2026-03-01"));
+        state.settle(&unnamed, 1, 1);
+        assert_eq!(state.accounts.len(), 2);
+
+        let open = take(&mut state, &limits, day("2026-03-01"));
+        let current = take(&mut state, &limits, day("2026-03-02"));
+        assert_eq!(state.accounts.len(), 2, "the day before has a hold");
+        state.settle(&open, 1, 1);
+        assert_eq!(state.accounts.len(), 1);
+        state.settle(&current, 1, 1);
+        assert_eq!(state.accounts.len(), 1);
+        state.check_invariants();
+    }
+
+    #[test]
+    fn what_is_loaded_for_a_window_that_is_over_is_left_out() {
+        let limits = daily("calls");
+        let window = limits.quotas[0].window.window_at(day("2026-03-01"));
+        let id = AccountId { scope: Arc::default(), quota: Arc::from("calls"), window };
+        let mut state = State::new(window.end.unwrap());
+        state.load(&id, 5);
+        assert!(state.accounts.is_empty());
+        let mut state = State::new(window.start);
+        state.load(&id, 5);
+        assert_eq!(state.accounts.len(), 1);
+    }
+}

@@ -163,6 +163,7 @@ fn a_throttled_request_takes_no_quota_and_no_place() {
         concurrency: Some(1),
     });
     let held = reserve(&accounts, &limits, 1, NOW).unwrap();
+    assert_eq!(held.standing().rate.unwrap().remaining, 0);
     let shortage = reserve(&accounts, &limits, 1, NOW).unwrap_err();
     // In this order, as the first decides about the answer.
     let all = [Violation::Rate, Violation::Concurrency, Violation::Quota(0)];
@@ -348,6 +349,25 @@ fn a_window_made_shorter_and_longer_again_keeps_its_usage() {
     spend(&accounts, &day, 1, first);
     assert_eq!(counts_at(&accounts, &day, "2026-03-02T00:00:00Z"), [(0, 0)]);
     assert_eq!(counts_at(&accounts, &month, "2026-03-02T00:00:00Z"), [(5, 0)]);
+}
+
+#[test]
+fn an_account_lasts_as_long_as_the_longest_window_it_was_known_under() {
+    let month = quotas([quota("calls", 10, WindowKind::Month)]);
+    let day = quotas([quota("calls", 10, WindowKind::Day)]);
+    let (first, second) = ("2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z");
+
+    let reloaded = accounts();
+    spend(&reloaded, &day, 4, first);
+    assert_eq!(counts_at(&reloaded, &month, first), [(4, 0)]);
+    assert_eq!(counts_at(&reloaded, &day, second), [(0, 0)]);
+    assert_eq!(counts_at(&reloaded, &month, second), [(4, 0)]);
+
+    let loaded = accounts();
+    assert_eq!(counts_at(&loaded, &month, first), [(0, 0)]);
+    loaded.load(&account("calls", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), 4);
+    assert_eq!(counts_at(&loaded, &day, second), [(0, 0)]);
+    assert_eq!(counts_at(&loaded, &month, second), [(4, 0)]);
 }
 
 #[test]

@@ -225,6 +225,8 @@ impl Pair {
                 self.model.take(&self.limits, hold, cost);
                 let counts: Vec<_> = standing.quotas.iter().map(|q| (q.used, q.reserved)).collect();
                 assert_eq!(counts, self.model.counts(&self.limits));
+                let remaining = standing.rate.map(|rate| rate.remaining);
+                assert_eq!(remaining, self.model.remaining(&self.limits));
                 // What was let through fits, whatever the model thinks.
                 for ((used, reserved), quota) in counts.into_iter().zip(&self.limits.quotas) {
                     assert!(cost == 0 || used + reserved <= quota.limit);

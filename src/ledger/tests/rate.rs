@@ -216,6 +216,19 @@ proptest! {
         }
     }
 
+    /// Windows of few nanoseconds, as there rounding weighs most.
+    #[test]
+    fn changing_rates_let_no_more_than_the_largest_burst_through(
+        rates in prop::collection::vec((1..9_u64, 1..9_u64), 2..4),
+        turns in prop::collection::vec(any::<prop::sample::Index>(), 1..60),
+    ) {
+        let now = ts("2026-01-01T00:00:00Z");
+        let rates: Vec<_> = rates.into_iter().map(|(window, burst)| rate(1, window, burst)).collect();
+        let mut bucket = Bucket::new(rates[0], now);
+        let taken = turns.iter().filter(|turn| try_take(&mut bucket, *turn.get(&rates), now)).count();
+        prop_assert!(taken as u64 <= rates.iter().map(|rate| rate.burst).max().unwrap());
+    }
+
     /// The promise itself, over what was let through.
     #[test]
     fn no_interval_lets_too_many_through(

@@ -43,14 +43,14 @@ fn eight_threads_take_exactly_the_limit() {
             start.wait();
             let mut charged = 0;
             for turn in 0_u64.. {
-                // Until all is charged: what is only reserved may come back.
+                // Until all is charged: what others have reserved may come back.
                 match accounts.reserve(limits, 1, now) {
                     Ok(hold) => {
                         let charge = u64::from(!(turn + thread).is_multiple_of(5));
                         hold.settle(charge);
                         charged += charge;
                     }
-                    Err(short) if short.standing.quotas[0].used < LIMIT => {}
+                    Err(short) if short.standing.quotas[0].reserved > 0 => {}
                     Err(_) => break,
                 }
             }
