@@ -1,4 +1,22 @@
 //! The configuration in its checked form: what the program runs on.
+//!
+//! A file becomes a [`Config`] in two steps: `file` reads each value where it stands, `check`
+//! compares them with one another. Both report every problem, so that one look shows all.
+
+mod check;
+mod excerpt;
+mod file;
+mod load;
+mod report;
+mod secret;
+mod wording;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::KNOWN_CODES;
+pub use load::{LoadError, Loaded, find, load};
+pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,0 +1,68 @@
+//! From the configuration as written to the one the program runs on: ranges, references, and what
+//! contradicts what.
+//!
+//! Where a value is wrong, its default stands in, so that the rest is judged as well; the result is
+//! only used when there was no error.
+
+mod claim;
+mod customers;
+mod host;
+mod keys;
+mod limits;
+mod names;
+mod number;
+mod overlap;
+mod path;
+mod plans;
+mod routes;
+mod server;
+mod statuses;
+mod upstreams;
+mod url;
+
+pub use server::KNOWN_CODES;
+
+use std::path::Path;
+
+use crate::config::{Config, file::File, report::Problems};
+
+/// Checks a whole file. Relative paths in it are relative to `directory`.
+pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Config> {
+    let File { server, admin, store, log, auth, answers, upstreams, routes, plans, customers } =
+        file;
+    let server_listen = server.value().and_then(|server| server.listen.given());
+    let admin = server::check_admin(admin, server_listen, directory, problems);
+    let server = server::check_server(server, problems);
+    let store = server::check_store(store, directory, problems);
+    let log = server::check_log(log, directory, problems);
+    let key_locations = server::check_locations(auth, problems);
+    let status_by_code = server::check_answers(answers, problems);
+
+    let listeners = upstreams::Listeners {
+        server: server_listen.map(|listen| listen.value),
+        admin: admin.listen,
+    };
+    let upstreams = upstreams::check(upstreams, &listeners, directory, problems);
+    let surroundings = routes::Surroundings {
+        upstreams: &upstreams,
+        reserved_prefix: server.as_ref().map(|server| &*server.reserved_prefix),
+        request_timeout: server.as_ref().and_then(|server| server.limits.request_timeout),
+    };
+    let routes = routes::check(routes, &surroundings, problems);
+    let plans = plans::check(plans, &routes.names, problems);
+    let customers = customers::check(customers, &plans, problems);
+
+    Some(Config {
+        server: server?,
+        admin,
+        store,
+        log,
+        key_locations,
+        status_by_code,
+        upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
+        routes: routes.checked,
+        plans: plans.into_iter().map(|plan| plan.checked).collect(),
+        customers: customers.checked,
+        keys: customers.keys,
+    })
+}

@@ -1,0 +1,93 @@
+//! Names: which are allowed, and that none stands twice.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::config::{
+    file::Spanned,
+    report::{Problem, Problems, Span},
+    wording::quote,
+};
+
+/// The longest name, so that names fit headers and labels.
+const NAME_MAX: usize = 64;
+
+/// Checks a name of the operator's: lower-case letters, digits, `-`, `_`.
+pub(super) fn check_id(name: &Spanned<String>, noun: &str, problems: &mut Problems) {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let Spanned { value, span } = name;
+    if !value.is_empty() && value.len() <= NAME_MAX && value.chars().all(is_allowed) {
+        return;
+    }
+    let message = format!("{} cannot be the name of {noun}", quote(value));
+    let help = format!(
+        "a name is 1 to {NAME_MAX} lower-case letters, digits, `-` and `_`{}",
+        or_else(value, is_allowed, NAME_MAX)
+    );
+    problems.add(Problem::error(*span, message).help(help));
+}
+
+/// The longest identifier of a customer, an application or a key.
+const ID_MAX: usize = 128;
+
+/// Checks an identifier that may come from another system, such as a mail address.
+pub(super) fn check_foreign_id(id: &Spanned<String>, noun: &str, problems: &mut Problems) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+    let Spanned { value, span } = id;
+    if !value.is_empty() && value.len() <= ID_MAX && value.chars().all(is_allowed) {
+        return;
+    }
+    let message = format!("{} cannot be the id of {noun}", quote(value));
+    let help = format!("an id is 1 to {ID_MAX} letters, digits, `-`, `_`, `.`, `:` and `@`");
+    problems.add(Problem::error(*span, message).help(help));
+}
+
+/// Tells whether a text is a scope (RFC 6749 section 3.3).
+pub(super) fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
+}
+
+/// Offers the name with what is not allowed replaced, if anything is left.
+fn or_else(name: &str, is_allowed: impl Fn(char) -> bool, longest: usize) -> String {
+    let repaired: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if is_allowed(c) { c } else { '-' })
+        .take(longest)
+        .collect();
+    let repaired = repaired.trim_matches('-');
+    if repaired.is_empty() { String::new() } else { format!(", such as {}", quote(repaired)) }
+}
+
+/// Names that were met, with their first places.
+#[derive(Debug, Default)]
+pub(super) struct Unique {
+    first: HashMap<Arc<str>, Span>,
+}
+
+impl Unique {
+    /// Takes a name, or reports where it was taken before.
+    pub(super) fn claim(
+        &mut self,
+        name: &Arc<str>,
+        span: Span,
+        noun: &str,
+        problems: &mut Problems,
+    ) -> bool {
+        match self.first.get(name) {
+            Some(first) => {
+                let message = format!("two {noun} are called {}", quote(name));
+                problems.add(Problem::error(span, message).related(*first, "first here"));
+                false
+            }
+            None => {
+                self.first.insert(name.clone(), span);
+                true
+            }
+        }
+    }
+
+    /// Tells whether a name is taken.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.first.contains_key(name)
+    }
+}

@@ -1,0 +1,235 @@
+//! Routes: each on its own, and all of them beside one another.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    claim::{self, Claim},
+    names::{Unique, is_scope},
+    number::{UNITS, integer},
+    overlap,
+    server::check_timeout,
+    statuses,
+    upstreams::Declared,
+};
+use crate::{
+    config::{
+        file::{Field, RouteTable, Spanned},
+        report::{Problem, Problems, Span},
+        wording::{quote, suggest},
+    },
+    model::{Access, Methods, Route, Upstream},
+};
+
+/// What was found of the routes.
+#[derive(Debug)]
+pub(super) struct Routes {
+    /// The names of all of them, right or wrong, for plans to refer to.
+    pub(super) names: Vec<Arc<str>>,
+    /// Those without mistakes.
+    pub(super) checked: Vec<Arc<Route>>,
+}
+
+/// What the routes refer to.
+#[derive(Debug)]
+pub(super) struct Surroundings<'c> {
+    /// The upstreams they lead to.
+    pub(super) upstreams: &'c [Declared],
+    /// The paths that are not theirs.
+    pub(super) reserved_prefix: Option<&'c str>,
+    /// The time limit of those without one of their own.
+    pub(super) request_timeout: Option<Duration>,
+}
+
+/// Checks all routes.
+pub(super) fn check(
+    field: &Field<Vec<Spanned<RouteTable>>>,
+    surroundings: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> Routes {
+    let tables = field.value().map_or(&[][..], Vec::as_slice);
+    if field.is_absent() {
+        let help = "add `[[routes]]` with a `path` such as \"/{*path}\" and an `upstream`";
+        problems.add(Problem::error(Span::default(), "there is no route").help(help));
+    }
+    let claims: Vec<Option<Claim>> = tables
+        .iter()
+        .map(|table| claim::check(&table.value, surroundings.reserved_prefix, problems))
+        .collect();
+    let methods = overlap::resolve(&claims, problems);
+    let names = check_names(tables, &claims, problems);
+
+    let mut checked = Vec::new();
+    for (((table, claim), methods), name) in tables.iter().zip(claims).zip(methods).zip(&names) {
+        let identity = name.clone().zip(claim).zip(methods);
+        let identity = identity.map(|((name, claim), methods)| Identity { name, claim, methods });
+        checked.extend(check_one(&table.value, identity, surroundings, problems).map(Arc::new));
+    }
+    Routes { names: names.into_iter().flatten().collect(), checked }
+}
+
+/// Gives each route its name: the one it has, else its path. A path that is taken is told apart by
+/// the host before it and then by the first method behind it.
+fn check_names(
+    tables: &[Spanned<RouteTable>],
+    claims: &[Option<Claim>],
+    problems: &mut Problems,
+) -> Vec<Option<Arc<str>>> {
+    let mut taken = Unique::default();
+    let mut names: Vec<Option<Arc<str>>> = Vec::new();
+    for table in tables {
+        let Some(Spanned { value, span }) = table.value.name.given() else {
+            names.push(None);
+            continue;
+        };
+        let name: Arc<str> = value.as_str().into();
+        check_name(&name, *span, problems);
+        taken.claim(&name, *span, "routes", problems);
+        names.push(Some(name));
+    }
+    for ((name, table), claim) in names.iter_mut().zip(tables).zip(claims) {
+        let Some(path) = table.value.path.given() else { continue };
+        if name.is_some() {
+            continue;
+        }
+        let default = default_names(&path.value, claim.as_ref())
+            .into_iter()
+            .find(|name| !taken.contains(name));
+        match default {
+            Some(default) => {
+                taken.claim(&default, path.span, "routes", problems);
+                *name = Some(default);
+            }
+            // Without a claim the route is wrong anyway.
+            None if claim.is_none() => {}
+            None => {
+                let message = format!("two routes would be called {}", quote(&path.value));
+                let help = "a route without a name is called by its path; give this one a `name`";
+                problems.add(Problem::error(path.span, message).help(help));
+            }
+        }
+    }
+    names
+}
+
+fn default_names(path: &str, claim: Option<&Claim>) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = vec![path.into()];
+    let mut longer = path.to_owned();
+    if let Some(host) = claim.and_then(|claim| claim.host.as_ref()) {
+        longer.insert_str(0, host);
+        names.push(longer.as_str().into());
+    }
+    if let Some(Methods::Only(methods)) = claim.map(|claim| &claim.methods)
+        && let Some(method) = methods.first()
+    {
+        names.push(format!("{longer} {method}").into());
+    }
+    names
+}
+
+/// The longest name of a route; it stands in logs and as a label of metrics.
+const NAME_MAX: usize = 128;
+
+fn check_name(name: &str, span: Span, problems: &mut Problems) {
+    let is_allowed = |c: char| c == ' ' || c.is_ascii_graphic();
+    if !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_allowed) {
+        return;
+    }
+    let message = format!("{} cannot be the name of a route", quote(name));
+    let help = format!("a name is 1 to {NAME_MAX} printable ASCII characters");
+    problems.add(Problem::error(span, message).help(help));
+}
+
+/// What was found out about a route beside the others.
+struct Identity {
+    name: Arc<str>,
+    claim: Claim,
+    methods: Methods,
+}
+
+/// Checks the rest of a route, and makes it if nothing is wrong.
+fn check_one(
+    table: &RouteTable,
+    identity: Option<Identity>,
+    surroundings: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let upstream = check_upstream(table, surroundings.upstreams, problems);
+    let access = table.access.value().copied().unwrap_or_default();
+    if access == Access::Public {
+        warn_public(table, problems);
+    }
+    let scopes = check_scopes(&table.scopes, problems);
+    let cost = integer(&table.cost, UNITS, 1, problems);
+    let charge_on = statuses::check(&table.charge_on, problems);
+    let request_timeout =
+        check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);
+    let Identity { name, claim, methods } = identity?;
+    Some(Route {
+        name,
+        host: claim.host,
+        path: claim.path,
+        methods,
+        upstream: upstream?,
+        strip_prefix: table.strip_prefix.value().map(|prefix| prefix.as_str().into()),
+        access,
+        cost,
+        scopes,
+        charge_on,
+        request_timeout,
+    })
+}
+
+fn check_upstream(
+    table: &RouteTable,
+    upstreams: &[Declared],
+    problems: &mut Problems,
+) -> Option<Arc<Upstream>> {
+    let ids = || upstreams.iter().map(|upstream| upstream.id.as_str());
+    let missing = || {
+        let help = match upstreams {
+            [] => "declare one, `[upstreams.api]`, and write upstream = \"api\"".to_owned(),
+            _ => suggest("", ids()),
+        };
+        Problem::error(table.span, "the route has no `upstream`").help(help)
+    };
+    let Spanned { value: id, span } = table.upstream.required(problems, missing)?;
+    let found = upstreams.iter().find(|upstream| upstream.id == *id);
+    if found.is_none() {
+        let help = match upstreams {
+            [] => format!("declare it: `[upstreams.{id}]` with its `url`"),
+            _ => suggest(id, ids()),
+        };
+        let message = format!("there is no upstream {}", quote(id));
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    found?.checked.clone()
+}
+
+fn warn_public(table: &RouteTable, problems: &mut Problems) {
+    let spans = [
+        table.cost.given().map(|cost| (cost.span, "cost")),
+        table.scopes.given().map(|scopes| (scopes.span, "scopes")),
+        table.charge_on.given().map(|charge_on| (charge_on.span, "charge_on")),
+    ];
+    for (span, name) in spans.into_iter().flatten() {
+        let message = format!("`{name}` has no effect on a public route");
+        let help = "calls of a public route need no key and are not counted; leave it out, or \
+                    write access = \"key\"";
+        problems.add(Problem::warning(span, message).help(help));
+    }
+}
+
+/// Checks scopes, of a route or of a key.
+pub(super) fn check_scopes(
+    field: &Field<Vec<Spanned<String>>>,
+    problems: &mut Problems,
+) -> Vec<Arc<str>> {
+    let list = field.value().map_or(&[][..], Vec::as_slice);
+    for Spanned { value, span } in list.iter().filter(|scope| !is_scope(&scope.value)) {
+        let message = format!("{} is not a scope", quote(value));
+        let help = "a scope is printable ASCII without spaces, quotes and backslashes; write \
+                    several as several texts";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    list.iter().map(|scope| scope.value.as_str().into()).collect()
+}

@@ -1,0 +1,349 @@
+//! The tables about the gateway itself.
+
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{
+    number::{integer, positive, within},
+    path::Pattern,
+    url::Url,
+};
+use crate::config::{
+    AccessLog, Admin, KeyLocation, Log, Secret, Server, ServerLimits, Store,
+    file::{
+        AdminTable, AnswersTable, AuthTable, Field, LimitsTable, LogTable, ServerTable, Size,
+        Spanned, StoreTable, Timeout, not_available,
+    },
+    report::{Problem, Problems, Span},
+    wording::{nearest, quote, suggest},
+};
+
+/// Checks `[server]`, the one table that must be there.
+pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) -> Option<Server> {
+    let help = "write listen = \"127.0.0.1:8402\", or another address for callers to reach";
+    let missing = || {
+        Problem::error(Span::default(), "`[server]` is missing")
+            .help(format!("add `[server]` and in it {help}"))
+    };
+    let ServerTable { span, listen, public_url, reserved_prefix, drain_timeout, workers, limits } =
+        &field.required(problems, missing)?.value;
+    let missing = || Problem::error(*span, "`listen` is missing in `[server]`").help(help);
+    let listen = listen.required(problems, missing);
+    if let Some(listen) = listen
+        && public_url.is_absent()
+        && !listen.value.ip().to_canonical().is_loopback()
+    {
+        let message = "without `public_url`, links in answers follow the Host of each request";
+        let help = "set public_url = \"https://…\", the address that callers use";
+        problems.add(Problem::warning(listen.span, message).help(help));
+    }
+    let server = Server {
+        // A wrong address is reported; the stand-in lets the rest be checked.
+        listen: listen.map_or(UNKNOWN_ADDRESS, |listen| listen.value),
+        public_url: check_public_url(public_url, problems),
+        reserved_prefix: check_reserved_prefix(reserved_prefix, problems),
+        drain_timeout: positive(drain_timeout, Duration::from_secs(30), problems),
+        workers: workers.given().and_then(|workers| within(workers, 1..=1024, problems)),
+        limits: check_limits(limits.value().unwrap_or(&LimitsTable::default()), problems),
+    };
+    Some(server)
+}
+
+/// Port 0 is equal to no other address.
+const UNKNOWN_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn check_public_url(field: &Field<String>, problems: &mut Problems) -> Option<Arc<str>> {
+    let Spanned { value: text, span } = field.given()?;
+    let problem = match Url::parse(text) {
+        Err(bad) => bad.into_problem(*span),
+        Ok(url) if !url.tail.is_empty() => Problem::error(*span, "the URL has a query or fragment")
+            .help("leave it out; links are made by adding a path"),
+        Ok(url) => match url.base_path() {
+            Err(bad) => Problem::error(*span, bad.message).help(bad.help),
+            Ok(_) => return Some(text.strip_suffix('/').unwrap_or(text).into()),
+        },
+    };
+    problems.add(problem);
+    None
+}
+
+fn check_reserved_prefix(field: &Field<String>, problems: &mut Problems) -> Arc<str> {
+    let Some(Spanned { value, span }) = field.given() else { return "/_faregate".into() };
+    if let Err(bad) = Pattern::parse_prefix(value) {
+        problems.add(Problem::error(*span, bad.message).help(bad.help));
+    }
+    value.as_str().into()
+}
+
+fn check_limits(table: &LimitsTable, problems: &mut Problems) -> ServerLimits {
+    let LimitsTable {
+        connections,
+        header_bytes,
+        headers,
+        body_bytes,
+        header_timeout,
+        idle_timeout,
+        request_timeout,
+    } = table;
+    ServerLimits {
+        connections: integer(connections, 1..=1_000_000, 10_000, problems),
+        header_bytes: check_header_bytes(header_bytes, problems),
+        headers: integer(headers, 1..=1000, 100, problems),
+        body_bytes: body_bytes.value().map_or(10 << 20, |size| size.0),
+        header_timeout: positive(header_timeout, Duration::from_secs(10), problems),
+        idle_timeout: positive(idle_timeout, Duration::from_secs(60), problems),
+        request_timeout: check_timeout(request_timeout, problems)
+            .unwrap_or(Some(Duration::from_secs(300))),
+    }
+}
+
+/// The HTTP library needs 8 KiB to begin with; a megabyte is more than any caller has to say.
+fn check_header_bytes(field: &Field<Size>, problems: &mut Problems) -> usize {
+    const DEFAULT: usize = 32 << 10;
+    let Some(Spanned { value, span }) = field.given() else { return DEFAULT };
+    let bytes = usize::try_from(value.0).ok();
+    let bytes = bytes.filter(|bytes| (8 << 10..=1 << 20).contains(bytes));
+    if bytes.is_none() {
+        let help = "the size is from 8KiB to 1MiB";
+        problems.add(Problem::error(*span, "the size is out of range").help(help));
+    }
+    bytes.unwrap_or(DEFAULT)
+}
+
+/// Gives a time limit that may be "none"; the outer `None` means that none is given.
+pub(super) fn check_timeout(
+    field: &Field<Timeout>,
+    problems: &mut Problems,
+) -> Option<Option<Duration>> {
+    let Spanned { value: Timeout(timeout), span } = field.given()?;
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        let message = "a duration of zero would end everything at once";
+        problems.add(Problem::error(*span, message).help("for no limit write \"none\""));
+    }
+    Some(*timeout)
+}
+
+/// Checks `[admin]`. Its address must not be the data listener's, or callers would meet it.
+pub(super) fn check_admin(
+    field: &Field<AdminTable>,
+    server_listen: Option<&Spanned<SocketAddr>>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Admin {
+    let default = AdminTable::default();
+    let AdminTable { listen: given, token } = field.value().unwrap_or(&default);
+    let listen = given.value().copied().unwrap_or(([127, 0, 0, 1], 8403).into());
+    if let Some(server) = server_listen
+        && is_same(listen, server.value)
+    {
+        let message = format!("both listeners would take port {}", listen.port());
+        let problem = match given.given() {
+            Some(admin) => Problem::error(admin.span, message)
+                .related(server.span, "the data listener's address"),
+            None => Problem::error(server.span, message),
+        };
+        let help = "give each listener its own port; `admin.listen` is \"127.0.0.1:8403\" unless \
+                    it is set";
+        problems.add(problem.help(help));
+    }
+    let token = token.given().and_then(|source| {
+        let secret = source.value.read(source.span, directory, problems)?;
+        if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = "the token has a space, a line break or a letter beyond ASCII";
+            let help = "a request could not carry it; make another, such as with \
+                        `openssl rand -hex 32`";
+            problems.add(Problem::error(source.span, message).help(help));
+        }
+        Some(Secret(secret))
+    });
+    Admin { listen, token }
+}
+
+/// Tells whether two listeners cannot both be opened. Port 0 is a new port each time.
+fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() != 0
+        && a.port() == b.port()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// Checks `[store]`.
+pub(super) fn check_store(
+    field: &Field<StoreTable>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Store {
+    let default = StoreTable::default();
+    let StoreTable { url, journal } = field.value().unwrap_or(&default);
+    let database = url.given().and_then(|url| check_store_url(url, problems));
+    let database = directory.join(database.unwrap_or("faregate.db"));
+    let journal = match journal.given() {
+        Some(Spanned { value, span }) => {
+            if value.is_empty() {
+                let help = "write a directory, or leave it out";
+                problems.add(Problem::error(*span, "the path is empty").help(help));
+            }
+            directory.join(value)
+        }
+        None => {
+            let mut journal = database.clone().into_os_string();
+            journal.push(".journal");
+            journal.into()
+        }
+    };
+    Store { database, journal }
+}
+
+fn check_store_url<'t>(url: &'t Spanned<String>, problems: &mut Problems) -> Option<&'t str> {
+    const HELP: &str =
+        "write \"sqlite:\" and the path of the database, such as \"sqlite:faregate.db\"";
+    let Spanned { value: text, span } = url;
+    let problem = match text.split_once(':') {
+        // Its user name and password are not repeated.
+        Some(("postgres" | "postgresql", _)) => not_available(*span, "postgres:").hidden(),
+        Some(("sqlite", path)) if path.starts_with("//") => {
+            Problem::error(*span, "the path of the database is not a URL")
+        }
+        Some(("sqlite", "" | ":memory:")) => {
+            Problem::error(*span, "the database has no path; usage must survive a restart")
+        }
+        Some(("sqlite", path)) => return Some(path),
+        // It may be another database's URL, with a password in it.
+        _ => Problem::error(*span, "this kind of store is not known").hidden(),
+    };
+    problems.add(problem.help(HELP));
+    None
+}
+
+/// Checks `[log]`.
+pub(super) fn check_log(field: &Field<LogTable>, directory: &Path, problems: &mut Problems) -> Log {
+    let default = LogTable::default();
+    let LogTable { access, level } = field.value().unwrap_or(&default);
+    let access = match access.given().map(|access| (access.value.as_str(), access.span)) {
+        None | Some(("stdout", _)) => AccessLog::Stdout,
+        Some(("off", _)) => AccessLog::Off,
+        Some((path, span)) => {
+            // A misspelled word would make a file of that name, and no log where it is looked for.
+            if !path.contains(['/', '.']) {
+                let message = format!("{} is not a place for the access log", quote(path));
+                let help = match nearest(path, &["stdout", "off"]) {
+                    Some(_) => suggest(path, ["stdout", "off"]),
+                    None => "write \"stdout\", \"off\", or a file's path with a `/` or `.` in it"
+                        .to_owned(),
+                };
+                problems.add(Problem::error(span, message).help(help));
+            }
+            AccessLog::File(directory.join(path))
+        }
+    };
+    Log { access, level: level.value().copied().unwrap_or(tracing::Level::INFO) }
+}
+
+/// Checks `[auth]`.
+pub(super) fn check_locations(
+    field: &Field<AuthTable>,
+    problems: &mut Problems,
+) -> Vec<KeyLocation> {
+    let Some(Spanned { value: list, span }) = field.value().and_then(|auth| auth.locations.given())
+    else {
+        return vec![KeyLocation::Bearer, KeyLocation::XApiKey];
+    };
+    if list.is_empty() {
+        let message = "without a location no key would ever be found";
+        let help = "write [\"bearer\", \"x-api-key\"], or leave it out";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    let mut locations: Vec<KeyLocation> = Vec::new();
+    for (at, Spanned { value, span }) in list.iter().enumerate() {
+        let first = list.iter().take(at).find(|first| first.value == *value);
+        match first {
+            Some(first) => problems.add(
+                Problem::error(*span, "the location is listed twice")
+                    .related(first.span, "first here"),
+            ),
+            None => locations.push(*value),
+        }
+    }
+    locations
+}
+
+/// Every code of an answer, as it stands in JSON.
+pub const KNOWN_CODES: &[&str] = &[
+    "invalid_request",
+    "invalid_path",
+    "payment_malformed",
+    "missing_api_key",
+    "invalid_api_key",
+    "api_key_expired",
+    "api_key_revoked",
+    "ambiguous_credentials",
+    "payment_required",
+    "subscription_required",
+    "subscription_not_started",
+    "payment_overdue",
+    "payment_incomplete",
+    "subscription_paused",
+    "subscription_ended",
+    "trial_expired",
+    "plan_upgrade_required",
+    "quota_exceeded",
+    "cost_exceeds_allowance",
+    "insufficient_credits",
+    "spend_cap_reached",
+    "payment_invalid",
+    "payment_expired",
+    "payment_failed",
+    "api_key_disabled",
+    "account_suspended",
+    "origin_not_allowed",
+    "insufficient_scope",
+    "feature_not_available",
+    "route_not_found",
+    "method_not_allowed",
+    "payment_already_used",
+    "payment_pending",
+    "declared_in_file",
+    "already_exists",
+    "body_too_large",
+    "uri_too_long",
+    "expectation_failed",
+    "misdirected_request",
+    "headers_too_large",
+    "rate_limited",
+    "too_many_concurrent",
+    "balance_in_flight",
+    "internal_error",
+    "not_implemented",
+    "upstream_error",
+    "upstream_payment_required",
+    "upstream_timeout",
+    "quota_unavailable",
+    "auth_unavailable",
+    "payment_unavailable",
+    "overloaded",
+];
+
+/// Checks `[answers]`.
+pub(super) fn check_answers(
+    field: &Field<AnswersTable>,
+    problems: &mut Problems,
+) -> HashMap<String, StatusCode> {
+    let mut status_by_code = HashMap::new();
+    let Some(table) = field.value().and_then(|answers| answers.status.value()) else {
+        return status_by_code;
+    };
+    for entry in table {
+        let code = &entry.name;
+        if !KNOWN_CODES.contains(&code.value.as_str()) {
+            let message = format!("unknown code {}", quote(&code.value));
+            let help = suggest(&code.value, KNOWN_CODES.iter().copied());
+            problems.add(Problem::error(code.span, message).help(help));
+        }
+        let status = entry.value.as_ref().and_then(|status| within(status, 400..=599, problems));
+        if let Some(status) = status.and_then(|status: u16| StatusCode::from_u16(status).ok()) {
+            status_by_code.insert(code.value.clone(), status);
+        }
+    }
+    status_by_code
+}

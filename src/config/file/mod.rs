@@ -1,0 +1,117 @@
+//! The configuration as it is written: every value with its place, nothing yet compared.
+//!
+//! The parsed document is walked by hand: derived deserialisation stops at the first mistake, and
+//! whoever writes the file wants to see all of them.
+
+mod choice;
+mod customers;
+mod plans;
+mod routes;
+mod server;
+mod table;
+mod value;
+
+pub(super) use choice::StatusName;
+pub(super) use customers::{CustomerTable, KeyTable};
+pub(super) use plans::{LimitFields, PlanTable, QuotaTable, RateTable};
+pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};
+pub(super) use server::{
+    AdminTable, AnswersTable, AuthTable, LimitsTable, LogTable, ServerTable, StoreTable,
+};
+pub(super) use table::{
+    Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
+};
+pub(super) use value::{Size, Timeout, expected};
+
+use std::collections::HashSet;
+
+use toml::de::{DeTable, Error};
+
+use crate::config::{
+    excerpt,
+    report::{Problem, Problems, Span},
+};
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) server: Field<ServerTable>,
+    pub(super) admin: Field<AdminTable>,
+    pub(super) store: Field<StoreTable>,
+    pub(super) log: Field<LogTable>,
+    pub(super) auth: Field<AuthTable>,
+    pub(super) answers: Field<AnswersTable>,
+    pub(super) upstreams: Field<Vec<Named<UpstreamTable>>>,
+    pub(super) routes: Field<Vec<Spanned<RouteTable>>>,
+    pub(super) plans: Field<Vec<Named<PlanTable>>>,
+    pub(super) customers: Field<Vec<Named<CustomerTable>>>,
+}
+
+impl File {
+    /// Reads a text. With mistakes of syntax there is no file: what they hide could not be told
+    /// from what is missing. The values that could be read are judged all the same.
+    pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Self> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let file = Self::read(document.get_ref(), problems);
+        if errors.is_empty() {
+            return Some(file);
+        }
+        report_syntax(text, &errors, problems);
+        None
+    }
+
+    fn read(document: &DeTable<'_>, problems: &mut Problems) -> Self {
+        let mut table = Table::new(document, Span::default(), "the file", problems);
+        let read = Self {
+            server: table.field("server"),
+            admin: table.field("admin"),
+            store: table.field("store"),
+            log: table.field("log"),
+            auth: table.field("auth"),
+            answers: table.field("answers"),
+            upstreams: table.field("upstreams"),
+            routes: table.field("routes"),
+            plans: table.field("plans"),
+            customers: table.field("customers"),
+        };
+        table.later(&["cors", "payments"]);
+        table.finish();
+        read
+    }
+}
+
+/// Reports mistakes of syntax, one for each line: on one line the first is the cause of the others,
+/// and of whatever was found wrong with the values on it.
+fn report_syntax(text: &str, errors: &[Error], problems: &mut Problems) {
+    let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |span: Span| newlines.partition_point(|newline| *newline < span.start);
+    let mut errors: Vec<(Span, &str)> =
+        errors.iter().map(|error| (error.span().unwrap_or(0..0).into(), error.message())).collect();
+    errors.sort();
+    let mut lines = HashSet::new();
+    errors.retain(|(span, _)| lines.insert(line(*span)));
+    problems.retain(|problem| !lines.contains(&line(problem.span)));
+
+    for (span, message) in errors {
+        let problem = Problem::error(span, message);
+        let problem = match syntax_help(message) {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+        let hides = excerpt::may_hold_secret(text, span);
+        problems.add(if hides { problem.hidden() } else { problem });
+    }
+}
+
+/// Adds what to do, where the parser's own words leave it open.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    const UNQUOTED: [&str; 4] =
+        ["must be quoted", "invalid float", "invalid integer", "invalid date"];
+    if UNQUOTED.iter().any(|part| message.contains(part)) {
+        return Some("put a text, an address or a duration between double quotes");
+    }
+    message.starts_with("duplicate key").then_some(
+        "a name stands once: put what belongs together under one, and write each route with a \
+         `[[routes]]` of its own",
+    )
+}

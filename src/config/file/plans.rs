@@ -1,0 +1,111 @@
+//! Plans and the limits that plans and customers have alike, as written.
+
+use std::time::Duration;
+
+use super::{
+    choice::Zone,
+    table::{Field, FromToml, Spanned, Table, Value},
+};
+use crate::{
+    config::report::{Problems, Span},
+    ledger::WindowKind,
+    model::Align,
+};
+
+/// `[plans.ID]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct PlanTable {
+    pub(in crate::config) title: Field<String>,
+    pub(in crate::config) routes: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) limits: LimitFields,
+    pub(in crate::config) trial: Field<Duration>,
+    pub(in crate::config) grace: Field<Duration>,
+    pub(in crate::config) upgrade_url: Field<String>,
+    pub(in crate::config) on_sale: Field<bool>,
+}
+
+impl FromToml for PlanTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "a plan", problems)?;
+        let read = Self {
+            title: table.field("title"),
+            routes: table.field("routes"),
+            limits: LimitFields::read(&mut table),
+            trial: table.field("trial"),
+            grace: table.field("grace"),
+            upgrade_url: table.field("upgrade_url"),
+            on_sale: table.field("on_sale"),
+        };
+        table.later(&["enforce"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// The options that set limits.
+#[derive(Debug, Default)]
+pub(in crate::config) struct LimitFields {
+    pub(in crate::config) quotas: Field<Vec<Spanned<QuotaTable>>>,
+    pub(in crate::config) rate: Field<RateTable>,
+    pub(in crate::config) concurrency: Field<i64>,
+}
+
+impl LimitFields {
+    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            quotas: table.field("quotas"),
+            rate: table.field("rate"),
+            concurrency: table.field("concurrency"),
+        }
+    }
+}
+
+/// An item of `quotas`.
+#[derive(Debug)]
+pub(in crate::config) struct QuotaTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) name: Field<String>,
+    pub(in crate::config) limit: Field<i64>,
+    pub(in crate::config) window: Field<WindowKind>,
+    pub(in crate::config) align: Field<Align>,
+}
+
+impl FromToml for QuotaTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "a quota", problems)?;
+        let read = Self {
+            span: table.span,
+            name: table.field("name"),
+            limit: table.field("limit"),
+            window: table.field("window"),
+            align: table.field("align"),
+        };
+        // There is one zone as yet: reading it refuses all others, and that is all.
+        let _: Field<Zone> = table.field("zone");
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `rate`.
+#[derive(Debug)]
+pub(in crate::config) struct RateTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) limit: Field<i64>,
+    pub(in crate::config) window: Field<Duration>,
+    pub(in crate::config) burst: Field<i64>,
+}
+
+impl FromToml for RateTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "a rate", problems)?;
+        let read = Self {
+            span: table.span,
+            limit: table.field("limit"),
+            window: table.field("window"),
+            burst: table.field("burst"),
+        };
+        table.finish();
+        Some(read)
+    }
+}

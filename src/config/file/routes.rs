@@ -1,0 +1,108 @@
+//! Upstreams and routes, as written.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::{
+    table::{Field, FromToml, Named, Spanned, Table, Value},
+    value::Timeout,
+};
+use crate::{
+    config::{
+        report::{Problems, Span},
+        secret::HeaderSource,
+    },
+    model::{Access, HostHeader},
+};
+
+/// `[upstreams.ID]`.
+#[derive(Debug)]
+pub(in crate::config) struct UpstreamTable {
+    pub(in crate::config) url: Field<String>,
+    pub(in crate::config) urls: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) connect_timeout: Field<Duration>,
+    pub(in crate::config) response_timeout: Field<Duration>,
+    pub(in crate::config) idle_timeout: Field<Duration>,
+    pub(in crate::config) keepalive_timeout: Field<Duration>,
+    pub(in crate::config) host: Field<HostHeader>,
+    pub(in crate::config) set_headers: Field<Vec<Named<HeaderSource>>>,
+}
+
+impl FromToml for UpstreamTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "an upstream", problems)?;
+        let read = Self {
+            url: table.field("url"),
+            urls: table.field("urls"),
+            connect_timeout: table.field("connect_timeout"),
+            response_timeout: table.field("response_timeout"),
+            idle_timeout: table.field("idle_timeout"),
+            keepalive_timeout: table.field("keepalive_timeout"),
+            host: table.field("host"),
+            set_headers: table.field("set_headers"),
+        };
+        table.later(&["health"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[[routes]]`.
+#[derive(Debug)]
+pub(in crate::config) struct RouteTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) name: Field<String>,
+    pub(in crate::config) host: Field<String>,
+    pub(in crate::config) path: Field<String>,
+    pub(in crate::config) methods: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) upstream: Field<String>,
+    pub(in crate::config) strip_prefix: Field<String>,
+    pub(in crate::config) access: Field<Access>,
+    pub(in crate::config) cost: Field<i64>,
+    pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) charge_on: Field<Vec<Spanned<StatusSet>>>,
+    pub(in crate::config) request_timeout: Field<Timeout>,
+}
+
+impl FromToml for RouteTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "a route", problems)?;
+        let read = Self {
+            span: table.span,
+            name: table.field("name"),
+            host: table.field("host"),
+            path: table.field("path"),
+            methods: table.field("methods"),
+            upstream: table.field("upstream"),
+            strip_prefix: table.field("strip_prefix"),
+            access: table.field("access"),
+            cost: table.field("cost"),
+            scopes: table.field("scopes"),
+            charge_on: table.field("charge_on"),
+            request_timeout: table.field("request_timeout"),
+        };
+        table.later(&["enforce", "price", "settle"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// An item of `charge_on`: a number or a text such as "100-499", "2xx" or "!402".
+#[derive(Debug)]
+pub(in crate::config) struct StatusSet(pub(in crate::config) String);
+
+impl FromToml for StatusSet {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        match value.toml {
+            DeValue::Integer(_) => {
+                i64::from_toml(value, problems).map(|status| Self(status.to_string()))
+            }
+            DeValue::String(text) => Some(Self(text.clone().into_owned())),
+            _ => {
+                super::value::expected(value, "a status or a range of them", problems);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The tables about the gateway itself, as written.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    choice::Durability,
+    table::{Field, FromToml, Named, Spanned, Table, Value},
+    value::{Size, Timeout},
+};
+use crate::config::{
+    KeyLocation,
+    report::{Problems, Span},
+    secret::SecretSource,
+};
+
+/// `[server]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct ServerTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) listen: Field<SocketAddr>,
+    pub(in crate::config) public_url: Field<String>,
+    pub(in crate::config) reserved_prefix: Field<String>,
+    pub(in crate::config) drain_timeout: Field<Duration>,
+    pub(in crate::config) workers: Field<i64>,
+    pub(in crate::config) limits: Field<LimitsTable>,
+}
+
+impl FromToml for ServerTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[server]`", problems)?;
+        let read = Self {
+            span: table.span,
+            listen: table.field("listen"),
+            public_url: table.field("public_url"),
+            reserved_prefix: table.field("reserved_prefix"),
+            drain_timeout: table.field("drain_timeout"),
+            workers: table.field("workers"),
+            limits: table.field("limits"),
+        };
+        table.later(&["tls", "trusted_proxies"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[server.limits]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct LimitsTable {
+    pub(in crate::config) connections: Field<i64>,
+    pub(in crate::config) header_bytes: Field<Size>,
+    pub(in crate::config) headers: Field<i64>,
+    pub(in crate::config) body_bytes: Field<Size>,
+    pub(in crate::config) header_timeout: Field<Duration>,
+    pub(in crate::config) idle_timeout: Field<Duration>,
+    pub(in crate::config) request_timeout: Field<Timeout>,
+}
+
+impl FromToml for LimitsTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[server.limits]`", problems)?;
+        let read = Self {
+            connections: table.field("connections"),
+            header_bytes: table.field("header_bytes"),
+            headers: table.field("headers"),
+            body_bytes: table.field("body_bytes"),
+            header_timeout: table.field("header_timeout"),
+            idle_timeout: table.field("idle_timeout"),
+            request_timeout: table.field("request_timeout"),
+        };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[admin]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct AdminTable {
+    pub(in crate::config) listen: Field<SocketAddr>,
+    pub(in crate::config) token: Field<SecretSource>,
+}
+
+impl FromToml for AdminTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[admin]`", problems)?;
+        let read = Self { listen: table.field("listen"), token: table.field("token") };
+        table.later(&["read_token"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[store]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct StoreTable {
+    pub(in crate::config) url: Field<String>,
+    pub(in crate::config) journal: Field<String>,
+}
+
+impl FromToml for StoreTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[store]`", problems)?;
+        let read = Self { url: table.field("url"), journal: table.field("journal") };
+        // There is one durability as yet: reading it refuses all others, and that is all.
+        let _: Field<Durability> = table.field("durability");
+        table.later(&["retention"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct LogTable {
+    pub(in crate::config) access: Field<String>,
+    pub(in crate::config) level: Field<tracing::Level>,
+}
+
+impl FromToml for LogTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[log]`", problems)?;
+        let read = Self { access: table.field("access"), level: table.field("level") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[auth]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct AuthTable {
+    pub(in crate::config) locations: Field<Vec<Spanned<KeyLocation>>>,
+}
+
+impl FromToml for AuthTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[auth]`", problems)?;
+        let read = Self { locations: table.field("locations") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `[answers]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct AnswersTable {
+    pub(in crate::config) status: Field<Vec<Named<i64>>>,
+}
+
+impl FromToml for AnswersTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[answers]`", problems)?;
+        let read = Self { status: table.field("status") };
+        table.finish();
+        Some(read)
+    }
+}

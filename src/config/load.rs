@@ -1,0 +1,120 @@
+//! Finding and reading the file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::config::{
+    Config, check,
+    file::File,
+    report::{Problems, Report, Severity},
+};
+
+/// Why no file was read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// None was named and none stands where one is looked for.
+    #[error(
+        "there is no configuration: looked for {}; write one there, or name one with --config or \
+         FAREGATE_CONFIG",
+        listed(looked_for)
+    )]
+    NotFound {
+        /// Where it was looked for.
+        looked_for: Vec<PathBuf>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}; {}", path.display(), what_to_do(source))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is not a text.
+    #[error(
+        "cannot read the configuration {}: byte {at} is not UTF-8; save the file as UTF-8 text",
+        path.display()
+    )]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is wrong, counted from 0.
+        at: usize,
+    },
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(" and ")
+}
+
+fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "name the file in the directory",
+        io::ErrorKind::NotFound => "name another file with --config or FAREGATE_CONFIG",
+        io::ErrorKind::PermissionDenied => "let the gateway's user read it",
+        _ => "name another file with --config or FAREGATE_CONFIG, or repair this one",
+    }
+}
+
+/// Where the file is looked for when none is named.
+const DEFAULT_PATHS: [&str; 2] = ["./faregate.toml", "/etc/faregate/faregate.toml"];
+
+/// Finds the file: the one that is named, else the first that is there. A named one is not looked
+/// for, since taking another in its place would be a surprise.
+pub fn find(named: Option<PathBuf>) -> Result<PathBuf, LoadError> {
+    named.map_or_else(|| first_of(&DEFAULT_PATHS), Ok)
+}
+
+fn first_of(paths: &[&str]) -> Result<PathBuf, LoadError> {
+    let found = paths.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| LoadError::NotFound {
+        looked_for: paths.iter().map(PathBuf::from).collect(),
+    })
+}
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let bytes =
+        fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
+        path: path.to_owned(),
+        at: error.utf8_error().valid_up_to(),
+    })?;
+    Ok(Loaded::parse(&text, path))
+}
+
+/// A file that was read, with what was found.
+#[derive(Debug)]
+pub struct Loaded {
+    config: Option<Config>,
+    report: Report,
+}
+
+impl Loaded {
+    /// Checks a text as if it stood in a file at `path`: messages name it, and relative paths are
+    /// relative to its directory. The secrets that it names are read, the file is not.
+    pub fn parse(text: &str, path: &Path) -> Self {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut problems = Problems::default();
+        let config = File::parse(text, &mut problems)
+            .and_then(|file| check::check(&file, directory, &mut problems));
+        let report = problems.into_report(text, path);
+        let is_complete = !report.has(Severity::Error) && !report.has(Severity::MissingSecret);
+        debug_assert!(config.is_some() || !is_complete, "a file that cannot be used has a reason");
+        Self { config: config.filter(|_| is_complete), report }
+    }
+
+    /// Gives what was found.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Gives the configuration if it can be run on: no error, and every secret there. Warnings are
+    /// no obstacle; whoever wants to show them asks for the report before.
+    pub fn into_config(self) -> Result<Config, Report> {
+        self.config.ok_or(self.report)
+    }
+}
