@@ -61,18 +61,6 @@ pub(super) struct Payload {
 const CODEC: u8 = 1;
 
 impl Definition {
-    /// Copies what the journal keeps.
-    pub(super) fn new(set: &AccountSet, origin: &Origin<'_>) -> Self {
-        Self {
-            customer: set.customer.clone(),
-            application: origin.application.map(Into::into),
-            key_id: origin.key_id.into(),
-            plan: origin.plan.into(),
-            route: origin.route.into(),
-            accounts: set.accounts.clone(),
-        }
-    }
-
     /// Reads what [`Definition::encode`] wrote, perhaps with zeros behind it.
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
@@ -96,41 +84,57 @@ impl Definition {
     /// Encodes it: strings and lists with their lengths, times in milliseconds.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { customer, application, key_id, plan, route, accounts } = self;
-        let mut out = vec![CODEC];
-        put_text(&mut out, customer);
-        match application {
-            None => out.push(0),
-            Some(name) => {
-                out.push(1);
-                put_text(&mut out, name);
-            }
-        }
-        put_text(&mut out, key_id);
-        put_text(&mut out, plan);
-        put_text(&mut out, route);
-        put_length(&mut out, accounts.len());
-        for AccountId { scope, quota, window: Window { start, end } } in accounts {
-            put_text(&mut out, scope);
-            put_text(&mut out, quota);
-            out.extend_from_slice(&start.as_millisecond().to_le_bytes());
-            out.push(end.is_some().into());
-            if let Some(end) = end {
-                out.extend_from_slice(&end.as_millisecond().to_le_bytes());
-            }
-        }
-        out
+        encode(customer, application.as_deref(), key_id, plan, route, accounts)
     }
+}
 
-    /// Encodes it for a record.
-    pub(super) fn payload(&self) -> Result<Payload, TooLarge> {
-        let mut bytes = self.encode();
+impl Payload {
+    /// Encodes what a request was made on. From its parts and not by way of a [`Definition`], because
+    /// with very many keys most requests come here.
+    pub(super) fn new(set: &AccountSet, origin: &Origin<'_>) -> Result<Self, TooLarge> {
+        let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
+        let mut bytes = encode(&set.customer, application, key_id, plan, route, &set.accounts);
         let blocks = u16::try_from(bytes.len().div_ceil(BLOCK))
             .ok()
             .filter(|blocks| *blocks <= BLOCKS_MAX)
             .ok_or(TooLarge(bytes.len()))?;
         bytes.resize(usize::from(blocks) * BLOCK, 0);
-        Ok(Payload { bytes, blocks })
+        Ok(Self { bytes, blocks })
     }
+}
+
+fn encode(
+    customer: &str,
+    application: Option<&str>,
+    key_id: &str,
+    plan: &str,
+    route: &str,
+    accounts: &[AccountId],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 * BLOCK);
+    out.push(CODEC);
+    put_text(&mut out, customer);
+    match application {
+        None => out.push(0),
+        Some(name) => {
+            out.push(1);
+            put_text(&mut out, name);
+        }
+    }
+    put_text(&mut out, key_id);
+    put_text(&mut out, plan);
+    put_text(&mut out, route);
+    put_length(&mut out, accounts.len());
+    for AccountId { scope, quota, window: Window { start, end } } in accounts {
+        put_text(&mut out, scope);
+        put_text(&mut out, quota);
+        out.extend_from_slice(&start.as_millisecond().to_le_bytes());
+        out.push(end.is_some().into());
+        if let Some(end) = end {
+            out.extend_from_slice(&end.as_millisecond().to_le_bytes());
+        }
+    }
+    out
 }
 
 fn account(rest: &mut &[u8]) -> Option<AccountId> {
@@ -202,9 +206,22 @@ mod tests {
         #[test]
         fn a_definition_is_read_back(definition in definition()) {
             prop_assert_eq!(Definition::decode(&definition.encode()), Some(definition.clone()));
-            let payload = definition.payload().unwrap();
+            let set = AccountSet {
+                id: 1,
+                customer: definition.customer.clone(),
+                accounts: definition.accounts.clone(),
+            };
+            let origin = Origin {
+                key_uid: 1,
+                key_id: &definition.key_id,
+                application: definition.application.as_deref(),
+                plan: &definition.plan,
+                route_uid: 1,
+                route: &definition.route,
+            };
+            let payload = Payload::new(&set, &origin).unwrap();
             prop_assert_eq!(payload.bytes.len(), usize::from(payload.blocks) * BLOCK);
-            prop_assert_eq!(Definition::decode(&payload.bytes), Some(definition));
+            prop_assert_eq!(Definition::decode(&payload.bytes), Some(definition.clone()));
         }
 
         #[test]
@@ -229,37 +246,19 @@ mod tests {
     fn the_extremes_of_time_are_read_back() {
         let window = |start, end| Window { start, end };
         let account = |window| AccountId { scope: "".into(), quota: "q".into(), window };
-        let set = AccountSet {
-            id: 1,
+        let definition = Definition {
             customer: "acme".into(),
+            application: None,
+            key_id: "k".into(),
+            plan: "p".into(),
+            route: "r".into(),
             accounts: vec![
                 account(window(Timestamp::MIN, None)),
                 account(window(Timestamp::UNIX_EPOCH, Some(Timestamp::MAX))),
             ],
         };
-        let origin = Origin {
-            key_uid: 1,
-            key_id: "k",
-            application: None,
-            plan: "p",
-            route_uid: 1,
-            route: "r",
-        };
-        let read = Definition::decode(&Definition::new(&set, &origin).encode()).unwrap();
-        assert_eq!(read.accounts[0], set.accounts[0]);
+        let read = Definition::decode(&definition.encode()).unwrap();
+        assert_eq!(read.accounts[0], definition.accounts[0]);
         assert_eq!(read.accounts[1].window.start, Timestamp::UNIX_EPOCH);
-    }
-
-    #[test]
-    fn a_definition_past_the_payload_is_refused() {
-        let definition = Definition {
-            customer: "x".repeat(usize::from(BLOCKS_MAX) * BLOCK).into(),
-            application: None,
-            key_id: "".into(),
-            plan: "".into(),
-            route: "".into(),
-            accounts: Vec::new(),
-        };
-        definition.payload().unwrap_err();
     }
 }

@@ -98,11 +98,10 @@ pub struct Torn {
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A record is damaged and there are good ones behind it.
+    /// A record is damaged, and it is not the torn end of the last append.
     #[error(
-        "{path} is damaged at byte {offset} ({reason}) and there are records behind it; put the file \
-         back from a copy, or move it out of the directory to go on without it: what it says of \
-         units used is then lost"
+        "{path} is damaged at byte {offset}: {reason}; put the file back from a copy, or move it out \
+         of the directory to go on without it: what it says of units used is then lost"
     )]
     Damaged {
         /// The segment's file.
@@ -254,6 +253,9 @@ impl Reader {
         };
         let left = end.saturating_sub(self.offset);
         self.fill(buffer, left.min(CHUNK))?;
+        if (buffer.len() as u64) < left.min(CHUNK) {
+            return Err(self.damaged("the file is shorter than it was"));
+        }
         let mut rest = buffer.as_slice();
         while !rest.is_empty() {
             let (record, payload) = match Record::decode(self.salt, rest) {
@@ -284,12 +286,11 @@ impl Reader {
 
     /// Tells a torn end from damage.
     fn flaw(&mut self, until: Until, end: u64) -> Result<Step, ReadError> {
-        let torn = match until {
-            Until::End => !self.is_anything_valid_behind()?,
-            Until::Length(_) => false,
-        };
-        if !torn {
-            return Err(self.damaged("the checksum is wrong"));
+        if let Until::Length(_) = until {
+            return Err(self.damaged("a record that was whole is not any more"));
+        }
+        if self.is_anything_valid_behind()? {
+            return Err(self.damaged("a record is bad and there are good ones behind it"));
         }
         let (path, offset) = (self.path.clone(), self.offset);
         Ok(Step::Torn(Torn { path, offset, bytes: end - offset }))

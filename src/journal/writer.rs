@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
-        definition::{Definition, Origin, Payload},
+        definition::{Origin, Payload},
         directory::Directory,
         record::{Body, Record, Salt},
         segment::{Files, Published, SegmentFile, SegmentId},
@@ -253,8 +253,7 @@ impl Writer {
             _ => {}
         }
         let (salt, number) = (current.salt, current.next_set);
-        let Payload { bytes, blocks } = Definition::new(set, origin)
-            .payload()
+        let Payload { bytes, blocks } = Payload::new(set, origin)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let sequence = self.take_sequence();
         let record = Record { sequence, time_ms, body: Body::Definition { set: number, blocks } };

@@ -199,3 +199,18 @@ fn a_panic_in_the_thread_leaves_nobody_waiting() {
     assert!(!folder.is_healthy());
     folder.stop().unwrap_err();
 }
+
+#[test]
+fn a_journal_that_shrinks_under_the_thread_is_reported() {
+    let place = Place::new();
+    let mut process = place.start();
+    let acme = set(1, "acme");
+    request(&mut process.writers[0], &acme);
+    request(&mut process.writers[1], &acme);
+    let path = &place.segments()[0];
+    fs::File::options().write(true).open(path).unwrap().set_len(70).unwrap();
+    let error = process.follower.fold(&mut process.store).unwrap_err();
+    assert!(matches!(error, FoldError::Read(ReadError::Damaged { .. })), "{error}");
+    // The other worker's journal is folded all the same.
+    assert_eq!(used(&place), 2);
+}

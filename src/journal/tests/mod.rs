@@ -397,7 +397,7 @@ fn two_journals_on_one_directory_are_refused() {
 #[test]
 fn a_large_backlog_is_folded_in_several_transactions() {
     let mut place = Place::new();
-    place.segment_bytes = 1 << 20;
+    place.segment_bytes = 5 << 20;
     let mut process = place.start();
     let acme = set(1, "acme");
     for _ in 0..60_000 {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Writes one good request, then an append of several records; gives the lengths before and after.
@@ -136,4 +138,33 @@ fn a_file_shorter_than_what_is_folded_loses_nothing() {
     let mut process = place.start();
     let _ = process.reserve(&acme, 1);
     process.fold();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_damage_does_not_panic_and_counts_nothing_that_was_not_used(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        length in any::<prop::sample::Index>(),
+        rubbish in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let place = Place::new();
+        two_appends(&place);
+        let path = place.segments().remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(length.index(2 * bytes.len()));
+        bytes.extend(rubbish);
+        fs::write(&path, bytes).unwrap();
+        let mut store = Sqlite::open(&place.database()).unwrap();
+        let _ = Journal::open(&place.journal(), &mut store);
+        let used = usage(&store);
+        let of = |customer: &str| used.get(&(customer.to_owned(), String::new())).copied();
+        prop_assert!(matches!(of("acme"), None | Some(3 | 5 | 8)), "{used:?}");
+        prop_assert!(matches!(of("other"), None | Some(7)), "{used:?}");
+    }
 }
