@@ -2,9 +2,22 @@
 //!
 //! `ARCHITECTURE.md` tells the life of a request; `chain` is where to start reading.
 
+pub mod admin;
 pub mod answer;
+pub mod chain;
+pub mod cli;
+pub mod clock;
 pub mod config;
+#[cfg(debug_assertions)]
+pub mod failpoint;
+pub mod gateway;
 pub mod journal;
 pub mod ledger;
 pub mod model;
+pub mod process;
+pub mod server;
+pub mod snapshot;
 pub mod store;
+pub mod telemetry;
+pub mod upstream;
+pub mod usage;

@@ -14,7 +14,6 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
-pub use check::KNOWN_CODES;
 pub use load::{LoadError, Loaded, find, load};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
@@ -23,7 +22,10 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use crate::model::{ApiKey, Customer, Plan, Route, Upstream};
+use crate::{
+    answer::Code,
+    model::{ApiKey, Customer, Plan, Route, Upstream},
+};
 
 /// A whole configuration without mistakes.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub struct Config {
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
     /// Another status for a code.
-    pub status_by_code: HashMap<String, StatusCode>,
+    pub status_by_code: HashMap<Code, StatusCode>,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.
@@ -136,6 +138,7 @@ pub enum KeyLocation {
 }
 
 /// A secret's value, which is not printed and is wiped when dropped.
+#[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

@@ -6,6 +6,7 @@ mod customer;
 mod key;
 mod plan;
 mod route;
+mod secret;
 mod subscription;
 mod upstream;
 
@@ -13,5 +14,6 @@ pub use customer::Customer;
 pub use key::{ApiKey, KeyDigest, KeyState, ParseDigestError};
 pub use plan::{Align, Plan, QuotaTerms};
 pub use route::{Access, ChargeOn, Methods, Route};
+pub use secret::{Environment, new_secret};
 pub use subscription::{Status, Subscription};
 pub use upstream::{HostHeader, Upstream};

@@ -20,8 +20,6 @@ mod statuses;
 mod upstreams;
 mod url;
 
-pub use server::KNOWN_CODES;
-
 use std::path::Path;
 
 use crate::config::{Config, file::File, report::Problems};

@@ -9,14 +9,17 @@ use super::{
     path::Pattern,
     url::Url,
 };
-use crate::config::{
-    AccessLog, Admin, KeyLocation, Log, Secret, Server, ServerLimits, Store,
-    file::{
-        AdminTable, AnswersTable, AuthTable, Field, LimitsTable, LogTable, ServerTable, Size,
-        Spanned, StoreTable, Timeout, not_available,
+use crate::{
+    answer::Code,
+    config::{
+        AccessLog, Admin, KeyLocation, Log, Secret, Server, ServerLimits, Store,
+        file::{
+            AdminTable, AnswersTable, AuthTable, Field, LimitsTable, LogTable, ServerTable, Size,
+            Spanned, StoreTable, Timeout, not_available,
+        },
+        report::{Problem, Problems, Span},
+        wording::{nearest, quote, suggest},
     },
-    report::{Problem, Problems, Span},
-    wording::{nearest, quote, suggest},
 };
 
 /// Checks `[server]`, the one table that must be there.
@@ -268,81 +271,27 @@ pub(super) fn check_locations(
     locations
 }
 
-/// Every code of an answer, as it stands in JSON.
-pub const KNOWN_CODES: &[&str] = &[
-    "invalid_request",
-    "invalid_path",
-    "payment_malformed",
-    "missing_api_key",
-    "invalid_api_key",
-    "api_key_expired",
-    "api_key_revoked",
-    "ambiguous_credentials",
-    "payment_required",
-    "subscription_required",
-    "subscription_not_started",
-    "payment_overdue",
-    "payment_incomplete",
-    "subscription_paused",
-    "subscription_ended",
-    "trial_expired",
-    "plan_upgrade_required",
-    "quota_exceeded",
-    "cost_exceeds_allowance",
-    "insufficient_credits",
-    "spend_cap_reached",
-    "payment_invalid",
-    "payment_expired",
-    "payment_failed",
-    "api_key_disabled",
-    "account_suspended",
-    "origin_not_allowed",
-    "insufficient_scope",
-    "feature_not_available",
-    "route_not_found",
-    "method_not_allowed",
-    "payment_already_used",
-    "payment_pending",
-    "declared_in_file",
-    "already_exists",
-    "body_too_large",
-    "uri_too_long",
-    "expectation_failed",
-    "misdirected_request",
-    "headers_too_large",
-    "rate_limited",
-    "too_many_concurrent",
-    "balance_in_flight",
-    "internal_error",
-    "not_implemented",
-    "upstream_error",
-    "upstream_payment_required",
-    "upstream_timeout",
-    "quota_unavailable",
-    "auth_unavailable",
-    "payment_unavailable",
-    "overloaded",
-];
-
 /// Checks `[answers]`.
 pub(super) fn check_answers(
     field: &Field<AnswersTable>,
     problems: &mut Problems,
-) -> HashMap<String, StatusCode> {
+) -> HashMap<Code, StatusCode> {
     let mut status_by_code = HashMap::new();
     let Some(table) = field.value().and_then(|answers| answers.status.value()) else {
         return status_by_code;
     };
     for entry in table {
-        let code = &entry.name;
-        if !KNOWN_CODES.contains(&code.value.as_str()) {
-            let message = format!("unknown code {}", quote(&code.value));
-            let help = suggest(&code.value, KNOWN_CODES.iter().copied());
-            problems.add(Problem::error(code.span, message).help(help));
+        let name = &entry.name;
+        let code = Code::find(&name.value);
+        if code.is_none() {
+            let message = format!("unknown code {}", quote(&name.value));
+            let help = suggest(&name.value, Code::ALL.iter().map(|code| code.name()));
+            problems.add(Problem::error(name.span, message).help(help));
         }
         let status = entry.value.as_ref().and_then(|status| within(status, 400..=599, problems));
-        if let Some(status) = status.and_then(|status: u16| StatusCode::from_u16(status).ok()) {
-            status_by_code.insert(code.value.clone(), status);
+        let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
+        if let (Some(code), Some(status)) = (code, status) {
+            status_by_code.insert(code, status);
         }
     }
     status_by_code

@@ -1,0 +1,234 @@
+//! The body of refusals: `application/problem+json` (RFC 9457) with the nested `error` object that
+//! API clients expect, and the fields that go with it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::answer::{
+    Code, Denial, Fault, QuotaDenial, Refusal,
+    denial::Binding,
+    headers::{field_value, rate_limit, rate_limit_policy},
+};
+
+/// What a refusal says beside its own reason.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The request's id.
+    pub request_id: Uuid,
+    /// The decision time.
+    pub now: Timestamp,
+    /// Scheme and authority under which the caller reached us, for links; no slash at the end.
+    pub base_url: &'a str,
+    /// The reserved prefix.
+    pub prefix: &'a str,
+    /// The protection space named in challenges.
+    pub realm: &'a str,
+    /// The caller's plan, once it is known.
+    pub plan: Option<&'a str>,
+    /// Where the caller can buy or pay.
+    pub upgrade_url: Option<&'a str>,
+    /// The operator's own statuses by code.
+    pub status_by_code: &'a HashMap<Code, StatusCode>,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: String,
+    code: &'a str,
+    request_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    quota: Option<QuotaMembers<'a>>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<Action<'a>>,
+    error: ErrorMember<'a>,
+}
+
+#[derive(Serialize)]
+struct QuotaMembers<'a> {
+    quota: &'a str,
+    meter: &'static str,
+    limit: u64,
+    used: u64,
+    remaining: u64,
+    cost: u64,
+    window: WindowMember,
+}
+
+#[derive(Serialize)]
+struct WindowMember {
+    start: Timestamp,
+    end: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Action<'a> {
+    rel: &'static str,
+    href: &'a str,
+}
+
+#[derive(Serialize)]
+struct ErrorMember<'a> {
+    r#type: &'static str,
+    code: &'static str,
+    message: &'a str,
+    param: Option<()>,
+}
+
+/// Makes the whole answer of a refusal.
+pub fn answer(refusal: &Refusal, context: &Context<'_>) -> Response<Bytes> {
+    match refusal {
+        Refusal::Denial(denial) => denied(denial, context),
+        Refusal::Fault(fault) => faulted(*fault, context),
+    }
+}
+
+fn denied(denial: &Denial, context: &Context<'_>) -> Response<Bytes> {
+    let code = denial.code();
+    let quota = match denial {
+        Denial::QuotaExceeded(quota) => Some(&**quota),
+        _ => None,
+    };
+    let mut response = respond(code, &denial.detail(), quota, context);
+    let fields = response.headers_mut();
+    if let Some(seconds) = denial.retry_after(context.now) {
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(quota) = quota {
+        insert(fields, "ratelimit-policy", rate_limit_policy(quota.standing()));
+        insert(fields, "ratelimit", rate_limit(quota.standing()));
+    }
+    if let Some(challenge) = challenge(denial, context.realm) {
+        fields.insert(header::WWW_AUTHENTICATE, field_value(&challenge));
+    }
+    if let Denial::MethodNotAllowed { allowed } = denial {
+        let names: Vec<&str> = allowed.iter().map(http::Method::as_str).collect();
+        fields.insert(header::ALLOW, field_value(&names.join(", ")));
+    }
+    response
+}
+
+fn faulted(fault: Fault, context: &Context<'_>) -> Response<Bytes> {
+    let mut response = respond(fault.code(), fault.detail(), None, context);
+    if let Some(seconds) = fault.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn insert(fields: &mut HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        fields.insert(name, value);
+    }
+}
+
+/// Writes the challenge (RFC 6750 section 3): no `error` when no key was sent.
+fn challenge(denial: &Denial, realm: &str) -> Option<String> {
+    if let Denial::InsufficientScope { required } = denial {
+        let scope = required.join(" ");
+        return Some(format!(
+            "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scope}\""
+        ));
+    }
+    if denial.code().status() != StatusCode::UNAUTHORIZED {
+        return None;
+    }
+    Some(match denial {
+        Denial::MissingApiKey => format!("Bearer realm=\"{realm}\""),
+        Denial::AmbiguousCredentials => {
+            format!("Bearer realm=\"{realm}\", error=\"invalid_request\"")
+        }
+        _ => format!("Bearer realm=\"{realm}\", error=\"invalid_token\""),
+    })
+}
+
+fn respond(
+    code: Code,
+    detail: &str,
+    quota: Option<&QuotaDenial>,
+    context: &Context<'_>,
+) -> Response<Bytes> {
+    let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
+    let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
+    let problem = Problem {
+        r#type: problem_url(context.base_url, context.prefix, code),
+        title: code.title(),
+        status: status.as_u16(),
+        detail,
+        instance: context.request_id.urn().to_string(),
+        code: code.name(),
+        request_id: context.request_id,
+        plan: context.plan,
+        quota: quota.and_then(quota_members),
+        violated_policies: quota.map(QuotaDenial::violated_policies).unwrap_or_default(),
+        actions: link.map(|href| actions(code, href)).unwrap_or_default(),
+        error: ErrorMember {
+            r#type: code.error_type(),
+            code: code.name(),
+            message: detail,
+            param: None,
+        },
+    };
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert("x-request-id", field_value(&context.request_id.to_string()));
+    if let Some(href) = link {
+        fields.insert(header::LINK, field_value(&format!("<{href}>; rel=\"payment\"")));
+    }
+    response
+}
+
+/// Gives the address of the page that explains a code.
+pub fn problem_url(base_url: &str, prefix: &str, code: Code) -> String {
+    format!("{base_url}{prefix}/problems/{}", code.name())
+}
+
+fn actions(code: Code, href: &str) -> Vec<Action<'_>> {
+    let upgrade = Action { rel: "upgrade", href };
+    let payment = Action { rel: "payment", href };
+    match code {
+        Code::PaymentOverdue | Code::PaymentIncomplete => vec![payment],
+        _ => vec![upgrade, payment],
+    }
+}
+
+fn quota_members(denial: &QuotaDenial) -> Option<QuotaMembers<'_>> {
+    let (Binding::Quota(index) | Binding::QuotaTooSmall(index)) = denial.binding() else {
+        return None;
+    };
+    let quota = denial.standing().limits.quotas.get(index)?;
+    let state = denial.standing().quotas.get(index)?;
+    let remaining = state.remaining(quota.limit);
+    Some(QuotaMembers {
+        quota: &quota.name,
+        meter: "requests",
+        limit: quota.limit,
+        used: quota.limit.saturating_sub(remaining),
+        remaining,
+        cost: denial.cost,
+        window: WindowMember { start: state.window.start, end: state.window.end },
+    })
+}
+
+/// Gives the realm of challenges: the host of the public URL. The request's own Host never serves,
+/// because an answer repeats no input in a challenge.
+pub fn realm(public_url: Option<&str>) -> Arc<str> {
+    let uri = public_url.and_then(|url| url.parse::<http::Uri>().ok());
+    uri.as_ref().and_then(http::Uri::host).unwrap_or("faregate").into()
+}

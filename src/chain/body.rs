@@ -1,0 +1,103 @@
+//! The request's body on its way up: counted, limited, and watched for how it ends.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    answer::Denial,
+    chain::{
+        exchange::Exchange,
+        progress::{Progress, Upload, Waiting},
+    },
+};
+
+/// A client's body as the upstream connection reads it.
+#[derive(Debug)]
+pub struct UploadBody {
+    inner: Incoming,
+    max: u64,
+    left: u64,
+    progress: Rc<Progress>,
+}
+
+/// Why a body cannot be sent on.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The client broke it off, or its framing.
+    #[error("the client's body ended early")]
+    Broken(#[source] hyper::Error),
+    /// It is larger than allowed.
+    #[error("the client's body is larger than allowed")]
+    TooLarge,
+}
+
+/// Takes the body of a request, unless it says itself that it is too large.
+pub fn upload(body: &mut Option<Incoming>, exchange: &Exchange) -> Result<UploadBody, Denial> {
+    let max = exchange.snapshot().server.limits.body_bytes;
+    if body.as_ref().is_some_and(|body| body.size_hint().lower() > max) {
+        return Err(Denial::BodyTooLarge { max });
+    }
+    // The chain asks once; there is nothing to send for a second time.
+    let inner = body.take().ok_or(Denial::InvalidRequest("The body was taken before."))?;
+    let progress = Rc::clone(exchange.progress());
+    if inner.is_end_stream() {
+        progress.set_upload(Upload::Done);
+    }
+    Ok(UploadBody { inner, max, left: max, progress })
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        self.progress.set_waiting(Waiting::Client);
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        self.progress.set_waiting(Waiting::Upstream);
+        Poll::Ready(match frame {
+            None => {
+                self.progress.set_upload(Upload::Done);
+                None
+            }
+            Some(Err(error)) => {
+                self.progress.set_upload(Upload::Broken);
+                Some(Err(UploadError::Broken(error)))
+            }
+            Some(Ok(frame)) => Some(self.pass(frame)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl UploadBody {
+    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+        let bytes =
+            frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+        let Some(left) = self.left.checked_sub(bytes) else {
+            self.progress.set_upload(Upload::TooLarge { max: self.max });
+            return Err(UploadError::TooLarge);
+        };
+        self.left = left;
+        if self.inner.is_end_stream() {
+            self.progress.set_upload(Upload::Done);
+        }
+        Ok(frame)
+    }
+}

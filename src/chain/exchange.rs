@@ -1,0 +1,251 @@
+//! One request from its head to its end: what is noted on the way, and the line that tells it.
+
+use std::{net::IpAddr, rc::Rc, sync::Arc};
+
+use http::{HeaderValue, Request, StatusCode};
+use jiff::Timestamp;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    answer::{Code, Ending, headers::field_value, problem},
+    chain::{
+        progress::{Clocks, Progress},
+        route::Routed,
+        target::Target,
+    },
+    server::{books::Books, connection::Connection, worker::Worker},
+    snapshot::{Caller, Snapshot},
+    telemetry::access_log::Line,
+    upstream::pool::Pool,
+};
+
+/// One request and all that is told about it.
+#[derive(Debug)]
+pub struct Exchange {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    progress: Rc<Progress>,
+    snapshot: Arc<Snapshot>,
+    now: Timestamp,
+    started: Instant,
+    request_id: Uuid,
+    /// Scheme and authority under which the caller reached us.
+    base_url: String,
+    caller: Option<Arc<Caller>>,
+    /// `None` once the line is written.
+    line: Option<Box<Line>>,
+}
+
+impl Exchange {
+    /// Begins with a head that has just come.
+    pub fn begin<B>(
+        worker: &Rc<Worker>,
+        connection: &Rc<Connection>,
+        request: &Request<B>,
+    ) -> Self {
+        let snapshot = worker.gateway().snapshot();
+        let now = worker.gateway().clock().now();
+        let limits = &snapshot.server.limits;
+        let started = Instant::now();
+        let progress = Rc::new(Progress::new(Clocks {
+            total: limits.request_timeout.map(|timeout| started + timeout),
+            idle: limits.idle_timeout,
+            response: limits.idle_timeout,
+            upstream_idle: limits.idle_timeout,
+        }));
+        connection.watch.begin(Rc::clone(&progress));
+        let request_id = worker.request_id(now);
+        let line = Line {
+            time: now,
+            request_id,
+            client: connection.peer.ip(),
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            route: None,
+            customer: None,
+            application: None,
+            key_id: None,
+            plan: None,
+            status: 0,
+            code: None,
+            ending: None,
+            charged: 0,
+            bytes: 0,
+            duration_ms: 0.0,
+        };
+        Self {
+            worker: Rc::clone(worker),
+            connection: Rc::clone(connection),
+            progress,
+            base_url: snapshot.server.public_url.as_deref().unwrap_or_default().to_owned(),
+            snapshot,
+            now,
+            started,
+            request_id,
+            caller: None,
+            line: Some(Box::new(line)),
+        }
+    }
+
+    /// Notes the target in its normal form.
+    pub fn note_target(&mut self, target: &Target) {
+        if let Some(line) = self.line.as_mut().filter(|line| line.path != target.path()) {
+            line.path = target.path().to_owned();
+        }
+        if let (None, Some(host)) = (&self.snapshot.server.public_url, target.host()) {
+            self.base_url = format!("http://{}", host.authority());
+        }
+    }
+
+    /// Notes the route, and sets the clocks that it and its upstream give.
+    pub fn note_route(&mut self, routed: &Routed) {
+        let route = routed.route();
+        self.progress.set_clocks(Clocks {
+            total: route.request_timeout.map(|timeout| self.started + timeout),
+            idle: self.snapshot.server.limits.idle_timeout,
+            response: route.upstream.response_timeout,
+            upstream_idle: route.upstream.idle_timeout,
+        });
+        if let Some(line) = &mut self.line {
+            line.route = Some(Arc::clone(&route.name));
+        }
+    }
+
+    /// Notes who calls; `None` on a public route.
+    pub fn note_caller(&mut self, caller: Option<&Arc<Caller>>) {
+        let Some(caller) = caller else { return };
+        self.caller = Some(Arc::clone(caller));
+        if let Some(line) = &mut self.line {
+            line.customer = Some(Arc::clone(&caller.customer.id));
+            line.application = caller.key.application.clone();
+            line.key_id = Some(Arc::clone(&caller.key.id));
+            line.plan = caller.plan().map(|plan| Arc::clone(&plan.id));
+        }
+    }
+
+    /// Notes the status that the caller gets, and the units that it will cost.
+    pub fn note_head(&mut self, status: StatusCode, cost: u64) {
+        if let Some(line) = &mut self.line {
+            line.status = status.as_u16();
+            line.charged = cost;
+        }
+    }
+
+    /// Notes the code of a refusal.
+    pub fn note_code(&mut self, code: Code) {
+        if let Some(line) = &mut self.line {
+            line.code = Some(code.name());
+        }
+    }
+
+    /// Notes bytes of the answer's body.
+    pub fn note_sent(&mut self, bytes: usize) {
+        if let Some(line) = &mut self.line {
+            line.bytes = line.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Notes that something came from the upstream.
+    pub fn moved(&self) {
+        self.connection.watch.moved();
+    }
+
+    /// Ends it, once: the line is written and the connection may take its next request.
+    pub fn finish(&mut self, ending: Ending) {
+        self.close(Some(ending));
+    }
+
+    /// Ends a request that the gateway answered with a page of its own.
+    pub fn finish_own_page(&mut self) {
+        self.close(None);
+    }
+
+    /// Gives how far it got.
+    pub fn progress(&self) -> &Rc<Progress> {
+        &self.progress
+    }
+
+    /// Gives the request's id.
+    pub fn request_id(&self) -> Uuid {
+        self.request_id
+    }
+
+    /// Gives the worker's unused upstream connections.
+    pub fn pool(&self) -> &Pool {
+        self.worker.pool()
+    }
+
+    /// Gives the request's id as a field's value.
+    pub fn request_id_value(&self) -> HeaderValue {
+        field_value(&self.request_id.to_string())
+    }
+
+    /// Gives the snapshot that decides about it.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Gives the decision time: read once, so that all checks agree.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Gives the client's address.
+    pub fn peer(&self) -> IpAddr {
+        self.connection.peer.ip()
+    }
+
+    /// Gives scheme and authority under which the caller reached us; empty when it said none.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Gives the worker's books.
+    pub fn books(&self) -> &Rc<Books> {
+        self.worker.books()
+    }
+
+    /// Gives what a refusal says beside its own reason.
+    pub fn context(&self) -> problem::Context<'_> {
+        let server = &self.snapshot.server;
+        let plan = self.caller.as_ref().and_then(|caller| caller.plan());
+        // Who holds no plan is shown where one can be bought.
+        let on_sale = || self.snapshot.plans.iter().filter(|plan| plan.on_sale);
+        let url = plan.and_then(|plan| plan.upgrade_url.as_deref());
+        problem::Context {
+            request_id: self.request_id,
+            now: self.now,
+            base_url: &self.base_url,
+            prefix: &server.reserved_prefix,
+            realm: &self.snapshot.realm,
+            plan: plan.map(|plan| &*plan.id),
+            upgrade_url: url.or_else(|| on_sale().find_map(|plan| plan.upgrade_url.as_deref())),
+            status_by_code: &self.snapshot.status_by_code,
+        }
+    }
+
+    /// Gives the client's connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn close(&mut self, ending: Option<Ending>) {
+        let Some(mut line) = self.line.take() else { return };
+        if ending.is_none_or(|ending| !ending.charges()) {
+            line.charged = 0;
+        }
+        line.ending = ending.map(Ending::name);
+        // In whole microseconds: more digits would only seem exact.
+        line.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        self.worker.log().push(*line);
+        self.connection.watch.end();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let ending = self.progress.ending();
+        self.finish(ending);
+    }
+}

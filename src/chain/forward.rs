@@ -1,0 +1,191 @@
+//! Fifth step: the request goes up, and the head of the answer comes back.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+
+use http::{Request, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
+
+use crate::{
+    answer::{Denial, Ending, Fault},
+    chain::{
+        Refused,
+        body::UploadBody,
+        exchange::Exchange,
+        progress::{Cut, Progress, Upload},
+        quota::Reserved,
+        reservation::Reservation,
+        route::Routed,
+        subscription::Notice,
+        target,
+    },
+    model::{Route, Upstream},
+    snapshot::Identity,
+    upstream::{
+        headers::{self, Told},
+        pool::{Connection, Pool},
+    },
+};
+
+/// A request that the upstream has answered with a head.
+#[derive(Debug)]
+pub struct Forwarded {
+    pub(super) response: Response<Incoming>,
+    pub(super) connection: Connection,
+    pub(super) route: Arc<Route>,
+    pub(super) notice: Option<Notice>,
+    pub(super) reservation: Option<Reservation>,
+}
+
+/// Sends a reserved request up. On failure the reservation is settled before this returns.
+pub async fn forward(
+    reserved: Reserved,
+    head: Parts,
+    body: UploadBody,
+    exchange: &Exchange,
+) -> Result<Forwarded, Refused> {
+    let (routed, caller, notice, reservation) = reserved.into_parts();
+    let route = Arc::clone(routed.route());
+    let identity = caller.as_ref().map(|caller| &caller.identity);
+    let exchanged = match request(head, body, &routed, identity, exchange) {
+        Ok(request) => {
+            let sent = send(request, &route.upstream, exchange).await;
+            #[cfg(debug_assertions)]
+            crate::failpoint::hit(crate::failpoint::Point::BeforeHead, &route.name);
+            sent
+        }
+        Err(denial) => Err(Refused { refusal: denial.into(), ending: Ending::Unsent }),
+    };
+    match exchanged {
+        Ok((response, connection)) => {
+            Ok(Forwarded { response, connection, route, notice, reservation })
+        }
+        Err(refused) => {
+            if let Some(reservation) = reservation {
+                reservation.settle(refused.ending);
+            }
+            Err(refused)
+        }
+    }
+}
+
+fn request(
+    mut head: Parts,
+    body: UploadBody,
+    routed: &Routed,
+    identity: Option<&Identity>,
+    exchange: &Exchange,
+) -> Result<Request<UploadBody>, Denial> {
+    let route = routed.route();
+    let (strip, base) = (route.strip_prefix.as_deref(), &route.upstream.base_path);
+    head.uri = target::forwarded(routed.target(), strip, base)?;
+    let told = Told {
+        identity,
+        request_id: exchange.request_id_value(),
+        peer: &exchange.connection().peer_value,
+    };
+    let locations = &exchange.snapshot().key_locations;
+    headers::forward(&mut head.headers, &route.upstream, routed.target(), locations, &told);
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
+    Ok(Request::from_parts(head, body))
+}
+
+async fn send(
+    mut request: Request<UploadBody>,
+    upstream: &Upstream,
+    exchange: &Exchange,
+) -> Result<(Response<Incoming>, Connection), Refused> {
+    let progress = exchange.progress();
+    loop {
+        let mut connection = connection(upstream, exchange.pool(), progress).await?;
+        let sent = connection.send(request, progress);
+        match unless_cut(sent, progress).await {
+            None => return Err(timed_out(progress)),
+            Some(Ok(response)) => return accepted(response, connection),
+            // A connection that was closed while unused did not take the request: nothing of it was
+            // sent, so another one may. A new one that closes at once is asked only once.
+            Some(Err(mut error)) => match error.take_message().filter(|_| !progress.sent()) {
+                Some(untaken) if connection.is_reused() => request = untaken,
+                _ => return Err(broken(error.error(), progress)),
+            },
+        }
+    }
+}
+
+/// Takes an unused connection, or opens one.
+async fn connection(
+    upstream: &Upstream,
+    pool: &Pool,
+    progress: &std::rc::Rc<Progress>,
+) -> Result<Connection, Refused> {
+    while let Some(mut unused) = pool.take(upstream) {
+        match unless_cut(unused.ready(), progress).await {
+            None => return Err(timed_out(progress)),
+            Some(Ok(())) => return Ok(unused),
+            Some(Err(_)) => {}
+        }
+    }
+    match unless_cut(Connection::open(upstream), progress).await {
+        None => Err(timed_out(progress)),
+        Some(Ok(connection)) => Ok(connection),
+        Some(Err(error)) => {
+            tracing::warn!(upstream = %upstream.id, %error, "upstream cannot be reached");
+            let fault = match error.kind() {
+                std::io::ErrorKind::TimedOut => Fault::UpstreamTimeout,
+                _ => Fault::UpstreamError,
+            };
+            Err(Refused { refusal: fault.into(), ending: Ending::Unsent })
+        }
+    }
+}
+
+/// Runs a future until it is ready or a clock cuts the request. The connection's task polls again
+/// after a cut, so the look at the flag comes first.
+async fn unless_cut<T>(future: impl Future<Output = T>, progress: &Progress) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match progress.cut() {
+        Some(_) => Poll::Ready(None),
+        None => future.as_mut().poll(context).map(Some),
+    })
+    .await
+}
+
+fn timed_out(progress: &Progress) -> Refused {
+    let refusal = match (progress.cut(), progress.upload()) {
+        (Some(Cut::ClientIdle), Upload::Open) => {
+            Denial::InvalidRequest("The request's body did not arrive in time.").into()
+        }
+        _ => Fault::UpstreamTimeout.into(),
+    };
+    let ending = if progress.sent() { Ending::Failed } else { Ending::Unsent };
+    Refused { refusal, ending }
+}
+
+/// Tells whose doing a failed exchange is: a body that broke is the caller's, all else the upstream's.
+fn broken(error: &hyper::Error, progress: &Progress) -> Refused {
+    let (refusal, ending) = match progress.upload() {
+        Upload::TooLarge { max } => (Denial::BodyTooLarge { max }.into(), Ending::Abandoned),
+        Upload::Broken => {
+            (Denial::InvalidRequest("The request's body ended early.").into(), Ending::Abandoned)
+        }
+        Upload::Open | Upload::Done => {
+            tracing::warn!(%error, "upstream failed before its head");
+            (Fault::UpstreamError.into(), Ending::Failed)
+        }
+    };
+    Refused { refusal, ending: if progress.sent() { ending } else { Ending::Unsent } }
+}
+
+/// Keeps back an answer that must not reach the caller.
+fn accepted(
+    response: Response<Incoming>,
+    connection: Connection,
+) -> Result<(Response<Incoming>, Connection), Refused> {
+    let fault = match response.status() {
+        StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
+        // Nothing that asks for a switch is sent up, so nobody may switch.
+        StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamError,
+        _ => return Ok((response, connection)),
+    };
+    Err(Refused { refusal: fault.into(), ending: Ending::Uncharged })
+}

@@ -1,0 +1,111 @@
+//! The chain: what every request passes, in this order.
+//!
+//! Each step consumes the state before it and gives the next, or refuses. A state is made by its own
+//! step alone, so having one is the proof that the steps before it agreed.
+
+pub mod authenticate;
+pub mod body;
+pub mod exchange;
+pub mod forward;
+pub mod pages;
+pub mod progress;
+pub mod quota;
+mod refuse;
+pub mod reservation;
+pub mod route;
+pub mod settle;
+pub mod subscription;
+pub mod table;
+pub mod target;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use hyper::body::Incoming;
+
+use crate::{
+    answer::{Denial, Ending, Refusal},
+    chain::{exchange::Exchange, forward::Forwarded, settle::AnswerBody, target::Target},
+    server::{connection::Connection, worker::Worker},
+};
+
+/// Serves one request: runs it through the chain, and turns what comes out into the answer.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let mut exchange = Exchange::begin(worker, connection, &request);
+    let (head, body) = request.into_parts();
+    let expects_continue = head.headers.contains_key(http::header::EXPECT);
+    let mut body = Some(body);
+    match run(&mut exchange, head, &mut body).await {
+        Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
+        Ok(Outcome::Page(page)) => {
+            refuse::dispose(body, expects_continue, &exchange).await;
+            exchange.note_head(page.status(), 0);
+            exchange.finish_own_page();
+            page.map(AnswerBody::own)
+        }
+        Err(refused) => {
+            let close = refuse::dispose(body, expects_continue, &exchange).await;
+            refuse::answer(refused, close, exchange)
+        }
+    }
+}
+
+/// What comes out of the chain when nothing is refused.
+enum Outcome {
+    /// The upstream has answered.
+    Forwarded(Box<Forwarded>),
+    /// A page of the gateway's own, under the reserved prefix.
+    Page(Response<Bytes>),
+}
+
+/// Why a request comes out of the chain unserved, and how it ended by that.
+pub struct Refused {
+    refusal: Refusal,
+    ending: Ending,
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), ending: Ending::Refused }
+    }
+}
+
+async fn run(
+    exchange: &mut Exchange,
+    head: Parts,
+    body: &mut Option<Incoming>,
+) -> Result<Outcome, Refused> {
+    let target = Target::parse(&head)?;
+    exchange.note_target(&target);
+    expectation(&head)?;
+    if let Some(page) = pages::find(&target, exchange) {
+        return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
+    }
+    let routed = route::route(exchange.snapshot(), &head, target)?;
+    exchange.note_route(&routed);
+    let caller = authenticate::caller(exchange.snapshot(), &routed, &head)?;
+    exchange.note_caller(caller.as_ref());
+    let authenticated =
+        authenticate::authenticate(routed, caller, exchange.peer(), exchange.now())?;
+    let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
+    // Before any unit is taken, and before an upload is told to go on.
+    let upload = body::upload(body, exchange)?;
+    let reserved = quota::quota(entitled, exchange)?;
+    let forwarded = forward::forward(reserved, head, upload, exchange).await?;
+    Ok(Outcome::Forwarded(Box::new(forwarded)))
+}
+
+/// Refuses what is expected of us but not understood (RFC 9110 section 10.1.1).
+fn expectation(head: &Parts) -> Result<(), Denial> {
+    let mut expected = head.headers.get_all(http::header::EXPECT).iter();
+    if expected.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        Ok(())
+    } else {
+        Err(Denial::ExpectationFailed)
+    }
+}

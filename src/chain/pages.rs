@@ -1,0 +1,108 @@
+//! The pages under the reserved prefix: what the gateway tells callers itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, header, request::Parts};
+use serde::Serialize;
+
+use crate::{
+    answer::{Code, Denial, problem},
+    chain::{
+        authenticate::{credential, usable},
+        exchange::Exchange,
+        target::Target,
+    },
+    usage,
+};
+
+/// A page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Page {
+    /// No page of this name.
+    Missing,
+    /// What a code means.
+    Problem(Code),
+    /// What the caller has used and may still use.
+    Usage,
+}
+
+/// Finds the page of a target; `None` when it does not lie under the reserved prefix.
+pub fn find(target: &Target, exchange: &Exchange) -> Option<Page> {
+    let rest = target.path().strip_prefix(&*exchange.snapshot().server.reserved_prefix)?;
+    match rest.split_once('/') {
+        None if rest.is_empty() => Some(Page::Missing),
+        Some(("", "usage")) => Some(Page::Usage),
+        Some(("", rest)) => {
+            let code = rest.strip_prefix("problems/").and_then(Code::find);
+            Some(code.map_or(Page::Missing, Page::Problem))
+        }
+        // Another path that only begins with the same letters.
+        _ => None,
+    }
+}
+
+/// Answers a request for a page. Nothing is counted, and a subscription need not be in force: who is
+/// out of units must be able to see so.
+pub fn answer(
+    page: Page,
+    head: &Parts,
+    exchange: &mut Exchange,
+) -> Result<Response<Bytes>, Denial> {
+    if page == Page::Missing {
+        return Err(Denial::RouteNotFound);
+    }
+    if head.method != Method::GET && head.method != Method::HEAD {
+        return Err(Denial::MethodNotAllowed { allowed: vec![Method::GET, Method::HEAD] });
+    }
+    let document = match page {
+        Page::Missing => return Err(Denial::RouteNotFound),
+        Page::Problem(code) => pretty(&explanation(code, exchange)),
+        Page::Usage => pretty(&usage_of_caller(head, exchange)?),
+    };
+    let mut response = Response::new(document);
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert("x-request-id", exchange.request_id_value());
+    Ok(response)
+}
+
+/// What a code means and what to do about it.
+#[derive(Serialize)]
+struct Explanation {
+    r#type: String,
+    code: &'static str,
+    status: u16,
+    title: &'static str,
+    detail: &'static str,
+}
+
+fn explanation(code: Code, exchange: &Exchange) -> Explanation {
+    let prefix = &exchange.snapshot().server.reserved_prefix;
+    Explanation {
+        r#type: problem::problem_url(exchange.base_url(), prefix, code),
+        code: code.name(),
+        status: code.status().as_u16(),
+        title: code.title(),
+        detail: code.advice(),
+    }
+}
+
+fn pretty(document: &impl Serialize) -> Bytes {
+    let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
+    text.push(b'\n');
+    Bytes::from(text)
+}
+
+fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
+    let snapshot = Arc::clone(exchange.snapshot());
+    let digest = credential(&head.headers, &snapshot.key_locations)?;
+    let caller = snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?;
+    exchange.note_caller(Some(caller));
+    usable(&caller.key, exchange.peer(), exchange.now())?;
+    if caller.customer.suspended {
+        return Err(Denial::AccountSuspended);
+    }
+    Ok(usage::document(&caller.customer, &caller.accounts, exchange.now()))
+}

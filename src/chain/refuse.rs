@@ -1,0 +1,72 @@
+//! The way out of a request that is not served.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Response, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::{
+    answer::{Refusal, problem},
+    chain::{Refused, exchange::Exchange, progress::Upload, settle::AnswerBody},
+};
+
+/// The largest body that is read for the sake of keeping the connection.
+const READ_MAX: u64 = 64 * 1024;
+
+/// How long such a body may take.
+const READ_TIME: Duration = Duration::from_millis(500);
+
+/// Deals with a body that nobody wants. A small one is read, so that the connection can be used
+/// again; otherwise the connection must close, because what is left of the body would be taken for
+/// the next request. Tells whether it must.
+pub(super) async fn dispose(
+    body: Option<Incoming>,
+    expects_continue: bool,
+    exchange: &Exchange,
+) -> bool {
+    let left = match body {
+        None => exchange.progress().upload() != Upload::Done,
+        Some(body) if body.is_end_stream() => false,
+        // To read it would be to ask for it: an upload that waits for a 100 is refused before.
+        Some(_) if expects_continue => true,
+        Some(body) if body.size_hint().exact().is_none_or(|size| size > READ_MAX) => true,
+        Some(body) => {
+            let read = tokio::time::timeout(READ_TIME, read(body)).await;
+            !matches!(read, Ok(Ok(())))
+        }
+    };
+    if left {
+        exchange.connection().watch.leave_unread();
+    }
+    left
+}
+
+async fn read(mut body: Incoming) -> hyper::Result<()> {
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(())
+}
+
+/// Makes the answer of a refusal and ends the request.
+pub(super) fn answer(
+    refused: Refused,
+    close: bool,
+    mut exchange: Exchange,
+) -> Response<AnswerBody> {
+    let Refused { refusal, ending } = refused;
+    let mut response = problem::answer(&refusal, &exchange.context());
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.note_head(response.status(), 0);
+    exchange.note_code(match &refusal {
+        Refusal::Denial(denial) => denial.code(),
+        Refusal::Fault(fault) => fault.code(),
+    });
+    exchange.note_sent(response.body().len());
+    exchange.finish(ending);
+    response.map(AnswerBody::own)
+}

@@ -1,0 +1,63 @@
+//! A reservation: units taken for one request, to be settled once.
+//!
+//! Invariant: every reservation ends in exactly one settlement: by [`Reservation::settle`], or by its
+//! drop, which goes by how far the request got. Drop only puts it on the worker's queue; it does not
+//! write, wait or panic.
+
+use std::rc::Rc;
+
+use crate::{
+    answer::Ending,
+    chain::progress::Progress,
+    journal::Ticket,
+    ledger::{Hold, Standing},
+    server::books::{Books, Due, Source},
+};
+
+/// Units taken for one request.
+#[must_use = "a reservation that is not settled is settled by its drop"]
+#[derive(Debug)]
+pub struct Reservation {
+    /// `None` only after it was settled.
+    open: Option<(Hold, Ticket, Source)>,
+    books: Rc<Books>,
+    progress: Rc<Progress>,
+}
+
+impl Reservation {
+    /// Joins what the ledger took and what the journal wrote.
+    pub(super) fn new(
+        hold: Hold,
+        ticket: Ticket,
+        source: Source,
+        books: Rc<Books>,
+        progress: Rc<Progress>,
+    ) -> Self {
+        Self { open: Some((hold, ticket, source)), books, progress }
+    }
+
+    /// Settles it: written to the journal, and given back where the ending does not charge, before
+    /// this returns (unless the journal cannot be written: then the units stay taken until it can).
+    pub fn settle(mut self, ending: Ending) {
+        self.hand_over(ending);
+        self.books.settle_due();
+    }
+
+    /// Gives the limits and what was left of them right after the take.
+    pub fn standing(&self) -> Option<&Standing> {
+        self.open.as_ref().map(|(hold, ..)| hold.standing())
+    }
+
+    fn hand_over(&mut self, ending: Ending) {
+        if let Some((hold, ticket, source)) = self.open.take() {
+            self.books.push(Due { hold, ticket, ending, source });
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let ending = self.progress.ending();
+        self.hand_over(ending);
+    }
+}

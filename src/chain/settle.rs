@@ -1,0 +1,242 @@
+//! Last step: the answer goes down, and however it ends, the request is settled once.
+//!
+//! Order: the settlement comes before the last byte is handed to the client's connection, so that a
+//! caller who has read the answer finds it in the usage.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    answer::{
+        Ending,
+        headers::{field_value, rate_limit, rate_limit_policy},
+    },
+    chain::{
+        exchange::Exchange,
+        forward::Forwarded,
+        progress::{Progress, Upload, Waiting},
+        reservation::Reservation,
+        subscription::Notice,
+    },
+    ledger::Standing,
+    model::Route,
+    upstream::{headers, pool::Connection},
+};
+
+/// The body of an answer: one of ours, whole; or the upstream's, passing through.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// Written by the gateway.
+    Own(Option<Bytes>),
+    /// The upstream's.
+    Passing(Box<PassingBody>),
+}
+
+/// An upstream's body that settles its request when it ends.
+#[derive(Debug)]
+pub struct PassingBody {
+    inner: Incoming,
+    exchange: Exchange,
+    reservation: Option<Reservation>,
+    /// Goes back to the pool after a clean end.
+    connection: Option<Connection>,
+    /// The ending was told.
+    over: bool,
+    status: StatusCode,
+    route: Arc<Route>,
+}
+
+/// Turns the upstream's answer into the caller's.
+pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBody> {
+    let Forwarded { response, connection, route, notice, mut reservation } = forwarded;
+    let (mut head, inner) = response.into_parts();
+    let charged = route.charge_on.contains(head.status);
+    let cost = if charged { route.cost } else { 0 };
+    headers::answer(&mut head.headers);
+    head.extensions.clear();
+    // Ours to the caller, whatever the upstream speaks (RFC 9110 section 2.5).
+    head.version = Version::HTTP_11;
+    if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
+        tell(&mut head.headers, standing, cost, route.cost, notice);
+    }
+    exchange.note_head(head.status, cost);
+    head.headers.insert("x-request-id", exchange.request_id_value());
+    if !charged && let Some(reservation) = reservation.take() {
+        reservation.settle(Ending::Uncharged);
+    }
+    exchange.progress().set_head();
+    exchange.progress().set_waiting(Waiting::Client);
+    let mut body = PassingBody {
+        inner,
+        exchange,
+        reservation,
+        connection: Some(connection),
+        over: false,
+        status: head.status,
+        route,
+    };
+    if body.inner.is_end_stream() || !may_have_body(head.status) {
+        body.end(Ending::Completed);
+    }
+    Response::from_parts(head, AnswerBody::Passing(Box::new(body)))
+}
+
+fn may_have_body(status: StatusCode) -> bool {
+    status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// Tells a served caller what the call cost and what is left.
+fn tell(
+    fields: &mut HeaderMap,
+    standing: &Standing,
+    cost: u64,
+    reserved: u64,
+    notice: Option<Notice>,
+) {
+    let mut standing = standing.clone();
+    let given_back = reserved.saturating_sub(cost);
+    for quota in &mut standing.quotas {
+        quota.reserved = quota.reserved.saturating_sub(given_back);
+    }
+    if let Some(policy) = rate_limit_policy(&standing) {
+        fields.insert("ratelimit-policy", policy);
+    }
+    if let Some(left) = rate_limit(&standing) {
+        fields.insert("ratelimit", left);
+    }
+    fields.insert("faregate-cost", HeaderValue::from(cost));
+    match notice {
+        None => {}
+        Some(Notice::Ends(at)) => {
+            fields.insert("faregate-subscription-ends", field_value(&at.to_string()));
+        }
+        Some(Notice::GraceEnds(at)) => {
+            fields.insert("faregate-grace-ends", field_value(&at.to_string()));
+        }
+    }
+}
+
+impl PassingBody {
+    fn progress(&self) -> &Rc<Progress> {
+        self.exchange.progress()
+    }
+
+    /// Settles the request with an ending, once.
+    fn end(&mut self, ending: Ending) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(ending);
+        }
+        // A connection that may still owe something, in either direction, is not used again.
+        let clean = ending == Ending::Completed && self.progress().upload() == Upload::Done;
+        if let Some(connection) = self.connection.take().filter(|_| clean) {
+            self.exchange.pool().put(connection);
+        }
+        self.exchange.finish(self.told(ending));
+    }
+
+    /// What is not charged was settled with its head; how its body ends changes nothing.
+    fn told(&self, ending: Ending) -> Ending {
+        if self.route.charge_on.contains(self.status) { ending } else { Ending::Uncharged }
+    }
+}
+
+impl Body for PassingBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.progress().set_waiting(Waiting::Upstream);
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        #[cfg(debug_assertions)]
+        crate::failpoint::hit(crate::failpoint::Point::AfterHead, &self.route.name);
+        self.progress().set_waiting(Waiting::Client);
+        self.exchange.moved();
+        match &frame {
+            None => self.end(Ending::Completed),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "upstream cut its answer");
+                self.end(Ending::Truncated);
+            }
+            Some(Ok(frame)) => {
+                self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
+                // The poll after the last frame may never come.
+                if self.inner.is_end_stream() {
+                    self.end(Ending::Completed);
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for PassingBody {
+    fn drop(&mut self) {
+        // The reservation's own drop settles it without writing here; only the line is made now.
+        let ending = self.progress().ending();
+        drop(self.reservation.take());
+        if !self.over {
+            self.exchange.finish(self.told(ending));
+        }
+    }
+}
+
+impl AnswerBody {
+    /// Wraps a whole body of ours.
+    pub fn own(bytes: Bytes) -> Self {
+        Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Passing(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(
+                bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
+            ),
+            Self::Passing(body) => body.size_hint(),
+        }
+    }
+}

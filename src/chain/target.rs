@@ -1,0 +1,327 @@
+//! The request target in its one normal form, which is matched, priced and forwarded.
+//!
+//! Literal `.` and `..` are resolved and `//` is collapsed; percent-encoding of unreserved characters
+//! is taken off and the rest is written in upper case (RFC 3986 section 6.2.2). What an upstream
+//! might read in another way, an encoded slash, backslash, NUL or dot segment, is refused.
+
+use http::{
+    HeaderValue, Method, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery},
+};
+
+use crate::answer::Denial;
+
+/// Where a request goes, in normal form.
+#[derive(Clone, Debug)]
+pub struct Target {
+    path_and_query: PathAndQuery,
+    host: Option<Host>,
+}
+
+/// A host in normal form: lower case, without the dot that may end a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Host {
+    name: String,
+    port: Option<u16>,
+}
+
+impl Target {
+    /// Reads the target and the host of a request.
+    pub fn parse(head: &Parts) -> Result<Self, Denial> {
+        if head.method == Method::CONNECT {
+            return Err(Denial::NotImplemented);
+        }
+        let host = host(head)?;
+        let Some(given) = head.uri.path_and_query() else {
+            return Err(Denial::InvalidRequest("The request target has no path."));
+        };
+        if !given.path().starts_with('/') {
+            return Err(Denial::InvalidRequest("The request target is not a path."));
+        }
+        let path_and_query = match normal_path(given.path())? {
+            None => given.clone(),
+            Some(path) => with_query(path, given.query())?,
+        };
+        Ok(Self { path_and_query, host })
+    }
+
+    /// Gives the path.
+    pub fn path(&self) -> &str {
+        self.path_and_query.path()
+    }
+
+    /// Gives path and query, as they are forwarded when nothing is stripped.
+    pub fn path_and_query(&self) -> &PathAndQuery {
+        &self.path_and_query
+    }
+
+    /// Gives the host; `None` for an HTTP/1.0 request without one.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+}
+
+impl Host {
+    /// Reads an authority.
+    fn parse(text: &str) -> Result<Self, Denial> {
+        const BAD: Denial = Denial::InvalidRequest("The host is malformed.");
+        let authority: Authority = text.parse().map_err(|_| BAD)?;
+        if authority.as_str().contains('@') {
+            return Err(BAD);
+        }
+        let name = authority.host().to_ascii_lowercase();
+        let name = name.strip_suffix('.').unwrap_or(&name);
+        let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let valid = match inner {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)),
+        };
+        // `http` takes a port of any digits; one that is no port is an error, not another host.
+        let rest = authority.as_str().get(authority.host().len()..).unwrap_or_default();
+        let port = match rest.strip_prefix(':') {
+            None | Some("") => None,
+            Some(digits) => Some(digits.parse::<u16>().map_err(|_| BAD)?),
+        };
+        if name.is_empty() || !valid {
+            return Err(BAD);
+        }
+        Ok(Self { name: name.to_owned(), port })
+    }
+
+    /// Gives the name or address alone.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes host and port as a `Host` field has them.
+    pub fn authority(&self) -> String {
+        match self.port {
+            None => self.name.clone(),
+            Some(port) => format!("{}:{port}", self.name),
+        }
+    }
+
+    /// Writes it as a field's value.
+    pub fn value(&self) -> HeaderValue {
+        crate::answer::headers::field_value(&self.authority())
+    }
+}
+
+/// Finds the host: an absolute target's wins over the `Host` field (RFC 9112 section 3.2.2).
+fn host(head: &Parts) -> Result<Option<Host>, Denial> {
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Denial::InvalidRequest("The request has more than one Host field."));
+    }
+    if field.is_none() && head.version == Version::HTTP_11 {
+        return Err(Denial::InvalidRequest("The request has no Host field."));
+    }
+    let field = match field {
+        None => None,
+        Some(value) => {
+            let text =
+                value.to_str().map_err(|_| Denial::InvalidRequest("The host is malformed."))?;
+            if text.is_empty() { None } else { Some(Host::parse(text)?) }
+        }
+    };
+    match head.uri.authority() {
+        None => Ok(field),
+        Some(authority) => Host::parse(authority.as_str()).map(Some),
+    }
+}
+
+fn with_query(mut path: String, query: Option<&str>) -> Result<PathAndQuery, Denial> {
+    if let Some(query) = query {
+        path.push('?');
+        path.push_str(query);
+    }
+    PathAndQuery::try_from(path).map_err(|_| Denial::InvalidPath)
+}
+
+/// Brings a path into normal form; `None` when it is so already.
+pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
+    if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(Denial::InvalidPath);
+    }
+    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+        return Ok(None);
+    }
+    let mut kept: Vec<String> = Vec::new();
+    // What follows the last slash: a segment that resolves to nothing leaves the slash before it.
+    let mut ends_in_slash = false;
+    for raw in path.split('/').skip(1) {
+        let segment = normal_segment(raw)?;
+        ends_in_slash = matches!(segment.as_str(), "" | "." | "..");
+        match segment.as_str() {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    let mut normal = String::with_capacity(path.len());
+    for segment in &kept {
+        normal.push('/');
+        normal.push_str(segment);
+    }
+    if ends_in_slash || normal.is_empty() {
+        normal.push('/');
+    }
+    Ok((normal != path).then_some(normal))
+}
+
+/// Decodes what may be decoded, and refuses what must not hide behind encoding.
+fn normal_segment(raw: &str) -> Result<String, Denial> {
+    let mut segment = String::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            segment.push(char::from(byte));
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(Denial::InvalidPath);
+        };
+        let decoded = u8::try_from(high * 16 + low).map_err(|_| Denial::InvalidPath)?;
+        match decoded {
+            b'/' | b'\\' | 0 => return Err(Denial::InvalidPath),
+            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => segment.push(char::from(b)),
+            b => segment.push_str(&format!("%{b:02X}")),
+        }
+    }
+    // Some servers drop `;parameters` before they resolve dots, and some decode first: both forms
+    // of a dot segment would be another path to them.
+    let bare = segment.split(';').next().unwrap_or_default();
+    if matches!(bare, "." | "..") && segment != raw {
+        return Err(Denial::InvalidPath);
+    }
+    if matches!(bare, "." | "..") && bare.len() != segment.len() {
+        return Err(Denial::InvalidPath);
+    }
+    Ok(segment)
+}
+
+/// Joins an upstream's base path, the path with its prefix taken off, and the query.
+pub fn forwarded(target: &Target, strip: Option<&str>, base: &str) -> Result<Uri, Denial> {
+    if strip.is_none() && base.is_empty() {
+        return Ok(Uri::from(target.path_and_query.clone()));
+    }
+    let path = target.path();
+    let rest = strip.and_then(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    let joined = format!("{base}{slash}{rest}");
+    with_query(joined, target.path_and_query.query()).map(Uri::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normal(path: &str) -> Result<String, ()> {
+        normal_path(path).map(|new| new.unwrap_or_else(|| path.to_owned())).map_err(|_| ())
+    }
+
+    #[test]
+    fn paths_have_one_form() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/", "/a/"),
+            ("//a///b//", "/a/b/"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/../..", "/"),
+            ("/%61%2D%7e", "/a-~"),
+            ("/%c3%a9", "/%C3%A9"),
+            ("/a%20b", "/a%20b"),
+            ("/file%2etxt", "/file.txt"),
+            ("/%252e%252e/x", "/%252e%252e/x"),
+            ("/...", "/..."),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/a;v=1/b", "/a;v=1/b"),
+        ] {
+            assert_eq!(normal(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn hiding_paths_are_refused() {
+        for path in [
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00b",
+            "/%2e%2e/a",
+            "/.%2e/a",
+            "/%2e/a",
+            "/a/%2E%2E",
+            "/..;/a",
+            "/a/..;x=1/b",
+            "/.;/",
+            "/a%2",
+            "/a%",
+            "/a%zz",
+            "/a%+1",
+            "/é",
+        ] {
+            assert_eq!(normal(path), Err(()), "{path}");
+        }
+    }
+
+    proptest! {
+        /// A normal form is its own normal form, and has nothing left to resolve.
+        #[test]
+        fn normal_form_is_stable(path in "(/|%2e|%61|%41|%C3|\\.|a|;|%3b){0,12}") {
+            let path = format!("/{path}");
+            if let Ok(once) = normal(&path) {
+                prop_assert_eq!(normal(&once), Ok(once.clone()));
+                prop_assert!(once.starts_with('/') && !once.contains("//"));
+                prop_assert!(!once.split('/').any(|s| s == "." || s == ".."));
+            }
+        }
+
+        #[test]
+        fn any_path_is_handled(path in "\\PC*") {
+            let _ = normal(&format!("/{path}"));
+        }
+    }
+
+    fn target(uri: &str, host: &[&str]) -> Result<Target, Denial> {
+        let mut request = http::Request::builder().uri(uri);
+        for value in host {
+            request = request.header("host", *value);
+        }
+        Target::parse(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn hosts_have_one_form() {
+        let name = |uri: &str, host: &[&str]| {
+            target(uri, host).ok().map(|t| t.host().unwrap().authority())
+        };
+        assert_eq!(name("/", &["API.Example.com."]).as_deref(), Some("api.example.com"));
+        assert_eq!(name("/", &["a.example:8080"]).as_deref(), Some("a.example:8080"));
+        assert_eq!(name("/", &["[::1]:80"]).as_deref(), Some("[::1]:80"));
+        assert_eq!(name("http://b.example/x", &["a.example"]).as_deref(), Some("b.example"));
+        for bad in [&[][..], &["a", "b"], &["a b"], &["u@a"], &["a:99999"], &["a/b"], &["[::1"]] {
+            assert!(target("/", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_path_loses_the_prefix_and_gains_the_base() {
+        let given = target("/v1/forecast/x?q=1", &["a"]).unwrap();
+        let to = |strip, base| forwarded(&given, strip, base).unwrap().to_string();
+        assert_eq!(to(None, ""), "/v1/forecast/x?q=1");
+        assert_eq!(to(Some("/v1"), ""), "/forecast/x?q=1");
+        assert_eq!(to(Some("/v1"), "/base"), "/base/forecast/x?q=1");
+        let whole = target("/v1", &["a"]).unwrap();
+        assert_eq!(forwarded(&whole, Some("/v1"), "").unwrap().to_string(), "/");
+    }
+}

@@ -1,0 +1,143 @@
+//! What all threads share: the snapshot, the ledger, the clock; and how a reload replaces the first.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    clock::Clock,
+    config::{self, Admin, Config, LoadError, Purpose, Report, Server, Store},
+    ledger::Ledger,
+    snapshot::Snapshot,
+};
+
+/// What all threads share.
+#[derive(Debug)]
+pub struct Gateway {
+    snapshot: ArcSwap<Snapshot>,
+    ledger: Ledger,
+    clock: Arc<Clock>,
+    file: Option<PathBuf>,
+    fixed: Fixed,
+    /// One reload at a time, so that the last one that was asked for is the one in force.
+    reloading: Mutex<()>,
+}
+
+/// What only a restart changes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Fixed {
+    listen: std::net::SocketAddr,
+    admin_listen: std::net::SocketAddr,
+    connections: usize,
+    workers: Option<usize>,
+    store: Store,
+}
+
+/// Why a reload left everything as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file has mistakes.
+    #[error("the configuration was not reloaded: {}", .0.summary(Purpose::Run))]
+    Invalid(Report),
+    /// The gateway runs without a file.
+    #[error("the gateway was started without a configuration file, there is nothing to reload")]
+    NoFile,
+    /// The file cannot be read.
+    #[error("the configuration was not reloaded: {0}")]
+    Unreadable(#[from] LoadError),
+    /// Something changed that is read at start only.
+    #[error("the configuration was not reloaded: {0} changed, which needs a restart")]
+    NeedsRestart(&'static str),
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        let Config { server, admin, store, .. } = config;
+        let Server { listen, workers, limits, .. } = server;
+        let Admin { listen: admin_listen, .. } = admin;
+        Self {
+            listen: *listen,
+            admin_listen: *admin_listen,
+            connections: limits.connections,
+            workers: *workers,
+            store: store.clone(),
+        }
+    }
+
+    /// Names the first key in which another configuration differs.
+    fn differs(&self, other: &Self) -> Option<&'static str> {
+        let Self { listen, admin_listen, connections, workers, store } = self;
+        let Store { database, journal } = store;
+        [
+            (*listen != other.listen, "server.listen"),
+            (*admin_listen != other.admin_listen, "admin.listen"),
+            (*connections != other.connections, "server.limits.connections"),
+            (*workers != other.workers, "server.workers"),
+            (*database != other.store.database, "store.url"),
+            (*journal != other.store.journal, "store.journal"),
+        ]
+        .into_iter()
+        .find_map(|(changed, key)| changed.then_some(key))
+    }
+}
+
+impl Gateway {
+    /// Makes the shared state of a checked configuration; `file` is what a reload reads.
+    pub fn new(config: &Config, file: Option<PathBuf>, ledger: Ledger, clock: Arc<Clock>) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config, &ledger)),
+            ledger,
+            clock,
+            file,
+            fixed: Fixed::of(config),
+            reloading: Mutex::new(()),
+        }
+    }
+
+    /// Reads the file again, checks it whole and swaps it in; on any mistake nothing changes.
+    /// Requests in flight end under the snapshot they began with.
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
+        let result = self.reload_from(file);
+        match &result {
+            Ok(()) => tracing::info!(file = %file.display(), "configuration reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration before stays in force");
+            }
+        }
+        result
+    }
+
+    fn reload_from(&self, file: &Path) -> Result<(), ReloadError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = config::load(file)?.into_config().map_err(ReloadError::Invalid)?;
+        if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
+            return Err(ReloadError::NeedsRestart(key));
+        }
+        self.snapshot.store(Arc::new(Snapshot::new(&config, &self.ledger)));
+        Ok(())
+    }
+
+    /// Gives the snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Gives the ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Gives the source of decision time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Gives the same, to keep.
+    pub fn shared_clock(&self) -> Arc<Clock> {
+        Arc::clone(&self.clock)
+    }
+}

@@ -1,0 +1,335 @@
+//! A whole gateway: how it starts, in which order, and how it stops.
+//!
+//! Order of a start: the listeners first, because a second gateway is most often told by them; then
+//! the journal's lock, the replay and the usage known from before; only then is anything served.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    admin,
+    clock::{Clock, Comparison},
+    config::{Config, Secret},
+    gateway::{Gateway, ReloadError},
+    journal::{Folder, Journal, Recovery, ReplayError, Writer},
+    ledger::{AccountId, Ledger},
+    server::{
+        acceptor,
+        worker::{self, Stop},
+    },
+    store::{OpenError, Sqlite, Store},
+    telemetry::access_log::{self, Format, WriterThread},
+};
+
+/// How often decision time is compared with the wall clock.
+const COMPARE: Duration = Duration::from_secs(1);
+
+/// How much of a token made here is random, in bytes.
+const TOKEN_BYTES: usize = 32;
+
+/// How a gateway is started, beside its configuration.
+#[derive(Debug)]
+pub struct Options {
+    /// The file that a reload reads.
+    pub file: Option<PathBuf>,
+    /// How access-log lines are written.
+    pub log_format: Format,
+    /// The source of decision time.
+    pub clock: Clock,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file of the access log.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] io::Error),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] ReplayError),
+    /// A listener.
+    #[error(
+        "{key} = \"{address}\": the address cannot be listened on; is another gateway running?"
+    )]
+    Listen {
+        /// The key in the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// What is stored cannot be read.
+    #[error("the usage known from before cannot be read")]
+    Store(#[from] crate::store::StoreError),
+    /// A thread or a runtime.
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+    /// The admin token.
+    #[error("the admin token {path} cannot be read or made")]
+    Token {
+        /// Its file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    gateway: Arc<Gateway>,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    admin_token: Arc<Secret>,
+    stop: watch::Sender<Stop>,
+    /// Told nothing; it closes when the control thread ends.
+    ended: mpsc::Receiver<()>,
+    control: JoinHandle<()>,
+    folder: Arc<Folder>,
+    log: WriterThread,
+    recovery: Recovery,
+}
+
+/// Starts a gateway. When this returns it serves.
+pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
+    let Options { file, log_format, clock } = options;
+    let listener = listen("server.listen", config.server.listen)?;
+    let admin_listener = listen("admin.listen", config.admin.listen)?;
+    let (sink, log) =
+        access_log::start(&config.log.access, log_format).map_err(StartError::AccessLog)?;
+    let clock = Arc::new(clock);
+    let mut books = open_books(config, clock.now())?;
+    let admin_token = Arc::new(admin_token(config)?);
+    let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
+    let (stop, stopping) = watch::channel(Stop::No);
+    let mut workers = Vec::new();
+    for (index, writer) in books.writers.drain(..).enumerate() {
+        let worker =
+            worker::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone());
+        workers.push(worker.map_err(StartError::Thread)?);
+    }
+    drop(sink);
+    let address = local_address("server.listen", &listener, config.server.listen)?;
+    let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
+    let folder = Arc::new(books.folder);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let admin = admin::State::new(
+        Arc::clone(&gateway),
+        &admin_token,
+        Arc::clone(&folder),
+        stopping.clone(),
+    );
+    let connections_max = config.server.limits.connections;
+    let compared = Arc::clone(&gateway);
+    let (ending, ended) = mpsc::channel();
+    let control = move || {
+        runtime.block_on(async {
+            let admin = tokio::spawn(admin::serve(admin_listener, admin));
+            let comparing = tokio::spawn(async move { compare(compared.clock()).await });
+            if let Err(error) =
+                acceptor::accept(listener, &workers, connections_max, stopping).await
+            {
+                tracing::error!(%error, "the listener failed");
+            }
+            comparing.abort();
+            admin.abort();
+        });
+        workers.into_iter().for_each(worker::Handle::join);
+        drop(ending);
+    };
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(control)
+        .map_err(StartError::Thread)?;
+    Ok(Running {
+        gateway,
+        address,
+        admin_address,
+        admin_token,
+        stop,
+        ended,
+        control,
+        folder,
+        log,
+        recovery: books.recovery,
+    })
+}
+
+impl Running {
+    /// Stops: what was accepted is answered within the drain time, everything is settled and stored.
+    pub fn stop(self) {
+        let drain = self.gateway.snapshot().server.drain_timeout;
+        self.stop.send_replace(Stop::Drain);
+        if self.ended.recv_timeout(drain) == Err(mpsc::RecvTimeoutError::Timeout) {
+            self.stop.send_replace(Stop::Now);
+        }
+        if self.control.join().is_err() {
+            tracing::error!("the control thread ended by a panic");
+        }
+        self.log.join();
+        // The last one to hold the folder is this one: the admin listener is gone.
+        if let Some(folder) = Arc::into_inner(self.folder)
+            && let Err(error) = folder.stop()
+        {
+            tracing::error!(%error, "the last usage stays in the journal until the next start");
+        }
+    }
+
+    /// Reads the configuration again.
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        self.gateway.reload()
+    }
+
+    /// Gives the address of the data listener.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gives the address of the admin listener.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Gives the admin token.
+    pub fn admin_token(&self) -> &Secret {
+        &self.admin_token
+    }
+
+    /// Gives what all threads share.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Gives the thread that carries the journal to the store.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Gives what the start found in the journal.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+}
+
+struct OpenBooks {
+    ledger: Ledger,
+    writers: Vec<Writer>,
+    folder: Folder,
+    recovery: Recovery,
+}
+
+fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
+    // The directory's lock comes before anything touches the database.
+    let mut store = Sqlite::open(&config.store.database)?;
+    let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
+    report(&recovery);
+    // Windows never move backwards, not even over a restart with a clock set back.
+    let floor = store.latest_time()?.unwrap_or(now).max(now);
+    let ledger = Ledger::new(floor);
+    store.load_usage(floor, &mut |row| {
+        let account =
+            AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
+        ledger.customer(row.customer).load(&account, row.used);
+    })?;
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = config.server.workers.unwrap_or_else(processors);
+    let workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    let (writers, folder) = journal.start(Box::new(store), workers).map_err(StartError::Thread)?;
+    Ok(OpenBooks { ledger, writers, folder, recovery })
+}
+
+fn report(recovery: &Recovery) {
+    let Recovery { segments, settled, orphans, unknown, unknown_units, torn } = recovery;
+    if *segments > 0 {
+        tracing::info!(segments, settled, unknown, unknown_units, "journal of the last run folded");
+    }
+    if *orphans > 0 {
+        tracing::warn!(
+            orphans,
+            "settlements without a reservation: a database or segment was lost"
+        );
+    }
+    for torn in torn {
+        tracing::warn!(?torn, "an append was cut short by a crash; nothing was forwarded on it");
+    }
+}
+
+async fn compare(clock: &Clock) {
+    let mut doubted = false;
+    loop {
+        tokio::time::sleep(COMPARE).await;
+        match clock.compare() {
+            Comparison::Agrees => doubted = false,
+            Comparison::Believed { ahead_seconds } => {
+                doubted = false;
+                tracing::warn!(ahead_seconds, "wall clock stepped and is now believed");
+            }
+            Comparison::Doubted { ahead_seconds } if !doubted => {
+                doubted = true;
+                tracing::error!(ahead_seconds, "wall clock stepped, not believed for ten minutes");
+            }
+            Comparison::Doubted { .. } => {}
+        }
+    }
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    acceptor::listen(address).map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn local_address(
+    key: &'static str,
+    listener: &TcpListener,
+    address: SocketAddr,
+) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// Gives the configured token, or the one in the journal directory, made at first start.
+fn admin_token(config: &Config) -> Result<Secret, StartError> {
+    if let Some(token) = &config.admin.token {
+        return Ok(token.clone());
+    }
+    let path = token_path(&config.store.journal);
+    read_or_make_token(&path).map_err(|source| StartError::Token { path, source })
+}
+
+/// Gives the file of a token that was not configured.
+pub fn token_path(journal: &Path) -> PathBuf {
+    journal.join("admin-token")
+}
+
+fn read_or_make_token(path: &Path) -> io::Result<Secret> {
+    match fs::read_to_string(path) {
+        Ok(token) if !token.trim().is_empty() => return Ok(Secret::new(token.trim().to_owned())),
+        Ok(_) => {
+            return Err(io::Error::other("the file is empty; delete it and a new one is made"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut random = [0; TOKEN_BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{token}")?;
+    Ok(Secret::new(token))
+}

@@ -1,0 +1,151 @@
+//! One client connection: hyper's settings, the clocks, the end.
+
+use std::{
+    cell::Cell, convert::Infallible, future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe,
+    pin::pin, rc::Rc, task::Poll, time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+
+use crate::{
+    answer::headers::field_value,
+    chain::{self, settle::AnswerBody},
+    config::ServerLimits,
+    server::{
+        io::{ClientIo, Returned},
+        watch::{Expired, Watch},
+        worker::{Stop, Worker},
+    },
+};
+
+/// How much of a body nobody wants is read while closing, so that the answer arrives.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// How long closing may take for the same reason.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// What the requests of one client connection share.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The same as a field's value, made once.
+    pub peer_value: HeaderValue,
+    /// The connection's clocks.
+    pub watch: Rc<Watch>,
+}
+
+/// hyper's settings: a limit on everything, and its own header timeout left off, because it would
+/// count the time between two requests too; the watch does both.
+fn settings(limits: &ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(limits.headers)
+        .max_buf_size(limits.header_bytes)
+        .half_close(false)
+        .header_read_timeout(None)
+        .pipeline_flush(true);
+    builder
+}
+
+/// Serves a connection to its end.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let limits = worker.gateway().snapshot().server.limits.clone();
+    let watch = Rc::new(Watch::new(&limits));
+    let returned: Returned = Rc::new(Cell::new(None));
+    let connection = Rc::new(Connection {
+        peer,
+        peer_value: field_value(&peer.ip().to_canonical().to_string()),
+        watch: Rc::clone(&watch),
+    });
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&watch), Rc::clone(&returned)));
+    let service = service_fn(|request| answer(&worker, &connection, request));
+    {
+        let mut serving = pin!(settings(&limits).serve_connection(io, service));
+        let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + limits.header_timeout));
+        let mut stop = worker.stop();
+        let mut stopping = pin!(stop.wait_for(|stop| *stop != Stop::No));
+        let mut asked_to_stop = false;
+        poll_fn(|context| {
+            loop {
+                if !asked_to_stop && stopping.as_mut().poll(context).is_ready() {
+                    asked_to_stop = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "client connection ended");
+                    }
+                    return Poll::Ready(());
+                }
+                match watch.poll_expired(context, sleep.as_mut()) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Expired::Close) => return Poll::Ready(()),
+                    // The request sees its cut when hyper is polled again.
+                    Poll::Ready(Expired::Answer) => {}
+                }
+            }
+        })
+        .await;
+    }
+    if let Some(stream) = returned.take().filter(|_| watch.left_unread()) {
+        linger(stream).await;
+    }
+}
+
+/// Answers one request. A panic of ours is this request's alone: the reservation is settled while the
+/// stack unwinds, and the caller gets a 500.
+async fn answer(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let mut serving = pin!(chain::serve(worker, connection, request));
+    let answered = poll_fn(|context| {
+        // Nothing that a panic leaves half done is looked at again: the request's state is dropped.
+        let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));
+        match std::panic::catch_unwind(polled) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await;
+    Ok(answered.unwrap_or_else(internal_error))
+}
+
+fn internal_error() -> Response<AnswerBody> {
+    let code = crate::answer::Code::InternalError;
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": code.title(),
+        "status": 500,
+        "code": code.name(),
+        "error": {"type": code.error_type(), "code": code.name(), "message": code.title(), "param": null},
+    });
+    let mut response = Response::new(AnswerBody::own(body.to_string().into()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Reads what a client still sends after its answer, within bounds. hyper has sent our end by now; to
+/// close with unread bytes would reset the connection and could take the answer with it.
+async fn linger(mut stream: TcpStream) {
+    let reading = async {
+        let mut scratch = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        while let Ok(count @ 1..) = stream.read(&mut scratch).await {
+            match left.checked_sub(count) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_TIME, reading).await;
+}

@@ -1,0 +1,159 @@
+//! The clocks of one client connection.
+//!
+//! hyper polls neither the body of an answer that the client does not take nor, on HTTP/1, a socket
+//! with unread bytes. So the connection's own task looks at the time: one timer per connection,
+//! armed for the nearest deadline and looked at again only when it fires.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep};
+
+use crate::{
+    chain::progress::{Cut, Progress},
+    config::ServerLimits,
+};
+
+/// The clocks of one client connection.
+#[derive(Debug)]
+pub struct Watch {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    request: RefCell<Option<Rc<Progress>>>,
+    unread: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Bytes of a head are awaited, or the rest of it.
+    Head,
+    /// Between requests.
+    Idle,
+    /// A request is in flight.
+    Request,
+}
+
+/// What the connection's task must do when a clock ran out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Expired {
+    /// Let the request answer: no head was sent yet.
+    Answer,
+    /// Close the connection.
+    Close,
+}
+
+impl Watch {
+    /// Starts with the wait for the first head.
+    pub fn new(limits: &ServerLimits) -> Self {
+        Self {
+            phase: Cell::new(Phase::Head),
+            since: Cell::new(Instant::now()),
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            request: RefCell::new(None),
+            unread: Cell::new(false),
+        }
+    }
+
+    /// Notes that bytes came from the client.
+    pub fn read(&self) {
+        match self.phase.get() {
+            // The time of a head counts from its first byte and is not renewed by the others.
+            Phase::Head => {}
+            Phase::Idle => {
+                self.phase.set(Phase::Head);
+                self.since.set(Instant::now());
+            }
+            Phase::Request => self.since.set(Instant::now()),
+        }
+    }
+
+    /// Notes that something moved: bytes taken by the client, or sent by the upstream.
+    pub fn moved(&self) {
+        if self.phase.get() != Phase::Head {
+            self.since.set(Instant::now());
+        }
+    }
+
+    /// Notes that a request is in flight.
+    pub fn begin(&self, progress: Rc<Progress>) {
+        self.phase.set(Phase::Request);
+        self.since.set(Instant::now());
+        *self.request.borrow_mut() = Some(progress);
+    }
+
+    /// Notes that the request in flight is over.
+    pub fn end(&self) {
+        self.phase.set(Phase::Idle);
+        self.since.set(Instant::now());
+        *self.request.borrow_mut() = None;
+    }
+
+    /// Notes that bytes of a body were left unread, so that the close must linger: closing a socket
+    /// with unread bytes resets it, and the answer might never be read.
+    pub fn leave_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Tells whether the close must linger.
+    pub fn left_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Ends what is in flight because the time to do so before a stop ran out.
+    pub fn drain(&self) {
+        if let Some(progress) = &*self.request.borrow() {
+            progress.set_cut(Cut::Drain);
+        }
+    }
+
+    /// Waits for a clock to run out.
+    pub fn poll_expired(
+        &self,
+        context: &mut Context<'_>,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> Poll<Expired> {
+        loop {
+            let Some((deadline, cut)) = self.deadline() else { return Poll::Pending };
+            // An earlier alarm is left as it is: it fires, finds that time moved on and is set anew.
+            // So a busy connection does not touch the timer for each request.
+            if sleep.deadline() > deadline || sleep.is_elapsed() {
+                sleep.as_mut().reset(deadline);
+            }
+            ready!(sleep.as_mut().poll(context));
+            if Instant::now() >= deadline {
+                return Poll::Ready(self.expire(cut));
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, Cut)> {
+        let since = self.since.get();
+        match self.phase.get() {
+            Phase::Head => Some((since + self.header_timeout, Cut::ClientIdle)),
+            Phase::Idle => Some((since + self.idle_timeout, Cut::ClientIdle)),
+            // A request that was cut before is on its way out.
+            Phase::Request => match &*self.request.borrow() {
+                Some(progress) if progress.cut().is_none() => Some(progress.deadline(since)),
+                _ => Some((since + self.idle_timeout, Cut::ClientIdle)),
+            },
+        }
+    }
+
+    fn expire(&self, cut: Cut) -> Expired {
+        match &*self.request.borrow() {
+            Some(progress) if progress.cut().is_none() => {
+                progress.set_cut(cut);
+                if progress.head() { Expired::Close } else { Expired::Answer }
+            }
+            _ => Expired::Close,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is written about requests and about the gateway itself.
+
+pub mod access_log;

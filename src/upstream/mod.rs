@@ -1,0 +1,4 @@
+//! The side towards the upstream: connections and header fields.
+
+pub mod headers;
+pub mod pool;

@@ -1,0 +1,204 @@
+//! Connections to upstreams, one pool per worker: nothing here crosses a thread.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
+
+use crate::{
+    chain::{body::UploadBody, progress::Progress},
+    model::Upstream,
+};
+
+/// Where a connection leads.
+type Endpoint = (Arc<str>, u16);
+
+/// The request whose bytes a connection writes now.
+type Current = Rc<RefCell<Option<Rc<Progress>>>>;
+
+/// The unused connections of one worker.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: RefCell<HashMap<Endpoint, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+/// An open connection to an upstream, used by one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<UploadBody>,
+    current: Current,
+    keepalive: Duration,
+    endpoint: Endpoint,
+    reused: bool,
+}
+
+impl Pool {
+    /// Takes the connection that was used last and is not known to be closed.
+    pub fn take(&self, upstream: &Upstream) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let unused = idle.get_mut(&(Arc::clone(&upstream.host), upstream.port))?;
+        let now = Instant::now();
+        while let Some(Idle { connection, until }) = unused.pop() {
+            if now < until && !connection.sender.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Puts a connection back after an exchange that ended cleanly.
+    pub fn put(&self, mut connection: Connection) {
+        *connection.current.borrow_mut() = None;
+        if connection.sender.is_closed() {
+            return;
+        }
+        connection.reused = true;
+        let until = Instant::now() + connection.keepalive;
+        let mut idle = self.idle.borrow_mut();
+        idle.entry(connection.endpoint.clone()).or_default().push(Idle { connection, until });
+    }
+
+    /// Closes what was not used for too long; called now and then.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|_, unused| {
+            unused.retain(|idle| now < idle.until && !idle.connection.sender.is_closed());
+            !unused.is_empty()
+        });
+    }
+}
+
+impl Connection {
+    /// Opens a connection. It must be called on the worker's own runtime.
+    pub async fn open(upstream: &Upstream) -> io::Result<Self> {
+        let address = (&*upstream.host, upstream.port);
+        let opening = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address));
+        let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        let current = Current::default();
+        let io = UpstreamIo { stream, current: Rc::clone(&current) };
+        let (sender, driver) =
+            http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
+        // The driver ends with the connection, which ends with its sender: nothing is left behind.
+        tokio::task::spawn_local(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+        });
+        Ok(Self {
+            sender,
+            current,
+            keepalive: upstream.keepalive_timeout,
+            endpoint: (Arc::clone(&upstream.host), upstream.port),
+            reused: false,
+        })
+    }
+
+    /// Waits until the exchange before is wholly over. An error means that it cannot be used.
+    pub async fn ready(&mut self) -> hyper::Result<()> {
+        self.sender.ready().await
+    }
+
+    /// Tells whether it has served an exchange before.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Sends a request, and tells its progress what is written. The request comes back with the
+    /// error when it was not taken.
+    pub fn send(
+        &mut self,
+        request: Request<UploadBody>,
+        progress: &Rc<Progress>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>> + use<>
+    {
+        *self.current.borrow_mut() = Some(Rc::clone(progress));
+        self.sender.try_send_request(request)
+    }
+}
+
+/// The upstream's socket as hyper sees it. What was written is known here and nowhere else: hyper may
+/// take a request and see its end in one poll, and then none of it was written.
+struct UpstreamIo {
+    stream: TcpStream,
+    current: Current,
+}
+
+impl UpstreamIo {
+    fn note_written(&self, bytes: usize) {
+        if let Some(progress) = self.current.borrow().as_ref().filter(|_| bytes > 0) {
+            progress.set_sent();
+        }
+    }
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.note_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+        self.note_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,82 @@
+//! The usage document: what a customer has used, may still use, and when it renews.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{ledger::Accounts, model::Customer};
+
+/// What a customer has used and may still use.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    customer: Arc<str>,
+    plan: Option<Arc<str>>,
+    status: &'static str,
+    quotas: Vec<QuotaUsage>,
+    rate: Option<RateLimit>,
+    /// Balances of money; this version keeps none.
+    credits: [(); 0],
+}
+
+#[derive(Debug, Serialize)]
+struct QuotaUsage {
+    name: Arc<str>,
+    meter: &'static str,
+    limit: u64,
+    used: u64,
+    reserved: u64,
+    forfeited: u64,
+    remaining: u64,
+    window: WindowOfUsage,
+}
+
+#[derive(Debug, Serialize)]
+struct WindowOfUsage {
+    start: Timestamp,
+    end: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct RateLimit {
+    limit: u64,
+    window_seconds: serde_json::Number,
+}
+
+/// Writes whole seconds without a fraction, as most windows are.
+fn seconds(duration: Duration) -> serde_json::Number {
+    let fraction = serde_json::Number::from_f64(duration.as_secs_f64());
+    match fraction.filter(|_| duration.subsec_nanos() > 0) {
+        Some(fraction) => fraction,
+        None => duration.as_secs().into(),
+    }
+}
+
+/// Makes the document of a customer. It takes nothing from the accounts.
+pub fn document(customer: &Customer, accounts: &Arc<Accounts>, now: Timestamp) -> Document {
+    let standing = accounts.standing(&customer.limits, now);
+    let quotas = customer.limits.quotas.iter().zip(&standing.quotas);
+    let quota =
+        |(quota, state): (&crate::ledger::Quota, &crate::ledger::QuotaStanding)| QuotaUsage {
+            name: Arc::clone(&quota.name),
+            meter: "requests",
+            limit: quota.limit,
+            used: state.used,
+            reserved: state.reserved,
+            forfeited: 0,
+            remaining: state.remaining(quota.limit),
+            window: WindowOfUsage { start: state.window.start, end: state.window.end },
+        };
+    let held = customer.subscription.as_ref();
+    Document {
+        customer: Arc::clone(&customer.id),
+        plan: held.map(|held| Arc::clone(&held.plan.id)),
+        status: held.map_or("none", |held| held.status.name()),
+        quotas: quotas.map(quota).collect(),
+        rate: customer
+            .limits
+            .rate
+            .map(|rate| RateLimit { limit: rate.limit, window_seconds: seconds(rate.window) }),
+        credits: [],
+    }
+}
