@@ -1,4 +1,5 @@
-//! From records to what the store adds up: pure, so that it is the same at start-up and while serving.
+//! From records to what the store adds up: pure, so that it is the same at start-up and while
+//! serving.
 //!
 //! Invariant: a reservation is counted once. An ordinary settle counts only where it closes an open
 //! reservation; whatever is left open is closed as [`Ending::Unknown`].
@@ -65,8 +66,8 @@ struct Count {
     units: u64,
 }
 
-/// A definition as a key. A segment has each once, so comparing the place is enough, and cheap; where
-/// two places say the same, they are added up at the end.
+/// A definition as a key. A segment has each once, so comparing the place is enough, and cheap;
+/// where two places say the same, they are added up at the end.
 #[derive(Clone, Debug)]
 struct ByIdentity(Arc<Definition>);
 
