@@ -1,4 +1,5 @@
-//! From records to what the store adds up: pure, so that it is the same at start-up and while serving.
+//! From records to what the store adds up: pure, so that it is the same at start-up and while
+//! serving.
 //!
 //! Invariant: a reservation is counted once. An ordinary settle counts only where it closes an open
 //! reservation; whatever is left open is closed as [`Ending::Unknown`].
@@ -65,8 +66,8 @@ struct Count {
     units: u64,
 }
 
-/// A definition as a key. A segment has each once, so comparing the place is enough, and cheap; where
-/// two places say the same, they are added up at the end.
+/// A definition as a key. A segment has each once, so comparing the place is enough, and cheap;
+/// where two places say the same, they are added up at the end.
 #[derive(Clone, Debug)]
 struct ByIdentity(Arc<Definition>);
 
@@ -232,3 +233,137 @@ impl Reservation {
 }
 
 const MINUTE_MS: i64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use crate::ledger::AccountId;
+
+    use super::*;
+
+    const NODE: NodeId = NodeId(Uuid::nil());
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).unwrap()
+    }
+
+    fn definition(customer: &str, end: Option<i64>) -> Arc<Definition> {
+        let window = Window { start: at(0), end: end.map(at) };
+        let account = |scope: &str| AccountId { scope: scope.into(), quota: "q".into(), window };
+        Arc::new(Definition {
+            customer: customer.into(),
+            application: None,
+            key_id: "k".into(),
+            plan: "p".into(),
+            route: "r".into(),
+            accounts: vec![account(""), account("key/k")],
+        })
+    }
+
+    fn reserve(sequence: u64, definition: &Arc<Definition>, cost: u64) -> Entry {
+        let (request_id, definition) = (Uuid::nil(), definition.clone());
+        Entry::Reserve { sequence, at: at(61_000), request_id, definition, cost }
+    }
+
+    fn settle(reservation: u64, charge: u64) -> Entry {
+        Entry::Settle { reservation, ending: Ending::Completed, charge }
+    }
+
+    fn used(batch: &Batch) -> Vec<(String, String, u64)> {
+        let row = |row: &UsageRow<'_>| (row.customer.into(), row.scope.into(), row.used);
+        batch.commit(NODE).usage.iter().map(row).collect()
+    }
+
+    #[test]
+    fn a_request_within_a_batch_nets_out() {
+        let (open, acme) = (OpenTable::new(), definition("acme", None));
+        let mut batch = Batch::default();
+        batch.apply(&open, 1, reserve(7, &acme, 3));
+        assert_eq!(batch.commit(NODE).opened.len(), 1);
+        batch.apply(&open, 2, settle(7, 3));
+        batch.apply(&open, 1, settle(7, 3));
+        batch.apply(&open, 1, settle(7, 3));
+        let Commit { opened, closed, minutes, .. } = batch.commit(NODE);
+        assert!(opened.is_empty() && closed.is_empty());
+        let minute = at(60_000);
+        let (key_id, route, ending) = ("k", "r", "completed");
+        let (customer, requests, units) = ("acme", 1, 3);
+        let row = MinuteRow { customer, key_id, route, minute, ending, requests, units };
+        assert_eq!(minutes, [row]);
+        let row = |scope: &str| ("acme".to_owned(), scope.to_owned(), 3);
+        assert_eq!(used(&batch), [row(""), row("key/k")]);
+        // Another worker's number, and the same again.
+        let counts = Counts { settled: 1, orphans: 2, ..Counts::default() };
+        assert_eq!(batch.settle_into(&mut OpenTable::new()), counts);
+    }
+
+    #[test]
+    fn a_reservation_of_an_earlier_batch_is_closed_once() {
+        let (mut open, acme) = (OpenTable::new(), definition("acme", None));
+        let mut batch = Batch::default();
+        batch.apply(&open, 1, reserve(7, &acme, 3));
+        batch.settle_into(&mut open);
+        assert_eq!(open.len(), 1);
+        for orphans in [1, 2] {
+            let mut batch = Batch::default();
+            batch.apply(&open, 1, settle(7, 3));
+            batch.apply(&open, 1, settle(7, 3));
+            assert_eq!(batch.commit(NODE).closed.len(), 2 - orphans);
+            assert_eq!(batch.settle_into(&mut open).orphans as usize, orphans);
+            assert!(open.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_changed_settle_counts_without_its_reservation() {
+        let open = OpenTable::new();
+        let mut batch = Batch::default();
+        let changed = |charge| Entry::SettleChanged {
+            reservation: 7,
+            opened_at: at(1),
+            definition: definition("acme", None),
+            ending: Ending::Failed,
+            charge,
+        };
+        batch.apply(&open, 1, changed(0));
+        assert_eq!(used(&batch), []);
+        assert_eq!(batch.commit(NODE).minutes.len(), 1);
+        batch.apply(&open, 1, changed(5));
+        assert_eq!(used(&batch).len(), 2);
+    }
+
+    #[test]
+    fn equal_accounts_of_several_definitions_are_one_row_with_the_latest_end() {
+        for (ends, latest) in
+            [([Some(5), Some(9)], Some(at(9))), ([Some(9), None], None), ([None, Some(5)], None)]
+        {
+            let open = OpenTable::new();
+            let mut batch = Batch::default();
+            for (sequence, end) in (1..).zip(ends) {
+                batch.apply(&open, 1, reserve(sequence, &definition("acme", end), u64::MAX));
+                batch.apply(&open, 1, settle(sequence, u64::MAX));
+            }
+            let Commit { usage, minutes, .. } = batch.commit(NODE);
+            assert_eq!((usage.len(), minutes.len()), (2, 1));
+            assert!(usage.iter().all(|row| row.window.end == latest && row.used == u64::MAX));
+            assert_eq!((minutes[0].requests, minutes[0].units), (2, u64::MAX));
+        }
+    }
+
+    #[test]
+    fn what_is_left_open_becomes_unknown_once() {
+        let (mut open, acme) = (OpenTable::new(), definition("acme", None));
+        let mut batch = Batch::default();
+        batch.apply(&open, 1, reserve(1, &acme, 3));
+        batch.apply(&open, 1, reserve(2, &acme, 4));
+        batch.settle_into(&mut open);
+        let mut batch = Batch::default();
+        batch.apply(&open, 1, settle(1, 3));
+        batch.apply(&open, 1, reserve(3, &acme, 5));
+        batch.close_unknown(&open);
+        batch.close_unknown(&open);
+        assert_eq!(used(&batch)[0].2, 12);
+        let counts = batch.settle_into(&mut open);
+        assert_eq!(counts, Counts { settled: 1, orphans: 0, unknown: 2, unknown_units: 9 });
+        assert!(open.is_empty());
+    }
+}

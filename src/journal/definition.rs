@@ -89,8 +89,8 @@ impl Definition {
 }
 
 impl Payload {
-    /// Encodes what a request was made on. From its parts and not by way of a [`Definition`], because
-    /// with very many keys most requests come here.
+    /// Encodes what a request was made on. From its parts and not by way of a [`Definition`],
+    /// because with very many keys most requests come here.
     pub(super) fn new(set: &AccountSet, origin: &Origin<'_>) -> Result<Self, TooLarge> {
         let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
         let mut bytes = encode(&set.customer, application, key_id, plan, route, &set.accounts);
@@ -233,7 +233,10 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..200), small in any::<bool>()) {
+        fn arbitrary_bytes_do_not_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 1..200),
+            small in any::<bool>(),
+        ) {
             bytes[0] = CODEC;
             if small {
                 bytes.iter_mut().skip(1).for_each(|byte| *byte &= 3);

@@ -45,7 +45,8 @@ pub enum DirectoryError {
 }
 
 impl Directory {
-    /// Makes the directory where needed, locks it, and reads who owns it; a new one gets a new owner.
+    /// Makes the directory where needed, locks it, and reads who owns it; a new one gets a new
+    /// owner.
     pub(super) fn open(path: &Path) -> Result<Self, DirectoryError> {
         fs::create_dir_all(path).map_err(|source| failed(path, source))?;
         let lock_path = path.join("lock");

@@ -185,9 +185,9 @@ fn report(shared: &Shared, result: &Result<(), FoldError>) {
     match result {
         Err(error) if !was_failing => {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(%error, cause, "cannot fold the journal into the store; will try again");
+            tracing::error!(%error, cause, "cannot fold the journal; will try again");
         }
-        Ok(()) if was_failing => tracing::info!("the journal is folded into the store again"),
+        Ok(()) if was_failing => tracing::info!("the journal is folded again"),
         _ => {}
     }
 }

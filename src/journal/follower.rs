@@ -61,8 +61,8 @@ impl Follower {
         self.directory.node()
     }
 
-    /// Brings into the store all that was published before the call. An error of one journal does not
-    /// hold up the others.
+    /// Brings into the store all that was published before the call. An error of one journal does
+    /// not hold up the others.
     pub(super) fn fold(&mut self, store: &mut dyn Store) -> Result<(), FoldError> {
         // A batch that the store refused is kept, and nothing is read on top of it.
         self.fold.commit(store)?;
@@ -77,7 +77,8 @@ impl Follower {
         result
     }
 
-    /// Deletes also the segment in use where its writer is gone. Right only behind a successful fold.
+    /// Deletes also the segment in use where its writer is gone. Right only behind a successful
+    /// fold.
     pub(super) fn delete_all(&mut self) {
         for tail in &mut self.tails {
             if let (1, Some(reader)) = (Arc::strong_count(&tail.published), tail.reader.take()) {
@@ -122,7 +123,8 @@ impl Tail {
                     self.sequence,
                 )?),
             };
-            // A segment that was rotated away has its final length, and perhaps a torn end behind it.
+            // A segment that was rotated away has its final length, and perhaps a torn end behind
+            // it.
             let is_closed = self.segment < segment;
             let until = if is_closed { Until::End } else { Until::Length(length) };
             match fold.read(reader, until, 0)? {

@@ -1,11 +1,11 @@
 //! What was taken and how it ended, written down before it counts: one journal per worker.
 //!
-//! The ledger takes units in memory; the worker's [`Writer`] appends a reservation with a plain write,
-//! which survives the end of the process; only then is the request forwarded. The ending is a second
-//! record. The [`Folder`] carries records into the store and deletes what the store has.
+//! The ledger takes units in memory; the worker's [`Writer`] appends a reservation with a plain
+//! write, which survives the end of the process; only then is the request forwarded. The ending is
+//! a second record. The [`Folder`] carries records into the store and deletes what the store has.
 //!
-//! Invariant: every reservation is charged once, whenever the process ends: by its ending where that is
-//! written, else in full at the next start.
+//! Invariant: every reservation is charged once, whenever the process ends: by its ending where
+//! that is written, else in full at the next start.
 
 mod batch;
 mod definition;

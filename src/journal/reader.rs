@@ -1,7 +1,8 @@
 //! Reads one segment, in order, and puts definitions in the place of the numbers for them.
 //!
-//! Invariant: what cannot be read is passed over only at the end of a segment with nothing valid behind
-//! it. That is what an append leaves that was cut short, and nothing was done on the strength of it.
+//! Invariant: what cannot be read is passed over only at the end of a segment with nothing valid
+//! behind it. That is what an append leaves that was cut short, and nothing was done on the
+//! strength of it.
 
 use std::{
     fs::File,
@@ -100,8 +101,8 @@ pub struct Torn {
 pub enum ReadError {
     /// A record is damaged, and it is not the torn end of the last append.
     #[error(
-        "{path} is damaged at byte {offset}: {reason}; put the file back from a copy, or move it out \
-         of the directory to go on without it: what it says of units used is then lost"
+        "{path} is damaged at byte {offset}: {reason}; put the file back from a copy, or move it \
+         out of the directory to go on without it: what it says of units used is then lost"
     )]
     Damaged {
         /// The segment's file.
@@ -144,8 +145,8 @@ pub enum ReadError {
     },
 }
 
-/// Reads a segment from its start. It holds the definitions it has met, so that it can go on where it
-/// stopped when more is appended.
+/// Reads a segment from its start. It holds the definitions it has met, so that it can go on where
+/// it stopped when more is appended.
 #[derive(Debug)]
 pub(super) struct Reader {
     file: File,
@@ -206,8 +207,8 @@ impl Reader {
         })
     }
 
-    /// Reads about a mebibyte of records and hands on those that count and begin at `from` or behind
-    /// it. Definitions before that are needed all the same.
+    /// Reads about a mebibyte of records and hands on those that count and begin at `from` or
+    /// behind it. Definitions before that are needed all the same.
     pub(super) fn read(
         &mut self,
         until: Until,

@@ -1,4 +1,5 @@
-//! The format of the journal: little-endian records of 64 bytes; a definition has payload behind it.
+//! The format of the journal: little-endian records of 64 bytes; a definition has payload behind
+//! it.
 //!
 //! ```text
 //!  0 crc       u32   CRC-32 of the rest and the payload, salted
@@ -9,13 +10,13 @@
 //! 16 reference u64   the reservation's sequence; the head's segment number
 //! 24 time      i64   Unix milliseconds
 //! 32 set       u32   the definition's number in this segment; the head's worker
-//! 36 extra     u32   of a changed settle: milliseconds since the reservation; the head's format version
+//! 36 extra     u32   milliseconds since the reservation; the head's format version
 //! 40 units     u64   cost or charge; the head's magic
 //! 48 id        16    the request's id; the head's node id
 //! ```
 //!
-//! Invariant: a number that stands for a kind or an ending never changes its meaning. A change of the
-//! layout is a new [`VERSION`].
+//! Invariant: a number that stands for a kind or an ending never changes its meaning. A change of
+//! the layout is a new [`VERSION`].
 
 use crc32fast::Hasher;
 use uuid::Uuid;
@@ -111,7 +112,8 @@ pub(super) enum Body {
         /// The request.
         request_id: Uuid,
     },
-    /// A reservation ended and is charged something else. It can be counted without the reservation.
+    /// A reservation ended and is charged something else. It can be counted without the
+    /// reservation.
     SettleChanged {
         /// The sequence of the reservation.
         reservation: u64,
@@ -515,7 +517,10 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_fields_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 64), kind in 0..8_u8) {
+        fn arbitrary_fields_do_not_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 64),
+            kind in 0..8_u8,
+        ) {
             bytes[4] = kind;
             bytes[6..8].fill(0);
             let crc = salt().checksum(&bytes[4..]);

@@ -113,7 +113,8 @@ impl Replay<'_> {
         self.recovery.segments += 1;
         let (from, before) = match self.workers.entry(id.worker) {
             Entry::Occupied(reached) if id.number < reached.get().segment => return Ok(()),
-            // Read from its start, for the definitions; its first numbers are below what was reached.
+            // Read from its start, for the definitions; its first numbers are below what was
+            // reached.
             Entry::Occupied(reached) if id.number == reached.get().segment => {
                 (reached.get().offset, 0)
             }

@@ -82,7 +82,8 @@ impl Files for Disk {
     }
 }
 
-/// How far a worker's journal reaches: the segment in use and its length up to the last whole append.
+/// How far a worker's journal reaches: the segment in use and its length up to the last whole
+/// append.
 ///
 /// One word holds both, so that a reader never pairs one segment with another's length: 40 bits of
 /// segment, 24 bits of length in blocks.

@@ -4,8 +4,8 @@
 //! - An append is whole or nothing: what a failed write left behind is cut away, and if that fails
 //!   too, the segment is given up and nothing is ever written behind the torn place.
 //! - The record that the caller waits for is the last of its append. So where a torn append leaves
-//!   whole records behind, they are ordinary settles, which may be written twice: the second finds no
-//!   open reservation.
+//!   whole records behind, they are ordinary settles, which may be written twice: the second finds
+//!   no open reservation.
 //! - A record's number is used once, also when its append failed.
 
 use std::{collections::HashMap, io, mem, sync::Arc};
@@ -35,7 +35,8 @@ pub struct Writer {
     next_segment: u64,
     next_sequence: u64,
     current: Option<Segment>,
-    /// Ordinary settles that go with the next append. Bounded by the reservations open at the last one.
+    /// Ordinary settles that go with the next append. Bounded by the reservations open at the last
+    /// one.
     waiting: Vec<Waiting>,
     /// Kept between appends so that an append allocates nothing.
     buffer: Vec<u8>,
@@ -155,11 +156,13 @@ impl Writer {
         Ok(Ticket { sequence, segment, set: number, cost, opened_at: now, request_id })
     }
 
-    /// Writes how a reservation ended. Where the charge is the reserved cost the record waits for the
-    /// next append, and this does not fail. Otherwise it is written at once: only after success may
-    /// units be given back, and after a failure nothing was written, and the call is to be repeated.
+    /// Writes how a reservation ended. Where the charge is the reserved cost the record waits for
+    /// the next append, and this does not fail. Otherwise it is written at once: only after success
+    /// may units be given back, and after a failure nothing was written, and the call is to be
+    /// repeated.
     ///
-    /// `set` and `origin` are those of the reservation; its definition may have to be written again.
+    /// `set` and `origin` are those of the reservation; its definition may have to be written
+    /// again.
     pub fn settle(
         &mut self,
         ticket: &Ticket,

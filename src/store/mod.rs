@@ -1,7 +1,8 @@
-//! The store: what was used and by whom, at rest. One writer; everything of a fold in one transaction.
+//! The store: what was used and by whom, at rest. One writer; everything of a fold in one
+//! transaction.
 //!
-//! Invariant: usage and the position up to which a journal is folded change in the same transaction,
-//! so that nothing of a journal counts twice.
+//! Invariant: usage and the position up to which a journal is folded change in the same
+//! transaction, so that nothing of a journal counts twice.
 
 mod sqlite;
 
@@ -25,8 +26,8 @@ pub trait Store: Send {
     /// Gives the reservations of the node that were open at its last fold.
     fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError>;
 
-    /// Calls `each` for every account whose window is not over at `now`. A callback, since there may
-    /// be a million.
+    /// Calls `each` for every account whose window is not over at `now`. A callback, since there
+    /// may be a million.
     fn load_usage(
         &self,
         now: Timestamp,
@@ -154,8 +155,8 @@ impl StoreError {
     }
 }
 
-/// Reads a time that was kept in milliseconds. It does not fail: the last instant that jiff has is not
-/// in whole milliseconds, and a segment must be readable whatever stands in it.
+/// Reads a time that was kept in milliseconds. It does not fail: the last instant that jiff has is
+/// not in whole milliseconds, and a segment must be readable whatever stands in it.
 pub(crate) fn instant(ms: i64) -> Timestamp {
     let bound = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_millisecond(ms).unwrap_or(bound)

@@ -131,13 +131,23 @@ fn a_file_shorter_than_what_is_folded_loses_nothing() {
     drop(process);
     let path = &place.segments()[0];
     fs::File::options().write(true).open(path).unwrap().set_len(300).unwrap();
-    let process = place.start();
+    let mut process = place.start();
     assert_eq!(process.recovery, Recovery { segments: 1, ..Recovery::default() });
     assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 8);
-    drop(process);
-    let mut process = place.start();
+    // Numbers go on above what the store knows.
     let _ = process.reserve(&acme, 1);
     process.fold();
+}
+
+#[test]
+fn a_record_that_stands_twice_is_refused() {
+    let place = Place::new();
+    two_appends(&place);
+    let path = place.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_within(bytes.len() - 64..);
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(place.refusal(), ReplayError::Read(ReadError::Damaged { .. })));
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! The store in one SQLite file.
 //!
-//! Invariant: what `commit` answered is on the disk (`synchronous=FULL`), so a journal may be deleted
-//! behind it.
+//! Invariant: what `commit` answered is on the disk (`synchronous=FULL`), so a journal may be
+//! deleted behind it.
 
 mod open;
 #[cfg(test)]
@@ -166,7 +166,8 @@ impl Store for Sqlite {
             let request_id = row.get_ref(2)?.as_str()?;
             Ok(OpenReservation {
                 id: ReservationId { worker: row.get(0)?, sequence: unsigned(row.get(1)?) },
-                // Only for the eye; what cannot be read as an id does not keep the units from counting.
+                // Only for the eye; what cannot be read as an id does not keep the units from
+                // counting.
                 request_id: request_id.parse().unwrap_or(Uuid::nil()),
                 customer: row.get(3)?,
                 definition: row.get(4)?,

@@ -76,7 +76,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Times are Unix milliseconds.
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// Takes the lock beside the database. Not in it, so that operators can read the database meanwhile.
+/// Takes the lock beside the database. Not in it, so that operators can read the database
+/// meanwhile.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
