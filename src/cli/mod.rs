@@ -61,8 +61,22 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match finished {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("faregate: {error:#}");
+            eprintln!("faregate: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes an error and its causes on one line, leaving out a cause that was already told.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

@@ -46,9 +46,3 @@ CREATE TABLE positions (
     latest   INTEGER NOT NULL,
     PRIMARY KEY (node, worker)
 ) STRICT, WITHOUT ROWID;
-
--- Facts about the database as a whole.
-CREATE TABLE meta (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
