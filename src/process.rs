@@ -149,10 +149,12 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
             {
                 tracing::error!(%error, "the listener failed");
             }
+            // Health is told while what is in flight ends.
+            let ends = move || workers.into_iter().for_each(worker::Handle::join);
+            let _ = tokio::task::spawn_blocking(ends).await;
             comparing.abort();
             admin.abort();
         });
-        workers.into_iter().for_each(worker::Handle::join);
         drop(ending);
     };
     let control = std::thread::Builder::new()
@@ -179,6 +181,7 @@ impl Running {
         let drain = self.gateway.snapshot().server.drain_timeout;
         self.stop.send_replace(Stop::Drain);
         if self.ended.recv_timeout(drain) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("drain time is over, open requests are cut");
             self.stop.send_replace(Stop::Now);
         }
         if self.control.join().is_err() {
@@ -237,7 +240,6 @@ struct OpenBooks {
 }
 
 fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
-    // The directory's lock comes before anything touches the database.
     let mut store = Sqlite::open(&config.store.database)?;
     let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
     report(&recovery);

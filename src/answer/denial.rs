@@ -213,7 +213,7 @@ impl QuotaDenial {
             format!("The {name} allowance of {limit} requests is used up.")
         } else {
             format!(
-                "Of the {name} allowance of {limit} requests {remaining} are left, this call costs {cost}."
+                "The {name} allowance of {limit} requests has {remaining} left, and this call costs {cost}."
             )
         };
         match state.window.end {

@@ -139,7 +139,11 @@ impl PassingBody {
             reservation.settle(ending);
         }
         // A connection that may still owe something, in either direction, is not used again.
-        let clean = ending == Ending::Completed && self.progress().upload() == Upload::Done;
+        let uploaded = self.progress().upload() == Upload::Done;
+        if !uploaded {
+            self.exchange.connection().watch.leave_unread();
+        }
+        let clean = ending == Ending::Completed && uploaded;
         if let Some(connection) = self.connection.take().filter(|_| clean) {
             self.exchange.pool().put(connection);
         }

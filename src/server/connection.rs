@@ -38,16 +38,16 @@ pub struct Connection {
     pub watch: Rc<Watch>,
 }
 
-/// hyper's settings: a limit on everything, and its own header timeout left off, because it would
-/// count the time between two requests too; the watch does both.
+/// hyper's settings: a limit on everything. Its own header timeout stays off, because it would count
+/// the time between two requests too; the watch does both. `pipeline_flush` stays off as well: with
+/// it hyper takes an answer's body as fast as the upstream sends it, however slow the client is.
 fn settings(limits: &ServerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes)
         .half_close(false)
-        .header_read_timeout(None)
-        .pipeline_flush(true);
+        .header_read_timeout(None);
     builder
 }
 
@@ -66,15 +66,21 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     {
         let mut serving = pin!(settings(&limits).serve_connection(io, service));
         let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + limits.header_timeout));
-        let mut stop = worker.stop();
-        let mut stopping = pin!(stop.wait_for(|stop| *stop != Stop::No));
-        let mut asked_to_stop = false;
+        let stop = Cell::new(Stop::No);
+        let mut following = pin!(follow(worker.stop(), &stop));
+        let mut asked = Stop::No;
         poll_fn(|context| {
+            // It never ends by itself: what it sees is in the cell.
+            let _ = following.as_mut().poll(context);
+            if stop.get() != asked {
+                asked = stop.get();
+                serving.as_mut().graceful_shutdown();
+            }
+            if asked == Stop::Now {
+                watch.drain();
+                return Poll::Ready(());
+            }
             loop {
-                if !asked_to_stop && stopping.as_mut().poll(context).is_ready() {
-                    asked_to_stop = true;
-                    serving.as_mut().graceful_shutdown();
-                }
                 if let Poll::Ready(ended) = serving.as_mut().poll(context) {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "client connection ended");
@@ -93,6 +99,17 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     }
     if let Some(stream) = returned.take().filter(|_| watch.left_unread()) {
         linger(stream).await;
+    }
+}
+
+/// Keeps a cell at how far a stop has come.
+async fn follow(mut signal: tokio::sync::watch::Receiver<Stop>, stop: &Cell<Stop>) {
+    loop {
+        stop.set(*signal.borrow_and_update());
+        if signal.changed().await.is_err() {
+            // Nobody is left who could ask for a stop.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -151,13 +151,12 @@ pub fn start(
     Ok(Handle { sockets, connections, thread })
 }
 
-/// Takes sockets until the acceptor is gone, then waits for their ends or for the end of the time.
+/// Takes sockets until the acceptor is gone, then waits until the last of them is closed.
 async fn serve(
     worker: Rc<Worker>,
     mut handed: mpsc::Receiver<(TcpStream, SocketAddr)>,
     counter: Arc<AtomicUsize>,
 ) {
-    let mut stop = worker.stop();
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     while let Some((socket, peer)) = handed.recv().await {
         let guard = (Counted(Arc::clone(&counter)), alive.clone());
@@ -169,12 +168,8 @@ async fn serve(
         });
     }
     drop(alive);
-    tokio::select! {
-        _ = all_gone.recv() => {}
-        _ = stop.wait_for(|stop| *stop == Stop::Now) => {
-            tracing::warn!("drain time is over, open requests are cut");
-        }
-    }
+    // Each connection sees the signal to stop by itself, and the end of the time too.
+    all_gone.recv().await;
 }
 
 /// Takes one off the count when a connection ends, however it ends.
