@@ -53,8 +53,8 @@ fn reserve(
             let progress = Rc::clone(exchange.progress());
             Ok(Reservation::new(hold, ticket, source, Rc::clone(books), progress))
         }
-        Err(error) => {
-            tracing::error!(%error, "journal cannot be written, paid routes are refused");
+        // The books log it, once.
+        Err(_) => {
             hold.settle(0);
             Err(Fault::QuotaUnavailable.into())
         }

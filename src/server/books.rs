@@ -3,7 +3,13 @@
 //! Order: a settlement that gives units back is in the journal before anyone can take them again.
 //! The other way round a crash between the two would leave more on record than was ever served.
 
-use std::{cell::RefCell, collections::VecDeque, fmt, io, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt, io,
+    rc::Rc,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -25,6 +31,8 @@ pub struct Books {
     due: RefCell<VecDeque<Due>>,
     wake: Rc<Notify>,
     clock: Arc<Clock>,
+    /// The last write failed.
+    failing: Cell<bool>,
 }
 
 /// A reservation that has ended and is not settled yet.
@@ -73,7 +81,13 @@ impl fmt::Debug for Books {
 impl Books {
     /// Opens the books of a worker.
     pub fn new(writer: Writer, clock: Arc<Clock>, wake: Rc<Notify>) -> Self {
-        Self { writer: RefCell::new(writer), due: RefCell::default(), wake, clock }
+        Self {
+            writer: RefCell::new(writer),
+            due: RefCell::default(),
+            wake,
+            clock,
+            failing: Cell::new(false),
+        }
     }
 
     /// Writes a reservation to the journal.
@@ -86,7 +100,9 @@ impl Books {
     ) -> io::Result<Ticket> {
         self.settle_due();
         let mut writer = self.writer.borrow_mut();
-        writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now)
+        let written = writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now);
+        self.tell(written.as_ref().err());
+        written
     }
 
     /// Takes an ended reservation. Nothing is written here, so that a drop may call it.
@@ -111,7 +127,7 @@ impl Books {
                 self.clock.now(),
             );
             if let Err(error) = settled {
-                tracing::error!(%error, "journal cannot be written, units stay reserved");
+                self.tell(Some(&error));
                 self.due.borrow_mut().push_front(due);
                 return;
             }
@@ -119,12 +135,23 @@ impl Books {
         }
     }
 
+    /// Logs when the journal begins to fail and when it works again, not each time in between.
+    fn tell(&self, error: Option<&io::Error>) {
+        let failed = self.failing.replace(error.is_some());
+        match error {
+            Some(error) if !failed => {
+                tracing::error!(%error, "journal cannot be written, paid routes are refused");
+            }
+            None if failed => tracing::info!("journal can be written again"),
+            _ => {}
+        }
+    }
+
     /// Writes everything that waits.
     pub fn flush(&self) {
         self.settle_due();
-        if let Err(error) = self.writer.borrow_mut().flush() {
-            tracing::error!(%error, "journal cannot be written");
-        }
+        let flushed = self.writer.borrow_mut().flush();
+        self.tell(flushed.as_ref().err());
         if !self.due.borrow().is_empty() {
             self.wake.notify_one();
         }

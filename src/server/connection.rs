@@ -84,6 +84,10 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
                 if let Poll::Ready(ended) = serving.as_mut().poll(context) {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "client connection ended");
+                        // hyper answered a head that it could not read, and left the rest of it.
+                        if error.is_parse() {
+                            watch.leave_unread();
+                        }
                     }
                     return Poll::Ready(());
                 }

@@ -158,5 +158,4 @@ impl Group {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
 mod tests;

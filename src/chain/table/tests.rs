@@ -1,3 +1,5 @@
+//! The table against its rules, and against a naive model.
+
 use proptest::prelude::*;
 
 use super::*;
