@@ -121,9 +121,12 @@ impl Problems {
     pub(super) fn into_report(self, text: &str, path: &Path) -> Report {
         let Self { mut found, secrets } = self;
         let text = excerpt::blot_out(text, &secrets);
-        for problem in &mut found {
-            problem.span = within(&text, problem.span);
-            if let Some((span, _)) = &mut problem.related {
+        for Problem { severity: _, message, span, help, related, hidden: _ } in &mut found {
+            // A key may have been quoted as the name that it was written for.
+            *message = excerpt::blot_out(message, &[]);
+            *help = help.as_ref().map(|help| excerpt::blot_out(help, &[]));
+            *span = within(&text, *span);
+            if let Some((span, _)) = related {
                 *span = within(&text, *span);
             }
         }

@@ -109,7 +109,7 @@ fn check_plan<'p>(
     let mut ids: Vec<&str> = plans.keys().copied().collect();
     ids.sort_unstable();
     let help = match ids.as_slice() {
-        [] => format!("declare it: `[plans.{id}]` with its `quotas`"),
+        [] => format!("declare it: {} with its `quotas`", quote(&format!("[plans.{id}]"))),
         _ => suggest(id, ids),
     };
     problems.add(Problem::error(*span, format!("there is no plan {}", quote(id))).help(help));

@@ -47,16 +47,17 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Routes {
     let tables = field.value().map_or(&[][..], Vec::as_slice);
-    if field.is_absent() {
+    if tables.is_empty() && !matches!(field, Field::Wrong) {
         let help = "add `[[routes]]` with a `path` such as \"/{*path}\" and an `upstream`";
-        problems.add(Problem::error(Span::default(), "there is no route").help(help));
+        let span = field.span().unwrap_or_default();
+        problems.add(Problem::error(span, "there is no route").help(help));
     }
     let claims: Vec<Option<Claim>> = tables
         .iter()
         .map(|table| claim::check(&table.value, surroundings.reserved_prefix, problems))
         .collect();
     let methods = overlap::resolve(&claims, problems);
-    let names = check_names(tables, &claims, problems);
+    let names = check_names(tables, &claims, &methods, problems);
 
     let mut checked = Vec::new();
     for (((table, claim), methods), name) in tables.iter().zip(claims).zip(methods).zip(&names) {
@@ -72,6 +73,7 @@ pub(super) fn check(
 fn check_names(
     tables: &[Spanned<RouteTable>],
     claims: &[Option<Claim>],
+    methods: &[Option<Methods>],
     problems: &mut Problems,
 ) -> Vec<Option<Arc<str>>> {
     let mut taken = Unique::default();
@@ -86,7 +88,7 @@ fn check_names(
         taken.claim(&name, *span, "routes", problems);
         names.push(Some(name));
     }
-    for ((name, table), claim) in names.iter_mut().zip(tables).zip(claims) {
+    for (((name, table), claim), methods) in names.iter_mut().zip(tables).zip(claims).zip(methods) {
         let Some(path) = table.value.path.given() else { continue };
         if name.is_some() {
             continue;
@@ -99,8 +101,8 @@ fn check_names(
                 taken.claim(&default, path.span, "routes", problems);
                 *name = Some(default);
             }
-            // Without a claim the route is wrong anyway.
-            None if claim.is_none() => {}
+            // It is wrong anyway, and most likely a copy of the one that has the name.
+            None if methods.is_none() => {}
             None => {
                 let message = format!("two routes would be called {}", quote(&path.value));
                 let help = "a route without a name is called by its path; give this one a `name`";
@@ -196,7 +198,7 @@ fn check_upstream(
     let found = upstreams.iter().find(|upstream| upstream.id == *id);
     if found.is_none() {
         let help = match upstreams {
-            [] => format!("declare it: `[upstreams.{id}]` with its `url`"),
+            [] => format!("declare it: {} with its `url`", quote(&format!("[upstreams.{id}]"))),
             _ => suggest(id, ids()),
         };
         let message = format!("there is no upstream {}", quote(id));

@@ -119,7 +119,8 @@ fn choose_url<'f>(
                 None
             }
             [_, second, ..] => {
-                let problem = not_available(second.span, "a second URL");
+                let message = "a second URL is not available in this version";
+                let problem = Problem::error(second.span, message);
                 problems.add(problem.help("write one URL, perhaps of a load balancer"));
                 None
             }

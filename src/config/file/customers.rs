@@ -36,6 +36,7 @@ pub(in crate::config) struct CustomerTable {
 
 impl FromToml for CustomerTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        conceal_unless_table(value, problems);
         let mut table = Table::open(value, "a customer", problems)?;
         let read = Self {
             plan: table.field("plan"),
@@ -66,11 +67,19 @@ pub(in crate::config) struct ApplicationTable {
 
 impl FromToml for ApplicationTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        conceal_unless_table(value, problems);
         let mut table = Table::open(value, "an application", problems)?;
         let read = Self { keys: table.field("keys") };
         table.later(&["concurrency", "quotas", "rate"]);
         table.finish();
         Some(read)
+    }
+}
+
+/// Conceals what stands where a table of keys should: it may be a key.
+fn conceal_unless_table(value: Value<'_>, problems: &mut Problems) {
+    if !matches!(value.toml, DeValue::Table(_)) {
+        super::table::conceal_strings(value, problems);
     }
 }
 

@@ -135,7 +135,13 @@ impl<'d, 'p> Table<'d, 'p> {
         let Entry { value, .. } = self.entries.remove(at);
         match T::from_toml(value, self.problems) {
             Some(read) => Field::Given(Spanned { value: read, span: value.span }),
-            None => Field::Wrong,
+            None => {
+                // A secret in the wrong form is a secret all the same.
+                if excerpt::is_telling(key) {
+                    conceal_strings(value, self.problems);
+                }
+                Field::Wrong
+            }
         }
     }
 
