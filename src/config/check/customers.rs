@@ -38,7 +38,7 @@ pub(super) fn check(
     let plans: HashMap<&str, &CheckedPlan> =
         plans.iter().map(|plan| (&*plan.checked.id, plan)).collect();
     let tables = field.value().map_or(&[][..], Vec::as_slice);
-    let mut keys = KeyRing::default();
+    let mut keys = KeyRing::new();
     let mut checked = Vec::new();
     for Named { name, value } in tables {
         check_foreign_id(name, "a customer", problems);

@@ -487,6 +487,14 @@ fn empty_file() {
 }
 
 #[test]
+fn related_place_is_far_away() {
+    let between = "\n".repeat(100);
+    let plan = "[plans.pro]\nquotas = [{ limit = 5, window = \"day\", align = \"anchor\" }]";
+    let customer = "[customers.acme]\nplan = \"pro\"";
+    insta::assert_snapshot!(report(&format!("{plan}{between}{customer}")));
+}
+
+#[test]
 fn colour_only_when_asked_for() {
     let loaded = parse("[server]\nlisten = \"a\"");
     let plain = loaded.report().render(Purpose::Run, Colour::Plain);
