@@ -10,8 +10,18 @@ use crate::config::report::Span;
 const KEY_PREFIXES: [&str; 2] = ["fg_live_", "fg_test_"];
 
 /// Words in the name of a key or table whose value may be a secret.
-const TELLING: [&str; 9] =
-    ["auth", "cookie", "credential", "digest", "headers", "key", "password", "secret", "token"];
+const TELLING: [&str; 10] = [
+    "auth",
+    "cookie",
+    "credential",
+    "digest",
+    "headers",
+    "key",
+    "macaroon",
+    "password",
+    "secret",
+    "token",
+];
 
 /// Gives the text with secrets blotted out, character by character, so that every place keeps its
 /// byte, line and column.

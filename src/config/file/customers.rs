@@ -130,8 +130,12 @@ impl FromToml for KeyDigest {
         let digest = text.parse().ok();
         if digest.is_none() {
             let problem = if text.starts_with("sha256:") {
-                Problem::error(value.span, "a digest is `sha256:` and 64 hexadecimal digits")
-                    .help(format!("here it has {} characters after `sha256:`", after_prefix(text)))
+                let problem =
+                    Problem::error(value.span, "a digest is `sha256:` and 64 hexadecimal digits");
+                problem.help(match after_prefix(text) {
+                    64 => "not all of these are hexadecimal digits".to_owned(),
+                    length => format!("what stands behind `sha256:` has the length {length}"),
+                })
             } else {
                 Problem::error(value.span, "write the key's digest, not the key").help(
                     "the digest is `sha256:` and what `printf %s KEY | sha256sum` prints; a key \
