@@ -10,8 +10,18 @@ use crate::config::report::Span;
 const KEY_PREFIXES: [&str; 2] = ["fg_live_", "fg_test_"];
 
 /// Words in the name of a key or table whose value may be a secret.
-const TELLING: [&str; 9] =
-    ["auth", "cookie", "credential", "digest", "headers", "key", "password", "secret", "token"];
+const TELLING: [&str; 10] = [
+    "auth",
+    "cookie",
+    "credential",
+    "digest",
+    "headers",
+    "key",
+    "macaroon",
+    "password",
+    "secret",
+    "token",
+];
 
 /// Gives the text with secrets blotted out, character by character, so that every place keeps its
 /// byte, line and column.
@@ -20,6 +30,7 @@ pub(super) fn blot_out(text: &str, secrets: &[Span]) -> String {
     for prefix in KEY_PREFIXES {
         spans.extend(text.match_indices(prefix).map(|(start, _)| key_at(text, start)));
     }
+    spans.extend(text.match_indices("://").filter_map(|(start, _)| password_at(text, start + 3)));
     spans.sort();
     let mut spans = spans.into_iter().peekable();
     let mut concealed_to = 0;
@@ -70,6 +81,15 @@ fn key_at(text: &str, start: usize) -> Span {
     let rest = text.get(start..).unwrap_or("");
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
     Span { start, end: start + length }
+}
+
+/// Finds the user name and password of a URL, before the last `@` in it.
+fn password_at(text: &str, start: usize) -> Option<Span> {
+    let rest = text.get(start..)?;
+    let end =
+        rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).unwrap_or(rest.len());
+    let length = rest.get(..end)?.rfind('@')?;
+    Some(Span { start, end: start + length })
 }
 
 /// Gives a character of the same length in UTF-8 that tells nothing.

@@ -25,12 +25,12 @@ pub enum LoadError {
         looked_for: Vec<PathBuf>,
     },
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}; {}", path.display(), what_to_do(source))]
+    #[error("cannot read the configuration {}: {cause}; {}", path.display(), what_to_do(cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
-        source: io::Error,
+        /// Why not; the message tells it before what to do, so it is no `source` besides.
+        cause: io::Error,
     },
     /// The file is not a text.
     #[error(
@@ -78,7 +78,7 @@ fn first_of(paths: &[&str]) -> Result<PathBuf, LoadError> {
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let bytes =
-        fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+        fs::read(path).map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
     let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
         path: path.to_owned(),
         at: error.utf8_error().valid_up_to(),

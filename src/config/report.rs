@@ -10,7 +10,7 @@ use std::{
 };
 
 use annotate_snippets::{
-    AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
+    Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
 };
 
 use crate::config::excerpt;
@@ -121,9 +121,12 @@ impl Problems {
     pub(super) fn into_report(self, text: &str, path: &Path) -> Report {
         let Self { mut found, secrets } = self;
         let text = excerpt::blot_out(text, &secrets);
-        for problem in &mut found {
-            problem.span = within(&text, problem.span);
-            if let Some((span, _)) = &mut problem.related {
+        for Problem { severity: _, message, span, help, related, hidden: _ } in &mut found {
+            // A key may have been quoted as the name that it was written for.
+            *message = excerpt::blot_out(message, &[]);
+            *help = help.as_ref().map(|help| excerpt::blot_out(help, &[]));
+            *span = within(&text, *span);
+            if let Some((span, _)) = related {
                 *span = within(&text, *span);
             }
         }
@@ -226,7 +229,7 @@ impl Report {
             let (line, column) = self.position(problem);
             group.element(Origin::path(self.path_text()).line(line).char_column(column))
         } else {
-            group.element(self.snippet(problem))
+            group.elements(self.snippets(problem))
         };
         match &problem.help {
             Some(help) => group.element(Level::HELP.message(normalize_untrusted_str(help))),
@@ -234,30 +237,34 @@ impl Report {
         }
     }
 
-    /// Cuts out the lines that matter, so that the cost of a report does not grow with the file for
-    /// every problem in it.
-    fn snippet<'a>(
-        &'a self,
-        problem: &'a Problem,
-    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let related = problem.related.as_ref();
-        let related_span = related.map_or(problem.span, |(span, _)| *span);
-        let first = self.line(problem.span.start.min(related_span.start));
-        let last = self.line(problem.span.end.max(related_span.end));
+    fn snippets<'a>(&'a self, problem: &'a Problem) -> Vec<Snippet<'a, Annotation<'a>>> {
+        let primary = Mark { kind: AnnotationKind::Primary, span: problem.span, label: None };
+        let Some((span, label)) = &problem.related else {
+            return vec![self.window(&[primary])];
+        };
+        let related = Mark { kind: AnnotationKind::Context, span: *span, label: Some(label) };
+        let distance = self.line(span.start).abs_diff(self.line(problem.span.start));
+        if distance <= WINDOW_LINES_MAX {
+            vec![self.window(&[primary, related])]
+        } else {
+            vec![self.window(&[primary]), self.window(&[related])]
+        }
+    }
+
+    /// Cuts out the lines with the marks. The renderer reads all of what it is given, so that a
+    /// report on the whole text would cost the length of the file for every problem in it.
+    fn window<'a>(&'a self, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
+        let first = marks.iter().map(|mark| self.line(mark.span.start)).min().unwrap_or(1);
+        let last = marks.iter().map(|mark| self.line(mark.span.end)).max().unwrap_or(1);
         let start = self.line_starts.get(first - 1).copied().unwrap_or(0);
         let end = self.line_starts.get(last).copied().unwrap_or(self.text.len());
-        let range = |span: Span| span.start - start..span.end - start;
-
-        let snippet = Snippet::source(self.text.get(start..end).unwrap_or(""))
+        let annotations = marks.iter().map(|Mark { kind, span, label }| {
+            kind.span(span.start - start..span.end - start).label(*label)
+        });
+        Snippet::source(self.text.get(start..end).unwrap_or(""))
             .path(self.path_text())
             .line_start(first)
-            .annotation(AnnotationKind::Primary.span(range(problem.span)));
-        match related {
-            Some((span, label)) => {
-                snippet.annotation(AnnotationKind::Context.span(range(*span)).label(label.as_str()))
-            }
-            None => snippet,
-        }
+            .annotations(annotations)
     }
 
     fn path_text(&self) -> String {
@@ -268,6 +275,16 @@ impl Report {
     fn line(&self, byte: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= byte).max(1)
     }
+}
+
+/// The most lines between two places that are shown as one excerpt.
+const WINDOW_LINES_MAX: usize = 50;
+
+/// A place to show.
+struct Mark<'a> {
+    kind: AnnotationKind,
+    span: Span,
+    label: Option<&'a str>,
 }
 
 fn is_error(severity: Severity, purpose: Purpose) -> bool {

@@ -30,6 +30,7 @@ impl FromToml for SecretSource {
             problems.add(Problem::error(value.span, message).help(FORMS).hidden());
             return None;
         }
+        conceal_others(value, problems);
         let mut table = Table::open(value, "a secret", problems)?;
         let env: Field<String> = table.field("env");
         let file: Field<String> = table.field("file");
@@ -52,6 +53,15 @@ impl FromToml for SecretSource {
                 None
             }
         }
+    }
+}
+
+/// Conceals what stands under another name than the two, which may be the secret itself.
+fn conceal_others(value: Value<'_>, problems: &mut Problems) {
+    let DeValue::Table(table) = value.toml else { return };
+    let others = table.iter().filter(|(key, _)| !["env", "file"].contains(&&**key.get_ref()));
+    for (_, value) in others {
+        conceal_strings(Value { toml: value.get_ref(), span: value.span().into() }, problems);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn check(
     let plans: HashMap<&str, &CheckedPlan> =
         plans.iter().map(|plan| (&*plan.checked.id, plan)).collect();
     let tables = field.value().map_or(&[][..], Vec::as_slice);
-    let mut keys = KeyRing::default();
+    let mut keys = KeyRing::new();
     let mut checked = Vec::new();
     for Named { name, value } in tables {
         check_foreign_id(name, "a customer", problems);
@@ -109,7 +109,7 @@ fn check_plan<'p>(
     let mut ids: Vec<&str> = plans.keys().copied().collect();
     ids.sort_unstable();
     let help = match ids.as_slice() {
-        [] => format!("declare it: `[plans.{id}]` with its `quotas`"),
+        [] => format!("declare it: {} with its `quotas`", quote(&format!("[plans.{id}]"))),
         _ => suggest(id, ids),
     };
     problems.add(Problem::error(*span, format!("there is no plan {}", quote(id))).help(help));

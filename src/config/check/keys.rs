@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys as they are collected; no two have one digest or one id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KeyRing {
     keys: Vec<Arc<ApiKey>>,
     digests: HashMap<KeyDigest, Span>,
@@ -28,6 +28,12 @@ pub(super) struct KeyRing {
 }
 
 impl KeyRing {
+    /// Begins without keys.
+    pub(super) fn new() -> Self {
+        let ids = Unique::new("keys", "give this one another `id`");
+        Self { keys: Vec::new(), digests: HashMap::new(), ids }
+    }
+
     /// Checks and adds the keys of a customer or of an application of it.
     pub(super) fn add(
         &mut self,
@@ -114,7 +120,7 @@ impl KeyRing {
             }
             Field::Wrong => return None,
         };
-        self.ids.claim(&id, span, "keys", problems).then_some(id)
+        self.ids.claim(&id, span, problems).then_some(id)
     }
 }
 

@@ -41,17 +41,20 @@ fn check_quotas(
     tables: &[Spanned<QuotaTable>],
     problems: &mut Problems,
 ) -> Vec<Spanned<QuotaTerms>> {
-    let mut names = Unique::default();
+    let mut names = Unique::new("quotas", QUOTA_NAME_HELP);
     let mut quotas = Vec::new();
     for Spanned { value: table, span } in tables {
         let Some(terms) = check_quota(table, problems) else { continue };
         let name_span = table.name.given().map_or(*span, |name| name.span);
-        if names.claim(&terms.name, name_span, "quotas", problems) {
+        if names.claim(&terms.name, name_span, problems) {
             quotas.push(Spanned { value: terms, span: *span });
         }
     }
     quotas
 }
+
+const QUOTA_NAME_HELP: &str =
+    "without a `name` a quota is called by its window; give this one another";
 
 fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms> {
     let QuotaTable { span, name, limit, window, align } = table;

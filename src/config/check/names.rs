@@ -59,24 +59,28 @@ fn or_else(name: &str, is_allowed: impl Fn(char) -> bool, longest: usize) -> Str
 }
 
 /// Names that were met, with their first places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unique {
+    /// What has the names, in the plural.
+    nouns: &'static str,
+    /// What to do about a name that is taken.
+    help: &'static str,
     first: HashMap<Arc<str>, Span>,
 }
 
 impl Unique {
+    /// Begins without names.
+    pub(super) fn new(nouns: &'static str, help: &'static str) -> Self {
+        Self { nouns, help, first: HashMap::new() }
+    }
+
     /// Takes a name, or reports where it was taken before.
-    pub(super) fn claim(
-        &mut self,
-        name: &Arc<str>,
-        span: Span,
-        noun: &str,
-        problems: &mut Problems,
-    ) -> bool {
+    pub(super) fn claim(&mut self, name: &Arc<str>, span: Span, problems: &mut Problems) -> bool {
         match self.first.get(name) {
             Some(first) => {
-                let message = format!("two {noun} are called {}", quote(name));
-                problems.add(Problem::error(span, message).related(*first, "first here"));
+                let message = format!("two {} are called {}", self.nouns, quote(name));
+                let problem = Problem::error(span, message).related(*first, "first here");
+                problems.add(problem.help(self.help));
                 false
             }
             None => {

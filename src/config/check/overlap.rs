@@ -11,31 +11,41 @@ use crate::{
 };
 
 /// Reports overlaps, and gives each claim's methods with the HEAD that GET implies, unless another
-/// route lists HEAD itself. A route whose claim is wrong has `None` and takes no part.
+/// route lists HEAD itself. A claim that overlaps an earlier one has none; one that is wrong in
+/// itself takes no part.
 pub(super) fn resolve(claims: &[Option<Claim>], problems: &mut Problems) -> Vec<Option<Methods>> {
     let mut rivals: HashMap<(&Option<Arc<str>>, &str), Vec<&Claim>> = HashMap::new();
-    for claim in claims.iter().flatten() {
+    let mut admitted: Vec<Option<&Claim>> = Vec::new();
+    for claim in claims {
+        let Some(claim) = claim else {
+            admitted.push(None);
+            continue;
+        };
         let same = rivals.entry((&claim.host, &claim.shape)).or_default();
-        if let Some((other, method)) = same
-            .iter()
-            .find_map(|other| common(&claim.methods, &other.methods).map(|method| (other, method)))
-        {
-            let message = match method {
-                Common::Every => "two routes take the same requests".to_owned(),
-                Common::One(method) => format!("two routes take the same {method} requests"),
-            };
-            let problem = Problem::error(claim.span, message)
-                .related(other.span, "the other route")
-                .help("give them different paths, hosts or methods");
-            problems.add(problem);
+        let overlap = same.iter().find_map(|other| {
+            common(&claim.methods, &other.methods).map(|common| (*other, common))
+        });
+        if let Some((other, common)) = &overlap {
+            problems.add(overlap_problem(claim, other, common));
         }
+        admitted.push(overlap.is_none().then_some(claim));
         same.push(claim);
     }
     let with_head = |claim: &Claim| {
         let same = rivals.get(&(&claim.host, claim.shape.as_str())).map_or(&[][..], Vec::as_slice);
         with_implied_head(claim, same)
     };
-    claims.iter().map(|claim| claim.as_ref().map(with_head)).collect()
+    admitted.into_iter().map(|claim| claim.map(with_head)).collect()
+}
+
+fn overlap_problem(claim: &Claim, other: &Claim, common: &Common) -> Problem {
+    let message = match common {
+        Common::Every => "two routes take the same requests".to_owned(),
+        Common::One(method) => format!("two routes take the same {method} requests"),
+    };
+    Problem::error(claim.span, message)
+        .related(other.span, "the other route")
+        .help("give them different paths, hosts or methods")
 }
 
 /// What two routes have in common.

@@ -47,16 +47,17 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Routes {
     let tables = field.value().map_or(&[][..], Vec::as_slice);
-    if field.is_absent() {
+    if tables.is_empty() && !matches!(field, Field::Wrong) {
         let help = "add `[[routes]]` with a `path` such as \"/{*path}\" and an `upstream`";
-        problems.add(Problem::error(Span::default(), "there is no route").help(help));
+        let span = field.span().unwrap_or_default();
+        problems.add(Problem::error(span, "there is no route").help(help));
     }
     let claims: Vec<Option<Claim>> = tables
         .iter()
         .map(|table| claim::check(&table.value, surroundings.reserved_prefix, problems))
         .collect();
     let methods = overlap::resolve(&claims, problems);
-    let names = check_names(tables, &claims, problems);
+    let names = check_names(tables, &claims, &methods, problems);
 
     let mut checked = Vec::new();
     for (((table, claim), methods), name) in tables.iter().zip(claims).zip(methods).zip(&names) {
@@ -67,50 +68,52 @@ pub(super) fn check(
     Routes { names: names.into_iter().flatten().collect(), checked }
 }
 
-/// Gives each route its name: the one it has, else its path. A path that is taken is told apart by
-/// the host before it and then by the first method behind it.
+/// Gives each route its name: the one it has, else a default. All given names come first, so that
+/// none is refused because a route before it would be called so by default.
 fn check_names(
     tables: &[Spanned<RouteTable>],
     claims: &[Option<Claim>],
+    methods: &[Option<Methods>],
     problems: &mut Problems,
 ) -> Vec<Option<Arc<str>>> {
-    let mut taken = Unique::default();
-    let mut names: Vec<Option<Arc<str>>> = Vec::new();
+    let mut taken = Unique::new("routes", "give this one another name");
+    let mut names = Vec::new();
     for table in tables {
-        let Some(Spanned { value, span }) = table.value.name.given() else {
-            names.push(None);
-            continue;
-        };
-        let name: Arc<str> = value.as_str().into();
-        check_name(&name, *span, problems);
-        taken.claim(&name, *span, "routes", problems);
-        names.push(Some(name));
+        let name = table.value.name.given().map(|Spanned { value, span }| {
+            let name: Arc<str> = value.as_str().into();
+            check_name(&name, *span, problems);
+            taken.claim(&name, *span, problems);
+            name
+        });
+        names.push(name);
     }
-    for ((name, table), claim) in names.iter_mut().zip(tables).zip(claims) {
-        let Some(path) = table.value.path.given() else { continue };
-        if name.is_some() {
-            continue;
-        }
-        let default = default_names(&path.value, claim.as_ref())
-            .into_iter()
-            .find(|name| !taken.contains(name));
-        match default {
-            Some(default) => {
-                taken.claim(&default, path.span, "routes", problems);
-                *name = Some(default);
-            }
-            // Without a claim the route is wrong anyway.
-            None if claim.is_none() => {}
-            None => {
-                let message = format!("two routes would be called {}", quote(&path.value));
-                let help = "a route without a name is called by its path; give this one a `name`";
-                problems.add(Problem::error(path.span, message).help(help));
-            }
+    for (((name, table), claim), methods) in names.iter_mut().zip(tables).zip(claims).zip(methods) {
+        let Some(path) = table.value.path.given().filter(|_| name.is_none()) else { continue };
+        *name = choose_name(path, claim.as_ref(), &mut taken, problems);
+        // An overlapping route is wrong anyway, most likely a copy of the one that has the name.
+        if name.is_none() && methods.is_some() {
+            let message = format!("two routes would be called {}", quote(&path.value));
+            let help = "a route without a name is called by its path; give this one a `name`";
+            problems.add(Problem::error(path.span, message).help(help));
         }
     }
     names
 }
 
+/// Takes the default name of a route, if one is free.
+fn choose_name(
+    path: &Spanned<String>,
+    claim: Option<&Claim>,
+    taken: &mut Unique,
+    problems: &mut Problems,
+) -> Option<Arc<str>> {
+    let mut names = default_names(&path.value, claim).into_iter();
+    let name = names.find(|name| !taken.contains(name))?;
+    taken.claim(&name, path.span, problems).then_some(name)
+}
+
+/// Lists a route's default names: its path; where that is taken, with the host before it; where
+/// that is taken too, with the first method behind it.
 fn default_names(path: &str, claim: Option<&Claim>) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = vec![path.into()];
     let mut longer = path.to_owned();
@@ -196,7 +199,7 @@ fn check_upstream(
     let found = upstreams.iter().find(|upstream| upstream.id == *id);
     if found.is_none() {
         let help = match upstreams {
-            [] => format!("declare it: `[upstreams.{id}]` with its `url`"),
+            [] => format!("declare it: {} with its `url`", quote(&format!("[upstreams.{id}]"))),
             _ => suggest(id, ids()),
         };
         let message = format!("there is no upstream {}", quote(id));

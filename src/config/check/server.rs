@@ -46,7 +46,7 @@ pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) 
         listen: listen.map_or(UNKNOWN_ADDRESS, |listen| listen.value),
         public_url: check_public_url(public_url, problems),
         reserved_prefix: check_reserved_prefix(reserved_prefix, problems),
-        drain_timeout: positive(drain_timeout, Duration::from_secs(30), problems),
+        drain_timeout: drain_timeout.value().copied().unwrap_or(Duration::from_secs(30)),
         workers: workers.given().and_then(|workers| within(workers, 1..=1024, problems)),
         limits: check_limits(limits.value().unwrap_or(&LimitsTable::default()), problems),
     };

@@ -119,7 +119,8 @@ fn choose_url<'f>(
                 None
             }
             [_, second, ..] => {
-                let problem = not_available(second.span, "a second URL");
+                let message = "a second URL is not available in this version";
+                let problem = Problem::error(second.span, message);
                 problems.add(problem.help("write one URL, perhaps of a load balancer"));
                 None
             }
@@ -230,7 +231,7 @@ fn check_headers(
     problems: &mut Problems,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let entries = field.value().map_or(&[][..], Vec::as_slice);
-    let mut names = Unique::default();
+    let mut names = Unique::new("headers", "upper and lower case are the same; set it once");
     let mut headers = Vec::new();
     for entry in entries {
         let name = check_header_name(&entry.name, problems);
@@ -245,7 +246,7 @@ fn check_headers(
         }
         let value = value.and_then(|value| check_header_value(value, directory, problems));
         let (Some(name), Some(value)) = (name, value) else { continue };
-        if names.claim(&name.as_str().into(), entry.name.span, "headers", problems) {
+        if names.claim(&name.as_str().into(), entry.name.span, problems) {
             headers.push((name, value));
         }
     }

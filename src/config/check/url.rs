@@ -57,7 +57,7 @@ impl<'t> Url<'t> {
     }
 
     fn parse_parts(text: &'t str) -> Result<Self, BadUrl> {
-        let example = "write a whole URL, such as \"http://127.0.0.1:9000\"";
+        let example = "write a whole URL, such as \"http://HOST:PORT/PATH\"";
         let (scheme, rest) =
             text.split_once("://").ok_or_else(|| BadUrl::new("this is not a URL", example))?;
         let is_https = match scheme.to_ascii_lowercase().as_str() {

@@ -36,6 +36,7 @@ pub(in crate::config) struct CustomerTable {
 
 impl FromToml for CustomerTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        conceal_unless_table(value, problems);
         let mut table = Table::open(value, "a customer", problems)?;
         let read = Self {
             plan: table.field("plan"),
@@ -66,11 +67,19 @@ pub(in crate::config) struct ApplicationTable {
 
 impl FromToml for ApplicationTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        conceal_unless_table(value, problems);
         let mut table = Table::open(value, "an application", problems)?;
         let read = Self { keys: table.field("keys") };
         table.later(&["concurrency", "quotas", "rate"]);
         table.finish();
         Some(read)
+    }
+}
+
+/// Conceals what stands where a table of keys should: it may be a key.
+fn conceal_unless_table(value: Value<'_>, problems: &mut Problems) {
+    if !matches!(value.toml, DeValue::Table(_)) {
+        super::table::conceal_strings(value, problems);
     }
 }
 
@@ -121,8 +130,12 @@ impl FromToml for KeyDigest {
         let digest = text.parse().ok();
         if digest.is_none() {
             let problem = if text.starts_with("sha256:") {
-                Problem::error(value.span, "a digest is `sha256:` and 64 hexadecimal digits")
-                    .help(format!("here it has {} characters after `sha256:`", after_prefix(text)))
+                let problem =
+                    Problem::error(value.span, "a digest is `sha256:` and 64 hexadecimal digits");
+                problem.help(match after_prefix(text) {
+                    64 => "not all of these are hexadecimal digits".to_owned(),
+                    length => format!("what stands behind `sha256:` has the length {length}"),
+                })
             } else {
                 Problem::error(value.span, "write the key's digest, not the key").help(
                     "the digest is `sha256:` and what `printf %s KEY | sha256sum` prints; a key \

@@ -8,6 +8,7 @@ mod customers;
 mod plans;
 mod routes;
 mod server;
+mod syntax;
 mod table;
 mod value;
 
@@ -23,14 +24,9 @@ pub(super) use table::{
 };
 pub(super) use value::{Size, Timeout, expected};
 
-use std::collections::HashSet;
+use toml::de::DeTable;
 
-use toml::de::{DeTable, Error};
-
-use crate::config::{
-    excerpt,
-    report::{Problem, Problems, Span},
-};
+use crate::config::report::{Problems, Span};
 
 /// The whole file.
 #[derive(Debug)]
@@ -56,7 +52,7 @@ impl File {
         if errors.is_empty() {
             return Some(file);
         }
-        report_syntax(text, &errors, problems);
+        syntax::report(text, &document, &errors, problems);
         None
     }
 
@@ -78,40 +74,4 @@ impl File {
         table.finish();
         read
     }
-}
-
-/// Reports mistakes of syntax, one for each line: on one line the first is the cause of the others,
-/// and of whatever was found wrong with the values on it.
-fn report_syntax(text: &str, errors: &[Error], problems: &mut Problems) {
-    let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let line = |span: Span| newlines.partition_point(|newline| *newline < span.start);
-    let mut errors: Vec<(Span, &str)> =
-        errors.iter().map(|error| (error.span().unwrap_or(0..0).into(), error.message())).collect();
-    errors.sort();
-    let mut lines = HashSet::new();
-    errors.retain(|(span, _)| lines.insert(line(*span)));
-    problems.retain(|problem| !lines.contains(&line(problem.span)));
-
-    for (span, message) in errors {
-        let problem = Problem::error(span, message);
-        let problem = match syntax_help(message) {
-            Some(help) => problem.help(help),
-            None => problem,
-        };
-        let hides = excerpt::may_hold_secret(text, span);
-        problems.add(if hides { problem.hidden() } else { problem });
-    }
-}
-
-/// Adds what to do, where the parser's own words leave it open.
-fn syntax_help(message: &str) -> Option<&'static str> {
-    const UNQUOTED: [&str; 4] =
-        ["must be quoted", "invalid float", "invalid integer", "invalid date"];
-    if UNQUOTED.iter().any(|part| message.contains(part)) {
-        return Some("put a text, an address or a duration between double quotes");
-    }
-    message.starts_with("duplicate key").then_some(
-        "a name stands once: put what belongs together under one, and write each route with a \
-         `[[routes]]` of its own",
-    )
 }

@@ -135,7 +135,13 @@ impl<'d, 'p> Table<'d, 'p> {
         let Entry { value, .. } = self.entries.remove(at);
         match T::from_toml(value, self.problems) {
             Some(read) => Field::Given(Spanned { value: read, span: value.span }),
-            None => Field::Wrong,
+            None => {
+                // A secret in the wrong form is a secret all the same.
+                if excerpt::is_telling(key) {
+                    conceal_strings(value, self.problems);
+                }
+                Field::Wrong
+            }
         }
     }
 
@@ -145,7 +151,7 @@ impl<'d, 'p> Table<'d, 'p> {
         self.entries.retain(|Entry { key, key_span, value }| {
             let is_later = keys.contains(key);
             if is_later {
-                conceal_unless_plain(key, *value, problems);
+                conceal_telling(key, *value, problems);
                 problems.add(not_available(*key_span, key));
             }
             !is_later
@@ -208,12 +214,31 @@ fn entries<'d>(table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
     entries
 }
 
-/// Keeps what stands under a name that is not acted on out of the report, but for a single value
-/// whose name is not one of a secret.
-fn conceal_unless_plain(name: &str, value: Value<'_>, problems: &mut Problems) {
+/// Keeps what stands under an unknown name out of the report, but for a single value that was meant
+/// for a name without secrets.
+fn conceal_unless_plain(meant: &str, value: Value<'_>, problems: &mut Problems) {
     let is_single = !matches!(value.toml, DeValue::Array(_) | DeValue::Table(_));
-    if !is_single || excerpt::is_telling(name) {
+    if !is_single || excerpt::is_telling(meant) {
         conceal_strings(value, problems);
+    }
+}
+
+/// Keeps what stands under names of secrets out of the report.
+fn conceal_telling(name: &str, value: Value<'_>, problems: &mut Problems) {
+    match value.toml {
+        _ if excerpt::is_telling(name) => conceal_strings(value, problems),
+        DeValue::Table(table) => {
+            for Entry { key, value, .. } in entries(table) {
+                conceal_telling(key, value, problems);
+            }
+        }
+        DeValue::Array(array) => {
+            for item in array {
+                let value = Value { toml: item.get_ref(), span: item.span().into() };
+                conceal_telling(name, value, problems);
+            }
+        }
+        _ => {}
     }
 }
 

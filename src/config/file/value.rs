@@ -86,8 +86,6 @@ impl FromToml for i64 {
 impl<T: FromToml> FromToml for Vec<Spanned<T>> {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let DeValue::Array(array) = value.toml else {
-            // A single secret that should stand in a list is a secret all the same.
-            super::table::conceal_strings(value, problems);
             expected(value, "a list, `[…]`", problems);
             return None;
         };
