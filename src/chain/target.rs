@@ -1,8 +1,9 @@
 //! The request target in its one normal form, which is matched, priced and forwarded.
 //!
 //! Literal `.` and `..` are resolved and `//` is collapsed; percent-encoding of unreserved characters
-//! is taken off and the rest is written in upper case (RFC 3986 section 6.2.2). What an upstream
-//! might read in another way, an encoded slash, backslash, NUL or dot segment, is refused.
+//! is taken off, put on what may not stand bare, and written in upper case (RFC 3986 sections 3.3 and
+//! 6.2.2). What an upstream might read in another way, an encoded slash, backslash, NUL or dot
+//! segment, is refused.
 
 use http::{
     HeaderValue, Method, Uri, Version, header,
@@ -10,7 +11,10 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use crate::answer::Denial;
+use crate::{
+    answer::Denial,
+    model::{is_segment_byte, normal_segment},
+};
 
 /// Where a request goes, in normal form.
 #[derive(Clone, Debug)]
@@ -145,14 +149,15 @@ pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
     if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
         return Err(Denial::InvalidPath);
     }
-    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+    let plain = path.bytes().all(|b| b == b'/' || is_segment_byte(b));
+    if plain && !path.contains("//") && !path.contains("/.") {
         return Ok(None);
     }
     let mut kept: Vec<String> = Vec::new();
     // What follows the last slash: a segment that resolves to nothing leaves the slash before it.
     let mut ends_in_slash = false;
     for raw in path.split('/').skip(1) {
-        let segment = normal_segment(raw)?;
+        let segment = visible_segment(raw)?;
         ends_in_slash = matches!(segment.as_str(), "" | "." | "..");
         match segment.as_str() {
             "" | "." => {}
@@ -171,33 +176,14 @@ pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
     Ok((normal != path).then_some(normal))
 }
 
-/// Decodes what may be decoded, and refuses what must not hide behind encoding.
-fn normal_segment(raw: &str) -> Result<String, Denial> {
-    let mut segment = String::with_capacity(raw.len());
-    let mut bytes = raw.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            segment.push(char::from(byte));
-            continue;
-        }
-        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(Denial::InvalidPath);
-        };
-        let decoded = u8::try_from(high * 16 + low).map_err(|_| Denial::InvalidPath)?;
-        match decoded {
-            b'/' | b'\\' | 0 => return Err(Denial::InvalidPath),
-            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => segment.push(char::from(b)),
-            b => segment.push_str(&format!("%{b:02X}")),
-        }
-    }
-    // Some servers drop `;parameters` before they resolve dots, and some decode first: both forms
+/// Brings a segment into normal form, and refuses a dot segment that hides.
+fn visible_segment(raw: &str) -> Result<String, Denial> {
+    let segment = normal_segment(raw).map_err(|_| Denial::InvalidPath)?;
+    // Some servers drop `;parameters` before they resolve dots, and some decode first: any such form
     // of a dot segment would be another path to them.
     let bare = segment.split(';').next().unwrap_or_default();
-    if matches!(bare, "." | "..") && segment != raw {
-        return Err(Denial::InvalidPath);
-    }
-    if matches!(bare, "." | "..") && bare.len() != segment.len() {
+    let bare = bare.split("%3B").next().unwrap_or_default();
+    if matches!(bare, "." | "..") && raw != bare {
         return Err(Denial::InvalidPath);
     }
     Ok(segment)
@@ -239,6 +225,8 @@ mod tests {
             ("/%61%2D%7e", "/a-~"),
             ("/%c3%a9", "/%C3%A9"),
             ("/a%20b", "/a%20b"),
+            ("/a|b^c\"{d}[e]", "/a%7Cb%5Ec%22%7Bd%7D%5Be%5D"),
+            ("/a!$&'()*+,;=:@b", "/a!$&'()*+,;=:@b"),
             ("/file%2etxt", "/file.txt"),
             ("/%252e%252e/x", "/%252e%252e/x"),
             ("/...", "/..."),
@@ -264,6 +252,7 @@ mod tests {
             "/..;/a",
             "/a/..;x=1/b",
             "/.;/",
+            "/a/..%3bx",
             "/a%2",
             "/a%",
             "/a%zz",

@@ -7,6 +7,7 @@ mod key;
 mod plan;
 mod route;
 mod secret;
+mod segment;
 mod subscription;
 mod upstream;
 
@@ -15,5 +16,6 @@ pub use key::{ApiKey, KeyDigest, KeyState, ParseDigestError};
 pub use plan::{Align, Plan, QuotaTerms};
 pub use route::{Access, ChargeOn, Methods, Route};
 pub use secret::{Environment, new_secret};
+pub use segment::{SegmentError, is_segment_byte, normal_segment};
 pub use subscription::{Status, Subscription};
 pub use upstream::{HostHeader, Upstream};

@@ -3,7 +3,10 @@
 //! A request's path is brought into this form before it is matched (RFC 3986 section 6.2.2), so a
 //! pattern in another form would never match; it is refused with the form that would.
 
-use crate::config::wording::quote;
+use crate::{
+    config::wording::quote,
+    model::{SegmentError, normal_segment},
+};
 
 /// A path pattern in its checked form.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -160,41 +163,18 @@ fn parse_literal(piece: &str) -> Result<String, BadPath> {
     Err(BadPath::new(message, format!("write {}", quote(&normal))))
 }
 
-/// Brings a literal segment into its normal form: unreserved characters plain, all others that a
-/// segment may not have encoded, hexadecimal digits upper case.
+/// Brings a literal segment into its normal form, the one that requests are brought into.
 fn normalize(piece: &str) -> Result<String, BadPath> {
-    let mut normal = String::new();
-    let mut bytes = piece.bytes();
-    while let Some(byte) = bytes.next() {
-        let decoded = match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                let pair = digit(bytes.next()).zip(digit(bytes.next()));
-                let value = pair.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-                value.ok_or_else(|| {
-                    let message = format!("{} has a `%` without two digits", quote(piece));
-                    BadPath::new(message, "a percent sign itself is `%25`")
-                })?
-            }
-            _ => byte,
-        };
-        if matches!(decoded, b'/' | b'\\' | 0) {
+    normal_segment(piece).map_err(|error| match error {
+        SegmentError::Percent => {
+            let message = format!("{} has a `%` without two digits", quote(piece));
+            BadPath::new(message, "a percent sign itself is `%25`")
+        }
+        SegmentError::Separator => {
             let message = "the path has a slash, a backslash or a NUL in a segment";
-            return Err(BadPath::new(message, "requests with it are refused; leave it out"));
+            BadPath::new(message, "requests with it are refused; leave it out")
         }
-        let is_plain = is_unreserved(decoded) || (byte != b'%' && b"!$&'()*+,;=:@".contains(&byte));
-        if is_plain {
-            normal.push(char::from(decoded));
-        } else {
-            normal.push_str(&format!("%{decoded:02X}"));
-        }
-    }
-    Ok(normal)
-}
-
-/// RFC 3986 section 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    })
 }
 
 #[cfg(test)]

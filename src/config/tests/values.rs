@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
+    answer::Code,
     ledger::{Rate, WindowKind},
     model::{Access, HostHeader, KeyState, Methods, Route, Status},
 };
@@ -69,7 +70,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
     assert_eq!(config.log.level, tracing::Level::DEBUG);
     assert_eq!(config.key_locations, [KeyLocation::XApiKey]);
-    assert_eq!(config.status_by_code["quota_exceeded"], StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(config.status_by_code[&Code::QuotaExceeded], StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[test]
