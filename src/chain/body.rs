@@ -95,7 +95,8 @@ impl UploadBody {
             return Err(UploadError::TooLarge);
         };
         self.left = left;
-        if self.inner.is_end_stream() {
+        // Nothing follows trailers.
+        if frame.is_trailers() || self.inner.is_end_stream() {
             self.progress.set_upload(Upload::Done);
         }
         Ok(frame)

@@ -43,6 +43,7 @@ impl Exchange {
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
         request: &Request<B>,
+        request_id: Uuid,
     ) -> Self {
         let snapshot = worker.gateway().snapshot();
         let now = worker.gateway().clock().now();
@@ -55,7 +56,6 @@ impl Exchange {
             upstream_idle: limits.idle_timeout,
         }));
         connection.watch.begin(Rc::clone(&progress));
-        let request_id = worker.request_id(now);
         let line = Line {
             time: now,
             request_id,

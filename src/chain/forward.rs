@@ -2,7 +2,8 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
@@ -84,10 +85,27 @@ fn request(
         peer: &exchange.connection().peer_value,
     };
     let locations = &exchange.snapshot().key_locations;
+    let framing = framing(&head, &body);
     headers::forward(&mut head.headers, &route.upstream, routed.target(), locations, &told);
+    if let Some((name, value)) = framing {
+        head.headers.insert(name, value);
+    }
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
     Ok(Request::from_parts(head, body))
+}
+
+/// Gives the field that frames the body. Left to itself hyper sends none with a GET, and the body
+/// would be lost; a length of 0 is repeated where the client gave one.
+fn framing(head: &Parts, body: &UploadBody) -> Option<(HeaderName, HeaderValue)> {
+    if body.is_end_stream() {
+        let given = head.headers.contains_key(header::CONTENT_LENGTH);
+        return given.then(|| (header::CONTENT_LENGTH, HeaderValue::from_static("0")));
+    }
+    Some(match body.size_hint().exact() {
+        Some(length) => (header::CONTENT_LENGTH, HeaderValue::from(length)),
+        None => (header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    })
 }
 
 async fn send(

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
+use uuid::Uuid;
 
 use crate::{
     answer::{Denial, Ending, Refusal},
@@ -35,8 +36,9 @@ pub async fn serve(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     request: Request<Incoming>,
+    request_id: Uuid,
 ) -> Response<AnswerBody> {
-    let mut exchange = Exchange::begin(worker, connection, &request);
+    let mut exchange = Exchange::begin(worker, connection, &request, request_id);
     let (head, body) = request.into_parts();
     let expects_continue = head.headers.contains_key(http::header::EXPECT);
     let mut body = Some(body);

@@ -178,8 +178,8 @@ impl Body for PassingBody {
             }
             Some(Ok(frame)) => {
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
-                // The poll after the last frame may never come.
-                if self.inner.is_end_stream() {
+                // The poll after the last frame may never come; nothing follows trailers.
+                if frame.is_trailers() || self.inner.is_end_stream() {
                     self.end(Ending::Completed);
                 }
             }

@@ -5,13 +5,14 @@ use std::{
     pin::pin, rc::Rc, task::Poll, time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+use uuid::Uuid;
 
 use crate::{
-    answer::headers::field_value,
+    answer::{Fault, headers::field_value, problem},
     chain::{self, settle::AnswerBody},
     config::ServerLimits,
     server::{
@@ -124,7 +125,8 @@ async fn answer(
     connection: &Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let mut serving = pin!(chain::serve(worker, connection, request));
+    let request_id = worker.request_id();
+    let mut serving = pin!(chain::serve(worker, connection, request, request_id));
     let answered = poll_fn(|context| {
         // Nothing that a panic leaves half done is looked at again: the request's state is dropped.
         let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));
@@ -134,25 +136,26 @@ async fn answer(
         }
     })
     .await;
-    Ok(answered.unwrap_or_else(internal_error))
+    Ok(answered.unwrap_or_else(|| internal_error(worker, request_id)))
 }
 
-fn internal_error() -> Response<AnswerBody> {
-    let code = crate::answer::Code::InternalError;
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": code.title(),
-        "status": 500,
-        "code": code.name(),
-        "error": {"type": code.error_type(), "code": code.name(), "message": code.title(), "param": null},
-    });
-    let mut response = Response::new(AnswerBody::own(body.to_string().into()));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+fn internal_error(worker: &Worker, request_id: Uuid) -> Response<AnswerBody> {
+    let snapshot = worker.gateway().snapshot();
+    let mut response = problem::answer(
+        &Fault::Internal.into(),
+        &problem::Context {
+            request_id,
+            now: worker.gateway().clock().now(),
+            base_url: snapshot.server.public_url.as_deref().unwrap_or_default(),
+            prefix: &snapshot.server.reserved_prefix,
+            realm: &snapshot.realm,
+            plan: None,
+            upgrade_url: None,
+            status_by_code: &snapshot.status_by_code,
+        },
+    );
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.map(AnswerBody::own)
 }
 
 /// Reads what a client still sends after its answer, within bounds. hyper has sent our end by now; to

@@ -92,9 +92,9 @@ impl Worker {
         self.stop.clone()
     }
 
-    /// Makes the id of a request.
-    pub fn request_id(&self, now: Timestamp) -> Uuid {
-        self.ids.make(now)
+    /// Makes the id of a request that has just come.
+    pub fn request_id(&self) -> Uuid {
+        self.ids.make(self.gateway.clock().now())
     }
 
     async fn tick(self: Rc<Self>, wake: Rc<Notify>) {

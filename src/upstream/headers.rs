@@ -83,6 +83,7 @@ pub fn forward(
     remove_named_by_connection(fields);
     REQUEST_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
     remove_ours(fields);
+    remove_look_alikes(fields, REQUEST_DROPPED);
     remove_credential(fields, locations);
     set_host(fields, upstream, target);
     set_told(fields, told);
@@ -96,6 +97,7 @@ pub fn answer(fields: &mut HeaderMap) {
     remove_named_by_connection(fields);
     ANSWER_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
     remove_ours(fields);
+    remove_look_alikes(fields, ANSWER_DROPPED);
 }
 
 fn set_host(fields: &mut HeaderMap, upstream: &Upstream, target: &Target) {
@@ -138,15 +140,25 @@ fn remove_named_by_connection(fields: &mut HeaderMap) {
     }
 }
 
-/// Removes everything under our prefix, with an underscore for a dash too: some servers take the two
-/// for one.
+/// Removes everything under our prefix.
 fn remove_ours(fields: &mut HeaderMap) {
-    let ours = |name: &HeaderName| {
-        let name = name.as_str().as_bytes();
-        let prefix = name.get(..OURS.len());
-        prefix.is_some_and(|p| p == OURS.as_bytes() || p == b"faregate_")
-    };
-    let found: Vec<HeaderName> = fields.keys().filter(|name| ours(name)).cloned().collect();
+    remove_where(fields, |name| name.starts_with(OURS));
+}
+
+/// Removes names that some servers take for one of ours or of the removed ones, because to them an
+/// underscore is a dash.
+fn remove_look_alikes(fields: &mut HeaderMap, removed: &[&str]) {
+    remove_where(fields, |name| {
+        name.contains('_') && {
+            let dashed = name.replace('_', "-");
+            dashed.starts_with(OURS) || removed.contains(&dashed.as_str())
+        }
+    });
+}
+
+fn remove_where(fields: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let unwanted = |name: &&HeaderName| unwanted(name.as_str());
+    let found: Vec<HeaderName> = fields.keys().filter(unwanted).cloned().collect();
     for name in found {
         fields.remove(name);
     }
