@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 
 use crate::{
     clock::Clock,
-    config::{self, Admin, Config, LoadError, Purpose, Report, Server, Store},
+    config::{self, Admin, Config, LoadError, Log, Purpose, Report, Server, Store},
     ledger::Ledger,
+    model::KeyDigest,
     snapshot::Snapshot,
 };
 
@@ -34,6 +35,9 @@ struct Fixed {
     connections: usize,
     workers: Option<usize>,
     store: Store,
+    log: Log,
+    /// A digest, so that the token need not be kept to be compared.
+    admin_token: Option<KeyDigest>,
 }
 
 /// Why a reload left everything as it was.
@@ -55,21 +59,23 @@ pub enum ReloadError {
 
 impl Fixed {
     fn of(config: &Config) -> Self {
-        let Config { server, admin, store, .. } = config;
+        let Config { server, admin, store, log, .. } = config;
         let Server { listen, workers, limits, .. } = server;
-        let Admin { listen: admin_listen, .. } = admin;
+        let Admin { listen: admin_listen, token } = admin;
         Self {
             listen: *listen,
             admin_listen: *admin_listen,
             connections: limits.connections,
             workers: *workers,
             store: store.clone(),
+            log: log.clone(),
+            admin_token: token.as_ref().map(|token| KeyDigest::of(token.expose().as_bytes())),
         }
     }
 
     /// Names the first key in which another configuration differs.
     fn differs(&self, other: &Self) -> Option<&'static str> {
-        let Self { listen, admin_listen, connections, workers, store } = self;
+        let Self { listen, admin_listen, connections, workers, store, log, admin_token } = self;
         let Store { database, journal } = store;
         [
             (*listen != other.listen, "server.listen"),
@@ -78,6 +84,8 @@ impl Fixed {
             (*workers != other.workers, "server.workers"),
             (*database != other.store.database, "store.url"),
             (*journal != other.store.journal, "store.journal"),
+            (*log != other.log, "log"),
+            (*admin_token != other.admin_token, "admin.token"),
         ]
         .into_iter()
         .find_map(|(changed, key)| changed.then_some(key))

@@ -32,6 +32,11 @@ pub enum Denial {
     ExpectationFailed,
     /// No plan on sale opens the route.
     FeatureNotAvailable,
+    /// Request line and fields are larger than allowed.
+    HeadersTooLarge {
+        /// The largest head in bytes.
+        max: usize,
+    },
     /// The key lacks a scope of the route.
     InsufficientScope {
         /// The scopes that the route demands.
@@ -77,6 +82,11 @@ pub enum Denial {
     SubscriptionRequired,
     /// The trial is over.
     TrialExpired,
+    /// The request line alone is larger than a head may be.
+    UriTooLong {
+        /// The largest head in bytes.
+        max: usize,
+    },
 }
 
 /// What the ledger refused, and for how many units.
@@ -264,6 +274,7 @@ impl Denial {
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
             Self::ExpectationFailed => Code::ExpectationFailed,
             Self::FeatureNotAvailable => Code::FeatureNotAvailable,
+            Self::HeadersTooLarge { .. } => Code::HeadersTooLarge,
             Self::InsufficientScope { .. } => Code::InsufficientScope,
             Self::InvalidApiKey => Code::InvalidApiKey,
             Self::InvalidPath => Code::InvalidPath,
@@ -282,6 +293,7 @@ impl Denial {
             Self::SubscriptionPaused => Code::SubscriptionPaused,
             Self::SubscriptionRequired => Code::SubscriptionRequired,
             Self::TrialExpired => Code::TrialExpired,
+            Self::UriTooLong { .. } => Code::UriTooLong,
         }
     }
 
@@ -296,6 +308,9 @@ impl Denial {
             Self::BodyTooLarge { max } => format!("A request body may have {max} bytes."),
             Self::ExpectationFailed => "Only `Expect: 100-continue` is understood.".into(),
             Self::FeatureNotAvailable => "No plan on sale includes this route.".into(),
+            Self::HeadersTooLarge { max } => {
+                format!("Request line and header fields together may have {max} bytes.")
+            }
             Self::InsufficientScope { required } => {
                 format!("The route needs a key with the scope {}.", required.join(", "))
             }
@@ -321,6 +336,7 @@ impl Denial {
             Self::SubscriptionPaused => "The subscription is paused.".into(),
             Self::SubscriptionRequired => "There is no subscription in force.".into(),
             Self::TrialExpired => "The trial is over.".into(),
+            Self::UriTooLong { max } => format!("A request line may have {max} bytes."),
         }
     }
 

@@ -181,7 +181,9 @@ fn respond(
             param: None,
         },
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    // For those who look at it in a terminal.
+    body.push(b'\n');
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let fields = response.headers_mut();

@@ -124,11 +124,17 @@ impl Exchange {
         }
     }
 
-    /// Notes the status that the caller gets, and the units that it will cost.
-    pub fn note_head(&mut self, status: StatusCode, cost: u64) {
+    /// Notes the units that are taken for it; its ending decides whether they are charged.
+    pub fn note_reserved(&mut self, cost: u64) {
+        if let Some(line) = &mut self.line {
+            line.charged = cost;
+        }
+    }
+
+    /// Notes the status that the caller gets.
+    pub fn note_head(&mut self, status: StatusCode) {
         if let Some(line) = &mut self.line {
             line.status = status.as_u16();
-            line.charged = cost;
         }
     }
 

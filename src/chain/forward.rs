@@ -173,6 +173,7 @@ fn timed_out(progress: &Progress) -> Refused {
         (Some(Cut::ClientIdle), Upload::Open) => {
             Denial::InvalidRequest("The request's body did not arrive in time.").into()
         }
+        (Some(Cut::Drain), _) => Fault::Overloaded.into(),
         _ => Fault::UpstreamTimeout.into(),
     };
     let ending = if progress.sent() { Ending::Failed } else { Ending::Unsent };

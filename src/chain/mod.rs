@@ -7,6 +7,7 @@ pub mod authenticate;
 pub mod body;
 pub mod exchange;
 pub mod forward;
+pub mod head;
 pub mod pages;
 pub mod progress;
 pub mod quota;
@@ -26,7 +27,7 @@ use hyper::body::Incoming;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Denial, Ending, Refusal},
+    answer::{Ending, Refusal},
     chain::{exchange::Exchange, forward::Forwarded, settle::AnswerBody, target::Target},
     server::{connection::Connection, worker::Worker},
 };
@@ -46,7 +47,7 @@ pub async fn serve(
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
         Ok(Outcome::Page(page)) => {
             refuse::dispose(body, expects_continue, &exchange).await;
-            exchange.note_head(page.status(), 0);
+            exchange.note_head(page.status());
             exchange.finish_own_page();
             page.map(AnswerBody::own)
         }
@@ -82,9 +83,9 @@ async fn run(
     head: Parts,
     body: &mut Option<Incoming>,
 ) -> Result<Outcome, Refused> {
+    head::check(&head, &exchange.snapshot().server.limits)?;
     let target = Target::parse(&head)?;
     exchange.note_target(&target);
-    expectation(&head)?;
     if let Some(page) = pages::find(&target, exchange) {
         return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
     }
@@ -98,16 +99,7 @@ async fn run(
     // Before any unit is taken, and before an upload is told to go on.
     let upload = body::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange)?;
+    exchange.note_reserved(reserved.cost());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))
-}
-
-/// Refuses what is expected of us but not understood (RFC 9110 section 10.1.1).
-fn expectation(head: &Parts) -> Result<(), Denial> {
-    let mut expected = head.headers.get_all(http::header::EXPECT).iter();
-    if expected.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        Ok(())
-    } else {
-        Err(Denial::ExpectationFailed)
-    }
 }

@@ -62,6 +62,11 @@ fn reserve(
 }
 
 impl Reserved {
+    /// Gives the units taken; none on a public route.
+    pub fn cost(&self) -> u64 {
+        self.reservation.as_ref().map_or(0, |_| self.routed.route().cost)
+    }
+
     /// Hands its parts to the next step.
     pub(super) fn into_parts(
         self,

@@ -61,7 +61,7 @@ pub(super) fn answer(
     if close {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.note_head(response.status(), 0);
+    exchange.note_head(response.status());
     exchange.note_code(match &refusal {
         Refusal::Denial(denial) => denial.code(),
         Refusal::Fault(fault) => fault.code(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{Method, request::Parts};
 
 use crate::{
     answer::Denial,
@@ -25,6 +25,8 @@ pub struct Routed {
 pub fn route(snapshot: &Snapshot, head: &Parts, target: Target) -> Result<Routed, Denial> {
     let host = target.host().map(Host::name);
     match snapshot.routes.find(host, target.path(), &head.method) {
+        // It would send back what the gateway adds for the upstream, a credential among it.
+        Found::Route(_) if head.method == Method::TRACE => Err(Denial::NotImplemented),
         Found::Route(entry) => Ok(Routed { entry: entry.clone(), target }),
         Found::OtherMethods(allowed) => Err(Denial::MethodNotAllowed { allowed }),
         Found::Nothing => Err(Denial::RouteNotFound),

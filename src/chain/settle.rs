@@ -68,7 +68,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
         tell(&mut head.headers, standing, cost, route.cost, notice);
     }
-    exchange.note_head(head.status, cost);
+    exchange.note_head(head.status);
     head.headers.insert("x-request-id", exchange.request_id_value());
     if !charged && let Some(reservation) = reservation.take() {
         reservation.settle(Ending::Uncharged);

@@ -6,7 +6,7 @@
 //! segment, is refused.
 
 use http::{
-    HeaderValue, Method, Uri, Version, header,
+    HeaderValue, Uri, Version, header,
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
@@ -33,9 +33,6 @@ pub struct Host {
 impl Target {
     /// Reads the target and the host of a request.
     pub fn parse(head: &Parts) -> Result<Self, Denial> {
-        if head.method == Method::CONNECT {
-            return Err(Denial::NotImplemented);
-        }
         let host = host(head)?;
         let Some(given) = head.uri.path_and_query() else {
             return Err(Denial::InvalidRequest("The request target has no path."));

@@ -8,6 +8,7 @@ mod demo;
 mod health;
 mod key;
 mod run;
+mod signals;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -2,14 +2,14 @@
 
 use std::{io::IsTerminal, path::PathBuf};
 
-use anyhow::{Context, anyhow};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    cli::signals::Signals,
     clock::Clock,
     config::{self, Colour, Purpose},
-    process::{self, Options, Running},
+    process::{self, Options},
     telemetry::access_log::Format,
 };
 
@@ -23,6 +23,7 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     }
     let config = loaded.into_config().map_err(|report| anyhow!(report.summary(Purpose::Run)))?;
     log_to_stderr(config.log.level);
+    let signals = Signals::install()?;
     let options = Options { file: Some(file), log_format: Format::Json, clock: Clock::system() };
     let running = process::start(&config, options)?;
     tracing::info!(
@@ -31,7 +32,7 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    until_stopped(&running)?;
+    signals.wait(&running);
     tracing::info!("stopping, open requests may end");
     running.stop();
     Ok(())
@@ -47,23 +48,4 @@ pub(super) fn log_to_stderr(level: tracing::Level) {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
-}
-
-/// Waits for a signal to stop, and reloads on SIGHUP meanwhile.
-pub(super) fn until_stopped(running: &Running) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let installed = "a signal handler cannot be installed";
-        let mut hangup = signal(SignalKind::hangup()).context(installed)?;
-        let mut terminate = signal(SignalKind::terminate()).context(installed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).context(installed)?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                // Success and failure are both logged by the reload itself.
-                _ = hangup.recv() => drop(running.reload()),
-            }
-        }
-    })
 }

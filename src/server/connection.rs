@@ -28,6 +28,10 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// How long closing may take for the same reason.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// What hyper reads of a head beyond the limit, so that most heads that are too large get a body with
+/// their answer (`chain/head.rs`); the rest get hyper's own, which has none.
+const HEAD_SLACK: usize = 64 * 1024;
+
 /// What the requests of one client connection share.
 #[derive(Debug)]
 pub struct Connection {
@@ -46,7 +50,7 @@ fn settings(limits: &ServerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes + HEAD_SLACK)
         .half_close(false)
         .header_read_timeout(None);
     builder
@@ -79,6 +83,8 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
             }
             if asked == Stop::Now {
                 watch.drain();
+                // A request without a head is answered in this poll; everything else ends here.
+                let _ = serving.as_mut().poll(context);
                 return Poll::Ready(());
             }
             loop {

@@ -76,6 +76,10 @@ pub enum Format {
     Text,
 }
 
+/// What stands above lines written as [`Format::Text`].
+pub const TEXT_HEADING: &str =
+    "time       status  code or ending            customer   units       ms  request";
+
 /// The way to the writer. `None` inside means that no log is kept.
 #[derive(Clone, Debug)]
 pub struct Sink(Option<SyncSender<Vec<Line>>>);
@@ -130,21 +134,20 @@ impl Line {
     }
 
     fn write_text(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let who = self.customer.as_deref().unwrap_or("-");
-        let why = self.code.or(self.ending).unwrap_or("own page");
         let clean = |text: &str| {
             text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>()
         };
         write!(
             buffer,
-            "{} {:<28} {:<8} {} {}  charged {}, {:.1} ms",
+            "{}  {:<6}  {:<25} {:<10} {:>5} {:>8.1}  {} {}",
+            self.time.strftime("%H:%M:%SZ"),
             self.status,
-            why,
-            who,
-            clean(&self.method),
-            clean(&self.path),
+            self.code.or(self.ending).unwrap_or("own page"),
+            self.customer.as_deref().unwrap_or("-"),
             self.charged,
             self.duration_ms,
+            clean(&self.method),
+            clean(&self.path),
         )
     }
 }
@@ -206,5 +209,61 @@ impl Buffer {
                 self.dropped.set(self.dropped.get().saturating_add(count));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line {
+        Line {
+            time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
+            request_id: Uuid::nil(),
+            client: [192, 0, 2, 1].into(),
+            method: "GET".into(),
+            path: "/v1/stats".into(),
+            route: Some("stats".into()),
+            customer: Some("acme".into()),
+            application: None,
+            key_id: Some("acme-key".into()),
+            plan: Some("starter".into()),
+            status: 402,
+            code: Some("plan_upgrade_required"),
+            ending: Some("refused"),
+            charged: 12,
+            bytes: 80,
+            duration_ms: 1202.125,
+        }
+    }
+
+    fn text(line: &Line) -> String {
+        let mut buffer = Vec::new();
+        line.write(&mut buffer, Format::Text);
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn text_stands_under_its_heading() {
+        let text = text(&line());
+        assert_eq!(
+            text,
+            "14:41:25Z  402     plan_upgrade_required     acme          12   1202.1  GET /v1/stats\n"
+        );
+        for (heading, value) in [("status", "402"), ("customer", "acme"), ("request", "GET")] {
+            assert_eq!(TEXT_HEADING.find(heading), text.find(value), "{heading}");
+        }
+        for (heading, value) in [("units", "12"), ("ms", "1202.1")] {
+            let end = |text: &str, word: &str| text.find(word).map(|start| start + word.len());
+            assert_eq!(end(TEXT_HEADING, heading), end(&text, value), "{heading}");
+        }
+    }
+
+    #[test]
+    fn text_of_a_caller_cannot_move_the_cursor() {
+        let path = "/\u{1b}[2J\n".into();
+        let text = text(&Line { path, code: None, customer: None, ..line() });
+        assert!(text.ends_with("  GET /?[2J?\n"), "{text:?}");
+        assert!(text.contains("  refused                   -   "), "{text:?}");
     }
 }

@@ -1,0 +1,128 @@
+//! `faregate demo`: a sample paid API, the gateway before it, and the lines that show what it does.
+//!
+//! The gateway is the ordinary one: it is started with a configuration that is made here and written
+//! beside its database, and nothing in it knows that it is a demo.
+
+mod config;
+mod guide;
+mod state;
+mod statistics;
+mod upstream;
+
+use std::{
+    io::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use crate::{
+    cli::run,
+    cli::signals::Signals,
+    clock::Clock,
+    config::{Colour, Loaded, Purpose},
+    process::{self, Options, Running, StartError},
+    telemetry::access_log::{Format, TEXT_HEADING},
+};
+
+use self::{guide::Guide, state::State, upstream::Sample};
+
+/// The arguments.
+#[derive(Args, Debug)]
+pub(super) struct Demo {
+    /// Keep keys, usage and configuration in this directory, and go on with them the next time;
+    /// default: a temporary directory, removed at the end
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Address of the gateway
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8402")]
+    listen: SocketAddr,
+    /// Address of its admin listener
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8403")]
+    admin_listen: SocketAddr,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { state, listen, admin_listen } = self;
+        // First, so that from here on a signal ends the demo in order and no directory is left.
+        let signals = Signals::install()?;
+        let state = State::open(state)?;
+        let keys = state.keys()?;
+        let sample = Sample::start().context("the sample API cannot be started")?;
+        let addresses = config::Addresses { listen, admin_listen, sample: sample.address() };
+        let text = config::text(&addresses, &keys);
+        let file = state.config_file();
+        let running = start(&text, &file)?;
+        // Only now: the file beside a demo that runs is never overwritten by one that fails to.
+        state.write_config(&text)?;
+        let guide = Guide {
+            url: url(running.address()),
+            admin_url: url(running.admin_address()),
+            sample_url: url(sample.address()),
+            units_left: units_left(&running),
+            is_temporary: state.is_temporary(),
+            admin_by_config: admin_listen.port() != 0,
+            program: std::env::current_exe().unwrap_or_else(|_| "faregate".into()),
+            token_file: process::token_path(&state.journal()),
+            file,
+            keys,
+        };
+        print(&format!("{}\n{TEXT_HEADING}\n", guide.text()))?;
+        signals.wait(&running);
+        running.stop();
+        sample.stop();
+        Ok(())
+    }
+}
+
+/// Checks the text as if it stood in the file, and starts a gateway with it.
+fn start(text: &str, file: &Path) -> anyhow::Result<Running> {
+    let loaded = Loaded::parse(text, file);
+    let config = loaded
+        .into_config()
+        .map_err(|report| anyhow!("{}", report.render(Purpose::Run, Colour::Plain).trim_end()))?;
+    run::log_to_stderr(config.log.level);
+    let options =
+        Options { file: Some(file.to_owned()), log_format: Format::Text, clock: Clock::system() };
+    process::start(&config, options).map_err(|error| match error {
+        StartError::Listen { key, address, source } => {
+            let option = if key == "admin.listen" { "--admin-listen" } else { "--listen" };
+            anyhow!(
+                "cannot listen on {address}: {source}; name another address with {option}, \
+                 such as {option} 127.0.0.1:0"
+            )
+        }
+        error => error.into(),
+    })
+}
+
+/// Tells how many units the customer that runs out has left. A demo that goes on with its state may
+/// find none, and then says so instead of promising answers that will not come.
+fn units_left(running: &Running) -> u64 {
+    let gateway = running.gateway();
+    let snapshot = gateway.snapshot();
+    let Some(customer) = snapshot.customer(config::SMALL) else { return 0 };
+    let accounts = gateway.ledger().customer(&customer.id);
+    let standing = accounts.standing(&customer.limits, gateway.clock().now());
+    let quotas = standing.quotas.iter().zip(&customer.limits.quotas);
+    quotas.map(|(state, quota)| state.remaining(quota.limit)).min().unwrap_or(0)
+}
+
+/// Gives the URL under which this machine reaches a listener.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Prints without the panic that `println!` makes of a closed pipe.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot print")
+}
