@@ -190,20 +190,20 @@ impl QuotaDenial {
         match self.binding() {
             Binding::Concurrency => {
                 let limit = limits.concurrency.unwrap_or(0);
-                format!("At most {limit} of your requests may be in flight at once.")
+                format!("At most {} may be in flight at once.", requests(limit.into()))
             }
             Binding::Rate => {
                 let rate = limits.rate.as_ref();
                 let (limit, window) = rate.map_or((0, 0.0), |r| (r.limit, r.window.as_secs_f64()));
-                format!("At most {limit} requests per {window} s are allowed.")
+                format!("At most {} per {window} s are allowed.", requests(limit))
             }
             Binding::QuotaTooSmall(index) => {
                 let quota = limits.quotas.get(index);
                 let (name, limit) = quota.map_or(("", 0), |quota| {
                     (adjective(&quota.name, quota.window.kind), quota.limit)
                 });
-                let cost = self.cost;
-                format!("One call costs {cost} requests, the whole {name} allowance is {limit}.")
+                let cost = requests(self.cost);
+                format!("One call costs {cost}, the whole {name} allowance is {limit}.")
             }
             Binding::Quota(index) => self.quota_detail(index),
         }
@@ -220,10 +220,11 @@ impl QuotaDenial {
         let name = adjective(name, quota.window.kind);
         let cost = self.cost;
         let mut text = if remaining == 0 {
-            format!("The {name} allowance of {limit} requests is used up.")
+            format!("The {name} allowance of {} is used up.", requests(limit))
         } else {
+            let allowance = requests(limit);
             format!(
-                "The {name} allowance of {limit} requests has {remaining} left, and this call costs {cost}."
+                "The {name} allowance of {allowance} has {remaining} left, and this call costs {cost}."
             )
         };
         match state.window.end {
@@ -232,6 +233,12 @@ impl QuotaDenial {
         }
         text
     }
+}
+
+/// Counts units of the meter.
+fn requests(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} request{plural}")
 }
 
 /// Gives a quota's name as it reads before "allowance": one that is called by its window is so.

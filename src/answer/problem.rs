@@ -170,7 +170,8 @@ fn respond(
         instance: context.request_id.urn().to_string(),
         code: code.name(),
         request_id: context.request_id,
-        plan: context.plan,
+        // Who holds a dead key learns nothing about its owner.
+        plan: context.plan.filter(|_| code.status() != StatusCode::UNAUTHORIZED),
         quota: quota.and_then(quota_members),
         violated_policies: quota.map(QuotaDenial::violated_policies).unwrap_or_default(),
         actions: link.map(|href| actions(code, href)).unwrap_or_default(),

@@ -23,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::AbortHandle,
     time::Instant,
 };
 
@@ -52,6 +53,7 @@ struct Idle {
 /// An open connection to an upstream, used by one request at a time.
 #[derive(Debug)]
 pub struct Connection {
+    driver: AbortHandle,
     sender: SendRequest<UploadBody>,
     current: Current,
     keepalive: Duration,
@@ -106,13 +108,13 @@ impl Connection {
         let io = UpstreamIo { stream, current: Rc::clone(&current) };
         let (sender, driver) =
             http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
-        // The driver ends with the connection, which ends with its sender: nothing is left behind.
-        tokio::task::spawn_local(async move {
+        let driver = tokio::task::spawn_local(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
         Ok(Self {
+            driver: driver.abort_handle(),
             sender,
             current,
             keepalive: upstream.keepalive_timeout,
@@ -141,6 +143,14 @@ impl Connection {
     {
         *self.current.borrow_mut() = Some(Rc::clone(progress));
         self.sender.try_send_request(request)
+    }
+}
+
+impl Drop for Connection {
+    /// Closes it at once. hyper would end it with its sender, but only after what is in flight: the
+    /// rest of an upload would go on to flow for a request that was settled.
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

@@ -1,1 +1,18 @@
+//! Tests of the whole gateway, one module per concern.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod access_log;
+mod admin;
+mod cli;
+mod demo;
+mod endings;
+mod exact;
+mod kill;
+mod memory;
+mod process;
+mod quota;
+mod refusals;
+mod routing;
+mod served;
+mod streaming;
+mod support;

@@ -1,0 +1,131 @@
+//! Killed by signal 9 under load and started again: the books hold what was served.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use faregate::model::KeyDigest;
+
+use crate::process::{Client, CountingUpstream, Gateway, free_address};
+
+const CONNECTIONS: u64 = 32;
+const KEY: &str = "key-of-acme";
+
+/// Kills in an ordinary test run; `FAREGATE_KILLS` asks for another number.
+const KILLS: u64 = 6;
+
+/// Within this time of its start a gateway must be ready again.
+const READY: Duration = Duration::from_secs(2);
+
+fn configuration(gateway: &Addresses, upstream: &CountingUpstream) -> String {
+    format!(
+        r#"
+        [server]
+        listen = "{}"
+        workers = 2
+        [admin]
+        listen = "{}"
+        [log]
+        access = "off"
+        [upstreams.api]
+        url = "http://{}"
+        [[routes]]
+        path = "/{{*path}}"
+        upstream = "api"
+        [plans.all]
+        quotas = [{{ limit = 100000000, window = "lifetime" }}, {{ limit = 100000000, window = "day" }}]
+        [customers.acme]
+        plan = "all"
+        keys = ["{}"]
+        "#,
+        gateway.address,
+        gateway.admin,
+        upstream.address,
+        KeyDigest::of(KEY.as_bytes()),
+    )
+}
+
+/// The addresses of a gateway that is started again and again.
+struct Addresses {
+    address: std::net::SocketAddr,
+    admin: std::net::SocketAddr,
+}
+
+/// What the customer used, by the books.
+fn used(gateway: &Gateway) -> u64 {
+    let usage = gateway.usage("acme");
+    let quotas = usage["quotas"].as_array().unwrap();
+    let used: Vec<u64> = quotas.iter().map(|quota| quota["used"].as_u64().unwrap()).collect();
+    assert_eq!(used[0], used[1], "the two quotas were always taken together: {usage}");
+    assert_eq!(quotas[0]["reserved"], 0, "{usage}");
+    used[0]
+}
+
+/// Asks without a pause on one connection until told to stop or cut off.
+fn hammer(address: std::net::SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
+    let Ok(mut client) = Client::connect(address) else { return };
+    while !stop.load(Ordering::Relaxed) {
+        match client.ask("/x", KEY) {
+            Ok((200, _)) => served.fetch_add(1, Ordering::SeqCst),
+            Ok((status, body)) => panic!("{status}: {body}"),
+            Err(_) => return,
+        };
+    }
+}
+
+#[test]
+fn books_hold_what_was_served_after_every_kill() {
+    let kills = std::env::var("FAREGATE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    let upstream = CountingUpstream::start();
+    let directory = tempfile::tempdir().unwrap();
+    let addresses = Addresses { address: free_address(), admin: free_address() };
+    let file = directory.path().join("faregate.toml");
+    fs::write(&file, configuration(&addresses, &upstream)).unwrap();
+    let start = || Gateway::start(directory.path(), addresses.address, addresses.admin);
+    let served = Arc::new(AtomicU64::new(0));
+    // What the books have above the upstream's count: requests in flight at a kill, charged as
+    // unknown. It only grows, and by no more than there were connections.
+    let mut above = 0;
+    let mut slowest = Duration::ZERO;
+    for kill in 0..kills {
+        let gateway = start();
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+                let address = addresses.address;
+                std::thread::spawn(move || hammer(address, &stop, &served))
+            })
+            .collect();
+        // A moment that differs from kill to kill and from run to run.
+        let nanoseconds = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        std::thread::sleep(Duration::from_millis(100 + u64::from(nanoseconds) % 400));
+        gateway.kill();
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+
+        let gateway = start();
+        slowest = slowest.max(gateway.start_time);
+        let (books, received) = (used(&gateway), upstream.received());
+        assert!(books >= received, "kill {kill}: {books} recorded, {received} received");
+        assert!(received >= served.load(Ordering::SeqCst));
+        let now_above = books - received;
+        assert!(
+            now_above >= above && now_above <= above + CONNECTIONS,
+            "kill {kill}: {now_above} above the upstream's count, {above} before"
+        );
+        println!(
+            "kill {kill}: received {received}, recorded {books}, unknown {}",
+            now_above - above
+        );
+        above = now_above;
+        assert!(gateway.stop(), "a stop by SIGTERM ends well");
+    }
+    assert!(slowest <= READY, "ready after {slowest:?}");
+    println!("slowest start {slowest:?}");
+}

@@ -1,0 +1,251 @@
+//! The real binary as a process of its own, with an upstream that counts what reaches it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How long anything here may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The program under test.
+pub(crate) const FAREGATE: &str = env!("CARGO_BIN_EXE_faregate");
+
+/// An upstream that answers `ok` and counts the requests it has read.
+pub(crate) struct CountingUpstream {
+    pub(crate) address: SocketAddr,
+    received: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl CountingUpstream {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (received, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stopped) = (Arc::clone(&received), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || drop(Self::answer(stream.unwrap(), &count)));
+            }
+        });
+        Self { address, received, stop }
+    }
+
+    /// Answers requests without bodies, one after the other.
+    fn answer(stream: TcpStream, count: &AtomicU64) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut writer = stream;
+        loop {
+            let mut line = String::new();
+            while reader.read_line(&mut line)? > 2 {
+                line.clear();
+            }
+            if line.is_empty() {
+                return Ok(());
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+        }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for CountingUpstream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the listener, so that it sees the flag.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+/// A gateway process. It is killed when dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+    directory: PathBuf,
+    /// From the start of the process to its being ready.
+    pub(crate) start_time: Duration,
+}
+
+/// Picks an address that nothing listens on now.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Gateway {
+    /// Starts `faregate run` on `faregate.toml` in a directory and waits until it is ready.
+    pub(crate) fn start(directory: &Path, address: SocketAddr, admin: SocketAddr) -> Self {
+        let begun = Instant::now();
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("stderr.log"))
+            .unwrap();
+        let child = Command::new(FAREGATE)
+            .arg("run")
+            .current_dir(directory)
+            .env_remove("FAREGATE_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut gateway = Self {
+            child,
+            address,
+            admin,
+            directory: directory.to_owned(),
+            start_time: Duration::ZERO,
+        };
+        while !gateway.is_ready() {
+            assert!(begun.elapsed() < DEADLINE, "the gateway is not ready: {}", gateway.log());
+            let ended = gateway.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the gateway ended: {}", gateway.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        gateway.start_time = begun.elapsed();
+        gateway
+    }
+
+    fn is_ready(&self) -> bool {
+        get(self.admin, "/readyz", &[]).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// Gives what it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("stderr.log")).unwrap_or_default()
+    }
+
+    /// Waits until it has written a message.
+    pub(crate) fn wait_log(&self, message: &str) {
+        crate::support::wait_for(message, || self.log().contains(message).then_some(()));
+    }
+
+    /// Gives the most memory that it ever took, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Gives a customer's usage document.
+    pub(crate) fn usage(&self, customer: &str) -> serde_json::Value {
+        let token = fs::read_to_string(self.directory.join("faregate.db.journal/admin-token"));
+        let authorization = format!("Bearer {}", token.unwrap().trim());
+        let path = format!("/v1/customers/{customer}/usage");
+        let answer = get(self.admin, &path, &[("authorization", &authorization)]).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// Sends signal 9 and waits for the end.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Asks it to stop and waits; gives whether it ended well.
+    pub(crate) fn stop(mut self) -> bool {
+        self.signal("TERM");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(begun.elapsed() < DEADLINE, "the gateway does not stop: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks once on a connection of its own and gives the whole answer.
+pub(crate) fn get(
+    address: SocketAddr,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{fields}\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let _ = stream.shutdown(Shutdown::Both);
+    Ok(answer)
+}
+
+/// A client that keeps its connection.
+pub(crate) struct Client {
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { reader: BufReader::new(stream) })
+    }
+
+    /// Asks and gives status and body.
+    pub(crate) fn ask(&mut self, path: &str, key: &str) -> std::io::Result<(u16, String)> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\n\r\n");
+        self.reader.get_mut().write_all(request.as_bytes())?;
+        let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        let (mut status, mut length, mut line) = (0, 0, String::new());
+        loop {
+            line.clear();
+            if self.reader.read_line(&mut line)? == 0 {
+                return Err(broken());
+            }
+            let text = line.trim_end();
+            if text.is_empty() {
+                break;
+            }
+            if let Some(rest) = text.strip_prefix("HTTP/1.1 ") {
+                status = rest[..3].parse().map_err(|_| broken())?;
+            } else if let Some(value) = text.strip_prefix("content-length: ") {
+                length = value.parse().map_err(|_| broken())?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body)?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
