@@ -110,57 +110,37 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let Options { file, log_format, clock } = options;
     let listener = listen("server.listen", config.server.listen)?;
     let admin_listener = listen("admin.listen", config.admin.listen)?;
+    let address = local_address("server.listen", &listener, config.server.listen)?;
+    let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
     let (sink, log) =
         access_log::start(&config.log.access, log_format).map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
-    let mut books = open_books(config, clock.now())?;
+    let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
     let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
-    let (stop, stopping) = watch::channel(Stop::No);
-    let mut workers = Vec::new();
-    for (index, writer) in books.writers.drain(..).enumerate() {
-        let worker =
-            worker::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone());
-        workers.push(worker.map_err(StartError::Thread)?);
-    }
-    drop(sink);
-    let address = local_address("server.listen", &listener, config.server.listen)?;
-    let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
     let folder = Arc::new(books.folder);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
+    let (stop, stopping) = watch::channel(Stop::No);
+    let start_worker = |(index, writer)| {
+        worker::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
+    };
+    let workers: io::Result<Vec<_>> =
+        books.writers.into_iter().enumerate().map(start_worker).collect();
     let admin = admin::State::new(
         Arc::clone(&gateway),
         &admin_token,
         Arc::clone(&folder),
         stopping.clone(),
     );
-    let connections_max = config.server.limits.connections;
-    let compared = Arc::clone(&gateway);
-    let (ending, ended) = mpsc::channel();
-    let control = move || {
-        runtime.block_on(async {
-            let admin = tokio::spawn(admin::serve(admin_listener, admin));
-            let comparing = tokio::spawn(async move { compare(compared.clock()).await });
-            if let Err(error) =
-                acceptor::accept(listener, &workers, connections_max, stopping).await
-            {
-                tracing::error!(%error, "the listener failed");
-            }
-            // Health is told while what is in flight ends.
-            let ends = move || workers.into_iter().for_each(worker::Handle::join);
-            let _ = tokio::task::spawn_blocking(ends).await;
-            comparing.abort();
-            admin.abort();
-        });
-        drop(ending);
+    let control = Control {
+        listener,
+        admin_listener,
+        admin,
+        workers: workers.map_err(StartError::Thread)?,
+        connections_max: config.server.limits.connections,
+        gateway: Arc::clone(&gateway),
+        stopping,
     };
-    let control = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(control)
-        .map_err(StartError::Thread)?;
+    let (control, ended) = control.start().map_err(StartError::Thread)?;
     Ok(Running {
         gateway,
         address,
@@ -173,6 +153,47 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         log,
         recovery: books.recovery,
     })
+}
+
+/// What the control thread runs beside the workers: accepting, the admin listener, the clock.
+struct Control {
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    admin: admin::State,
+    workers: Vec<worker::Handle>,
+    connections_max: usize,
+    gateway: Arc<Gateway>,
+    stopping: watch::Receiver<Stop>,
+}
+
+impl Control {
+    /// Starts the thread. The receiver closes when it ends.
+    fn start(self) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ending, ended) = mpsc::channel();
+        let run = move || {
+            runtime.block_on(self.run());
+            drop(ending);
+        };
+        let thread = std::thread::Builder::new().name("control".into()).spawn(run)?;
+        Ok((thread, ended))
+    }
+
+    /// Runs until a stop is asked for and every worker has ended.
+    async fn run(self) {
+        let Self { listener, admin_listener, admin, workers, connections_max, gateway, stopping } =
+            self;
+        let admin = tokio::spawn(admin::serve(admin_listener, admin));
+        let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
+        if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
+            tracing::error!(%error, "the listener failed");
+        }
+        // Health is told while what is in flight ends.
+        let ends = move || workers.into_iter().for_each(worker::Handle::join);
+        let _ = tokio::task::spawn_blocking(ends).await;
+        comparing.abort();
+        admin.abort();
+    }
 }
 
 impl Running {

@@ -3,6 +3,7 @@
 use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::anyhow;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -24,6 +25,7 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = loaded.into_config().map_err(|report| anyhow!(report.summary(Purpose::Run)))?;
     log_to_stderr(config.log.level);
     let signals = Signals::install()?;
+    raise_descriptor_limit();
     let options = Options { file: Some(file), log_format: Format::Json, clock: Clock::system() };
     let running = process::start(&config, options)?;
     tracing::info!(
@@ -36,6 +38,16 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     tracing::info!("stopping, open requests may end");
     running.stop();
     Ok(())
+}
+
+/// Asks for as many descriptors as the system lets us have: each request in flight takes two, and the
+/// soft limit is kept low for programs of another age.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = limit.current, "the limit on descriptors stays as it is");
+    }
 }
 
 /// Sends the gateway's own messages to standard error. `FAREGATE_LOG` may name levels by module.

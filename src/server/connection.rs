@@ -15,8 +15,8 @@ use crate::{
     answer::{Fault, headers::field_value, problem},
     chain::{self, settle::AnswerBody},
     config::ServerLimits,
+    io::{Observed, Observer},
     server::{
-        io::{ClientIo, Returned},
         watch::{Expired, Watch},
         worker::{Stop, Worker},
     },
@@ -43,6 +43,23 @@ pub struct Connection {
     pub watch: Rc<Watch>,
 }
 
+/// Tells the watch what moves, and keeps the socket for a close that lingers.
+struct Moves(Rc<Watch>, Rc<Cell<Option<TcpStream>>>);
+
+impl Observer for Moves {
+    fn read(&self) {
+        self.0.read();
+    }
+
+    fn written(&self) {
+        self.0.moved();
+    }
+
+    fn closed(&self, stream: TcpStream) {
+        self.1.set(Some(stream));
+    }
+}
+
 /// hyper's settings: a limit on everything. Its own header timeout stays off, because it would count
 /// the time between two requests too; the watch does both. `pipeline_flush` stays off as well: with
 /// it hyper takes an answer's body as fast as the upstream sends it, however slow the client is.
@@ -60,13 +77,13 @@ fn settings(limits: &ServerLimits) -> http1::Builder {
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let limits = worker.gateway().snapshot().server.limits.clone();
     let watch = Rc::new(Watch::new(&limits));
-    let returned: Returned = Rc::new(Cell::new(None));
+    let returned = Rc::new(Cell::new(None));
     let connection = Rc::new(Connection {
         peer,
         peer_value: field_value(&peer.ip().to_canonical().to_string()),
         watch: Rc::clone(&watch),
     });
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&watch), Rc::clone(&returned)));
+    let io = TokioIo::new(Observed::new(stream, Moves(Rc::clone(&watch), Rc::clone(&returned))));
     let service = service_fn(|request| answer(&worker, &connection, request));
     {
         let mut serving = pin!(settings(&limits).serve_connection(io, service));

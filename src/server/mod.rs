@@ -3,6 +3,5 @@
 pub mod acceptor;
 pub mod books;
 pub mod connection;
-mod io;
 pub mod watch;
 pub mod worker;

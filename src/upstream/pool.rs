@@ -1,15 +1,6 @@
 //! Connections to upstreams, one pool per worker: nothing here crosses a thread.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    io,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, io, rc::Rc, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -20,15 +11,11 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{net::TcpStream, task::AbortHandle, time::Instant};
 
 use crate::{
     chain::{body::UploadBody, progress::Progress},
+    io::{Observed, Observer},
     model::Upstream,
 };
 
@@ -105,7 +92,7 @@ impl Connection {
         let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         let current = Current::default();
-        let io = UpstreamIo { stream, current: Rc::clone(&current) };
+        let io = Observed::new(stream, Written(Rc::clone(&current)));
         let (sender, driver) =
             http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
         let driver = tokio::task::spawn_local(async move {
@@ -154,61 +141,14 @@ impl Drop for Connection {
     }
 }
 
-/// The upstream's socket as hyper sees it. What was written is known here and nowhere else: hyper may
-/// take a request and see its end in one poll, and then none of it was written.
-struct UpstreamIo {
-    stream: TcpStream,
-    current: Current,
-}
+/// What was written to an upstream is known here and nowhere else: hyper may take a request and see
+/// its end in one poll, and then none of it was written.
+struct Written(Current);
 
-impl UpstreamIo {
-    fn note_written(&self, bytes: usize) {
-        if let Some(progress) = self.current.borrow().as_ref().filter(|_| bytes > 0) {
+impl Observer for Written {
+    fn written(&self) {
+        if let Some(progress) = &*self.0.borrow() {
             progress.set_sent();
         }
-    }
-}
-
-impl AsyncRead for UpstreamIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for UpstreamIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.note_written(written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
-        self.note_written(written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,10 +1,8 @@
-//! The client's socket as hyper sees it: it tells the watch what moves, and gives the socket back.
+//! A socket as hyper sees it, which tells an observer what moves through it.
 
 use std::{
-    cell::Cell,
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -13,31 +11,46 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::server::watch::Watch;
+/// Who is told what moves through a socket.
+pub(crate) trait Observer {
+    /// Bytes came; at least one.
+    fn read(&self) {}
 
-/// Where the socket is put when hyper is done with it.
-pub(super) type Returned = Rc<Cell<Option<TcpStream>>>;
+    /// Bytes were taken by the system; at least one.
+    fn written(&self) {}
 
-/// A client's socket.
-pub(super) struct ClientIo {
-    /// `None` only after drop has begun.
-    stream: Option<TcpStream>,
-    watch: Rc<Watch>,
-    returned: Returned,
+    /// hyper is done with the socket.
+    fn closed(&self, _stream: TcpStream) {}
 }
 
-impl ClientIo {
-    /// Wraps a socket.
-    pub(super) fn new(stream: TcpStream, watch: Rc<Watch>, returned: Returned) -> Self {
-        Self { stream: Some(stream), watch, returned }
+/// A socket with an observer.
+pub(crate) struct Observed<O: Observer> {
+    /// `None` only after drop has begun.
+    stream: Option<TcpStream>,
+    observer: O,
+}
+
+impl<O: Observer> Observed<O> {
+    pub(crate) fn new(stream: TcpStream, observer: O) -> Self {
+        Self { stream: Some(stream), observer }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    fn note_written(&self, bytes: usize) -> Poll<io::Result<usize>> {
+        if bytes > 0 {
+            self.observer.written();
+        }
+        Poll::Ready(Ok(bytes))
+    }
 }
 
-impl AsyncRead for ClientIo {
+// Nothing in it is pinned: the socket is used through `Pin::new`.
+impl<O: Observer> Unpin for Observed<O> {}
+
+impl<O: Observer> AsyncRead for Observed<O> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -46,21 +59,20 @@ impl AsyncRead for ClientIo {
         let before = buffer.filled().len();
         ready!(self.stream()?.poll_read(context, buffer))?;
         if buffer.filled().len() > before {
-            self.watch.read();
+            self.observer.read();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<O: Observer> AsyncWrite for Observed<O> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.stream()?.poll_write(context, bytes))?;
-        self.watch.moved();
-        Poll::Ready(Ok(written))
+        self.note_written(written)
     }
 
     fn poll_write_vectored(
@@ -69,8 +81,7 @@ impl AsyncWrite for ClientIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.stream()?.poll_write_vectored(context, slices))?;
-        self.watch.moved();
-        Poll::Ready(Ok(written))
+        self.note_written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,8 +97,10 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-impl Drop for ClientIo {
+impl<O: Observer> Drop for Observed<O> {
     fn drop(&mut self) {
-        self.returned.set(self.stream.take());
+        if let Some(stream) = self.stream.take() {
+            self.observer.closed(stream);
+        }
     }
 }
