@@ -24,12 +24,10 @@ use crate::{
     gateway::{Gateway, ReloadError},
     journal::{Folder, Journal, Recovery, ReplayError, Writer},
     ledger::{AccountId, Ledger},
-    server::{
-        acceptor,
-        worker::{self, Stop},
-    },
+    server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
+    worker::Stop,
 };
 
 /// How often decision time is compared with the wall clock.
@@ -121,7 +119,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let folder = Arc::new(books.folder);
     let (stop, stopping) = watch::channel(Stop::No);
     let start_worker = |(index, writer)| {
-        worker::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
+        thread::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
     };
     let workers: io::Result<Vec<_>> =
         books.writers.into_iter().enumerate().map(start_worker).collect();
@@ -160,7 +158,7 @@ struct Control {
     listener: TcpListener,
     admin_listener: TcpListener,
     admin: admin::State,
-    workers: Vec<worker::Handle>,
+    workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
     stopping: watch::Receiver<Stop>,
@@ -189,7 +187,7 @@ impl Control {
             tracing::error!(%error, "the listener failed");
         }
         // Health is told while what is in flight ends.
-        let ends = move || workers.into_iter().for_each(worker::Handle::join);
+        let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
         comparing.abort();
         admin.abort();

@@ -18,8 +18,8 @@ use crate::{
     gateway::{Gateway, ReloadError},
     journal::Folder,
     model::KeyDigest,
-    server::worker::Stop,
     usage,
+    worker::Stop,
 };
 
 /// What the admin calls share.

@@ -9,15 +9,12 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Code, Ending, headers::field_value, problem},
-    chain::{
-        progress::{Clocks, Progress},
-        route::Routed,
-        target::Target,
-    },
-    server::{books::Books, connection::Connection, worker::Worker},
+    chain::{route::Routed, target::Target},
+    progress::{Clocks, Progress},
     snapshot::{Caller, Snapshot},
     telemetry::access_log::Line,
     upstream::pool::Pool,
+    worker::{Connection, Worker, books::Books},
 };
 
 /// One request and all that is told about it.

@@ -10,18 +10,19 @@ use crate::{
     answer::{Denial, Ending, Fault},
     chain::{
         Refused,
-        body::UploadBody,
+        authenticate::remove_credential,
         exchange::Exchange,
-        progress::{Cut, Progress, Upload},
         quota::Reserved,
         reservation::Reservation,
         route::Routed,
         subscription::Notice,
-        target,
+        target::{self, Host},
     },
     model::{Route, Upstream},
+    progress::{Cut, Progress, Upload},
     snapshot::Identity,
     upstream::{
+        body::UploadBody,
         headers::{self, Told},
         pool::{Connection, Pool},
     },
@@ -83,10 +84,11 @@ fn request(
         identity,
         request_id: exchange.request_id_value(),
         peer: &exchange.connection().peer_value,
+        host: routed.target().host().map(Host::value),
     };
-    let locations = &exchange.snapshot().key_locations;
     let framing = framing(&head, &body);
-    headers::forward(&mut head.headers, &route.upstream, routed.target(), locations, &told);
+    remove_credential(&mut head.headers, &exchange.snapshot().key_locations);
+    headers::forward(&mut head.headers, &route.upstream, &told);
     if let Some((name, value)) = framing {
         head.headers.insert(name, value);
     }

@@ -4,20 +4,18 @@
 //! step alone, so having one is the proof that the steps before it agreed.
 
 pub mod authenticate;
-pub mod body;
 pub mod exchange;
 pub mod forward;
 pub mod head;
 pub mod pages;
-pub mod progress;
 pub mod quota;
 mod refuse;
 pub mod reservation;
 pub mod route;
 pub mod settle;
 pub mod subscription;
-pub mod table;
 pub mod target;
+pub mod upload;
 
 use std::rc::Rc;
 
@@ -29,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     answer::{Ending, Refusal},
     chain::{exchange::Exchange, forward::Forwarded, settle::AnswerBody, target::Target},
-    server::{connection::Connection, worker::Worker},
+    worker::{Connection, Worker},
 };
 
 /// Serves one request: runs it through the chain, and turns what comes out into the answer.
@@ -96,8 +94,7 @@ async fn run(
     let authenticated =
         authenticate::authenticate(routed, caller, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
-    // Before any unit is taken, and before an upload is told to go on.
-    let upload = body::upload(body, exchange)?;
+    let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange)?;
     exchange.note_reserved(reserved.cost());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;

@@ -13,8 +13,8 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    server::books::Source,
     snapshot::Caller,
+    worker::books::Source,
 };
 
 /// A request whose units are taken.

@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 
 use crate::{
     answer::{Refusal, problem},
-    chain::{Refused, exchange::Exchange, progress::Upload, settle::AnswerBody},
+    chain::{Refused, exchange::Exchange, settle::AnswerBody},
+    progress::Upload,
 };
 
 /// The largest body that is read for the sake of keeping the connection.

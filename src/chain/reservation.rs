@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use crate::{
     answer::Ending,
-    chain::progress::Progress,
     journal::Ticket,
     ledger::{Hold, Standing},
-    server::books::{Books, Due, Source},
+    progress::Progress,
+    worker::books::{Books, Due, Source},
 };
 
 /// Units taken for one request.

@@ -6,12 +6,12 @@ use http::{Method, request::Parts};
 
 use crate::{
     answer::Denial,
-    chain::{
-        table::{Entry, Found},
-        target::{Host, Target},
-    },
+    chain::target::{Host, Target},
     model::Route,
-    snapshot::Snapshot,
+    snapshot::{
+        Snapshot,
+        table::{Entry, Found},
+    },
 };
 
 /// A request that a route takes.

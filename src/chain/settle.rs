@@ -21,14 +21,11 @@ use crate::{
         headers::{field_value, rate_limit, rate_limit_policy},
     },
     chain::{
-        exchange::Exchange,
-        forward::Forwarded,
-        progress::{Progress, Upload, Waiting},
-        reservation::Reservation,
-        subscription::Notice,
+        exchange::Exchange, forward::Forwarded, reservation::Reservation, subscription::Notice,
     },
     ledger::Standing,
     model::Route,
+    progress::{Progress, Upload, Waiting},
     upstream::{headers, pool::Connection},
 };
 

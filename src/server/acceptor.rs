@@ -12,7 +12,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
-use crate::server::worker::{Handle, Stop};
+use crate::{server::thread::Handle, worker::Stop};
 
 /// Connections that the system keeps while none is taken.
 const BACKLOG: i32 = 1024;

@@ -12,13 +12,13 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    answer::{Fault, headers::field_value, problem},
+    answer::{Fault, problem},
     chain::{self, settle::AnswerBody},
     config::ServerLimits,
     io::{Observed, Observer},
-    server::{
+    worker::{
+        Connection, Stop, Worker,
         watch::{Expired, Watch},
-        worker::{Stop, Worker},
     },
 };
 
@@ -31,17 +31,6 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 /// What hyper reads of a head beyond the limit, so that most heads that are too large get a body with
 /// their answer (`chain/head.rs`); the rest get hyper's own, which has none.
 const HEAD_SLACK: usize = 64 * 1024;
-
-/// What the requests of one client connection share.
-#[derive(Debug)]
-pub struct Connection {
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The same as a field's value, made once.
-    pub peer_value: HeaderValue,
-    /// The connection's clocks.
-    pub watch: Rc<Watch>,
-}
 
 /// Tells the watch what moves, and keeps the socket for a close that lingers.
 struct Moves(Rc<Watch>, Rc<Cell<Option<TcpStream>>>);
@@ -74,15 +63,11 @@ fn settings(limits: &ServerLimits) -> http1::Builder {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let limits = worker.gateway().snapshot().server.limits.clone();
     let watch = Rc::new(Watch::new(&limits));
     let returned = Rc::new(Cell::new(None));
-    let connection = Rc::new(Connection {
-        peer,
-        peer_value: field_value(&peer.ip().to_canonical().to_string()),
-        watch: Rc::clone(&watch),
-    });
+    let connection = Rc::new(Connection::new(peer, Rc::clone(&watch)));
     let io = TokioIo::new(Observed::new(stream, Moves(Rc::clone(&watch), Rc::clone(&returned))));
     let service = service_fn(|request| answer(&worker, &connection, request));
     {

@@ -6,11 +6,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
-    chain::{
-        authenticate::remove_credential,
-        target::{Host, Target},
-    },
-    config::KeyLocation,
     model::{HostHeader, Upstream},
     snapshot::Identity,
 };
@@ -70,22 +65,17 @@ pub struct Told<'a> {
     pub request_id: HeaderValue,
     /// The client's address.
     pub peer: &'a HeaderValue,
+    /// The host that the client asked for.
+    pub host: Option<HeaderValue>,
 }
 
-/// Turns a client's fields into those of the forwarded request.
-pub fn forward(
-    fields: &mut HeaderMap,
-    upstream: &Upstream,
-    target: &Target,
-    locations: &[KeyLocation],
-    told: &Told<'_>,
-) {
+/// Turns a client's fields, its key already taken off, into those of the forwarded request.
+pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     remove_named_by_connection(fields);
     REQUEST_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
     remove_ours(fields);
     remove_look_alikes(fields, REQUEST_DROPPED);
-    remove_credential(fields, locations);
-    set_host(fields, upstream, target);
+    set_host(fields, upstream, told);
     set_told(fields, told);
     for (name, value) in &upstream.set_headers {
         fields.insert(name, value.clone());
@@ -100,15 +90,14 @@ pub fn answer(fields: &mut HeaderMap) {
     remove_look_alikes(fields, ANSWER_DROPPED);
 }
 
-fn set_host(fields: &mut HeaderMap, upstream: &Upstream, target: &Target) {
-    let callers = target.host().map(Host::value);
-    let host = match (upstream.host_header, &callers) {
+fn set_host(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
+    let host = match (upstream.host_header, &told.host) {
         (HostHeader::Preserve, Some(host)) => host.clone(),
         (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => upstream.authority.clone(),
     };
     fields.insert(header::HOST, host);
-    if let Some(host) = callers {
-        fields.insert("x-forwarded-host", host);
+    if let Some(host) = &told.host {
+        fields.insert("x-forwarded-host", host.clone());
     }
 }
 

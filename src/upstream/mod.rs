@@ -1,4 +1,5 @@
-//! The side towards the upstream: connections and header fields.
+//! The side towards the upstream: connections, bodies and header fields.
 
+pub mod body;
 pub mod headers;
 pub mod pool;

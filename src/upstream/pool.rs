@@ -14,9 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::AbortHandle, time::Instant};
 
 use crate::{
-    chain::{body::UploadBody, progress::Progress},
     io::{Observed, Observer},
     model::Upstream,
+    progress::Progress,
+    upstream::body::UploadBody,
 };
 
 /// Where a connection leads.

@@ -6,7 +6,7 @@ use http::Method;
 
 use crate::{
     model::{Methods, Route},
-    snapshot::next_uid,
+    snapshot::uid,
 };
 
 /// All routes, ready to be looked up.
@@ -97,7 +97,7 @@ impl Paths {
             self.groups.push(Group::default());
         }
         if let Some(group) = self.groups.get_mut(index) {
-            group.routes.push(Entry { route: Arc::clone(route), uid: next_uid() });
+            group.routes.push(Entry { route: Arc::clone(route), uid: uid::next() });
         }
     }
 

@@ -3,19 +3,16 @@
 //! Invariant: a snapshot never changes. A request loads one and keeps it, so that no request sees
 //! half of a reload. Counters live in the ledger, which a snapshot only points into.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+pub mod table;
+mod uid;
+
+use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderValue, StatusCode};
 
+use self::table::RouteTable;
 use crate::{
     answer::{Code, headers::field_value, problem},
-    chain::table::RouteTable,
     config::{Config, KeyLocation, Server},
     ledger::{Accounts, Ledger},
     model::{ApiKey, Customer, KeyDigest, Plan},
@@ -68,12 +65,6 @@ pub struct Identity {
     pub plan: Option<HeaderValue>,
 }
 
-/// Gives numbers that nothing else in this process has, before or after a reload.
-pub(crate) fn next_uid() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
 impl Snapshot {
     /// Makes the snapshot of a checked configuration.
     pub fn new(config: &Config, ledger: &Ledger) -> Self {
@@ -114,7 +105,7 @@ impl Caller {
         let plan = customer.subscription.as_ref().map(|subscription| &subscription.plan);
         Self {
             accounts: ledger.customer(&customer.id),
-            uid: next_uid(),
+            uid: uid::next(),
             identity: Identity {
                 customer: field_value(&customer.id),
                 application: key.application.as_deref().map(field_value),

@@ -17,11 +17,10 @@ use uuid::Uuid;
 
 use crate::{
     answer::Ending,
-    chain::table::Entry,
     clock::Clock,
     journal::{Origin, Ticket, Writer},
     ledger::Hold,
-    snapshot::Caller,
+    snapshot::{Caller, table::Entry},
 };
 
 /// A worker's journal and its queue.

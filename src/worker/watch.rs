@@ -15,8 +15,8 @@ use std::{
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    chain::progress::{Cut, Progress},
     config::ServerLimits,
+    progress::{Cut, Progress},
 };
 
 /// The clocks of one client connection.

@@ -10,13 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::{
-    answer::Denial,
-    chain::{
-        exchange::Exchange,
-        progress::{Progress, Upload, Waiting},
-    },
-};
+use crate::progress::{Progress, Upload, Waiting};
 
 /// A client's body as the upstream connection reads it.
 #[derive(Debug)]
@@ -38,19 +32,29 @@ pub enum UploadError {
     TooLarge,
 }
 
-/// Takes the body of a request, unless it says itself that it is too large.
-pub fn upload(body: &mut Option<Incoming>, exchange: &Exchange) -> Result<UploadBody, Denial> {
-    let max = exchange.snapshot().server.limits.body_bytes;
-    if body.as_ref().is_some_and(|body| body.size_hint().lower() > max) {
-        return Err(Denial::BodyTooLarge { max });
+impl UploadBody {
+    /// Wraps a body of at most `max` bytes.
+    pub fn new(inner: Incoming, max: u64, progress: Rc<Progress>) -> Self {
+        if inner.is_end_stream() {
+            progress.set_upload(Upload::Done);
+        }
+        Self { inner, max, left: max, progress }
     }
-    // The chain asks once; there is nothing to send for a second time.
-    let inner = body.take().ok_or(Denial::InvalidRequest("The body was taken before."))?;
-    let progress = Rc::clone(exchange.progress());
-    if inner.is_end_stream() {
-        progress.set_upload(Upload::Done);
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+        let bytes =
+            frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+        let Some(left) = self.left.checked_sub(bytes) else {
+            self.progress.set_upload(Upload::TooLarge { max: self.max });
+            return Err(UploadError::TooLarge);
+        };
+        self.left = left;
+        // Nothing follows trailers.
+        if frame.is_trailers() || self.inner.is_end_stream() {
+            self.progress.set_upload(Upload::Done);
+        }
+        Ok(frame)
     }
-    Ok(UploadBody { inner, max, left: max, progress })
 }
 
 impl Body for UploadBody {
@@ -83,22 +87,5 @@ impl Body for UploadBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-impl UploadBody {
-    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
-        let bytes =
-            frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
-        let Some(left) = self.left.checked_sub(bytes) else {
-            self.progress.set_upload(Upload::TooLarge { max: self.max });
-            return Err(UploadError::TooLarge);
-        };
-        self.left = left;
-        // Nothing follows trailers.
-        if frame.is_trailers() || self.inner.is_end_stream() {
-            self.progress.set_upload(Upload::Done);
-        }
-        Ok(frame)
     }
 }

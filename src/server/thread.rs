@@ -1,0 +1,116 @@
+//! A worker's thread: a runtime of its own, serving the connections it is handed.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+};
+
+use crate::{
+    gateway::Gateway,
+    journal::Writer,
+    server::connection,
+    telemetry::access_log::Sink,
+    worker::{IdMaker, Stop, Worker},
+};
+
+/// Sockets that may wait for a worker to take them.
+const HANDOVER_WAITING: usize = 1024;
+
+/// The acceptor's side of a worker.
+#[derive(Debug)]
+pub struct Handle {
+    sockets: mpsc::Sender<(TcpStream, SocketAddr)>,
+    connections: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts a worker.
+pub fn start(
+    index: usize,
+    gateway: Arc<Gateway>,
+    writer: Writer,
+    sink: Sink,
+    stop: watch::Receiver<Stop>,
+) -> std::io::Result<Handle> {
+    let (sockets, handed) = mpsc::channel(HANDOVER_WAITING);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    let ids = IdMaker::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        let worker = Rc::new(Worker::new(gateway, writer, sink, stop, ids));
+        let tasks = LocalSet::new();
+        tasks.spawn_local(Rc::clone(&worker).tick());
+        tasks.spawn_local(Rc::clone(&worker).sweep());
+        let serving = tasks.run_until(serve(Rc::clone(&worker), handed, counter));
+        runtime.block_on(serving);
+        // Connections that are cut now settle in their drops.
+        drop(tasks);
+        worker.flush();
+    };
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+    Ok(Handle { sockets, connections, thread })
+}
+
+/// Takes sockets until the acceptor is gone, then waits until the last of them is closed.
+async fn serve(
+    worker: Rc<Worker>,
+    mut handed: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    counter: Arc<AtomicUsize>,
+) {
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    while let Some((socket, peer)) = handed.recv().await {
+        let guard = (Counted(Arc::clone(&counter)), alive.clone());
+        let Ok(stream) = tokio::net::TcpStream::from_std(socket) else { continue };
+        let worker = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            connection::serve(worker, stream, peer).await;
+            drop(guard);
+        });
+    }
+    drop(alive);
+    // Each connection sees the signal to stop by itself, and the end of the time too.
+    all_gone.recv().await;
+}
+
+/// Takes one off the count when a connection ends, however it ends.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Handle {
+    /// Gives the number of open connections.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Hands over a socket. It is counted at once, so that the next one goes elsewhere.
+    pub async fn hand_over(&self, socket: TcpStream, peer: SocketAddr) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        if self.sockets.send((socket, peer)).await.is_err() {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for the worker's end, after everything else that could hand it sockets is gone.
+    pub fn join(self) {
+        drop(self.sockets);
+        if self.thread.join().is_err() {
+            tracing::error!("a worker ended by a panic");
+        }
+    }
+}

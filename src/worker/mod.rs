@@ -1,0 +1,145 @@
+//! What the requests of one worker share: its journal, its connections, its log. Nothing here leaves
+//! the worker's thread.
+
+pub mod books;
+mod ids;
+pub mod watch;
+
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use tokio::sync::{Notify, watch as signal};
+use uuid::Uuid;
+
+pub use self::ids::IdMaker;
+use self::{books::Books, watch::Watch};
+use crate::{
+    answer::headers::field_value,
+    gateway::Gateway,
+    journal::Writer,
+    telemetry::access_log::{Buffer, Sink},
+    upstream::pool::Pool,
+};
+
+/// How long settlements and log lines wait for company before they are written.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How often unused upstream connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// None is asked for.
+    No,
+    /// What is in flight may end.
+    Drain,
+    /// The time is over.
+    Now,
+}
+
+/// What the requests of one worker share. It never leaves its thread.
+#[derive(Debug)]
+pub struct Worker {
+    gateway: Arc<Gateway>,
+    books: Rc<Books>,
+    log: Buffer,
+    pool: Pool,
+    stop: signal::Receiver<Stop>,
+    ids: IdMaker,
+    wake: Rc<Notify>,
+}
+
+/// What the requests of one client connection share.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The same as a field's value, made once.
+    pub peer_value: HeaderValue,
+    /// The connection's clocks.
+    pub watch: Rc<Watch>,
+}
+
+impl Connection {
+    /// Makes the state of a new connection.
+    pub fn new(peer: SocketAddr, watch: Rc<Watch>) -> Self {
+        let peer_value = field_value(&peer.ip().to_canonical().to_string());
+        Self { peer, peer_value, watch }
+    }
+}
+
+impl Worker {
+    /// Makes a worker. It must be called on the worker's own thread.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        writer: Writer,
+        sink: Sink,
+        stop: signal::Receiver<Stop>,
+        ids: IdMaker,
+    ) -> Self {
+        let wake = Rc::new(Notify::new());
+        Self {
+            books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake))),
+            log: Buffer::new(sink, Rc::clone(&wake)),
+            gateway,
+            pool: Pool::default(),
+            stop,
+            ids,
+            wake,
+        }
+    }
+
+    /// Gives what all workers share.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Gives the journal and the queue of settlements.
+    pub fn books(&self) -> &Rc<Books> {
+        &self.books
+    }
+
+    /// Gives the log lines collected.
+    pub fn log(&self) -> &Buffer {
+        &self.log
+    }
+
+    /// Gives the unused upstream connections.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Gives the signal to stop.
+    pub fn stop(&self) -> signal::Receiver<Stop> {
+        self.stop.clone()
+    }
+
+    /// Makes the id of a request that has just come.
+    pub fn request_id(&self) -> Uuid {
+        self.ids.make(self.gateway.clock().now())
+    }
+
+    /// Writes what waits, a tick after the first of it came. It never ends by itself.
+    pub async fn tick(self: Rc<Self>) {
+        loop {
+            self.wake.notified().await;
+            tokio::time::sleep(TICK).await;
+            self.flush();
+        }
+    }
+
+    /// Writes everything that waits.
+    pub fn flush(&self) {
+        self.books.flush();
+        self.log.flush();
+    }
+
+    /// Closes upstream connections that were not used for too long. It never ends by itself.
+    pub async fn sweep(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.pool.sweep();
+        }
+    }
+}
