@@ -66,66 +66,106 @@ fn used(gateway: &Gateway) -> u64 {
     used[0]
 }
 
-/// Asks without a pause on one connection until told to stop or cut off.
+/// Asks without a pause on one connection until told to stop or cut off. Every third answer is a
+/// failure of the upstream's, whose units are given back.
 fn hammer(address: std::net::SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
     let Ok(mut client) = Client::connect(address) else { return };
-    while !stop.load(Ordering::Relaxed) {
-        match client.ask("/x", KEY) {
-            Ok((200, _)) => served.fetch_add(1, Ordering::SeqCst),
-            Ok((status, body)) => panic!("{status}: {body}"),
+    for call in 0_u64.. {
+        let fails = call % 3 == 2;
+        let expected = if fails { 500 } else { 200 };
+        match client.ask(if fails { "/fail" } else { "/x" }, KEY) {
+            Ok((status, body)) => assert_eq!(status, expected, "{body}"),
             Err(_) => return,
-        };
+        }
+        if !fails {
+            served.fetch_add(1, Ordering::SeqCst);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// A gateway that is started again and again on one directory, before one upstream.
+struct Scene {
+    upstream: CountingUpstream,
+    directory: tempfile::TempDir,
+    addresses: Addresses,
+    /// Answers that clients got whole.
+    served: Arc<AtomicU64>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let upstream = CountingUpstream::start();
+        let directory = tempfile::tempdir().unwrap();
+        let addresses = Addresses { address: free_address(), admin: free_address() };
+        let file = directory.path().join("faregate.toml");
+        fs::write(&file, configuration(&addresses, &upstream)).unwrap();
+        Self { upstream, directory, addresses, served: Arc::default() }
+    }
+
+    fn start(&self) -> Gateway {
+        Gateway::start(self.directory.path(), self.addresses.address, self.addresses.admin)
+    }
+
+    /// Ends a gateway in the middle of its work, at a moment that differs from run to run.
+    fn end_under_load(&self, end: impl FnOnce(Gateway)) {
+        let gateway = self.start();
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let (stop, served) = (Arc::clone(&stop), Arc::clone(&self.served));
+                let address = self.addresses.address;
+                std::thread::spawn(move || hammer(address, &stop, &served))
+            })
+            .collect();
+        let nanoseconds = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        std::thread::sleep(Duration::from_millis(100 + u64::from(nanoseconds) % 400));
+        end(gateway);
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+
+    fn served(&self) -> u64 {
+        self.served.load(Ordering::SeqCst)
     }
 }
 
 #[test]
 fn books_hold_what_was_served_after_every_kill() {
     let kills = std::env::var("FAREGATE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
-    let upstream = CountingUpstream::start();
-    let directory = tempfile::tempdir().unwrap();
-    let addresses = Addresses { address: free_address(), admin: free_address() };
-    let file = directory.path().join("faregate.toml");
-    fs::write(&file, configuration(&addresses, &upstream)).unwrap();
-    let start = || Gateway::start(directory.path(), addresses.address, addresses.admin);
-    let served = Arc::new(AtomicU64::new(0));
+    let scene = Scene::new();
     // What the books have above the upstream's count: requests in flight at a kill, charged as
     // unknown. It only grows, and by no more than there were connections.
     let mut above = 0;
     let mut slowest = Duration::ZERO;
     for kill in 0..kills {
-        let gateway = start();
-        let stop = Arc::new(AtomicBool::new(false));
-        let clients: Vec<_> = (0..CONNECTIONS)
-            .map(|_| {
-                let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
-                let address = addresses.address;
-                std::thread::spawn(move || hammer(address, &stop, &served))
-            })
-            .collect();
-        // A moment that differs from kill to kill and from run to run.
-        let nanoseconds = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
-        std::thread::sleep(Duration::from_millis(100 + u64::from(nanoseconds) % 400));
-        gateway.kill();
-        stop.store(true, Ordering::Relaxed);
-        clients.into_iter().for_each(|client| client.join().unwrap());
-
-        let gateway = start();
+        scene.end_under_load(Gateway::kill);
+        let gateway = scene.start();
         slowest = slowest.max(gateway.start_time);
-        let (books, received) = (used(&gateway), upstream.received());
+        let (books, received) = (used(&gateway), scene.upstream.received());
         assert!(books >= received, "kill {kill}: {books} recorded, {received} received");
-        assert!(received >= served.load(Ordering::SeqCst));
-        let now_above = books - received;
-        assert!(
-            now_above >= above && now_above <= above + CONNECTIONS,
-            "kill {kill}: {now_above} above the upstream's count, {above} before"
-        );
-        println!(
-            "kill {kill}: received {received}, recorded {books}, unknown {}",
-            now_above - above
-        );
-        above = now_above;
+        assert!(received >= scene.served());
+        let unknown = books - received - above;
+        println!("kill {kill}: received {received}, recorded {books}, unknown {unknown}");
+        assert!(unknown <= CONNECTIONS, "kill {kill}: {unknown} more than the upstream received");
+        above += unknown;
         assert!(gateway.stop(), "a stop by SIGTERM ends well");
     }
     assert!(slowest <= READY, "ready after {slowest:?}");
     println!("slowest start {slowest:?}");
+}
+
+/// What was accepted before a stop is answered and charged, once: nothing is unknown afterwards.
+#[test]
+fn stop_under_load_loses_and_doubles_nothing() {
+    let scene = Scene::new();
+    for stop in 0..3 {
+        scene.end_under_load(|gateway| assert!(gateway.stop(), "it ends well"));
+        let gateway = scene.start();
+        let (books, received) = (used(&gateway), scene.upstream.received());
+        assert_eq!(books, received, "stop {stop}");
+        assert_eq!(scene.served(), received, "stop {stop}: every answer arrived");
+    }
 }

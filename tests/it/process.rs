@@ -21,7 +21,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The program under test.
 pub(crate) const FAREGATE: &str = env!("CARGO_BIN_EXE_faregate");
 
-/// An upstream that answers `ok` and counts the requests it has read.
+/// An upstream that answers `ok` and counts the requests it has read; a path with `fail` in it gets a
+/// 500 and is not counted.
 pub(crate) struct CountingUpstream {
     pub(crate) address: SocketAddr,
     received: Arc<AtomicU64>,
@@ -53,14 +54,22 @@ impl CountingUpstream {
         let mut writer = stream;
         loop {
             let mut line = String::new();
-            while reader.read_line(&mut line)? > 2 {
-                line.clear();
-            }
-            if line.is_empty() {
+            if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
-            count.fetch_add(1, Ordering::SeqCst);
-            writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+            let fails = line.contains("fail");
+            while line != "\r\n" {
+                line.clear();
+                if reader.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+            }
+            if fails {
+                writer.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno")?;
+            } else {
+                count.fetch_add(1, Ordering::SeqCst);
+                writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+            }
         }
     }
 
