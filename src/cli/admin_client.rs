@@ -57,7 +57,7 @@ impl Admin {
             return Ok(None);
         }
         let file = config::find(self.config.clone())?;
-        match config::load(&file)?.into_config() {
+        match config::load(&file)?.into_config_of_another() {
             Ok(config) => Ok(Some(config)),
             Err(report) => bail!("{}; see `faregate check`", report.summary(Purpose::Check)),
         }

@@ -102,9 +102,9 @@ impl Loaded {
         let config = File::parse(text, &mut problems)
             .and_then(|file| check::check(&file, directory, &mut problems));
         let report = problems.into_report(text, path);
-        let is_complete = !report.has(Severity::Error) && !report.has(Severity::MissingSecret);
-        debug_assert!(config.is_some() || !is_complete, "a file that cannot be used has a reason");
-        Self { config: config.filter(|_| is_complete), report }
+        let is_sound = !report.has(Severity::Error);
+        debug_assert!(config.is_some() || !is_sound, "a file that cannot be used has a reason");
+        Self { config: config.filter(|_| is_sound), report }
     }
 
     /// Gives what was found.
@@ -115,6 +115,13 @@ impl Loaded {
     /// Gives the configuration if it can be run on: no error, and every secret there. Warnings are
     /// no obstacle; whoever wants to show them asks for the report before.
     pub fn into_config(self) -> Result<Config, Report> {
+        let is_complete = !self.report.has(Severity::MissingSecret);
+        self.config.filter(|_| is_complete).ok_or(self.report)
+    }
+
+    /// Gives the configuration of a gateway that runs elsewhere or as another user: its secrets may
+    /// be missing here, and are left out then.
+    pub fn into_config_of_another(self) -> Result<Config, Report> {
         self.config.ok_or(self.report)
     }
 }

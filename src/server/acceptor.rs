@@ -43,15 +43,22 @@ pub async fn accept(
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let accepting = async {
+        // Told when it begins, not at every try.
+        let mut failing = false;
         loop {
             while workers.iter().map(Handle::connections).sum::<usize>() >= connections_max {
                 tokio::time::sleep(FULL_WAIT).await;
             }
             match listener.accept().await {
-                Ok((stream, peer)) => hand_over(stream, peer, workers).await,
+                Ok((stream, peer)) => {
+                    failing = false;
+                    hand_over(stream, peer, workers).await;
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "no connection can be taken, waiting");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, "no connection can be taken, trying again");
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }

@@ -219,6 +219,27 @@ fn health_usage_and_reload_speak_to_a_running_gateway() {
     assert!(gateway.stop());
 }
 
+/// The secrets are where the gateway runs, and need not be where someone asks it.
+#[test]
+fn commands_that_ask_a_gateway_need_none_of_its_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, admin, upstream) = (free_address(), free_address(), free_address());
+    let secret = directory.path().join("token.txt");
+    fs::write(&secret, "upstream-token").unwrap();
+    let file = configuration(address, admin, upstream, 2).replace(
+        "[upstreams.api]\n",
+        "[upstreams.api]\nset_headers = { authorization = { file = \"token.txt\" } }\n",
+    );
+    fs::write(directory.path().join("faregate.toml"), file).unwrap();
+    let gateway = Gateway::start(directory.path(), address, admin);
+    fs::remove_file(secret).unwrap();
+    for arguments in [&["health"][..], &["usage", "acme"]] {
+        let output = faregate(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert!(gateway.stop());
+}
+
 #[test]
 fn key_of_a_mebibyte_is_refused_and_nothing_is_lost() {
     let directory = tempfile::tempdir().unwrap();
