@@ -75,11 +75,10 @@ impl Watch {
         }
     }
 
-    /// Notes that something moved: bytes taken by the client, or sent by the upstream.
+    /// Notes that something moved: bytes taken by the client, or sent by the upstream. Between heads
+    /// it is the end of an answer, which a client may take slowly while it sends its next request.
     pub fn moved(&self) {
-        if self.phase.get() != Phase::Head {
-            self.since.set(Instant::now());
-        }
+        self.since.set(Instant::now());
     }
 
     /// Notes that a request is in flight.
