@@ -5,14 +5,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::request::Parts;
 use jiff::Timestamp;
 
 use crate::{
     answer::Denial,
-    chain::route::Routed,
-    config::KeyLocation,
-    model::{Access, ApiKey, KeyDigest, KeyState},
+    chain::{credential, route::Routed},
+    model::{Access, ApiKey, KeyState},
     snapshot::{Caller, Snapshot},
 };
 
@@ -32,7 +31,7 @@ pub fn caller(
     match routed.route().access {
         Access::Public => Ok(None),
         Access::Key => {
-            let digest = credential(&head.headers, &snapshot.key_locations)?;
+            let digest = credential::find(head, &snapshot.key_locations)?;
             let caller = snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?;
             Ok(Some(Arc::clone(caller)))
         }
@@ -89,131 +88,10 @@ pub fn usable(key: &ApiKey, peer: IpAddr, now: Timestamp) -> Result<(), Denial> 
     Ok(())
 }
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
-/// Finds the one key that a request carries. Equal keys in several places are one.
-pub fn credential(headers: &HeaderMap, locations: &[KeyLocation]) -> Result<KeyDigest, Denial> {
-    let mut found: Option<&[u8]> = None;
-    for location in locations {
-        let (name, scheme) = match location {
-            KeyLocation::Bearer => (header::AUTHORIZATION, true),
-            KeyLocation::XApiKey => (X_API_KEY, false),
-        };
-        for value in headers.get_all(name) {
-            let key = if scheme { bearer(value.as_bytes()) } else { Some(value.as_bytes()) };
-            match (key, found) {
-                (None, _) => {}
-                (Some(key), None) => found = Some(key),
-                (Some(key), Some(other)) if key == other => {}
-                (Some(_), Some(_)) => return Err(Denial::AmbiguousCredentials),
-            }
-        }
-    }
-    match found {
-        None => Err(Denial::MissingApiKey),
-        Some(key) => Ok(KeyDigest::of(key)),
-    }
-}
-
-/// Takes the key out of `Bearer KEY`; the scheme's case does not matter (RFC 9110 section 11.1).
-/// Another scheme is not ours.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer";
-    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
-        return None;
-    }
-    match rest.first() {
-        None => Some(rest),
-        Some(b' ' | b'\t') => Some(rest.trim_ascii()),
-        Some(_) => None,
-    }
-}
-
-/// Takes the key out of what is forwarded, from every place where one may stand.
-pub fn remove_credential(headers: &mut HeaderMap, locations: &[KeyLocation]) {
-    for location in locations {
-        match location {
-            KeyLocation::XApiKey => drop(headers.remove(X_API_KEY)),
-            KeyLocation::Bearer => {
-                let ours = |value: &http::HeaderValue| bearer(value.as_bytes()).is_some();
-                if headers.get_all(header::AUTHORIZATION).iter().any(ours) {
-                    headers.remove(header::AUTHORIZATION);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const BOTH: &[KeyLocation] = &[KeyLocation::Bearer, KeyLocation::XApiKey];
-
-    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
-        let pair = |(name, value): &(&str, &str)| {
-            (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
-        };
-        let mut map = HeaderMap::new();
-        for (name, value) in fields.iter().map(pair) {
-            map.append(name, value);
-        }
-        map
-    }
-
-    fn key(fields: &[(&str, &str)]) -> String {
-        match credential(&headers(fields), BOTH) {
-            Ok(digest) if digest == KeyDigest::of(b"k1") => "k1".into(),
-            Ok(_) => "other".into(),
-            Err(denial) => denial.code().name().into(),
-        }
-    }
-
-    #[test]
-    fn one_key_is_found_wherever_it_stands() {
-        for (fields, expected) in [
-            (&[][..], "missing_api_key"),
-            (&[("authorization", "Bearer k1")], "k1"),
-            (&[("authorization", "bearer  k1 ")], "k1"),
-            (&[("authorization", "BEARER\tk1")], "k1"),
-            (&[("x-api-key", "k1")], "k1"),
-            (&[("authorization", "Bearer k1"), ("x-api-key", "k1")], "k1"),
-            (&[("authorization", "Bearer k1"), ("authorization", "Bearer k1")], "k1"),
-            (&[("authorization", "Bearer k1"), ("x-api-key", "k2")], "ambiguous_credentials"),
-            (&[("x-api-key", "k1"), ("x-api-key", "k2")], "ambiguous_credentials"),
-            (&[("authorization", "Basic azE6"), ("x-api-key", "k1")], "k1"),
-            (&[("authorization", "Basic azE6")], "missing_api_key"),
-            (&[("authorization", "Bearer")], "other"),
-            (&[("authorization", "Bearer ")], "other"),
-            (&[("authorization", "Bearerk1")], "missing_api_key"),
-            (&[("x-api-key", "")], "other"),
-            (&[("x-api-key", "k1 ")], "other"),
-        ] {
-            assert_eq!(key(fields), expected, "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn places_that_are_not_listed_are_left_alone() {
-        let fields = headers(&[("authorization", "Bearer k2"), ("x-api-key", "k1")]);
-        let found = credential(&fields, &[KeyLocation::XApiKey]).unwrap();
-        assert_eq!(found, KeyDigest::of(b"k1"));
-        let mut left = fields;
-        remove_credential(&mut left, &[KeyLocation::XApiKey]);
-        assert_eq!(left, headers(&[("authorization", "Bearer k2")]));
-    }
-
-    #[test]
-    fn only_our_credential_is_removed() {
-        let mut fields =
-            headers(&[("authorization", "Basic azE6"), ("x-api-key", "k1"), ("accept", "*/*")]);
-        remove_credential(&mut fields, BOTH);
-        assert_eq!(fields, headers(&[("authorization", "Basic azE6"), ("accept", "*/*")]));
-        let mut fields = headers(&[("authorization", "bearer k1")]);
-        remove_credential(&mut fields, BOTH);
-        assert!(fields.is_empty());
-    }
+    use crate::model::KeyDigest;
 
     fn api_key() -> ApiKey {
         ApiKey {

@@ -9,8 +9,7 @@ use hyper::body::Incoming;
 use crate::{
     answer::{Denial, Ending, Fault},
     chain::{
-        Refused,
-        authenticate::remove_credential,
+        Refused, credential,
         exchange::Exchange,
         quota::Reserved,
         reservation::Reservation,
@@ -78,8 +77,10 @@ fn request(
     exchange: &Exchange,
 ) -> Result<Request<UploadBody>, Denial> {
     let route = routed.route();
+    let locations = &exchange.snapshot().key_locations;
     let (strip, base) = (route.strip_prefix.as_deref(), &route.upstream.base_path);
-    head.uri = target::forwarded(routed.target(), strip, base)?;
+    let target = routed.target().without_parameters(&credential::query_names(locations))?;
+    head.uri = target::forwarded(&target, strip, base)?;
     let told = Told {
         identity,
         request_id: exchange.request_id_value(),
@@ -87,7 +88,7 @@ fn request(
         host: routed.target().host().map(Host::value),
     };
     let framing = framing(&head, &body);
-    remove_credential(&mut head.headers, &exchange.snapshot().key_locations);
+    credential::remove(&mut head.headers, locations);
     headers::forward(&mut head.headers, &route.upstream, &told);
     if let Some((name, value)) = framing {
         head.headers.insert(name, value);

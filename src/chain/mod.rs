@@ -4,10 +4,12 @@
 //! step alone, so having one is the proof that the steps before it agreed.
 
 pub mod authenticate;
+pub mod credential;
 pub mod exchange;
 pub mod forward;
 pub mod head;
 pub mod pages;
+pub mod query;
 pub mod quota;
 mod refuse;
 pub mod reservation;

@@ -8,11 +8,7 @@ use serde::Serialize;
 
 use crate::{
     answer::{Code, Denial, problem},
-    chain::{
-        authenticate::{credential, usable},
-        exchange::Exchange,
-        target::Target,
-    },
+    chain::{authenticate::usable, credential, exchange::Exchange, target::Target},
     usage,
 };
 
@@ -97,7 +93,7 @@ fn pretty(document: &impl Serialize) -> Bytes {
 
 fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
     let snapshot = Arc::clone(exchange.snapshot());
-    let digest = credential(&head.headers, &snapshot.key_locations)?;
+    let digest = credential::find(head, &snapshot.key_locations)?;
     let caller = snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?;
     exchange.note_caller(Some(caller));
     usable(&caller.key, exchange.peer(), exchange.now())?;

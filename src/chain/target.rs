@@ -5,6 +5,8 @@
 //! 6.2.2). What an upstream might read in another way, an encoded slash, backslash, NUL or dot
 //! segment, is refused.
 
+use std::borrow::Cow;
+
 use http::{
     HeaderValue, Uri, Version, header,
     request::Parts,
@@ -13,6 +15,7 @@ use http::{
 
 use crate::{
     answer::Denial,
+    chain::query,
     model::{is_segment_byte, normal_segment},
 };
 
@@ -50,6 +53,18 @@ impl Target {
     /// Gives the path.
     pub fn path(&self) -> &str {
         self.path_and_query.path()
+    }
+
+    /// Gives the target without the query parameters of some names.
+    pub fn without_parameters(&self, names: &[&str]) -> Result<Cow<'_, Self>, Denial> {
+        let query = self.path_and_query.query().unwrap_or_default();
+        if !query::pairs(query).any(|pair| names.iter().any(|name| pair.is_named(name))) {
+            return Ok(Cow::Borrowed(self));
+        }
+        let left = query::without(query, names);
+        let left = Some(left.as_str()).filter(|left| !left.is_empty());
+        let path_and_query = with_query(self.path().to_owned(), left)?;
+        Ok(Cow::Owned(Self { path_and_query, host: self.host.clone() }))
     }
 
     /// Gives path and query, as they are forwarded when nothing is stripped.

@@ -19,7 +19,7 @@ pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -129,12 +129,30 @@ pub enum AccessLog {
 }
 
 /// Where a key may stand in a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeyLocation {
+    /// The user of `Authorization: Basic`.
+    Basic,
     /// `Authorization: Bearer`.
     Bearer,
-    /// `X-API-Key`.
-    XApiKey,
+    /// A cookie of this name.
+    Cookie(Arc<str>),
+    /// A header field of this name; `X-API-Key` is one.
+    Header(HeaderName),
+    /// A query parameter of this name.
+    Query(Arc<str>),
+}
+
+impl KeyLocation {
+    /// Gives `X-API-Key`.
+    pub fn x_api_key() -> Self {
+        Self::Header(HeaderName::from_static("x-api-key"))
+    }
+
+    /// Gives the places where a key is looked for if none is named.
+    pub fn defaults() -> Vec<Self> {
+        vec![Self::Bearer, Self::x_api_key(), Self::Basic]
+    }
 }
 
 /// A secret's value, which is not printed and is wiped when dropped.

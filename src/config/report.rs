@@ -107,6 +107,12 @@ impl Problems {
         self.found.push(problem);
     }
 
+    /// Tells whether something was found within a place.
+    pub(super) fn any_within(&self, span: Span) -> bool {
+        let within = |found: &Problem| span.start <= found.span.start && found.span.end <= span.end;
+        self.found.iter().any(within)
+    }
+
     /// Notes a place that no excerpt may show.
     pub(super) fn conceal(&mut self, span: Span) {
         self.secrets.push(span);

@@ -250,11 +250,12 @@ pub(super) fn check_locations(
 ) -> Vec<KeyLocation> {
     let Some(Spanned { value: list, span }) = field.value().and_then(|auth| auth.locations.given())
     else {
-        return vec![KeyLocation::Bearer, KeyLocation::XApiKey];
+        return KeyLocation::defaults();
     };
-    if list.is_empty() {
+    // A list of which nothing could be read has its own problems.
+    if list.is_empty() && !problems.any_within(*span) {
         let message = "without a location no key would ever be found";
-        let help = "write [\"bearer\", \"x-api-key\"], or leave it out";
+        let help = "write [\"bearer\", \"x-api-key\", \"basic\"], or leave it out";
         problems.add(Problem::error(*span, message).help(help));
     }
     let mut locations: Vec<KeyLocation> = Vec::new();
@@ -265,7 +266,7 @@ pub(super) fn check_locations(
                 Problem::error(*span, "the location is listed twice")
                     .related(first.span, "first here"),
             ),
-            None => locations.push(*value),
+            None => locations.push(value.clone()),
         }
     }
     locations

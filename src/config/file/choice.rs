@@ -5,7 +5,6 @@ use toml::de::DeValue;
 use super::table::{FromToml, Value, not_available};
 use crate::{
     config::{
-        KeyLocation,
         report::{Problem, Problems},
         wording::{quote, suggest},
     },
@@ -130,21 +129,6 @@ impl FromToml for Zone {
             }
             _ => choice(value, &[("UTC", Self::Utc)], &[], problems),
         }
-    }
-}
-
-impl FromToml for KeyLocation {
-    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        const LATER: [&str; 3] = ["header:", "cookie:", "query:"];
-        let allowed = [("bearer", Self::Bearer), ("x-api-key", Self::XApiKey)];
-        if let DeValue::String(text) = value.toml
-            && LATER.iter().any(|prefix| text.starts_with(prefix))
-        {
-            let help = suggest("", allowed.map(|(name, _)| name));
-            problems.add(not_available(value.span, text).help(help));
-            return None;
-        }
-        choice(value, &allowed, &["basic"], problems)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod choice;
 mod customers;
+mod location;
 mod plans;
 mod routes;
 mod server;

@@ -121,7 +121,8 @@ listen = \"127.0.0.1:8403\"
     store_in_memory: "[store]\nurl = \"sqlite::memory:\"";
     log_values: "[log]\naccess = \"stdot\"\nlevel = \"warning\"";
     log_access_elsewhere: "[log]\naccess = \"syslog\"";
-    auth_locations: "[auth]\nlocations = [\"bearer\", \"basic\", \"bearer\", \"header:X-Key\", \"x-api-keys\"]";
+    auth_locations: "[auth]\nlocations = [\"bearer\", \"bearer\", \"x-api-key\", \"header:X-API-Key\", \"x-api-keys\"]";
+    auth_location_names: "[auth]\nlocations = [\"header:a b\", \"header:Cookie\", \"header:Faregate-Key\", \"cookie:\", \"query:a&b\"]";
     auth_without_location: "[auth]\nlocations = []";
     answers_status: "[answers]\nstatus = { quota_exceded = 429, rate_limited = 200, overloaded = \"503\" }";
 }

@@ -69,7 +69,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
     assert_eq!(config.log.level, tracing::Level::DEBUG);
-    assert_eq!(config.key_locations, [KeyLocation::XApiKey]);
+    assert_eq!(config.key_locations, [KeyLocation::x_api_key()]);
     assert_eq!(config.status_by_code[&Code::QuotaExceeded], StatusCode::TOO_MANY_REQUESTS);
 }
 

@@ -314,7 +314,7 @@ fn keys() -> Vec<Case> {
         case("no key", head("GET", "/one/x", &[]), "401 missing_api_key"),
         case(
             "no key, another scheme",
-            head("GET", "/one/x", &["Authorization: Basic Z29vZDo="]),
+            head("GET", "/one/x", &["Authorization: Digest good"]),
             "401 missing_api_key",
         ),
         by_key("unknown key", "/one/x", "nobody", "401 invalid_api_key"),

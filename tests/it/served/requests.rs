@@ -112,12 +112,46 @@ fn credential_is_removed_however_it_is_sent() {
 }
 
 #[test]
+fn key_is_found_and_taken_off_in_every_listed_place() {
+    let places = "\"bearer\", \"basic\", \"header:X-Pass\", \"cookie:pass\", \"query:pass\"";
+    let tables = format!("[auth]\nlocations = [{places}]\n{}", tables("", ""));
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start_at(NOW, &tables, &upstream);
+    let user = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{KEY}:any"));
+    let query = format!("/v1/x?a=%20&pass={KEY}&b");
+    for (target, field, left) in [
+        ("/v1/x", format!("Authorization: Bearer {KEY}"), "/v1/x"),
+        ("/v1/x", format!("Authorization: Basic {user}"), "/v1/x"),
+        ("/v1/x", format!("X-Pass: {KEY}"), "/v1/x"),
+        ("/v1/x?q", format!("Cookie: a=b; pass={KEY}; c=d"), "/v1/x?q"),
+        (&query, "X-None: 1".to_owned(), "/v1/x?a=%20&b"),
+        (&query, format!("X-Pass: {KEY}"), "/v1/x?a=%20&b"),
+    ] {
+        let response = gateway.request("GET", target, &[&field]);
+        assert_eq!(response.status(), 200, "{target} {field}: {}", response.text());
+        let seen = upstream.last();
+        assert_eq!(seen.target(), left, "{field}");
+        let seen = format!("{seen:?}");
+        assert!(!seen.contains(KEY) && !seen.contains(&user), "{seen}");
+    }
+    let other = gateway.request("GET", &query, &["X-Pass: another"]);
+    assert_eq!(other.verdict(), "401 ambiguous_credentials");
+    let unlisted = gateway.request("GET", "/v1/x", &[&format!("X-API-Key: {KEY}")]);
+    assert_eq!(unlisted.verdict(), "401 missing_api_key");
+    gateway.wait_used("acme", 6);
+}
+
+#[test]
 fn authorization_that_is_not_ours_passes() {
     let (first, upstream) = gateway("", "");
     let x_api_key = format!("X-API-Key: {KEY}");
+    let digest = "Authorization: Digest username=\"u\"";
+    assert_eq!(first.request("GET", "/v1/x", &[&x_api_key, digest]).status(), 200);
+    assert_eq!(upstream.last().field("authorization"), Some("Digest username=\"u\""));
+    // Basic credentials are a place for a key, so these are two different ones.
     let basic = "Authorization: Basic dXNlcjpwYXNz";
-    assert_eq!(first.request("GET", "/v1/x", &[&x_api_key, basic]).status(), 200);
-    assert_eq!(upstream.last().field("authorization"), Some("Basic dXNlcjpwYXNz"));
+    let both = first.request("GET", "/v1/x", &[&x_api_key, basic]);
+    assert_eq!(both.verdict(), "401 ambiguous_credentials");
 
     let tables = format!("[auth]\nlocations = [\"x-api-key\"]\n{}", tables("", ""));
     let gateway = Gateway::start_at(NOW, &tables, &upstream);
