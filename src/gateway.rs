@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -13,7 +14,11 @@ use crate::{
     ledger::Ledger,
     model::KeyDigest,
     snapshot::Snapshot,
+    stamp::Stamp,
 };
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What all threads share.
 #[derive(Debug)]
@@ -23,8 +28,9 @@ pub struct Gateway {
     clock: Arc<Clock>,
     file: Option<PathBuf>,
     fixed: Fixed,
-    /// One reload at a time, so that the last one that was asked for is the one in force.
-    reloading: Mutex<()>,
+    /// The state of the file that was read last. Held during a reload, so that the last one that was
+    /// asked for is the one in force.
+    read: Mutex<Option<Stamp>>,
 }
 
 /// What only a restart changes.
@@ -99,9 +105,9 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot::new(config, &ledger)),
             ledger,
             clock,
+            read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
-            reloading: Mutex::new(()),
         }
     }
 
@@ -120,13 +126,34 @@ impl Gateway {
     }
 
     fn reload_from(&self, file: &Path) -> Result<(), ReloadError> {
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the file is read: a change meanwhile is then seen as one.
+        *read = Stamp::of(file);
         let config = config::load(file)?.into_config().map_err(ReloadError::Invalid)?;
         if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
             return Err(ReloadError::NeedsRestart(key));
         }
         self.snapshot.store(Arc::new(Snapshot::new(&config, &self.ledger)));
         Ok(())
+    }
+
+    /// Reads the file again whenever it has changed, and until then does nothing. It never ends by
+    /// itself.
+    pub async fn reload_on_change(self: Arc<Self>) {
+        let Some(file) = self.file.clone() else { return };
+        let mut last = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let now = Stamp::of(&file);
+            let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            // A file that is not there is on its way, one that still changes is being written.
+            if now.is_some() && now != read && now == last {
+                let gateway = Arc::clone(&self);
+                // Success and failure are both logged by the reload itself.
+                let _ = tokio::task::spawn_blocking(move || gateway.reload()).await;
+            }
+            last = now;
+        }
     }
 
     /// Gives the snapshot in force.

@@ -19,6 +19,7 @@ pub mod process;
 pub mod progress;
 pub mod server;
 pub mod snapshot;
+mod stamp;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -182,6 +182,7 @@ impl Control {
         let Self { listener, admin_listener, admin, workers, connections_max, gateway, stopping } =
             self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
+        let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
             tracing::error!(%error, "the listener failed");
@@ -189,6 +190,7 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
+        reloading.abort();
         comparing.abort();
         admin.abort();
     }

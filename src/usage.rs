@@ -44,7 +44,7 @@ struct RateLimit {
 }
 
 /// Writes whole seconds without a fraction, as most windows are.
-fn seconds(duration: Duration) -> serde_json::Number {
+pub(crate) fn seconds(duration: Duration) -> serde_json::Number {
     let fraction = serde_json::Number::from_f64(duration.as_secs_f64());
     match fraction.filter(|_| duration.subsec_nanos() > 0) {
         Some(fraction) => fraction,

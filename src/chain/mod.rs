@@ -8,6 +8,7 @@ pub mod credential;
 pub mod exchange;
 pub mod forward;
 pub mod head;
+mod offers;
 pub mod pages;
 pub mod query;
 pub mod quota;

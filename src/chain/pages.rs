@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     answer::{Code, Denial, problem},
-    chain::{authenticate::usable, credential, exchange::Exchange, target::Target},
+    chain::{authenticate::usable, credential, exchange::Exchange, offers::Offers, target::Target},
     usage,
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub enum Page {
     /// No page of this name.
     Missing,
+    /// What can be bought.
+    Plans,
     /// What a code means.
     Problem(Code),
     /// What the caller has used and may still use.
@@ -28,6 +30,7 @@ pub fn find(target: &Target, exchange: &Exchange) -> Option<Page> {
     let rest = target.path().strip_prefix(&*exchange.snapshot().server.reserved_prefix)?;
     match rest.split_once('/') {
         None if rest.is_empty() => Some(Page::Missing),
+        Some(("", "plans")) => Some(Page::Plans),
         Some(("", "usage")) => Some(Page::Usage),
         Some(("", rest)) => {
             let code = rest.strip_prefix("problems/").and_then(Code::find);
@@ -53,6 +56,7 @@ pub fn answer(
     }
     let document = match page {
         Page::Missing => return Err(Denial::RouteNotFound),
+        Page::Plans => pretty(&Offers::of(&exchange.snapshot().plans)),
         Page::Problem(code) => pretty(&explanation(code, exchange)),
         Page::Usage => pretty(&usage_of_caller(head, exchange)?),
     };

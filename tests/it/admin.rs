@@ -7,7 +7,9 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Client, Gateway, KEY, Response, SMALL, Upstream, client::bearer};
+use crate::support::{
+    Client, Gateway, KEY, Response, SMALL, Upstream, client::bearer, wait_until_equal,
+};
 
 /// Calls the admin listener with these fields.
 fn call(gateway: &Gateway, method: &str, path: &str, fields: &[&str]) -> Response {
@@ -148,6 +150,24 @@ fn reload_swaps_what_is_in_force_and_keeps_the_counts() {
     assert_eq!(client.get("/y", "new").status(), 200);
     assert_eq!(client.get("/y", "new").verdict(), "402 quota_exceeded");
     assert_eq!(upstream.count(), 6);
+}
+
+/// A change of the file is enough, be it written in place or put in its stead; a bad one changes
+/// nothing, and the next good one does.
+#[test]
+fn change_of_the_file_is_noticed() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(SMALL, &upstream);
+    let limit = || gateway.usage("acme")["quotas"][0]["limit"].as_u64().unwrap();
+    let tables = small(&upstream);
+    gateway.write(&tables.replace("limit = 1000", "limit = 7"));
+    wait_until_equal(limit, &7);
+    gateway.write_raw("[server]\nlisten = 7\n");
+    let aside = gateway.directory().join("aside.toml");
+    std::fs::rename(gateway.file(), &aside).unwrap();
+    gateway.write(&tables.replace("limit = 1000", "limit = 8"));
+    wait_until_equal(limit, &8);
+    assert_eq!(gateway.get("/x", KEY).status(), 200);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod endings;
 mod exact;
 mod kill;
 mod memory;
+mod pages;
 mod process;
 mod quota;
 mod refusals;
