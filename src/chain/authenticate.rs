@@ -15,6 +15,14 @@ use crate::{
     snapshot::{Caller, Snapshot},
 };
 
+/// A request whose key is known, if its route asks for one.
+#[derive(Debug)]
+pub struct Identified {
+    routed: Routed,
+    /// `None` on a public route and nowhere else: only [`identify`] makes it so.
+    caller: Option<Arc<Caller>>,
+}
+
 /// A request by a caller who may be served, as far as the key and the customer decide.
 #[derive(Debug)]
 pub struct Authenticated {
@@ -22,29 +30,25 @@ pub struct Authenticated {
     caller: Option<Arc<Caller>>,
 }
 
-/// Finds the caller of a routed request. `None` is a caller of a public route, who needs no key.
-pub fn caller(
-    snapshot: &Snapshot,
-    routed: &Routed,
-    head: &Parts,
-) -> Result<Option<Arc<Caller>>, Denial> {
-    match routed.route().access {
-        Access::Public => Ok(None),
+/// Finds the caller of a routed request; a public route needs none.
+pub fn identify(snapshot: &Snapshot, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
+    let caller = match routed.route().access {
+        Access::Public => None,
         Access::Key => {
             let digest = credential::find(head, &snapshot.key_locations)?;
-            let caller = snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?;
-            Ok(Some(Arc::clone(caller)))
+            Some(Arc::clone(snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?))
         }
-    }
+    };
+    Ok(Identified { routed, caller })
 }
 
 /// Checks the state of the key, then that of the customer, then the scopes.
 pub fn authenticate(
-    routed: Routed,
-    caller: Option<Arc<Caller>>,
+    identified: Identified,
     peer: IpAddr,
     now: Timestamp,
 ) -> Result<Authenticated, Denial> {
+    let Identified { routed, caller } = identified;
     if let Some(caller) = &caller {
         usable(&caller.key, peer, now)?;
         if caller.customer.suspended {
@@ -58,12 +62,14 @@ pub fn authenticate(
     Ok(Authenticated { routed, caller })
 }
 
-impl Authenticated {
+impl Identified {
     /// Gives the caller; `None` on a public route.
     pub fn caller(&self) -> Option<&Arc<Caller>> {
         self.caller.as_ref()
     }
+}
 
+impl Authenticated {
     /// Hands its parts to the next step.
     pub(super) fn into_parts(self) -> (Routed, Option<Arc<Caller>>) {
         (self.routed, self.caller)

@@ -92,10 +92,9 @@ async fn run(
     }
     let routed = route::route(exchange.snapshot(), &head, target)?;
     exchange.note_route(&routed);
-    let caller = authenticate::caller(exchange.snapshot(), &routed, &head)?;
-    exchange.note_caller(caller.as_ref());
-    let authenticated =
-        authenticate::authenticate(routed, caller, exchange.peer(), exchange.now())?;
+    let identified = authenticate::identify(exchange.snapshot(), routed, &head)?;
+    exchange.note_caller(identified.caller());
+    let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange)?;

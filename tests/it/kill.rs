@@ -19,10 +19,13 @@ const KEY: &str = "key-of-acme";
 /// Kills in an ordinary test run; `FAREGATE_KILLS` asks for another number.
 const KILLS: u64 = 6;
 
+/// More units than any test here uses.
+const ENDLESS: u64 = 100_000_000;
+
 /// Within this time of its start a gateway must be ready again.
 const READY: Duration = Duration::from_secs(2);
 
-fn configuration(gateway: &Addresses, upstream: &CountingUpstream) -> String {
+fn configuration(gateway: &Addresses, upstream: &CountingUpstream, limit: u64) -> String {
     format!(
         r#"
         [server]
@@ -38,7 +41,7 @@ fn configuration(gateway: &Addresses, upstream: &CountingUpstream) -> String {
         path = "/{{*path}}"
         upstream = "api"
         [plans.all]
-        quotas = [{{ limit = 100000000, window = "lifetime" }}, {{ limit = 100000000, window = "day" }}]
+        quotas = [{{ limit = {limit}, window = "lifetime" }}, {{ limit = {limit}, window = "day" }}]
         [customers.acme]
         plan = "all"
         keys = ["{}"]
@@ -68,17 +71,21 @@ fn used(gateway: &Gateway) -> u64 {
 
 /// Asks without a pause on one connection until told to stop or cut off. Every third answer is a
 /// failure of the upstream's, whose units are given back.
-fn hammer(address: std::net::SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
+fn hammer(address: std::net::SocketAddr, stop: &AtomicBool, counts: &Counts) {
     let Ok(mut client) = Client::connect(address) else { return };
     for call in 0_u64.. {
         let fails = call % 3 == 2;
         let expected = if fails { 500 } else { 200 };
         match client.ask(if fails { "/fail" } else { "/x" }, KEY) {
+            Ok((402, _)) => {
+                counts.refused.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
             Ok((status, body)) => assert_eq!(status, expected, "{body}"),
             Err(_) => return,
         }
         if !fails {
-            served.fetch_add(1, Ordering::SeqCst);
+            counts.served.fetch_add(1, Ordering::SeqCst);
         }
         if stop.load(Ordering::Relaxed) {
             return;
@@ -91,18 +98,26 @@ struct Scene {
     upstream: CountingUpstream,
     directory: tempfile::TempDir,
     addresses: Addresses,
-    /// Answers that clients got whole.
-    served: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What clients got.
+#[derive(Default)]
+struct Counts {
+    /// Answers that arrived whole.
+    served: AtomicU64,
+    /// Refusals for lack of units.
+    refused: AtomicU64,
 }
 
 impl Scene {
-    fn new() -> Self {
+    fn new(limit: u64) -> Self {
         let upstream = CountingUpstream::start();
         let directory = tempfile::tempdir().unwrap();
         let addresses = Addresses { address: free_address(), admin: free_address() };
         let file = directory.path().join("faregate.toml");
-        fs::write(&file, configuration(&addresses, &upstream)).unwrap();
-        Self { upstream, directory, addresses, served: Arc::default() }
+        fs::write(&file, configuration(&addresses, &upstream, limit)).unwrap();
+        Self { upstream, directory, addresses, counts: Arc::default() }
     }
 
     fn start(&self) -> Gateway {
@@ -115,9 +130,9 @@ impl Scene {
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
-                let (stop, served) = (Arc::clone(&stop), Arc::clone(&self.served));
+                let (stop, counts) = (Arc::clone(&stop), Arc::clone(&self.counts));
                 let address = self.addresses.address;
-                std::thread::spawn(move || hammer(address, &stop, &served))
+                std::thread::spawn(move || hammer(address, &stop, &counts))
             })
             .collect();
         let nanoseconds = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
@@ -128,14 +143,18 @@ impl Scene {
     }
 
     fn served(&self) -> u64 {
-        self.served.load(Ordering::SeqCst)
+        self.counts.served.load(Ordering::SeqCst)
+    }
+
+    fn refused(&self) -> u64 {
+        self.counts.refused.load(Ordering::SeqCst)
     }
 }
 
 #[test]
 fn books_hold_what_was_served_after_every_kill() {
     let kills = std::env::var("FAREGATE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
-    let scene = Scene::new();
+    let scene = Scene::new(ENDLESS);
     // What the books have above the upstream's count: requests in flight at a kill, charged as
     // unknown. It only grows, and by no more than there were connections.
     let mut above = 0;
@@ -153,14 +172,36 @@ fn books_hold_what_was_served_after_every_kill() {
         above += unknown;
         assert!(gateway.stop(), "a stop by SIGTERM ends well");
     }
+    assert_eq!(scene.refused(), 0, "units were always left");
     assert!(slowest <= READY, "ready after {slowest:?}");
     println!("slowest start {slowest:?}");
+}
+
+/// Over all kills together never more than the limit is served, and what is left is found: in the
+/// end nothing is refused while units are free.
+#[test]
+fn limit_holds_through_kills() {
+    const LIMIT: u64 = 6000;
+    let scene = Scene::new(LIMIT);
+    for _ in 0..3 {
+        scene.end_under_load(Gateway::kill);
+        assert!(scene.upstream.received() <= LIMIT);
+    }
+    let gateway = scene.start();
+    let mut client = Client::connect(scene.addresses.address).unwrap();
+    let left = LIMIT - used(&gateway);
+    for _ in 0..left {
+        assert_eq!(client.ask("/x", KEY).unwrap().0, 200);
+    }
+    assert_eq!(client.ask("/x", KEY).unwrap().0, 402);
+    assert_eq!(used(&gateway), LIMIT);
+    assert!(scene.upstream.received() <= LIMIT);
 }
 
 /// What was accepted before a stop is answered and charged, once: nothing is unknown afterwards.
 #[test]
 fn stop_under_load_loses_and_doubles_nothing() {
-    let scene = Scene::new();
+    let scene = Scene::new(ENDLESS);
     for stop in 0..3 {
         scene.end_under_load(|gateway| assert!(gateway.stop(), "it ends well"));
         let gateway = scene.start();
@@ -168,4 +209,5 @@ fn stop_under_load_loses_and_doubles_nothing() {
         assert_eq!(books, received, "stop {stop}");
         assert_eq!(scene.served(), received, "stop {stop}: every answer arrived");
     }
+    assert_eq!(scene.refused(), 0, "units were always left");
 }

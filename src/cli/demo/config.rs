@@ -53,12 +53,11 @@ pub(super) struct Addresses {
 
 /// Writes the configuration.
 pub(super) fn text(addresses: &Addresses, keys: &Keys) -> String {
+    [surroundings(addresses), routes(), sold(keys)].concat()
+}
+
+fn surroundings(addresses: &Addresses) -> String {
     let Addresses { listen, admin_listen, sample } = addresses;
-    let digest = |customer: &str| {
-        let key = keys.get(customer).map_or("", String::as_str);
-        KeyDigest::of(key.as_bytes()).to_string()
-    };
-    let [small, large, lapsed, suspended, hasty] = CUSTOMERS.map(digest);
     format!(
         r#"{MARK}
 
@@ -79,7 +78,13 @@ level = "warn"
 [upstreams.sample]
 url = "http://{sample}"
 
-[[routes]]
+"#
+    )
+}
+
+fn routes() -> String {
+    format!(
+        r#"[[routes]]
 path = "/status"
 upstream = "sample"
 access = "public"
@@ -115,7 +120,18 @@ path = "/v1/fail"
 methods = ["GET"]
 upstream = "sample"
 
-[plans.starter]
+"#
+    )
+}
+
+fn sold(keys: &Keys) -> String {
+    let digest = |customer: &str| {
+        let key = keys.get(customer).map_or("", String::as_str);
+        KeyDigest::of(key.as_bytes()).to_string()
+    };
+    let [small, large, lapsed, suspended, hasty] = CUSTOMERS.map(digest);
+    format!(
+        r#"[plans.starter]
 title = "Starter"
 routes = ["stats"]
 quotas = [{{ name = "monthly", limit = {SMALL_LIMIT}, window = "month" }}]
