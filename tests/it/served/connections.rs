@@ -2,7 +2,7 @@
 
 use super::{NOW, tables};
 use crate::support::{
-    Gateway, KEY, Upstream,
+    Exchange, Gateway, KEY, Then, Upstream,
     client::{bearer, head},
     upstream::OK,
 };
@@ -29,7 +29,7 @@ fn pipelined_requests_are_answered_in_order() {
         exchange.read_body()?;
         let length = target.len();
         exchange.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{target}"))?;
-        Ok(crate::support::Then::KeepAlive)
+        Ok(Then::KeepAlive)
     });
     let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
     let mut client = gateway.client();
@@ -63,11 +63,30 @@ fn client_that_asks_for_a_close_gets_it() {
 /// An unused upstream connection is closed after its time, before the upstream would.
 #[test]
 fn unused_upstream_connection_is_closed() {
-    let upstream = Upstream::answering(OK, crate::support::Then::KeepAlive);
+    let upstream = Upstream::answering(OK, Then::KeepAlive);
     let lines = "keepalive_timeout = \"100ms\"";
     let gateway = Gateway::start_at(NOW, &tables(lines, ""), &upstream);
     assert_eq!(gateway.get("/v1/x", KEY).status(), 200);
     upstream.wait_closed(1);
     assert_eq!(gateway.get("/v1/x", KEY).status(), 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+/// An answer that comes whole before the upload ends what the upstream gets: the request is settled,
+/// and the rest of the upload must not flow on for it, however long the client goes on sending.
+#[test]
+fn upload_stops_with_an_early_answer() {
+    // Without a look at the body, which `answering` would read first.
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        exchange.send(OK)?;
+        Ok(Then::Silence)
+    });
+    let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
+    let mut client = gateway.client();
+    let fields = [bearer(KEY), "Content-Length: 5000000".to_owned()];
+    client.send(head("POST", "/v1/x", &[&fields[0], &fields[1]]));
+    assert_eq!(client.response().status(), 200);
+    // The client keeps its connection and owes the body; the upstream's is closed all the same.
+    upstream.wait_closed(1);
+    gateway.wait_used("acme", 1);
 }
