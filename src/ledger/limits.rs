@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The largest limit or cost: 15 digits, what an Integer of a structured field can carry (RFC 9651 section 3.3.1).
 pub const UNITS_MAX: u64 = 999_999_999_999_999;
@@ -30,11 +31,12 @@ pub struct Quota {
 }
 
 /// Requests per short time, with a burst.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Rate {
     /// Requests per window; at least 1.
     pub limit: u64,
     /// The window; longer than zero, at most a day.
+    #[serde(with = "crate::model::duration::as_text")]
     pub window: Duration,
     /// Requests that may come at once after a quiet time; at least 1.
     pub burst: u64,
@@ -50,7 +52,8 @@ pub struct WindowSpec {
 }
 
 /// How long a window is.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WindowKind {
     /// 3600 seconds.
     Hour,

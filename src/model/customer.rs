@@ -2,7 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::{ledger::Limits, model::Subscription};
+use crate::{
+    ledger::Limits,
+    model::{OwnLimits, Subscription, SubscriptionTerms},
+};
+
+/// What is known of a customer, declared in the file or stored; what decides, nothing else.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CustomerTerms {
+    /// The identifier under which usage is kept; it never changes.
+    pub id: Arc<str>,
+    /// An operator's stop for reasons that payment does not cure.
+    pub suspended: bool,
+    /// What was bought; `None` when nothing was.
+    pub subscription: Option<Box<SubscriptionTerms>>,
+    /// Limits that replace the plan's.
+    pub limits: Option<Box<OwnLimits>>,
+    /// Applications with limits of their own, which come in addition.
+    pub applications: Vec<(Arc<str>, OwnLimits)>,
+}
 
 /// A customer with everything that decides about its requests.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -29,7 +30,8 @@ pub struct ApiKey {
 }
 
 /// Whether a key is in use.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// In use.
     #[default]

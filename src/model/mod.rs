@@ -3,7 +3,9 @@
 //! Everything here is plain data in its checked form: a value of these types cannot be wrong.
 
 mod customer;
+pub(crate) mod duration;
 mod key;
+mod limits;
 mod plan;
 mod route;
 mod secret;
@@ -11,11 +13,16 @@ mod segment;
 mod subscription;
 mod upstream;
 
-pub use customer::Customer;
+pub use customer::{Customer, CustomerTerms};
+pub use duration::{DURATION_MAX, duration_text, parse_duration};
 pub use key::{ApiKey, KeyDigest, KeyState, ParseDigestError};
+pub use limits::OwnLimits;
 pub use plan::{Align, Plan, QuotaTerms};
 pub use route::{Access, ChargeOn, Methods, Route};
 pub use secret::{Environment, new_secret};
 pub use segment::{SegmentError, is_segment_byte, normal_segment};
-pub use subscription::{Status, Subscription};
+pub use subscription::{
+    ChangeRule, NextPlan, PlanChange, Status, StatusName, Subscription, SubscriptionTerms,
+    TermsError,
+};
 pub use upstream::{HostHeader, Upstream};

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ledger::{Rate, WindowKind};
 
 /// An offer: the routes it opens and the limits it sets.
@@ -37,7 +39,7 @@ impl Plan {
 }
 
 /// A quota as a plan states it, before a customer's anchor is known.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QuotaTerms {
     /// The name under which usage is kept and told.
     pub name: Arc<str>,
@@ -46,11 +48,13 @@ pub struct QuotaTerms {
     /// How long a window is.
     pub window: WindowKind,
     /// Where windows begin; `None` means the rule of the window's kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub align: Option<Align>,
 }
 
 /// Where windows begin.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Align {
     /// At the subscription's anchor and every window's length from it.
     Anchor,

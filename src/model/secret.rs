@@ -1,11 +1,14 @@
 //! New keys: 256 random bits in a form that people copy whole and scanners recognise.
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// What a key is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Environment {
     /// Real use.
+    #[default]
     Live,
     /// Trying out.
     Test,

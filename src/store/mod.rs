@@ -4,6 +4,7 @@
 //! Invariant: usage and the position up to which a journal is folded change in the same
 //! transaction, so that nothing of a journal counts twice.
 
+pub mod records;
 mod sqlite;
 
 use std::{error::Error, fmt};

@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     config::{
-        file::{CustomerTable, Field, Named, Spanned, StatusName},
+        file::{CustomerTable, Field, Named, Spanned},
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
     ledger::{Limits, Quota, WindowKind, WindowSpec},
-    model::{Align, ApiKey, Customer, QuotaTerms, Status, Subscription},
+    model::{Align, ApiKey, Customer, QuotaTerms, Status, StatusName, Subscription},
 };
 
 /// What was found of the customers.

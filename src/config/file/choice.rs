@@ -9,7 +9,7 @@ use crate::{
         wording::{quote, suggest},
     },
     ledger::WindowKind,
-    model::{Access, Align, HostHeader, KeyState},
+    model::{Access, Align, HostHeader, KeyState, StatusName},
 };
 
 /// Reads one of the `allowed` words; the words of `later` are known but not acted on.
@@ -72,32 +72,9 @@ impl FromToml for WindowKind {
     }
 }
 
-/// The names of a subscription's states, without the instants that some of them need.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::config) enum StatusName {
-    Active,
-    Canceled,
-    Incomplete,
-    IncompleteExpired,
-    PastDue,
-    Paused,
-    Trialing,
-    Unpaid,
-}
-
 impl FromToml for StatusName {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let allowed = [
-            ("trialing", Self::Trialing),
-            ("active", Self::Active),
-            ("past_due", Self::PastDue),
-            ("unpaid", Self::Unpaid),
-            ("incomplete", Self::Incomplete),
-            ("incomplete_expired", Self::IncompleteExpired),
-            ("paused", Self::Paused),
-            ("canceled", Self::Canceled),
-        ];
-        choice(value, &allowed, &[], problems)
+        choice(value, &Self::ALL, &[], problems)
     }
 }
 

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use toml::de::DeValue;
 
 use super::{
-    choice::StatusName,
     plans::LimitFields,
     table::{Field, FromToml, Named, Spanned, Table, Value},
 };
 use crate::{
     config::report::{Problem, Problems, Span},
-    model::{KeyDigest, KeyState},
+    model::{KeyDigest, KeyState, StatusName},
 };
 
 /// `[customers.ID]`.
