@@ -7,12 +7,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
     config::{self, Admin, Config, LoadError, Log, Purpose, Report, Server, Store},
     ledger::Ledger,
     model::KeyDigest,
+    roster::{Conflict, Live, Lookup},
     snapshot::Snapshot,
     stamp::Stamp,
 };
@@ -24,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
+    live: Live,
     ledger: Ledger,
     clock: Arc<Clock>,
     file: Option<PathBuf>,
@@ -49,6 +52,9 @@ struct Fixed {
 /// Why a reload left everything as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// The file and the store have the same things, or the file lacks what the store needs.
+    #[error("the configuration was not reloaded: {}", list(.0))]
+    Conflicts(Vec<Conflict>),
     /// The file has mistakes.
     #[error("the configuration was not reloaded: {}", .0.summary(Purpose::Run))]
     Invalid(Report),
@@ -61,6 +67,16 @@ pub enum ReloadError {
     /// Something changed that is read at start only.
     #[error("the configuration was not reloaded: {0} changed, which needs a restart")]
     NeedsRestart(&'static str),
+}
+
+/// Lists some conflicts; whoever mends these sees the next ones.
+fn list(conflicts: &[Conflict]) -> String {
+    const SHOWN: usize = 10;
+    let mut text: Vec<_> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
+    if let Some(more) = conflicts.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push(format!("and {more} more"));
+    }
+    text.join("; ")
 }
 
 impl Fixed {
@@ -102,7 +118,8 @@ impl Gateway {
     /// Makes the shared state of a checked configuration; `file` is what a reload reads.
     pub fn new(config: &Config, file: Option<PathBuf>, ledger: Ledger, clock: Arc<Clock>) -> Self {
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(config, &ledger)),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config)),
+            live: Live::default(),
             ledger,
             clock,
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
@@ -133,8 +150,15 @@ impl Gateway {
         if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
             return Err(ReloadError::NeedsRestart(key));
         }
-        self.snapshot.store(Arc::new(Snapshot::new(&config, &self.ledger)));
-        Ok(())
+        self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)
+    }
+
+    /// Puts a snapshot in force, unless something in it conflicts with what is stored.
+    fn declare(&self, snapshot: Snapshot) -> Result<(), Vec<Conflict>> {
+        let snapshot = Arc::new(snapshot);
+        let plan = |id: &str| snapshot.plan(id).is_some();
+        let swap = || self.snapshot.store(Arc::clone(&snapshot));
+        self.live.declare(&snapshot.declared, &plan, swap)
     }
 
     /// Reads the file again whenever it has changed, and until then does nothing. It never ends by
@@ -159,6 +183,16 @@ impl Gateway {
     /// Gives the snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Gives what finding a caller takes, under this snapshot and at this time.
+    pub fn lookup<'a>(&'a self, snapshot: &'a Snapshot, now: Timestamp) -> Lookup<'a> {
+        Lookup { snapshot, live: &self.live, ledger: &self.ledger, now }
+    }
+
+    /// Gives the customers and keys made at run time.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Gives the ledger.

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod model;
 pub mod process;
 pub mod progress;
+pub mod roster;
 pub mod server;
 pub mod snapshot;
 mod stamp;

@@ -109,12 +109,13 @@ async fn ready(Shared(state): Shared<State>) -> Response {
 
 async fn customer_usage(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
     let snapshot = state.gateway.snapshot();
-    let Some(customer) = snapshot.customer(&id) else {
+    let lookup = state.gateway.lookup(&snapshot, state.gateway.clock().now());
+    let Some(customer) = lookup.customer(&id) else {
         let detail = "There is no customer of this id.";
         return problem(StatusCode::NOT_FOUND, "customer_not_found", detail);
     };
     let accounts = state.gateway.ledger().customer(&customer.id);
-    let document = usage::document(customer, &accounts, state.gateway.clock().now());
+    let document = usage::document(&customer, &accounts, state.gateway.clock().now());
     let mut response = Json(document).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -141,6 +142,7 @@ fn reload_problem(error: &ReloadError) -> Response {
         ReloadError::Unreadable(_) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "unreadable_configuration", json!([]))
         }
+        ReloadError::Conflicts(_) => (StatusCode::CONFLICT, "declared_twice", json!([])),
         ReloadError::NeedsRestart(_) => (StatusCode::CONFLICT, "needs_restart", json!([])),
         ReloadError::NoFile => (StatusCode::CONFLICT, "no_file", json!([])),
     };

@@ -12,7 +12,7 @@ use crate::{
     answer::Denial,
     chain::{credential, route::Routed},
     model::{Access, ApiKey, KeyState},
-    snapshot::{Caller, Snapshot},
+    roster::{Caller, Lookup},
 };
 
 /// A request whose key is known, if its route asks for one.
@@ -31,12 +31,12 @@ pub struct Authenticated {
 }
 
 /// Finds the caller of a routed request; a public route needs none.
-pub fn identify(snapshot: &Snapshot, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
+pub fn identify(lookup: &Lookup<'_>, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
     let caller = match routed.route().access {
         Access::Public => None,
         Access::Key => {
-            let digest = credential::find(head, &snapshot.key_locations)?;
-            Some(Arc::clone(snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?))
+            let digest = credential::find(head, &lookup.snapshot.key_locations)?;
+            Some(lookup.caller(&digest).ok_or(Denial::InvalidApiKey)?)
         }
     };
     Ok(Identified { routed, caller })
@@ -109,6 +109,8 @@ mod tests {
             scopes: Vec::new(),
             allow_from: vec!["192.0.2.0/24".parse().unwrap()],
             state: KeyState::Active,
+            lineage: "k".into(),
+            limits: None,
         }
     }
 

@@ -11,7 +11,8 @@ use crate::{
     answer::{Code, Ending, headers::field_value, problem},
     chain::{route::Routed, target::Target},
     progress::{Clocks, Progress},
-    snapshot::{Caller, Snapshot},
+    roster::{Caller, Lookup},
+    snapshot::Snapshot,
     telemetry::access_log::Line,
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
@@ -182,6 +183,11 @@ impl Exchange {
     /// Gives the request's id as a field's value.
     pub fn request_id_value(&self) -> HeaderValue {
         field_value(&self.request_id.to_string())
+    }
+
+    /// Gives what finding its caller takes.
+    pub fn lookup(&self) -> Lookup<'_> {
+        self.worker.gateway().lookup(&self.snapshot, self.now)
     }
 
     /// Gives the snapshot that decides about it.

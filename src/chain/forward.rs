@@ -19,7 +19,7 @@ use crate::{
     },
     model::{Route, Upstream},
     progress::{Cut, Progress, Upload},
-    snapshot::Identity,
+    roster::Identity,
     upstream::{
         body::UploadBody,
         headers::{self, Told},

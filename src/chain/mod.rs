@@ -92,7 +92,7 @@ async fn run(
     }
     let routed = route::route(exchange.snapshot(), &head, target)?;
     exchange.note_route(&routed);
-    let identified = authenticate::identify(exchange.snapshot(), routed, &head)?;
+    let identified = authenticate::identify(&exchange.lookup(), routed, &head)?;
     exchange.note_caller(identified.caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;

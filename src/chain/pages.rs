@@ -98,8 +98,8 @@ fn pretty(document: &impl Serialize) -> Bytes {
 fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
     let snapshot = Arc::clone(exchange.snapshot());
     let digest = credential::find(head, &snapshot.key_locations)?;
-    let caller = snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?;
-    exchange.note_caller(Some(caller));
+    let caller = exchange.lookup().caller(&digest).ok_or(Denial::InvalidApiKey)?;
+    exchange.note_caller(Some(&caller));
     usable(&caller.key, exchange.peer(), exchange.now())?;
     if caller.customer.suspended {
         return Err(Denial::AccountSuspended);

@@ -13,7 +13,7 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    snapshot::Caller,
+    roster::Caller,
     worker::books::Source,
 };
 
@@ -45,7 +45,7 @@ fn reserve(
     let books = exchange.books();
     let hold = caller
         .accounts
-        .reserve(&caller.customer.limits, cost, now)
+        .reserve(&caller.limits, cost, now)
         .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial { shortage, cost })))?;
     let source = Source { caller: Arc::clone(caller), route: routed.entry().clone() };
     match books.reserve(&hold, &source, exchange.request_id(), now) {

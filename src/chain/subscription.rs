@@ -11,7 +11,8 @@ use crate::{
     answer::Denial,
     chain::{authenticate::Authenticated, route::Routed},
     model::{Plan, Status, Subscription},
-    snapshot::{Caller, Snapshot},
+    roster::Caller,
+    snapshot::Snapshot,
 };
 
 /// A request that the caller's plan covers, as far as time and routes decide.

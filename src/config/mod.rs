@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     answer::Code,
-    model::{ApiKey, Customer, Plan, Route, Upstream},
+    model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
 };
 
 /// A whole configuration without mistakes.
@@ -49,7 +49,7 @@ pub struct Config {
     /// Plans in the file's order.
     pub plans: Vec<Arc<Plan>>,
     /// Customers in the file's order.
-    pub customers: Vec<Arc<Customer>>,
+    pub customers: Vec<Arc<CustomerTerms>>,
     /// Their keys; no two have one digest or one id.
     pub keys: Vec<Arc<ApiKey>>,
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{
     ledger::Limits,
     model::{OwnLimits, Subscription, SubscriptionTerms},
@@ -33,4 +35,10 @@ pub struct Customer {
     pub subscription: Option<Subscription>,
     /// The limits in force: the customer's own where given, else the plan's.
     pub limits: Arc<Limits>,
+    /// What it was made of.
+    pub terms: Arc<CustomerTerms>,
+    /// Of which configuration the plan is.
+    pub generation: u64,
+    /// The first instant at which a date in the terms makes it another; `None` for never.
+    pub until: Option<Timestamp>,
 }

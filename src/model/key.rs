@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::model::OwnLimits;
+
 /// What a key is and may do.
 #[derive(Debug)]
 pub struct ApiKey {
@@ -27,6 +29,11 @@ pub struct ApiKey {
     pub allow_from: Vec<IpNet>,
     /// Whether it is in use.
     pub state: KeyState,
+    /// The id of the first key of the line that rotations made; the key's own quotas are kept under
+    /// it.
+    pub lineage: Arc<str>,
+    /// Limits that come in addition to the customer's and the application's.
+    pub limits: Option<Box<OwnLimits>>,
 }
 
 /// Whether a key is in use.

@@ -43,10 +43,10 @@ pub struct SubscriptionTerms {
     pub grace: Option<Duration>,
     /// The last change of plan, as far as it still bears on a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<PlanChange>,
+    pub changed: Option<Box<PlanChange>>,
     /// A change of plan that is still to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<NextPlan>,
+    pub next: Option<Box<NextPlan>>,
 }
 
 /// A change of plan that was made.

@@ -1,26 +1,28 @@
 //! Everything that a reload replaces at once: routes, plans, declared customers and their keys.
 //!
 //! Invariant: a snapshot never changes. A request loads one and keeps it, so that no request sees
-//! half of a reload. Counters live in the ledger, which a snapshot only points into.
+//! half of a reload. Counters and what was made at run time live outside it.
 
 pub mod table;
-mod uid;
+pub mod uid;
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use self::table::RouteTable;
 use crate::{
-    answer::{Code, headers::field_value, problem},
+    answer::{Code, problem},
     config::{Config, KeyLocation, Server},
-    ledger::{Accounts, Ledger},
-    model::{ApiKey, Customer, KeyDigest, Plan},
+    model::Plan,
+    roster::Declared,
 };
 
 /// What one request is decided by.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// Tells snapshots apart; each reload makes a larger one.
+    pub generation: u64,
     /// The data listener's settings.
     pub server: Server,
     /// Where a key may stand in a request.
@@ -33,92 +35,30 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// All plans, for upgrades.
     pub plans: Vec<Arc<Plan>>,
-    keys: HashMap<KeyDigest, Arc<Caller>>,
-    customers: HashMap<Arc<str>, Arc<Customer>>,
-}
-
-/// A key with everything that a request by it needs.
-#[derive(Debug)]
-pub struct Caller {
-    /// The key.
-    pub key: Arc<ApiKey>,
-    /// Its owner.
-    pub customer: Arc<Customer>,
-    /// The owner's accounts; they outlive the snapshot.
-    pub accounts: Arc<Accounts>,
-    /// Unique within the process, so that the journal finds what it knows of the key by a number.
-    pub uid: u64,
-    /// The values of the identity fields, made once.
-    pub identity: Identity,
-}
-
-/// Values of the fields that tell the upstream who calls.
-#[derive(Debug)]
-pub struct Identity {
-    /// `Faregate-Customer`.
-    pub customer: HeaderValue,
-    /// `Faregate-Application`.
-    pub application: Option<HeaderValue>,
-    /// `Faregate-Key-Id`.
-    pub key_id: HeaderValue,
-    /// `Faregate-Plan`.
-    pub plan: Option<HeaderValue>,
+    /// What the file declares of customers and keys.
+    pub declared: Declared,
+    plans_by_id: HashMap<Arc<str>, Arc<Plan>>,
 }
 
 impl Snapshot {
     /// Makes the snapshot of a checked configuration.
-    pub fn new(config: &Config, ledger: &Ledger) -> Self {
-        let customers: HashMap<_, _> = config
-            .customers
-            .iter()
-            .map(|customer| (Arc::clone(&customer.id), Arc::clone(customer)))
-            .collect();
-        let caller = |key: &Arc<ApiKey>| {
-            let customer = customers.get(&key.customer)?;
-            Some((key.digest, Arc::new(Caller::new(key, customer, ledger))))
-        };
+    pub fn new(config: &Config) -> Self {
+        let by_id = |plan: &Arc<Plan>| (Arc::clone(&plan.id), Arc::clone(plan));
         Self {
+            generation: uid::next(),
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
             status_by_code: config.status_by_code.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),
-            keys: config.keys.iter().filter_map(caller).collect(),
-            customers,
+            declared: Declared::new(&config.customers, &config.keys),
+            plans_by_id: config.plans.iter().map(by_id).collect(),
         }
     }
 
-    /// Finds a key by its digest. The comparison that decides takes the same time for every digest.
-    pub fn caller(&self, digest: &KeyDigest) -> Option<&Arc<Caller>> {
-        self.keys.get(digest).filter(|caller| caller.key.digest.matches(digest))
-    }
-
-    /// Finds a customer by its id.
-    pub fn customer(&self, id: &str) -> Option<&Arc<Customer>> {
-        self.customers.get(id)
-    }
-}
-
-impl Caller {
-    fn new(key: &Arc<ApiKey>, customer: &Arc<Customer>, ledger: &Ledger) -> Self {
-        let plan = customer.subscription.as_ref().map(|subscription| &subscription.plan);
-        Self {
-            accounts: ledger.customer(&customer.id),
-            uid: uid::next(),
-            identity: Identity {
-                customer: field_value(&customer.id),
-                application: key.application.as_deref().map(field_value),
-                key_id: field_value(&key.id),
-                plan: plan.map(|plan| field_value(&plan.id)),
-            },
-            key: Arc::clone(key),
-            customer: Arc::clone(customer),
-        }
-    }
-
-    /// Gives the plan that the customer holds, in force or not.
-    pub fn plan(&self) -> Option<&Arc<Plan>> {
-        self.customer.subscription.as_ref().map(|subscription| &subscription.plan)
+    /// Finds a plan by its id.
+    pub fn plan(&self, id: &str) -> Option<&Arc<Plan>> {
+        self.plans_by_id.get(id)
     }
 }

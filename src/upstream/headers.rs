@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     model::{HostHeader, Upstream},
-    snapshot::Identity,
+    roster::Identity,
 };
 
 /// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that replace the

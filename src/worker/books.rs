@@ -20,7 +20,8 @@ use crate::{
     clock::Clock,
     journal::{Origin, Ticket, Writer},
     ledger::Hold,
-    snapshot::{Caller, table::Entry},
+    roster::Caller,
+    snapshot::table::Entry,
 };
 
 /// A worker's journal and its queue.

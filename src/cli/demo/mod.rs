@@ -104,7 +104,8 @@ fn start(text: &str, file: &Path) -> anyhow::Result<Running> {
 fn units_left(running: &Running) -> u64 {
     let gateway = running.gateway();
     let snapshot = gateway.snapshot();
-    let Some(customer) = snapshot.customer(config::SMALL) else { return 0 };
+    let lookup = gateway.lookup(&snapshot, gateway.clock().now());
+    let Some(customer) = lookup.customer(config::SMALL) else { return 0 };
     let accounts = gateway.ledger().customer(&customer.id);
     let standing = accounts.standing(&customer.limits, gateway.clock().now());
     let quotas = standing.quotas.iter().zip(&customer.limits.quotas);

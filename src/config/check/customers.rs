@@ -12,19 +12,19 @@ use super::{
 };
 use crate::{
     config::{
-        file::{CustomerTable, Field, Named, Spanned},
+        file::{ApplicationTable, CustomerTable, Field, Named, Spanned},
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    ledger::{Limits, Quota, WindowKind, WindowSpec},
-    model::{Align, ApiKey, Customer, QuotaTerms, Status, StatusName, Subscription},
+    ledger::WindowKind,
+    model::{Align, ApiKey, CustomerTerms, OwnLimits, StatusName, SubscriptionTerms},
 };
 
 /// What was found of the customers.
 #[derive(Debug)]
 pub(super) struct Customers {
     /// Those without mistakes.
-    pub(super) checked: Vec<Arc<Customer>>,
+    pub(super) checked: Vec<Arc<CustomerTerms>>,
     /// The keys of all of them.
     pub(super) keys: Vec<Arc<ApiKey>>,
 }
@@ -45,14 +45,31 @@ pub(super) fn check(
         let Some(Spanned { value: table, .. }) = value else { continue };
         let id: Arc<str> = name.value.as_str().into();
         keys.add(&id, None, &table.keys, problems);
-        for application in table.applications.value().into_iter().flatten() {
-            check_foreign_id(&application.name, "an application", problems);
-            let Some(Spanned { value: table, .. }) = &application.value else { continue };
-            keys.add(&id, Some(&application.name.value), &table.keys, problems);
-        }
-        checked.extend(check_one(id, name.span, table, &plans, problems).map(Arc::new));
+        let applications = check_applications(&id, &table.applications, &mut keys, problems);
+        let terms = check_one(id, name.span, table, &plans, problems);
+        checked.extend(terms.map(|terms| Arc::new(CustomerTerms { applications, ..terms })));
     }
     Customers { checked, keys: keys.into_keys() }
+}
+
+/// Checks the applications of a customer; gives those that have limits of their own.
+fn check_applications(
+    customer: &Arc<str>,
+    field: &Field<Vec<Named<ApplicationTable>>>,
+    keys: &mut KeyRing,
+    problems: &mut Problems,
+) -> Vec<(Arc<str>, OwnLimits)> {
+    let mut limited = Vec::new();
+    for Named { name, value } in field.value().into_iter().flatten() {
+        check_foreign_id(name, "an application", problems);
+        let Some(Spanned { value: table, .. }) = value else { continue };
+        keys.add(customer, Some(&name.value), &table.keys, problems);
+        let limits = limits::check(&table.limits, problems).into_own();
+        if !limits.is_empty() {
+            limited.push((name.value.as_str().into(), limits));
+        }
+    }
+    limited
 }
 
 fn check_one(
@@ -61,7 +78,7 @@ fn check_one(
     table: &CustomerTable,
     plans: &HashMap<&str, &CheckedPlan>,
     problems: &mut Problems,
-) -> Option<Customer> {
+) -> Option<CustomerTerms> {
     let own = limits::check(&table.limits, problems);
     let plan = match check_plan(&table.plan, plans, problems) {
         Held::Nothing => {
@@ -71,17 +88,18 @@ fn check_one(
         Held::Plan(plan) => Some(plan),
         Held::Unknown => return None,
     };
+    check_anchor(&own, plan.map(|plan| &plan.limits), span, &table.anchor, problems);
     let subscription = match plan {
         None => None,
-        Some(plan) => Some(check_subscription(table, plan, problems)?),
+        Some(plan) => Some(Box::new(check_subscription(table, plan, problems)?)),
     };
-    let anchor = Anchor { customer: span, field: &table.anchor };
-    let limits = merge(own, plan.map(|plan| &plan.limits), &anchor, problems);
-    Some(Customer {
+    let limits = own.into_own();
+    Some(CustomerTerms {
         id,
         suspended: table.suspended.value().copied().unwrap_or(false),
         subscription,
-        limits: Arc::new(limits),
+        limits: (!limits.is_empty()).then(|| Box::new(limits)),
+        applications: Vec::new(),
     })
 }
 
@@ -126,6 +144,8 @@ fn warn_without_plan(table: &CustomerTable, problems: &mut Problems) {
         trial_end,
         past_due_since,
         cancel_at,
+        period_start,
+        period_end,
         pause_collection,
         grace,
         limits,
@@ -139,6 +159,8 @@ fn warn_without_plan(table: &CustomerTable, problems: &mut Problems) {
         ("trial_end", trial_end.span()),
         ("past_due_since", past_due_since.span()),
         ("cancel_at", cancel_at.span()),
+        ("period_start", period_start.span()),
+        ("period_end", period_end.span()),
         ("pause_collection", pause_collection.span()),
         ("grace", grace.span()),
         ("quotas", limits.quotas.span()),
@@ -157,68 +179,79 @@ fn check_subscription(
     table: &CustomerTable,
     plan: &CheckedPlan,
     problems: &mut Problems,
-) -> Option<Subscription> {
-    let status = check_status(table, plan, problems);
-    let instant = |field: &Field<Timestamp>| field.value().copied();
-    Some(Subscription {
-        plan: plan.checked.clone(),
-        status: status?,
-        anchor: instant(&table.anchor),
-        starts: instant(&table.starts),
-        cancel_at: instant(&table.cancel_at),
-    })
-}
-
-fn check_status(
-    table: &CustomerTable,
-    plan: &CheckedPlan,
-    problems: &mut Problems,
-) -> Option<Status> {
-    let given = match &table.status {
-        Field::Absent => return Some(Status::Active),
-        Field::Given(given) => given,
+) -> Option<SubscriptionTerms> {
+    let status = match &table.status {
+        Field::Absent => StatusName::Active,
+        Field::Given(given) => given.value,
         Field::Wrong => return None,
     };
-    Some(match given.value {
-        StatusName::Active => Status::Active,
-        StatusName::Canceled => Status::Canceled,
-        StatusName::Incomplete => Status::Incomplete,
-        StatusName::IncompleteExpired => Status::IncompleteExpired,
-        StatusName::Paused => Status::Paused,
-        StatusName::Unpaid => Status::Unpaid,
-        StatusName::Trialing => {
-            Status::Trialing { end: trial_end(table, plan, given.span, problems)? }
-        }
-        StatusName::PastDue => {
-            let missing = || {
-                Problem::error(given.span, "`past_due` needs `past_due_since`").help(
-                    "write past_due_since = \"…\", the date of the first failed payment; the grace \
-                     counts from it",
-                )
-            };
-            let since = table.past_due_since.required(problems, missing)?.value;
-            let grace = table.grace.value().copied().unwrap_or(plan.checked.grace);
-            Status::PastDue { since, grace }
-        }
+    match (status, table.status.span()) {
+        (StatusName::Trialing, Some(span)) => check_trial_end(table, plan, span, problems),
+        (StatusName::PastDue, Some(span)) => check_past_due(table, span, problems),
+        _ => {}
+    }
+    check_period(table, problems);
+    let instant = |field: &Field<Timestamp>| field.value().copied();
+    Some(SubscriptionTerms {
+        plan: Arc::clone(&plan.checked.id),
+        status,
+        anchor: instant(&table.anchor),
+        starts: instant(&table.starts),
+        trial_end: instant(&table.trial_end),
+        past_due_since: instant(&table.past_due_since),
+        cancel_at: instant(&table.cancel_at),
+        period_start: instant(&table.period_start),
+        period_end: instant(&table.period_end),
+        pause_collection: table.pause_collection.value().copied().unwrap_or(false),
+        grace: table.grace.value().copied(),
+        changed: None,
+        next: None,
     })
 }
 
-/// Finds the end of a trial: as given, else the anchor and the plan's trial.
-fn trial_end(
+fn check_past_due(table: &CustomerTable, status: Span, problems: &mut Problems) {
+    let missing = || {
+        Problem::error(status, "`past_due` needs `past_due_since`").help(
+            "write past_due_since = \"…\", the date of the first failed payment; the grace counts \
+             from it",
+        )
+    };
+    table.past_due_since.required(problems, missing);
+}
+
+/// Checks that a period has both its ends, in order.
+fn check_period(table: &CustomerTable, problems: &mut Problems) {
+    match (table.period_start.given(), table.period_end.given()) {
+        (Some(start), Some(end)) if start.value >= end.value => {
+            let problem = Problem::error(end.span, "the period ends before it begins")
+                .related(start.span, "it begins here")
+                .help("`period_end` is the first instant after the period");
+            problems.add(problem);
+        }
+        (Some(alone), None) | (None, Some(alone)) => {
+            let message = "a period needs both `period_start` and `period_end`";
+            let help = "write both, as the billing provider gives them, or neither";
+            problems.add(Problem::error(alone.span, message).help(help));
+        }
+        _ => {}
+    }
+}
+
+/// Checks that a trial has an end: as given, else the anchor and the plan's trial.
+fn check_trial_end(
     table: &CustomerTable,
     plan: &CheckedPlan,
     status: Span,
     problems: &mut Problems,
-) -> Option<Timestamp> {
+) {
     match (&table.trial_end, &table.anchor) {
-        (Field::Given(end), _) => return Some(end.value),
-        (Field::Wrong, _) | (Field::Absent, Field::Wrong) => return None,
+        (Field::Given(_) | Field::Wrong, _) | (Field::Absent, Field::Wrong) => return,
         (Field::Absent, _) => {}
     }
     let length: Option<Duration> = plan.checked.trial;
     let end = table.anchor.value().copied().zip(length);
-    if let Some(end) = end.and_then(|(anchor, trial)| anchor.checked_add(trial).ok()) {
-        return Some(end);
+    if end.is_some_and(|(anchor, trial)| anchor.checked_add(trial).is_ok()) {
+        return;
     }
     let help = match (table.anchor.value(), length) {
         (Some(_), None) => format!(
@@ -233,57 +266,26 @@ fn trial_end(
         }
     };
     problems.add(Problem::error(status, "this trial has no end").help(help));
-    None
 }
 
-/// A customer's anchor, and whom to blame when a quota needs one.
-struct Anchor<'f> {
-    customer: Span,
-    field: &'f Field<Timestamp>,
-}
-
-/// Puts the limits together: the customer's own replace the plan's, each kind by itself.
-fn merge(
-    own: GivenLimits,
+/// Checks that a customer has the anchor from which its quotas, its own or else the plan's, count.
+fn check_anchor(
+    own: &GivenLimits,
     plan: Option<&GivenLimits>,
-    anchor: &Anchor<'_>,
+    customer: Span,
+    anchor: &Field<Timestamp>,
     problems: &mut Problems,
-) -> Limits {
-    let plan = plan.cloned().unwrap_or_default();
-    let quotas = own.quotas.or(plan.quotas).unwrap_or_default();
-    let place = |Spanned { value, span }: Spanned<QuotaTerms>| {
-        let QuotaTerms { name, limit, window, align } = value;
-        let anchor = anchor.resolve(window, align, span, problems);
-        Quota { name, limit, window: WindowSpec { kind: window, anchor } }
-    };
-    Limits {
-        quotas: quotas.into_iter().map(place).collect(),
-        rate: own.rate.or(plan.rate),
-        concurrency: own.concurrency.or(plan.concurrency),
-    }
-}
-
-impl Anchor<'_> {
-    /// Decides where the windows of a quota count from.
-    fn resolve(
-        &self,
-        window: WindowKind,
-        align: Option<Align>,
-        quota: Span,
-        problems: &mut Problems,
-    ) -> Option<Timestamp> {
-        match (align, window) {
-            (_, WindowKind::Lifetime) | (Some(Align::Calendar), _) => None,
-            (None, WindowKind::Hour | WindowKind::Day | WindowKind::Week) => None,
-            (None, WindowKind::Month | WindowKind::Year) => self.field.value().copied(),
-            (Some(Align::Anchor), _) => {
-                let missing = || {
-                    Problem::error(self.customer, "the customer needs an `anchor`")
-                        .related(quota, "this quota counts from it")
-                        .help("write anchor = \"…\", the date from which its windows count")
-                };
-                self.field.required(problems, missing).map(|anchor| anchor.value)
-            }
+) {
+    let quotas = own.quotas.as_ref().or_else(|| plan?.quotas.as_ref());
+    for Spanned { value: quota, span } in quotas.into_iter().flatten() {
+        if quota.align != Some(Align::Anchor) || quota.window == WindowKind::Lifetime {
+            continue;
         }
+        let missing = || {
+            Problem::error(customer, "the customer needs an `anchor`")
+                .related(*span, "this quota counts from it")
+                .help("write anchor = \"…\", the date from which its windows count")
+        };
+        anchor.required(problems, missing);
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    limits,
     names::{Unique, check_foreign_id},
     routes::check_scopes,
 };
@@ -61,7 +62,7 @@ impl KeyRing {
         table: &KeyTable,
         problems: &mut Problems,
     ) -> Option<ApiKey> {
-        let KeyTable { span, id, digest, expires, scopes, allow_from, status } = table;
+        let KeyTable { span, id, digest, expires, scopes, allow_from, status, limits } = table;
         let missing = || {
             Problem::error(*span, "the key has no `digest`")
                 .help("write digest = \"sha256:…\"; `faregate key new` prints a key and its digest")
@@ -71,8 +72,11 @@ impl KeyRing {
         let id = self.check_id(id, digest, problems);
         let scopes = check_scopes(scopes, problems);
         let allow_from = check_allow_from(allow_from, problems);
+        let limits = limits::check(limits, problems).into_own();
+        let id = id?;
         Some(ApiKey {
-            id: id?,
+            lineage: Arc::clone(&id),
+            id,
             digest: digest?.value,
             customer: customer.clone(),
             application: application.cloned(),
@@ -80,6 +84,7 @@ impl KeyRing {
             scopes,
             allow_from,
             state: status.value().copied().unwrap_or_default(),
+            limits: (!limits.is_empty()).then(|| Box::new(limits)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The limits that plans and customers have alike: quotas, rate, concurrency.
+//! The limits that plans, customers, applications and keys have alike: quotas, rate, concurrency.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
         wording::{list, quote},
     },
     ledger::{Rate, UNITS_MAX, WindowKind},
-    model::QuotaTerms,
+    model::{OwnLimits, QuotaTerms},
 };
 
 /// Limits as far as they are given.
@@ -27,7 +27,16 @@ pub(super) struct GivenLimits {
     pub(super) concurrency: Option<u32>,
 }
 
-/// Checks the limits of a plan or a customer.
+impl GivenLimits {
+    /// Leaves out where they stand.
+    pub(super) fn into_own(self) -> OwnLimits {
+        let Self { quotas, rate, concurrency } = self;
+        let terms = |quotas: Vec<Spanned<QuotaTerms>>| quotas.into_iter().map(|quota| quota.value);
+        OwnLimits { quotas: quotas.map(|quotas| terms(quotas).collect()), rate, concurrency }
+    }
+}
+
+/// Checks the limits of a plan, a customer, an application or a key.
 pub(super) fn check(fields: &LimitFields, problems: &mut Problems) -> GivenLimits {
     let LimitFields { quotas, rate, concurrency } = fields;
     GivenLimits {

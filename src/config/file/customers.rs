@@ -26,6 +26,8 @@ pub(in crate::config) struct CustomerTable {
     pub(in crate::config) trial_end: Field<Timestamp>,
     pub(in crate::config) past_due_since: Field<Timestamp>,
     pub(in crate::config) cancel_at: Field<Timestamp>,
+    pub(in crate::config) period_start: Field<Timestamp>,
+    pub(in crate::config) period_end: Field<Timestamp>,
     pub(in crate::config) pause_collection: Field<bool>,
     pub(in crate::config) grace: Field<Duration>,
     pub(in crate::config) limits: LimitFields,
@@ -46,13 +48,15 @@ impl FromToml for CustomerTable {
             trial_end: table.field("trial_end"),
             past_due_since: table.field("past_due_since"),
             cancel_at: table.field("cancel_at"),
+            period_start: table.field("period_start"),
+            period_end: table.field("period_end"),
             pause_collection: table.field("pause_collection"),
             grace: table.field("grace"),
             limits: LimitFields::read(&mut table),
             keys: table.field("keys"),
             applications: table.field("applications"),
         };
-        table.later(&["credits", "period_end", "period_start"]);
+        table.later(&["credits"]);
         table.finish();
         Some(read)
     }
@@ -61,6 +65,7 @@ impl FromToml for CustomerTable {
 /// `[customers.ID.applications.NAME]`.
 #[derive(Debug)]
 pub(in crate::config) struct ApplicationTable {
+    pub(in crate::config) limits: LimitFields,
     pub(in crate::config) keys: Field<Vec<Spanned<KeyTable>>>,
 }
 
@@ -68,8 +73,7 @@ impl FromToml for ApplicationTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         conceal_unless_table(value, problems);
         let mut table = Table::open(value, "an application", problems)?;
-        let read = Self { keys: table.field("keys") };
-        table.later(&["concurrency", "quotas", "rate"]);
+        let read = Self { limits: LimitFields::read(&mut table), keys: table.field("keys") };
         table.finish();
         Some(read)
     }
@@ -92,6 +96,7 @@ pub(in crate::config) struct KeyTable {
     pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
     pub(in crate::config) allow_from: Field<Vec<Spanned<IpNet>>>,
     pub(in crate::config) status: Field<KeyState>,
+    pub(in crate::config) limits: LimitFields,
 }
 
 impl FromToml for KeyTable {
@@ -110,8 +115,8 @@ impl FromToml for KeyTable {
             scopes: table.field("scopes"),
             allow_from: table.field("allow_from"),
             status: table.field("status"),
+            limits: LimitFields::read(&mut table),
         };
-        table.later(&["concurrency", "quotas", "rate"]);
         table.finish();
         Some(read)
     }

@@ -1,6 +1,6 @@
 //! What a good file becomes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     answer::Code,
-    ledger::{Rate, WindowKind},
-    model::{Access, HostHeader, KeyState, Methods, Route, Status},
+    ledger::{Ledger, Rate, WindowKind},
+    model::{Access, Customer, HostHeader, KeyState, Methods, Route, Status},
+    roster::{Live, Lookup},
+    snapshot::Snapshot,
 };
 
 #[test]
@@ -222,6 +224,15 @@ access = \"public\"
 
 const ANCHOR: &str = "2026-01-31T10:00:00Z";
 
+/// Gives a customer as its requests find it.
+fn resolved(config: &Config, id: &str) -> Arc<Customer> {
+    let (snapshot, live) = (Snapshot::new(config), Live::default());
+    let now = ANCHOR.parse().unwrap();
+    let ledger = Ledger::new(now);
+    let lookup = Lookup { snapshot: &snapshot, live: &live, ledger: &ledger, now };
+    lookup.customer(id).unwrap()
+}
+
 #[test]
 fn windows_follow_anchor_and_calendar() {
     let quota = |window: &str, align: &str| match align {
@@ -239,7 +250,8 @@ fn windows_follow_anchor_and_calendar() {
         "[plans.p]\nquotas = [{}]\n[customers.a]\nplan = \"p\"\nanchor = \"{ANCHOR}\"",
         quotas.join(", ")
     ));
-    let anchored: Vec<&str> = with_anchor.customers[0]
+    let customer = resolved(&with_anchor, "a");
+    let anchored: Vec<&str> = customer
         .limits
         .quotas
         .iter()
@@ -255,7 +267,8 @@ fn windows_follow_anchor_and_calendar() {
         "[plans.p]\nquotas = [{}]\n[customers.a]\nplan = \"p\"",
         windows.map(|window| quota(window, "")).join(", ")
     ));
-    assert!(without.customers[0].limits.quotas.iter().all(|quota| quota.window.anchor.is_none()));
+    let customer = resolved(&without, "a");
+    assert!(customer.limits.quotas.iter().all(|quota| quota.window.anchor.is_none()));
 }
 
 #[test]
@@ -280,8 +293,8 @@ rate = { limit = 7, window = \"24h\", burst = 8 }
 suspended = true
 ",
     );
-    let told: Vec<String> = config
-        .customers
+    let customers = ["a", "b", "c", "d"].map(|id| resolved(&config, id));
+    let told: Vec<String> = customers
         .iter()
         .map(|customer| {
             let limits = &customer.limits;
@@ -299,10 +312,10 @@ suspended = true
     ];
     assert_eq!(told, expected);
     let rate = |window, limit, burst| Rate { limit, window: Duration::from_secs(window), burst };
-    assert_eq!(config.customers[0].limits.rate, Some(rate(1, 3, 3)));
-    assert_eq!(config.customers[2].limits.rate, Some(rate(86_400, 7, 8)));
-    assert_eq!(config.customers[2].limits.quotas[0].window.kind, WindowKind::Lifetime);
-    assert!(config.customers[3].suspended && config.customers[3].subscription.is_none());
+    assert_eq!(customers[0].limits.rate, Some(rate(1, 3, 3)));
+    assert_eq!(customers[2].limits.rate, Some(rate(86_400, 7, 8)));
+    assert_eq!(customers[2].limits.quotas[0].window.kind, WindowKind::Lifetime);
+    assert!(customers[3].suspended && customers[3].subscription.is_none());
 }
 
 #[test]
@@ -310,7 +323,7 @@ fn subscription_states() {
     let status = |plan: &str, customer: &str| {
         let plan = format!("[plans.p]\n{plan}\n");
         let config = config(&format!("{plan}[customers.a]\nplan = \"p\"\nstatus = {customer}"));
-        config.customers[0].subscription.as_ref().unwrap().status
+        resolved(&config, "a").subscription.as_ref().unwrap().status
     };
     let at = |text: &str| -> Timestamp { text.parse().unwrap() };
     let past_due = |days: u64| Status::PastDue {

@@ -1,0 +1,101 @@
+//! A key as the roster holds it, and what a request by it needs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+
+use super::{Lookup, holder::Holder, resolve};
+use crate::{
+    answer::headers::field_value,
+    ledger::{Accounts, Limits},
+    model::{ApiKey, Customer, Plan},
+    snapshot::uid,
+};
+
+/// A key's place in the roster. A change of the key makes another one.
+#[derive(Debug)]
+pub(super) struct KeyCell {
+    key: Arc<ApiKey>,
+    owner: Arc<Holder>,
+    /// Made on the first request. Two threads may make it at once; either is right.
+    caller: ArcSwapOption<Caller>,
+}
+
+/// A key with everything that a request by it needs.
+#[derive(Debug)]
+pub struct Caller {
+    /// The key.
+    pub key: Arc<ApiKey>,
+    /// Its owner.
+    pub customer: Arc<Customer>,
+    /// Everything that its requests must fit: the owner's limits, the application's, its own.
+    pub limits: Arc<Limits>,
+    /// The owner's accounts; they outlive every change.
+    pub accounts: Arc<Accounts>,
+    /// Unique within the process, so that the journal finds what it knows of the key by a number.
+    pub uid: u64,
+    /// The values of the identity fields, made once.
+    pub identity: Identity,
+}
+
+/// Values of the fields that tell the upstream who calls.
+#[derive(Debug)]
+pub struct Identity {
+    /// `Faregate-Customer`.
+    pub customer: HeaderValue,
+    /// `Faregate-Application`.
+    pub application: Option<HeaderValue>,
+    /// `Faregate-Key-Id`.
+    pub key_id: HeaderValue,
+    /// `Faregate-Plan`.
+    pub plan: Option<HeaderValue>,
+}
+
+impl KeyCell {
+    pub(super) fn new(key: Arc<ApiKey>, owner: Arc<Holder>) -> Self {
+        Self { key, owner, caller: ArcSwapOption::empty() }
+    }
+
+    /// Gives the key.
+    pub(super) fn key(&self) -> &Arc<ApiKey> {
+        &self.key
+    }
+
+    /// Gives what a request by the key needs now.
+    pub(super) fn caller(&self, lookup: &Lookup<'_>) -> Arc<Caller> {
+        let customer = self.owner.customer(lookup);
+        if let Some(known) = &*self.caller.load()
+            && Arc::ptr_eq(&known.customer, &customer)
+        {
+            return Arc::clone(known);
+        }
+        let caller = Arc::new(Caller::new(&self.key, customer, lookup));
+        self.caller.store(Some(Arc::clone(&caller)));
+        caller
+    }
+}
+
+impl Caller {
+    fn new(key: &Arc<ApiKey>, customer: Arc<Customer>, lookup: &Lookup<'_>) -> Self {
+        let plan = customer.subscription.as_ref().map(|subscription| &subscription.plan);
+        Self {
+            accounts: lookup.ledger.customer(&customer.id),
+            uid: uid::next(),
+            identity: Identity {
+                customer: field_value(&customer.id),
+                application: key.application.as_deref().map(field_value),
+                key_id: field_value(&key.id),
+                plan: plan.map(|plan| field_value(&plan.id)),
+            },
+            limits: resolve::limits_of_key(&customer, key),
+            key: Arc::clone(key),
+            customer,
+        }
+    }
+
+    /// Gives the plan that the customer holds, in force or not.
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.customer.subscription.as_ref().map(|subscription| &subscription.plan)
+    }
+}

@@ -1,0 +1,74 @@
+//! Who may call: customers and keys, declared in the file or made at run time.
+//!
+//! What is known of a customer ([`CustomerTerms`](crate::model::CustomerTerms)) and of a key
+//! ([`ApiKey`]) is kept small, because there may be a million of each. What a request needs of
+//! them, limits put together and fields written out, is made on their first request and kept until
+//! the terms, the configuration or a date in them changes it.
+
+mod caller;
+mod claim;
+mod declared;
+mod holder;
+mod live;
+mod resolve;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::{caller::KeyCell, holder::Holder};
+pub use self::{
+    caller::{Caller, Identity},
+    claim::Claim,
+    declared::Declared,
+    live::{Conflict, Live},
+};
+use crate::{
+    ledger::Ledger,
+    model::{Customer, KeyDigest},
+    snapshot::Snapshot,
+};
+
+/// Everything that finding a caller takes, at one instant.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    /// The plans, and what the file declares.
+    pub snapshot: &'a Snapshot,
+    /// What was made at run time.
+    pub live: &'a Live,
+    /// Where the accounts are.
+    pub ledger: &'a Ledger,
+    /// The time that dates are compared with.
+    pub now: Timestamp,
+}
+
+impl Lookup<'_> {
+    /// Finds a key by its digest. The comparison that decides takes the same time for every digest.
+    pub fn caller(&self, digest: &KeyDigest) -> Option<Arc<Caller>> {
+        let declared = self.snapshot.declared.key(digest);
+        let cell = declared.or_else(|| self.live.key(digest))?;
+        cell.key().digest.matches(digest).then(|| cell.caller(self))
+    }
+
+    /// Finds a key by its identifier.
+    pub fn caller_by_id(&self, key_id: &str) -> Option<Arc<Caller>> {
+        let declared = self.snapshot.declared.key_by_id(key_id);
+        let cell = declared.or_else(|| self.live.key_by_id(key_id))?;
+        Some(cell.caller(self))
+    }
+
+    /// Finds a customer by its id.
+    pub fn customer(&self, id: &str) -> Option<Arc<Customer>> {
+        Some(self.holder(id)?.customer(self))
+    }
+
+    /// Gives every key of a customer that is known, with what a request by it needs.
+    pub fn callers_of(&self, customer: &str) -> Vec<Arc<Caller>> {
+        let Some(holder) = self.holder(customer) else { return Vec::new() };
+        holder.keys().iter().filter_map(|key| self.caller_by_id(key)).collect()
+    }
+
+    fn holder(&self, id: &str) -> Option<Arc<Holder>> {
+        self.snapshot.declared.customer(id).or_else(|| self.live.customer(id))
+    }
+}
