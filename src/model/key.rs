@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use crate::model::OwnLimits;
 
 /// What a key is and may do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiKey {
     /// The identifier that logs, headers and the upstream see.
     pub id: Arc<str>,

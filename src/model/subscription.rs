@@ -44,6 +44,9 @@ pub struct SubscriptionTerms {
     /// The last change of plan, as far as it still bears on a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Box<PlanChange>>,
+    /// When a change of plan last began a new window; windows do not reach back before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<Timestamp>,
     /// A change of plan that is still to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Box<NextPlan>>,
@@ -167,6 +170,7 @@ impl SubscriptionTerms {
             pause_collection: false,
             grace: None,
             changed: None,
+            restarted: None,
             next: None,
         }
     }

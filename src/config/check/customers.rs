@@ -205,6 +205,7 @@ fn check_subscription(
         pause_collection: table.pause_collection.value().copied().unwrap_or(false),
         grace: table.grace.value().copied(),
         changed: None,
+        restarted: None,
         next: None,
     })
 }

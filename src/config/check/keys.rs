@@ -17,7 +17,7 @@ use crate::{
         file::{Field, KeyTable, Spanned},
         report::{Problem, Problems, Span},
     },
-    model::{ApiKey, KeyDigest},
+    model::{ApiKey, KeyDigest, looks_like_a_key},
 };
 
 /// Keys as they are collected; no two have one digest or one id.
@@ -133,7 +133,7 @@ impl KeyRing {
 const DEFAULT_ID_DIGITS: usize = 12;
 
 fn check_key_id(id: &Spanned<String>, problems: &mut Problems) {
-    if id.value.starts_with("fg_live_") || id.value.starts_with("fg_test_") {
+    if looks_like_a_key(&id.value) {
         let message = "this is a key, and an id is shown to everyone";
         let help = "write a name for the key, and its digest as `digest`";
         problems.add(Problem::error(id.span, message).help(help).hidden());

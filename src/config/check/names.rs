@@ -2,48 +2,38 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::config::{
-    file::Spanned,
-    report::{Problem, Problems, Span},
-    wording::quote,
+use crate::{
+    config::{
+        file::Spanned,
+        report::{Problem, Problems, Span},
+        wording::quote,
+    },
+    model::{ID_MAX, NAME_MAX, is_id, is_name, is_name_char},
 };
-
-/// The longest name, so that names fit headers and labels.
-const NAME_MAX: usize = 64;
 
 /// Checks a name of the operator's: lower-case letters, digits, `-`, `_`.
 pub(super) fn check_id(name: &Spanned<String>, noun: &str, problems: &mut Problems) {
-    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
     let Spanned { value, span } = name;
-    if !value.is_empty() && value.len() <= NAME_MAX && value.chars().all(is_allowed) {
+    if is_name(value) {
         return;
     }
     let message = format!("{} cannot be the name of {noun}", quote(value));
     let help = format!(
         "a name is 1 to {NAME_MAX} lower-case letters, digits, `-` and `_`{}",
-        or_else(value, is_allowed, NAME_MAX)
+        or_else(value, is_name_char, NAME_MAX)
     );
     problems.add(Problem::error(*span, message).help(help));
 }
 
-/// The longest identifier of a customer, an application or a key.
-const ID_MAX: usize = 128;
-
 /// Checks an identifier that may come from another system, such as a mail address.
 pub(super) fn check_foreign_id(id: &Spanned<String>, noun: &str, problems: &mut Problems) {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
     let Spanned { value, span } = id;
-    if !value.is_empty() && value.len() <= ID_MAX && value.chars().all(is_allowed) {
+    if is_id(value) {
         return;
     }
     let message = format!("{} cannot be the id of {noun}", quote(value));
     let help = format!("an id is 1 to {ID_MAX} letters, digits, `-`, `_`, `.`, `:` and `@`");
     problems.add(Problem::error(*span, message).help(help));
-}
-
-/// Tells whether a text is a scope (RFC 6749 section 3.3).
-pub(super) fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
 }
 
 /// Offers the name with what is not allowed replaced, if anything is left.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     claim::{self, Claim},
-    names::{Unique, is_scope},
+    names::Unique,
     number::{UNITS, integer},
     overlap,
     server::check_timeout,
@@ -17,7 +17,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    model::{Access, Methods, Route, Upstream},
+    model::{Access, Methods, Route, Upstream, is_scope},
 };
 
 /// What was found of the routes.

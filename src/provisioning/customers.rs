@@ -1,0 +1,252 @@
+//! Customers: made, changed, deleted.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    Change, Effect, Rejection, SubscriptionInput,
+    input::{Patch, QuotaInput, RateInput},
+    load,
+    valid::{Errors, LimitsInput},
+};
+use crate::{
+    model::OwnLimits,
+    store::records::{CustomerRecord, WebhookRecord},
+    webhooks,
+};
+
+/// A customer to make.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCustomer {
+    /// Its identifier; it never changes.
+    pub id: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Notes of the operator's own.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// True: every call is refused with 403.
+    pub suspended: Option<bool>,
+    /// Quotas that replace the plan's; an empty list: none.
+    pub quotas: Option<Vec<QuotaInput>>,
+    /// A rate that replaces the plan's.
+    pub rate: Option<RateInput>,
+    /// Requests in flight at once, instead of the plan's.
+    pub concurrency: Option<u32>,
+    /// What it buys.
+    pub subscription: Option<SubscriptionInput>,
+    /// Where its own events are sent.
+    pub webhook: Option<WebhookInput>,
+}
+
+/// Where a customer's events are sent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookInput {
+    /// The receiver, `https://…`; never a private address.
+    pub url: String,
+}
+
+/// A change of a customer: what is left out stays, null removes.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CustomerPatch {
+    /// What people call it.
+    #[schema(value_type = Option<String>)]
+    pub name: Patch<String>,
+    /// Notes of the operator's own; these replace all that were there.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub metadata: Patch<BTreeMap<String, String>>,
+    /// True: every call is refused with 403.
+    #[schema(value_type = Option<bool>)]
+    pub suspended: Patch<bool>,
+    /// Quotas that replace the plan's.
+    #[schema(value_type = Option<Vec<QuotaInput>>)]
+    pub quotas: Patch<Vec<QuotaInput>>,
+    /// A rate that replaces the plan's.
+    #[schema(value_type = Option<RateInput>)]
+    pub rate: Patch<RateInput>,
+    /// Requests in flight at once, instead of the plan's.
+    #[schema(value_type = Option<u32>)]
+    pub concurrency: Patch<u32>,
+    /// Where its own events are sent.
+    #[schema(value_type = Option<WebhookInput>)]
+    pub webhook: Patch<WebhookInput>,
+}
+
+impl Change<'_> {
+    /// Makes a customer.
+    pub fn create_customer(&mut self, new: NewCustomer) -> Result<CustomerRecord, Rejection> {
+        let NewCustomer {
+            id,
+            name,
+            metadata,
+            suspended,
+            quotas,
+            rate,
+            concurrency,
+            subscription,
+            webhook,
+        } = new;
+        let mut errors = Errors::default();
+        errors.id("id", &id);
+        if let Some(name) = &name {
+            errors.text("name", name);
+        }
+        let metadata = metadata.unwrap_or_default();
+        errors.metadata(&metadata);
+        let limits = LimitsInput::given(quotas, rate, concurrency);
+        let limits = errors.limits(limits, OwnLimits::default());
+        let webhook = webhook.and_then(|webhook| new_webhook(&mut errors, webhook));
+        errors.finish()?;
+        self.claim_customer(&id)?;
+        let record = CustomerRecord {
+            id,
+            name,
+            metadata,
+            suspended: suspended.unwrap_or(false),
+            limits,
+            webhook,
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        self.records.put_customer(&record)?;
+        let id = record.id.as_str();
+        self.audit("customer.create", Some(id), id, None::<&()>, Some(&record))?;
+        if let Some(subscription) = subscription {
+            self.put_subscription(id, subscription).map_err(|e| within("subscription", e))?;
+        }
+        self.customer_changed(id)?;
+        Ok(record)
+    }
+
+    /// Changes a customer.
+    pub fn patch_customer(
+        &mut self,
+        id: &str,
+        patch: CustomerPatch,
+    ) -> Result<CustomerRecord, Rejection> {
+        let before = self.stored_customer(id)?;
+        let mut after = before.clone();
+        let CustomerPatch { name, metadata, suspended, quotas, rate, concurrency, webhook } = patch;
+        let mut errors = Errors::default();
+        name.apply(&mut after.name);
+        if let Some(name) = &after.name {
+            errors.text("name", name);
+        }
+        match metadata {
+            Patch::Keep => {}
+            Patch::Remove => after.metadata.clear(),
+            Patch::Set(metadata) => after.metadata = metadata,
+        }
+        errors.metadata(&after.metadata);
+        match suspended {
+            Patch::Keep => {}
+            Patch::Remove => after.suspended = false,
+            Patch::Set(suspended) => after.suspended = suspended,
+        }
+        after.limits = errors.limits(LimitsInput { quotas, rate, concurrency }, after.limits);
+        match webhook {
+            Patch::Keep => {}
+            Patch::Remove => after.webhook = None,
+            // The same receiver again is not a reason for a new secret.
+            Patch::Set(webhook) if after.webhook.as_ref().is_some_and(|w| w.url == webhook.url) => {
+                if let Some(known) = &mut after.webhook {
+                    known.disabled = None;
+                }
+            }
+            Patch::Set(webhook) => after.webhook = new_webhook(&mut errors, webhook),
+        }
+        errors.finish()?;
+        if after == before {
+            return Ok(before);
+        }
+        after.updated_at = self.now;
+        self.records.put_customer(&after)?;
+        let action = match (before.suspended, after.suspended) {
+            (false, true) => "customer.suspend",
+            (true, false) => "customer.resume",
+            _ => "customer.change",
+        };
+        self.audit(action, Some(id), id, Some(&before), Some(&after))?;
+        self.customer_changed(id)?;
+        Ok(after)
+    }
+
+    /// Deletes a customer: its keys stop working at once; what it used is kept under a pseudonym.
+    pub fn delete_customer(&mut self, id: &str) -> Result<(), Rejection> {
+        let before = self.stored_customer(id)?;
+        let pseudonym = crate::store::records::new_id("deleted", self.now);
+        self.records.delete_customer(id, &pseudonym)?;
+        let after = serde_json::json!({ "pseudonym": pseudonym });
+        self.audit("customer.delete", Some(id), id, Some(&before), Some(&after))?;
+        self.applied.effects.push(Effect::RemoveCustomer(id.to_owned()));
+        Ok(())
+    }
+
+    /// Finds a stored customer; tells when it is the file's.
+    pub fn stored_customer(&mut self, id: &str) -> Result<CustomerRecord, Rejection> {
+        if let Some(record) = self.records.customer(id)? {
+            return Ok(record);
+        }
+        if self.snapshot.declared.has_customer(id) {
+            return Err(Rejection::DeclaredInFile(format!("the customer `{id}`")));
+        }
+        Err(Rejection::not_found("customer", id))
+    }
+
+    /// Lets memory know, after the commit, how a customer is stored now.
+    pub(super) fn customer_changed(&mut self, id: &str) -> Result<(), Rejection> {
+        let Some(record) = self.records.customer(id)? else { return Ok(()) };
+        let subscription = self.records.subscription(id)?;
+        let applications = self.records.applications(id)?;
+        let terms = load::terms(record, subscription, applications);
+        self.applied.effects.push(Effect::PutCustomer(terms));
+        Ok(())
+    }
+
+    fn claim_customer(&mut self, id: &str) -> Result<(), Rejection> {
+        let gateway = self.gateway;
+        // The snapshot of this moment, not of the change's beginning: see `roster::Claim`.
+        let declared = || gateway.snapshot().declared.has_customer(id);
+        let claim = gateway.live().claim_customer(declared, id);
+        let claim = claim
+            .ok_or_else(|| Rejection::DeclaredInFile(format!("the customer `{id}`")))?;
+        self.applied.claims.push(claim);
+        if self.records.customer(id)?.is_some() {
+            let message = format!("there is a customer `{id}` already");
+            return Err(Rejection::AlreadyExists(message));
+        }
+        if gateway.ledger().departing(id) {
+            return Err(Rejection::Departing(id.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn new_webhook(errors: &mut Errors, input: WebhookInput) -> Option<WebhookRecord> {
+    let WebhookInput { url } = input;
+    if let Err(error) = webhooks::check_url(&url) {
+        errors.add("webhook.url", error.to_string());
+        return None;
+    }
+    let secret = match webhooks::new_secret() {
+        Ok(secret) => secret,
+        Err(error) => {
+            errors.add("webhook", format!("no secret can be made: {error}"));
+            return None;
+        }
+    };
+    Some(WebhookRecord { url, secret, disabled: None })
+}
+
+/// Puts the place of a part before the fields that are wrong in it.
+fn within(place: &str, rejection: Rejection) -> Rejection {
+    let Rejection::Invalid(mut errors) = rejection else { return rejection };
+    for error in &mut errors {
+        error.field = format!("{place}.{}", error.field);
+    }
+    Rejection::Invalid(errors)
+}

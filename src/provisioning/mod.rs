@@ -1,0 +1,227 @@
+//! What an operator changes while the gateway runs: customers, applications, keys, subscriptions.
+//!
+//! A change runs on the store's thread, in a transaction. It reads what is stored, decides, writes,
+//! and appends to the audit in the same transaction; once that is committed, memory learns of it,
+//! and the next request is decided by it. Until the commit nothing outside the transaction changes.
+
+mod adjustments;
+mod applications;
+mod customers;
+mod import;
+mod input;
+mod keys;
+mod load;
+mod settings;
+mod subscriptions;
+mod valid;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use self::{
+    adjustments::AdjustmentInput,
+    applications::ApplicationInput,
+    customers::{CustomerPatch, NewCustomer, WebhookInput},
+    import::{ImportLine, Imported},
+    input::{FieldError, InputDate, InputDuration, Patch, QuotaInput, RateInput},
+    keys::{KeyPatch, MadeKey, NewKey, RotateInput},
+    load::{api_key, load, terms},
+    settings::ENFORCEMENT,
+    subscriptions::SubscriptionInput,
+};
+use crate::{
+    gateway::Gateway,
+    ledger::AccountId,
+    model::{ApiKey, CustomerTerms},
+    roster::Claim,
+    snapshot::Snapshot,
+    store::{
+        StoreError,
+        records::{AuditRecord, Records},
+    },
+};
+
+/// Why a change is refused; nothing is written then.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// Something of this id is there already.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The file declares it, so only the file changes it.
+    #[error("{0} is declared in the configuration file; change it there and reload")]
+    DeclaredInFile(String),
+    /// A customer of this id was deleted and requests of its are still in flight.
+    #[error("requests of the deleted customer `{0}` are still in flight; try again when they ended")]
+    Departing(String),
+    /// Values that cannot be.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<FieldError>),
+    /// There is nothing of this id.
+    #[error("there is no {noun} `{id}`")]
+    NotFound {
+        /// What was looked for.
+        noun: &'static str,
+        /// By which id.
+        id: String,
+    },
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Rejection {
+    /// Refuses one field.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    fn not_found(noun: &'static str, id: &str) -> Self {
+        Self::NotFound { noun, id: id.to_owned() }
+    }
+}
+
+fn summary(errors: &[FieldError]) -> String {
+    match errors {
+        [FieldError { field, message }] => format!("{field}: {message}"),
+        [FieldError { field, message }, rest @ ..] => {
+            format!("{field}: {message} (and {} more)", rest.len())
+        }
+        [] => "the request is not valid".to_owned(),
+    }
+}
+
+/// What memory learns once a change is committed.
+#[derive(Debug)]
+pub enum Effect {
+    /// Units were given back (positive) or charged.
+    Adjust {
+        /// The customer.
+        customer: String,
+        /// Which of its accounts.
+        account: AccountId,
+        /// How many.
+        units: i64,
+    },
+    /// Enforcement is on or off.
+    Enforce(bool),
+    /// Units used move to a window that began at another time than was assumed.
+    Move {
+        /// The customer.
+        customer: String,
+        /// Where they were booked.
+        from: AccountId,
+        /// Where they belong.
+        to: AccountId,
+    },
+    /// A customer is new or changed.
+    PutCustomer(CustomerTerms),
+    /// A key is new or changed.
+    PutKey(ApiKey),
+    /// A customer is gone.
+    RemoveCustomer(String),
+}
+
+/// A transaction in which an operator changes something.
+#[expect(missing_debug_implementations, reason = "a transaction has nothing to show")]
+pub struct Change<'a> {
+    records: &'a mut dyn Records,
+    gateway: &'a Gateway,
+    snapshot: Arc<Snapshot>,
+    actor: &'a str,
+    now: Timestamp,
+    applied: Applied,
+}
+
+/// What is to be done once the transaction is committed; until then it holds what was claimed.
+#[derive(Debug, Default)]
+pub struct Applied {
+    effects: Vec<Effect>,
+    claims: Vec<Claim>,
+}
+
+impl<'a> Change<'a> {
+    /// Begins a change in a transaction.
+    pub fn new(records: &'a mut dyn Records, gateway: &'a Gateway, actor: &'a str) -> Self {
+        let (snapshot, now) = (gateway.snapshot(), gateway.clock().now());
+        Self { records, gateway, snapshot, actor, now, applied: Applied::default() }
+    }
+
+    /// Ends it; gives what is to be done after the commit.
+    pub fn finish(self) -> Applied {
+        self.applied
+    }
+
+    /// Gives what is stored, as this transaction sees it.
+    pub fn records(&mut self) -> &mut dyn Records {
+        self.records
+    }
+
+    /// Gives the gateway that it changes.
+    pub fn gateway(&self) -> &'a Gateway {
+        self.gateway
+    }
+
+    /// Gives the configuration in force.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Gives the time of the change.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Appends to the audit: what was there before and what is there now.
+    fn audit(
+        &mut self,
+        action: &str,
+        customer: Option<&str>,
+        subject: &str,
+        before: Option<&impl Serialize>,
+        after: Option<&impl Serialize>,
+    ) -> Result<(), Rejection> {
+        self.records.append_audit(&AuditRecord {
+            at: self.now,
+            actor: self.actor.to_owned(),
+            action: action.to_owned(),
+            customer: customer.map(ToOwned::to_owned),
+            subject: subject.to_owned(),
+            before: before.and_then(|value| serde_json::to_value(value).ok()),
+            after: after.and_then(|value| serde_json::to_value(value).ok()),
+        })?;
+        Ok(())
+    }
+}
+
+impl Applied {
+    /// Lets memory know. Called once the transaction is committed, on the store's thread.
+    pub fn apply(&self, gateway: &Gateway) {
+        for effect in &self.effects {
+            effect.apply(gateway);
+        }
+    }
+}
+
+impl Effect {
+    fn apply(&self, gateway: &Gateway) {
+        let (live, ledger) = (gateway.live(), gateway.ledger());
+        match self {
+            Self::Adjust { customer, account, units } => {
+                ledger.customer(customer).adjust(account, *units);
+            }
+            Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
+            Self::Move { customer, from, to } => ledger.customer(customer).move_usage(from, to),
+            Self::PutCustomer(terms) => live.put_customer(terms.clone()),
+            Self::PutKey(key) => live.put_key(key.clone()),
+            Self::RemoveCustomer(id) => {
+                live.remove_customer(id);
+                ledger.remove(id);
+            }
+        }
+    }
+}

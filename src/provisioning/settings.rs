@@ -1,0 +1,32 @@
+//! The operator's switches.
+
+use super::{Change, Effect, Rejection, valid::Errors};
+
+/// The setting that keeps whether refusals are enforced: `on` or `off`.
+pub const ENFORCEMENT: &str = "enforcement";
+
+impl Change<'_> {
+    /// Turns enforcement on or off, for all routes and plans.
+    pub fn set_enforcement(
+        &mut self,
+        enforce: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Rejection> {
+        let mut errors = Errors::default();
+        if let Some(reason) = reason {
+            errors.text("reason", reason);
+        }
+        errors.finish()?;
+        let before = self.records.setting(ENFORCEMENT)?.as_deref() != Some("off");
+        if before == enforce {
+            return Ok(());
+        }
+        self.records.put_setting(ENFORCEMENT, if enforce { "on" } else { "off" })?;
+        let before = serde_json::json!({ "enforce": before });
+        let after = serde_json::json!({ "enforce": enforce, "reason": reason });
+        let action = if enforce { "enforcement.on" } else { "enforcement.off" };
+        self.audit(action, None, ENFORCEMENT, Some(&before), Some(&after))?;
+        self.applied.effects.push(Effect::Enforce(enforce));
+        Ok(())
+    }
+}
