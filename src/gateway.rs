@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +29,8 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     ledger: Ledger,
     clock: Arc<Clock>,
+    /// Nothing else is published by it, so relaxed order will do.
+    enforcing: AtomicBool,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -105,6 +110,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot::new(config, &ledger)),
             ledger,
             clock,
+            enforcing: AtomicBool::new(true),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -154,6 +160,17 @@ impl Gateway {
             }
             last = now;
         }
+    }
+
+    /// Sets whether requests are refused at all. From the next request on a gateway that does not
+    /// enforce treats every route as if it had `enforce = false`; a reload does not change it.
+    pub fn set_enforcing(&self, enforcing: bool) {
+        self.enforcing.store(enforcing, Ordering::Relaxed);
+    }
+
+    /// Tells whether requests are refused at all.
+    pub fn enforcing(&self) -> bool {
+        self.enforcing.load(Ordering::Relaxed)
     }
 
     /// Gives the snapshot in force.

@@ -10,8 +10,12 @@ use jiff::Timestamp;
 
 use crate::{
     answer::Denial,
-    chain::{credential, route::Routed},
-    model::{Access, ApiKey, KeyState},
+    chain::{
+        credential,
+        payer::{About, Payer},
+        route::Routed,
+    },
+    model::{Access, ApiKey, KeyState, Route},
     snapshot::{Caller, Snapshot},
 };
 
@@ -19,27 +23,30 @@ use crate::{
 #[derive(Debug)]
 pub struct Identified {
     routed: Routed,
-    /// `None` on a public route and nowhere else: only [`identify`] makes it so.
-    caller: Option<Arc<Caller>>,
+    /// [`Payer::Nobody`] on a public route and nowhere else: only [`identify`] makes it so.
+    payer: Payer,
 }
 
 /// A request by a caller who may be served, as far as the key and the customer decide.
 #[derive(Debug)]
 pub struct Authenticated {
     routed: Routed,
-    caller: Option<Arc<Caller>>,
+    payer: Payer,
 }
 
 /// Finds the caller of a routed request; a public route needs none.
 pub fn identify(snapshot: &Snapshot, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
-    let caller = match routed.route().access {
-        Access::Public => None,
-        Access::Key => {
-            let digest = credential::find(head, &snapshot.key_locations)?;
-            Some(Arc::clone(snapshot.caller(&digest).ok_or(Denial::InvalidApiKey)?))
-        }
+    let payer = match routed.route().access {
+        Access::Public => Payer::Nobody,
+        Access::Key => Payer::of(find_caller(snapshot, head), &routed)?,
     };
-    Ok(Identified { routed, caller })
+    Ok(Identified { routed, payer })
+}
+
+/// Finds the caller by the key that a request carries.
+pub(super) fn find_caller(snapshot: &Snapshot, head: &Parts) -> Result<Arc<Caller>, Denial> {
+    let digest = credential::find(head, &snapshot.key_locations)?;
+    snapshot.caller(&digest).map(Arc::clone).ok_or(Denial::InvalidApiKey)
 }
 
 /// Checks the state of the key, then that of the customer, then the scopes.
@@ -48,31 +55,29 @@ pub fn authenticate(
     peer: IpAddr,
     now: Timestamp,
 ) -> Result<Authenticated, Denial> {
-    let Identified { routed, caller } = identified;
-    if let Some(caller) = &caller {
+    let Identified { routed, payer } = identified;
+    let decide = |caller: &Arc<Caller>| {
         usable(&caller.key, peer, now)?;
         if caller.customer.suspended {
             return Err(Denial::AccountSuspended);
         }
-        let required = &routed.route().scopes;
-        if !required.iter().all(|scope| caller.key.scopes.contains(scope)) {
-            return Err(Denial::InsufficientScope { required: required.clone() });
-        }
-    }
-    Ok(Authenticated { routed, caller })
+        has_scopes(&caller.key, routed.route())
+    };
+    let (payer, _) = payer.judge(&routed, About::Key, decide)?;
+    Ok(Authenticated { routed, payer })
 }
 
 impl Identified {
-    /// Gives the caller; `None` on a public route.
-    pub fn caller(&self) -> Option<&Arc<Caller>> {
-        self.caller.as_ref()
+    /// Gives who pays, as far as that is decided.
+    pub fn payer(&self) -> &Payer {
+        &self.payer
     }
 }
 
 impl Authenticated {
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(self) -> (Routed, Option<Arc<Caller>>) {
-        (self.routed, self.caller)
+    pub(super) fn into_parts(self) -> (Routed, Payer) {
+        (self.routed, self.payer)
     }
 }
 
@@ -92,6 +97,15 @@ pub fn usable(key: &ApiKey, peer: IpAddr, now: Timestamp) -> Result<(), Denial> 
         return Err(Denial::OriginNotAllowed);
     }
     Ok(())
+}
+
+fn has_scopes(key: &ApiKey, route: &Route) -> Result<(), Denial> {
+    let required = &route.scopes;
+    if required.iter().all(|scope| key.scopes.contains(scope)) {
+        Ok(())
+    } else {
+        Err(Denial::InsufficientScope { required: required.clone() })
+    }
 }
 
 #[cfg(test)]

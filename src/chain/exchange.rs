@@ -66,6 +66,7 @@ impl Exchange {
             plan: None,
             status: 0,
             code: None,
+            shadow: None,
             ending: None,
             charged: 0,
             bytes: 0,
@@ -109,7 +110,7 @@ impl Exchange {
         }
     }
 
-    /// Notes who calls; `None` on a public route.
+    /// Notes who calls, if that is known.
     pub fn note_caller(&mut self, caller: Option<&Arc<Caller>>) {
         let Some(caller) = caller else { return };
         self.caller = Some(Arc::clone(caller));
@@ -139,6 +140,13 @@ impl Exchange {
     pub fn note_code(&mut self, code: Code) {
         if let Some(line) = &mut self.line {
             line.code = Some(code.name());
+        }
+    }
+
+    /// Notes the code of a refusal that is overlooked, if there is one.
+    pub fn note_shadow(&mut self, code: Option<Code>) {
+        if let (Some(line), Some(code)) = (&mut self.line, code) {
+            line.shadow = Some(code.name());
         }
     }
 
@@ -187,6 +195,11 @@ impl Exchange {
     /// Gives the snapshot that decides about it.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Tells whether the gateway refuses at all, or forwards who may not be served all the same.
+    pub fn enforcing(&self) -> bool {
+        self.worker.gateway().enforcing()
     }
 
     /// Gives the decision time: read once, so that all checks agree.

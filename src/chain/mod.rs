@@ -10,6 +10,7 @@ pub mod forward;
 pub mod head;
 mod offers;
 pub mod pages;
+pub mod payer;
 pub mod query;
 pub mod quota;
 mod refuse;
@@ -90,14 +91,16 @@ async fn run(
     if let Some(page) = pages::find(&target, exchange) {
         return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
     }
-    let routed = route::route(exchange.snapshot(), &head, target)?;
+    let routed = route::route(exchange.snapshot(), &head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
     let identified = authenticate::identify(exchange.snapshot(), routed, &head)?;
-    exchange.note_caller(identified.caller());
+    exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
+    exchange.note_shadow(entitled.payer().shadow());
     let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange)?;
+    exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))

@@ -22,7 +22,7 @@ fn start(upstream: &Upstream) -> Gateway {
 const NOW: &str = "2026-11-20T12:00:00Z";
 
 /// Waits for this many lines and gives them.
-fn lines(gateway: &Gateway, count: usize) -> Vec<Value> {
+pub(crate) fn lines(gateway: &Gateway, count: usize) -> Vec<Value> {
     let path = gateway.directory().join("access.log");
     let text = wait_for("lines in the log", || {
         let text = std::fs::read_to_string(&path).unwrap_or_default();

@@ -15,5 +15,6 @@ mod quota;
 mod refusals;
 mod routing;
 mod served;
+mod shadow;
 mod streaming;
 mod support;

@@ -351,6 +351,7 @@ upstream = \"api\"
 access = \"public\"
 cost = 2
 scopes = [\"read\"]
+enforce = false
 ";
 }
 
@@ -363,6 +364,7 @@ routes = [\"/{*paths}\"]
 trial = \"two weeks\"
 upgrade_url = \"example.com/billing\"
 on_sale = \"yes\"
+enforce = \"no\"
 ";
     plan_quotas: "
 [plans.pro]

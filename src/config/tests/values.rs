@@ -31,9 +31,9 @@ fn defaults_are_those_of_the_example() {
     let (a, b) = (&minimal.routes[0], &full.routes[0]);
     assert_eq!(a.charge_on, b.charge_on);
     assert_eq!(a.request_timeout, b.request_timeout);
-    assert_eq!(a.access, b.access);
+    assert_eq!((a.access, a.enforce), (b.access, b.enforce));
     let (a, b) = (&minimal.plans[0], &full.plans[0]);
-    assert_eq!((a.grace, a.on_sale), (b.grace, b.on_sale));
+    assert_eq!((a.grace, a.on_sale, a.enforce), (b.grace, b.on_sale, b.enforce));
 }
 
 #[test]
@@ -196,6 +196,7 @@ upstream = \"api\"
 strip_prefix = \"/v1/forecast\"
 cost = 0
 scopes = [\"read\", \"a:b\"]
+enforce = false
 charge_on = [\"2xx\", 404, \"!204\", \"500-502\"]
 request_timeout = \"none\"
 [[routes]]
@@ -215,6 +216,7 @@ access = \"public\"
     let expected = (200..300).filter(|status| *status != 204).chain([404, 500, 501, 502]);
     assert_eq!(charged, expected.collect::<Vec<_>>());
     assert_eq!(forecast.request_timeout, None);
+    assert_eq!((forecast.enforce, status.enforce), (false, true));
     assert_eq!(status.access, Access::Public);
     assert_eq!(status.cost, 1);
     assert_eq!(status.request_timeout, Some(Duration::from_secs(300)));
