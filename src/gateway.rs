@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use crate::{
     clock::Clock,
     config::{self, Admin, Config, LoadError, Log, Purpose, Report, Server, Store},
+    guesses::Guesses,
     ledger::Ledger,
     model::KeyDigest,
     snapshot::Snapshot,
@@ -31,6 +32,7 @@ pub struct Gateway {
     clock: Arc<Clock>,
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
+    guesses: Guesses,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -111,6 +113,7 @@ impl Gateway {
             ledger,
             clock,
             enforcing: AtomicBool::new(true),
+            guesses: Guesses::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -181,6 +184,11 @@ impl Gateway {
     /// Gives the ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Gives the failed keys of all addresses.
+    pub fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// Gives the source of decision time.

@@ -3,7 +3,7 @@
 //! A malformed key, an unknown one and a deleted one get one answer, after the same work: each is
 //! hashed and looked up. Nothing tells a guesser which of them it was.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use jiff::Timestamp;
@@ -12,11 +12,13 @@ use crate::{
     answer::Denial,
     chain::{
         credential,
+        exchange::Exchange,
         payer::{About, Payer},
         route::Routed,
     },
+    guesses::{GuessLimit, Guesses},
     model::{Access, ApiKey, KeyState, Route},
-    snapshot::{Caller, Snapshot},
+    snapshot::Caller,
 };
 
 /// A request whose key is known, if its route asks for one.
@@ -35,18 +37,37 @@ pub struct Authenticated {
 }
 
 /// Finds the caller of a routed request; a public route needs none.
-pub fn identify(snapshot: &Snapshot, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
+pub fn identify(routed: Routed, head: &Parts, exchange: &Exchange) -> Result<Identified, Denial> {
     let payer = match routed.route().access {
         Access::Public => Payer::Nobody,
-        Access::Key => Payer::of(find_caller(snapshot, head), &routed)?,
+        Access::Key => Payer::of(find_caller(head, exchange), &routed)?,
     };
     Ok(Identified { routed, payer })
 }
 
-/// Finds the caller by the key that a request carries.
-pub(super) fn find_caller(snapshot: &Snapshot, head: &Parts) -> Result<Arc<Caller>, Denial> {
+/// Finds the caller by the key that a request carries. From an address where too many keys failed
+/// nothing is looked up, so that a guess that is right tells nothing.
+pub(super) fn find_caller(head: &Parts, exchange: &Exchange) -> Result<Arc<Caller>, Denial> {
+    unless_guessing(exchange, Guesses::wait)?;
+    let snapshot = exchange.snapshot();
     let digest = credential::find(head, &snapshot.key_locations)?;
-    snapshot.caller(&digest).map(Arc::clone).ok_or(Denial::InvalidApiKey)
+    if let Some(caller) = snapshot.caller(&digest) {
+        return Ok(Arc::clone(caller));
+    }
+    unless_guessing(exchange, Guesses::fail)?;
+    Err(Denial::InvalidApiKey)
+}
+
+/// Asks whether the client's address must wait, where the configuration limits guesses.
+fn unless_guessing(
+    exchange: &Exchange,
+    ask: fn(&Guesses, IpAddr, GuessLimit, Timestamp) -> Option<Duration>,
+) -> Result<(), Denial> {
+    let Some(limit) = exchange.snapshot().guesses else { return Ok(()) };
+    match ask(exchange.guesses(), exchange.peer(), limit, exchange.now()) {
+        None => Ok(()),
+        Some(wait) => Err(Denial::TooManyGuesses { wait }),
+    }
 }
 
 /// Checks the state of the key, then that of the customer, then the scopes.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     answer::{Code, Ending, headers::field_value, problem},
     chain::{route::Routed, target::Target},
+    guesses::Guesses,
     progress::{Clocks, Progress},
     snapshot::{Caller, Snapshot},
     telemetry::access_log::Line,
@@ -220,6 +221,11 @@ impl Exchange {
     /// Gives the worker's books.
     pub fn books(&self) -> &Rc<Books> {
         self.worker.books()
+    }
+
+    /// Gives the failed keys of all addresses.
+    pub fn guesses(&self) -> &Guesses {
+        self.worker.gateway().guesses()
     }
 
     /// Gives what a refusal says beside its own reason.

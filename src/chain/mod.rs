@@ -93,7 +93,7 @@ async fn run(
     }
     let routed = route::route(exchange.snapshot(), &head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
-    let identified = authenticate::identify(exchange.snapshot(), routed, &head)?;
+    let identified = authenticate::identify(routed, &head, exchange)?;
     exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;

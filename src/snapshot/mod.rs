@@ -14,6 +14,7 @@ use self::table::RouteTable;
 use crate::{
     answer::{Code, headers::field_value, problem},
     config::{Config, KeyLocation, Server},
+    guesses::GuessLimit,
     ledger::{Accounts, Ledger},
     model::{ApiKey, Customer, KeyDigest, Plan},
 };
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub server: Server,
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
+    /// How many keys may fail from one address; `None` means any number.
+    pub guesses: Option<GuessLimit>,
     /// The operator's own statuses.
     pub status_by_code: HashMap<Code, StatusCode>,
     /// The realm of challenges.
@@ -80,6 +83,7 @@ impl Snapshot {
         Self {
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
+            guesses: config.guesses,
             status_by_code: config.status_by_code.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),

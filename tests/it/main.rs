@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod endings;
 mod exact;
+mod guesses;
 mod kill;
 mod memory;
 mod pages;

@@ -21,6 +21,7 @@ fn defaults_are_those_of_the_example() {
     assert_eq!(minimal.store, full.store);
     assert_eq!(minimal.log, full.log);
     assert_eq!(minimal.key_locations, full.key_locations);
+    assert_eq!((minimal.guesses, full.guesses), (None, None));
     assert_eq!(minimal.status_by_code, full.status_by_code);
     let (a, b) = (&minimal.upstreams[0], &full.upstreams[0]);
     assert_eq!(a.connect_timeout, b.connect_timeout);
@@ -53,6 +54,7 @@ access = \"logs/access.json\"
 level = \"debug\"
 [auth]
 locations = [\"x-api-key\"]
+guesses = { limit = 20, window = \"1m\" }
 [answers]
 status = { quota_exceeded = 429 }
 ",
@@ -70,6 +72,8 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
     assert_eq!(config.log.level, tracing::Level::DEBUG);
     assert_eq!(config.key_locations, [KeyLocation::x_api_key()]);
+    let guesses = GuessLimit { limit: 20, window: Duration::from_secs(60) };
+    assert_eq!(config.guesses, Some(guesses));
     assert_eq!(config.status_by_code[&Code::QuotaExceeded], StatusCode::TOO_MANY_REQUESTS);
 }
 
