@@ -1,7 +1,8 @@
 //! The chain: what every request passes, in this order.
 //!
 //! Each step consumes the state before it and gives the next, or refuses. A state is made by its own
-//! step alone, so having one is the proof that the steps before it agreed.
+//! step alone, so having one is the proof that the steps before it agreed; or, where refusals are not
+//! enforced, that its payer is marked and nothing more is taken for it (`payer.rs`).
 
 pub mod authenticate;
 pub mod credential;
