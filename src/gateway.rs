@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use jiff::Timestamp;
 use crate::{
     clock::Clock,
     config::{self, Admin, Config, LoadError, Log, Purpose, Report, Server, Store},
+    guesses::Guesses,
     ledger::Ledger,
     model::KeyDigest,
     roster::{Conflict, Live, Lookup},
@@ -29,6 +33,9 @@ pub struct Gateway {
     live: Live,
     ledger: Ledger,
     clock: Arc<Clock>,
+    /// Nothing else is published by it, so relaxed order will do.
+    enforcing: AtomicBool,
+    guesses: Guesses,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -122,6 +129,8 @@ impl Gateway {
             live: Live::default(),
             ledger,
             clock,
+            enforcing: AtomicBool::new(true),
+            guesses: Guesses::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -180,6 +189,17 @@ impl Gateway {
         }
     }
 
+    /// Sets whether requests are refused at all. From the next request on a gateway that does not
+    /// enforce treats every route as if it had `enforce = false`; a reload does not change it.
+    pub fn set_enforcing(&self, enforcing: bool) {
+        self.enforcing.store(enforcing, Ordering::Relaxed);
+    }
+
+    /// Tells whether requests are refused at all.
+    pub fn enforcing(&self) -> bool {
+        self.enforcing.load(Ordering::Relaxed)
+    }
+
     /// Gives the snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -198,6 +218,11 @@ impl Gateway {
     /// Gives the ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Gives the failed keys of all addresses.
+    pub fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// Gives the source of decision time.

@@ -11,6 +11,7 @@ pub mod config;
 #[cfg(debug_assertions)]
 pub mod failpoint;
 pub mod gateway;
+pub mod guesses;
 mod io;
 pub mod journal;
 pub mod ledger;

@@ -80,6 +80,11 @@ pub enum Denial {
     SubscriptionPaused,
     /// Nothing is bought.
     SubscriptionRequired,
+    /// Too many keys failed from the client's address.
+    TooManyGuesses {
+        /// The time until one more may be tried.
+        wait: Duration,
+    },
     /// The trial is over.
     TrialExpired,
     /// The request line alone is larger than a head may be.
@@ -299,6 +304,7 @@ impl Denial {
             Self::SubscriptionNotStarted { .. } => Code::SubscriptionNotStarted,
             Self::SubscriptionPaused => Code::SubscriptionPaused,
             Self::SubscriptionRequired => Code::SubscriptionRequired,
+            Self::TooManyGuesses { .. } => Code::RateLimited,
             Self::TrialExpired => Code::TrialExpired,
             Self::UriTooLong { .. } => Code::UriTooLong,
         }
@@ -342,6 +348,9 @@ impl Denial {
             }
             Self::SubscriptionPaused => "The subscription is paused.".into(),
             Self::SubscriptionRequired => "There is no subscription in force.".into(),
+            Self::TooManyGuesses { .. } => {
+                "Too many attempts with invalid API keys from this address.".into()
+            }
             Self::TrialExpired => "The trial is over.".into(),
             Self::UriTooLong { max } => format!("A request line may have {max} bytes."),
         }
@@ -352,6 +361,7 @@ impl Denial {
         match self {
             Self::QuotaExceeded(denial) => denial.retry_after(),
             Self::SubscriptionNotStarted { starts } => Some(seconds_until(*starts, now)),
+            Self::TooManyGuesses { wait } => Some(whole_seconds(*wait)),
             _ => None,
         }
     }

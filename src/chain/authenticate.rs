@@ -3,43 +3,71 @@
 //! A malformed key, an unknown one and a deleted one get one answer, after the same work: each is
 //! hashed and looked up. Nothing tells a guesser which of them it was.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use jiff::Timestamp;
 
 use crate::{
     answer::Denial,
-    chain::{credential, route::Routed},
-    model::{Access, ApiKey, KeyState},
-    roster::{Caller, Lookup},
+    chain::{
+        credential,
+        exchange::Exchange,
+        payer::{About, Payer},
+        route::Routed,
+    },
+    guesses::{GuessLimit, Guesses},
+    model::{Access, ApiKey, KeyState, Route},
+    roster::Caller,
 };
 
 /// A request whose key is known, if its route asks for one.
 #[derive(Debug)]
 pub struct Identified {
     routed: Routed,
-    /// `None` on a public route and nowhere else: only [`identify`] makes it so.
-    caller: Option<Arc<Caller>>,
+    /// [`Payer::Nobody`] on a public route and nowhere else: only [`identify`] makes it so.
+    payer: Payer,
 }
 
 /// A request by a caller who may be served, as far as the key and the customer decide.
 #[derive(Debug)]
 pub struct Authenticated {
     routed: Routed,
-    caller: Option<Arc<Caller>>,
+    payer: Payer,
 }
 
 /// Finds the caller of a routed request; a public route needs none.
-pub fn identify(lookup: &Lookup<'_>, routed: Routed, head: &Parts) -> Result<Identified, Denial> {
-    let caller = match routed.route().access {
-        Access::Public => None,
-        Access::Key => {
-            let digest = credential::find(head, &lookup.snapshot.key_locations)?;
-            Some(lookup.caller(&digest).ok_or(Denial::InvalidApiKey)?)
-        }
+pub fn identify(routed: Routed, head: &Parts, exchange: &Exchange) -> Result<Identified, Denial> {
+    let payer = match routed.route().access {
+        Access::Public => Payer::Nobody,
+        Access::Key => Payer::of(find_caller(head, exchange), &routed)?,
     };
-    Ok(Identified { routed, caller })
+    Ok(Identified { routed, payer })
+}
+
+/// Finds the caller by the key that a request carries. From an address where too many keys failed
+/// nothing is looked up, so that a guess that is right tells nothing.
+pub(super) fn find_caller(head: &Parts, exchange: &Exchange) -> Result<Arc<Caller>, Denial> {
+    unless_guessing(exchange, Guesses::wait)?;
+    let lookup = exchange.lookup();
+    let digest = credential::find(head, &lookup.snapshot.key_locations)?;
+    if let Some(caller) = lookup.caller(&digest) {
+        return Ok(caller);
+    }
+    unless_guessing(exchange, Guesses::fail)?;
+    Err(Denial::InvalidApiKey)
+}
+
+/// Asks whether the client's address must wait, where the configuration limits guesses.
+fn unless_guessing(
+    exchange: &Exchange,
+    ask: fn(&Guesses, IpAddr, GuessLimit, Timestamp) -> Option<Duration>,
+) -> Result<(), Denial> {
+    let Some(limit) = exchange.snapshot().guesses else { return Ok(()) };
+    match ask(exchange.guesses(), exchange.peer(), limit, exchange.now()) {
+        None => Ok(()),
+        Some(wait) => Err(Denial::TooManyGuesses { wait }),
+    }
 }
 
 /// Checks the state of the key, then that of the customer, then the scopes.
@@ -48,31 +76,29 @@ pub fn authenticate(
     peer: IpAddr,
     now: Timestamp,
 ) -> Result<Authenticated, Denial> {
-    let Identified { routed, caller } = identified;
-    if let Some(caller) = &caller {
+    let Identified { routed, payer } = identified;
+    let decide = |caller: &Arc<Caller>| {
         usable(&caller.key, peer, now)?;
         if caller.customer.suspended {
             return Err(Denial::AccountSuspended);
         }
-        let required = &routed.route().scopes;
-        if !required.iter().all(|scope| caller.key.scopes.contains(scope)) {
-            return Err(Denial::InsufficientScope { required: required.clone() });
-        }
-    }
-    Ok(Authenticated { routed, caller })
+        has_scopes(&caller.key, routed.route())
+    };
+    let (payer, _) = payer.judge(&routed, About::Key, decide)?;
+    Ok(Authenticated { routed, payer })
 }
 
 impl Identified {
-    /// Gives the caller; `None` on a public route.
-    pub fn caller(&self) -> Option<&Arc<Caller>> {
-        self.caller.as_ref()
+    /// Gives who pays, as far as that is decided.
+    pub fn payer(&self) -> &Payer {
+        &self.payer
     }
 }
 
 impl Authenticated {
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(self) -> (Routed, Option<Arc<Caller>>) {
-        (self.routed, self.caller)
+    pub(super) fn into_parts(self) -> (Routed, Payer) {
+        (self.routed, self.payer)
     }
 }
 
@@ -92,6 +118,15 @@ pub fn usable(key: &ApiKey, peer: IpAddr, now: Timestamp) -> Result<(), Denial> 
         return Err(Denial::OriginNotAllowed);
     }
     Ok(())
+}
+
+fn has_scopes(key: &ApiKey, route: &Route) -> Result<(), Denial> {
+    let required = &route.scopes;
+    if required.iter().all(|scope| key.scopes.contains(scope)) {
+        Ok(())
+    } else {
+        Err(Denial::InsufficientScope { required: required.clone() })
+    }
 }
 
 #[cfg(test)]

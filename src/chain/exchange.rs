@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     answer::{Code, Ending, headers::field_value, problem},
     chain::{route::Routed, target::Target},
+    guesses::Guesses,
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
     snapshot::Snapshot,
@@ -67,6 +68,7 @@ impl Exchange {
             plan: None,
             status: 0,
             code: None,
+            shadow: None,
             ending: None,
             charged: 0,
             bytes: 0,
@@ -110,7 +112,7 @@ impl Exchange {
         }
     }
 
-    /// Notes who calls; `None` on a public route.
+    /// Notes who calls, if that is known.
     pub fn note_caller(&mut self, caller: Option<&Arc<Caller>>) {
         let Some(caller) = caller else { return };
         self.caller = Some(Arc::clone(caller));
@@ -140,6 +142,13 @@ impl Exchange {
     pub fn note_code(&mut self, code: Code) {
         if let Some(line) = &mut self.line {
             line.code = Some(code.name());
+        }
+    }
+
+    /// Notes the code of a refusal that is overlooked, if there is one.
+    pub fn note_shadow(&mut self, code: Option<Code>) {
+        if let (Some(line), Some(code)) = (&mut self.line, code) {
+            line.shadow = Some(code.name());
         }
     }
 
@@ -195,6 +204,11 @@ impl Exchange {
         &self.snapshot
     }
 
+    /// Tells whether the gateway refuses at all, or forwards who may not be served all the same.
+    pub fn enforcing(&self) -> bool {
+        self.worker.gateway().enforcing()
+    }
+
     /// Gives the decision time: read once, so that all checks agree.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -213,6 +227,11 @@ impl Exchange {
     /// Gives the worker's books.
     pub fn books(&self) -> &Rc<Books> {
         self.worker.books()
+    }
+
+    /// Gives the failed keys of all addresses.
+    pub fn guesses(&self) -> &Guesses {
+        self.worker.gateway().guesses()
     }
 
     /// Gives what a refusal says beside its own reason.

@@ -7,7 +7,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
-    answer::{Denial, Ending, Fault},
+    answer::{Code, Denial, Ending, Fault},
     chain::{
         Refused, credential,
         exchange::Exchange,
@@ -33,6 +33,8 @@ pub struct Forwarded {
     pub(super) response: Response<Incoming>,
     pub(super) connection: Connection,
     pub(super) route: Arc<Route>,
+    /// The refusal that was overlooked.
+    pub(super) shadow: Option<Code>,
     pub(super) notice: Option<Notice>,
     pub(super) reservation: Option<Reservation>,
 }
@@ -44,9 +46,9 @@ pub async fn forward(
     body: UploadBody,
     exchange: &Exchange,
 ) -> Result<Forwarded, Refused> {
-    let (routed, caller, notice, reservation) = reserved.into_parts();
+    let (routed, payer, notice, reservation) = reserved.into_parts();
     let route = Arc::clone(routed.route());
-    let identity = caller.as_ref().map(|caller| &caller.identity);
+    let identity = payer.caller().map(|caller| &caller.identity);
     let exchanged = match request(head, body, &routed, identity, exchange) {
         Ok(request) => {
             let sent = send(request, &route.upstream, exchange).await;
@@ -58,7 +60,8 @@ pub async fn forward(
     };
     match exchanged {
         Ok((response, connection)) => {
-            Ok(Forwarded { response, connection, route, notice, reservation })
+            let shadow = payer.shadow();
+            Ok(Forwarded { response, connection, route, shadow, notice, reservation })
         }
         Err(refused) => {
             if let Some(reservation) = reservation {

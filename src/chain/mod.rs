@@ -1,7 +1,8 @@
 //! The chain: what every request passes, in this order.
 //!
 //! Each step consumes the state before it and gives the next, or refuses. A state is made by its own
-//! step alone, so having one is the proof that the steps before it agreed.
+//! step alone, so having one is the proof that the steps before it agreed; or, where refusals are not
+//! enforced, that its payer is marked and nothing more is taken for it (`payer.rs`).
 
 pub mod authenticate;
 pub mod credential;
@@ -10,6 +11,7 @@ pub mod forward;
 pub mod head;
 mod offers;
 pub mod pages;
+pub mod payer;
 pub mod query;
 pub mod quota;
 mod refuse;
@@ -90,14 +92,16 @@ async fn run(
     if let Some(page) = pages::find(&target, exchange) {
         return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
     }
-    let routed = route::route(exchange.snapshot(), &head, target)?;
+    let routed = route::route(exchange.snapshot(), &head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
-    let identified = authenticate::identify(&exchange.lookup(), routed, &head)?;
-    exchange.note_caller(identified.caller());
+    let identified = authenticate::identify(routed, &head, exchange)?;
+    exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
+    exchange.note_shadow(entitled.payer().shadow());
     let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange)?;
+    exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))

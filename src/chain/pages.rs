@@ -1,14 +1,12 @@
 //! The pages under the reserved prefix: what the gateway tells callers itself.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header, request::Parts};
 use serde::Serialize;
 
 use crate::{
     answer::{Code, Denial, problem},
-    chain::{authenticate::usable, credential, exchange::Exchange, offers::Offers, target::Target},
+    chain::{authenticate, exchange::Exchange, offers::Offers, target::Target},
     usage,
 };
 
@@ -96,11 +94,9 @@ fn pretty(document: &impl Serialize) -> Bytes {
 }
 
 fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
-    let snapshot = Arc::clone(exchange.snapshot());
-    let digest = credential::find(head, &snapshot.key_locations)?;
-    let caller = exchange.lookup().caller(&digest).ok_or(Denial::InvalidApiKey)?;
+    let caller = authenticate::find_caller(head, exchange)?;
     exchange.note_caller(Some(&caller));
-    usable(&caller.key, exchange.peer(), exchange.now())?;
+    authenticate::usable(&caller.key, exchange.peer(), exchange.now())?;
     if caller.customer.suspended {
         return Err(Denial::AccountSuspended);
     }

@@ -6,49 +6,57 @@
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
-    answer::{Denial, Fault, QuotaDenial, Refusal},
+    answer::{Code, Denial, Fault, QuotaDenial, Refusal},
     chain::{
         exchange::Exchange,
+        payer::{About, Payer},
         reservation::Reservation,
         route::Routed,
         subscription::{Entitled, Notice},
     },
+    ledger::Hold,
     roster::Caller,
     worker::books::Source,
 };
 
-/// A request whose units are taken.
+/// A request whose units are taken, if anyone pays for it.
 #[derive(Debug)]
 pub struct Reserved {
     routed: Routed,
-    caller: Option<Arc<Caller>>,
+    payer: Payer,
     notice: Option<Notice>,
     reservation: Option<Reservation>,
 }
 
-/// Takes the units of an entitled request. A public route takes none.
+/// Takes the units of an entitled request. Where nobody pays none are taken.
 pub fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
-    let (routed, caller, notice) = entitled.into_parts();
-    let reservation = match &caller {
+    let (routed, payer, notice) = entitled.into_parts();
+    let take = |caller: &Arc<Caller>| take(&routed, caller, exchange);
+    let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
+    let reservation = match taken {
         None => None,
-        Some(caller) => Some(reserve(&routed, caller, exchange)?),
+        Some((hold, source)) => Some(write_down(hold, source, exchange)?),
     };
-    Ok(Reserved { routed, caller, notice, reservation })
+    Ok(Reserved { routed, payer, notice, reservation })
 }
 
-fn reserve(
+fn take(
     routed: &Routed,
     caller: &Arc<Caller>,
     exchange: &Exchange,
-) -> Result<Reservation, Refusal> {
+) -> Result<(Hold, Source), Denial> {
     let (cost, now) = (routed.route().cost, exchange.now());
-    let books = exchange.books();
     let hold = caller
         .accounts
         .reserve(&caller.limits, cost, now)
         .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial { shortage, cost })))?;
-    let source = Source { caller: Arc::clone(caller), route: routed.entry().clone() };
-    match books.reserve(&hold, &source, exchange.request_id(), now) {
+    Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+}
+
+/// Writes down what was taken. That this fails is our fault, which is never overlooked.
+fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<Reservation, Fault> {
+    let books = exchange.books();
+    match books.reserve(&hold, &source, exchange.request_id(), exchange.now()) {
         Ok(ticket) => {
             let progress = Rc::clone(exchange.progress());
             Ok(Reservation::new(hold, ticket, source, Rc::clone(books), progress))
@@ -56,21 +64,24 @@ fn reserve(
         // The books log it, once.
         Err(_) => {
             hold.settle(0);
-            Err(Fault::QuotaUnavailable.into())
+            Err(Fault::QuotaUnavailable)
         }
     }
 }
 
 impl Reserved {
-    /// Gives the units taken; none on a public route.
+    /// Gives the units taken; none where nobody pays.
     pub fn cost(&self) -> u64 {
         self.reservation.as_ref().map_or(0, |_| self.routed.route().cost)
     }
 
+    /// Gives the code of a refusal that is overlooked.
+    pub fn shadow(&self) -> Option<Code> {
+        self.payer.shadow()
+    }
+
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(
-        self,
-    ) -> (Routed, Option<Arc<Caller>>, Option<Notice>, Option<Reservation>) {
-        (self.routed, self.caller, self.notice, self.reservation)
+    pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>, Option<Reservation>) {
+        (self.routed, self.payer, self.notice, self.reservation)
     }
 }

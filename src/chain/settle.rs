@@ -54,7 +54,7 @@ pub struct PassingBody {
 
 /// Turns the upstream's answer into the caller's.
 pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBody> {
-    let Forwarded { response, connection, route, notice, mut reservation } = forwarded;
+    let Forwarded { response, connection, route, shadow, notice, mut reservation } = forwarded;
     let (mut head, inner) = response.into_parts();
     let charged = route.charge_on.contains(head.status);
     let cost = if charged { route.cost } else { 0 };
@@ -64,6 +64,10 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     head.version = Version::HTTP_11;
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
         tell(&mut head.headers, standing, cost, route.cost, notice);
+    }
+    if let Some(code) = shadow {
+        head.headers.insert("faregate-shadow", HeaderValue::from_static(code.name()));
+        head.headers.insert("faregate-cost", HeaderValue::from(0));
     }
     exchange.note_head(head.status);
     head.headers.insert("x-request-id", exchange.request_id_value());

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 
 use crate::{
     answer::Denial,
-    chain::{authenticate::Authenticated, route::Routed},
+    chain::{
+        authenticate::Authenticated,
+        payer::{About, Payer},
+        route::Routed,
+    },
     model::{Plan, Status, Subscription},
     roster::Caller,
     snapshot::Snapshot,
@@ -19,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Entitled {
     routed: Routed,
-    caller: Option<Arc<Caller>>,
+    payer: Payer,
     notice: Option<Notice>,
 }
 
@@ -38,23 +42,26 @@ pub fn subscription(
     authenticated: Authenticated,
     now: Timestamp,
 ) -> Result<Entitled, Denial> {
-    let (routed, caller) = authenticated.into_parts();
-    let notice = match &caller {
-        None => None,
-        Some(caller) => {
-            let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
-            let notice = in_force(held, now)?;
-            opens(&held.plan, &routed.route().name, &snapshot.plans)?;
-            notice
-        }
+    let (routed, payer) = authenticated.into_parts();
+    let decide = |caller: &Arc<Caller>| {
+        let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
+        let notice = in_force(held, now)?;
+        opens(&held.plan, &routed.route().name, &snapshot.plans)?;
+        Ok(notice)
     };
-    Ok(Entitled { routed, caller, notice })
+    let (payer, notice) = payer.judge(&routed, About::Plan, decide)?;
+    Ok(Entitled { routed, payer, notice: notice.flatten() })
 }
 
 impl Entitled {
+    /// Gives who pays, as far as that is decided.
+    pub fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(self) -> (Routed, Option<Arc<Caller>>, Option<Notice>) {
-        (self.routed, self.caller, self.notice)
+    pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>) {
+        (self.routed, self.payer, self.notice)
     }
 }
 
@@ -119,6 +126,7 @@ mod tests {
             grace: Duration::ZERO,
             upgrade_url: None,
             on_sale,
+            enforce: true,
         })
     }
 

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     answer::Code,
+    guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
 };
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub log: Log,
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
+    /// How many keys may fail from one address; `None` means any number.
+    pub guesses: Option<GuessLimit>,
     /// Another status for a code.
     pub status_by_code: HashMap<Code, StatusCode>,
     /// Upstreams by id, in the file's order.

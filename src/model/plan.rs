@@ -29,6 +29,8 @@ pub struct Plan {
     pub upgrade_url: Option<Arc<str>>,
     /// Whether it may be offered to callers of other plans.
     pub on_sale: bool,
+    /// Whether its holders are refused what it does not cover, rather than forwarded all the same.
+    pub enforce: bool,
 }
 
 impl Plan {

@@ -27,6 +27,8 @@ pub struct Route {
     pub cost: u64,
     /// Scopes that the key must have, all of them.
     pub scopes: Vec<Arc<str>>,
+    /// Whether who may not be served is refused, rather than forwarded all the same.
+    pub enforce: bool,
     /// The upstream's statuses that are charged.
     pub charge_on: ChargeOn,
     /// The whole request's time, never renewed; `None` means without end.

@@ -14,6 +14,7 @@ use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},
     config::{Config, KeyLocation, Server},
+    guesses::GuessLimit,
     model::Plan,
     roster::Declared,
 };
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub server: Server,
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
+    /// How many keys may fail from one address; `None` means any number.
+    pub guesses: Option<GuessLimit>,
     /// The operator's own statuses.
     pub status_by_code: HashMap<Code, StatusCode>,
     /// The realm of challenges.
@@ -48,6 +51,7 @@ impl Snapshot {
             generation: uid::next(),
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
+            guesses: config.guesses,
             status_by_code: config.status_by_code.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),

@@ -57,6 +57,8 @@ pub struct Line {
     pub status: u16,
     /// The refusal's code.
     pub code: Option<&'static str>,
+    /// The code that it would have been refused with, had the refusal not been overlooked.
+    pub shadow: Option<&'static str>,
     /// How it ended; `None` for the gateway's own pages.
     pub ending: Option<&'static str>,
     /// Units charged.
@@ -230,6 +232,7 @@ mod tests {
             plan: Some("starter".into()),
             status: 402,
             code: Some("plan_upgrade_required"),
+            shadow: None,
             ending: Some("refused"),
             charged: 12,
             bytes: 80,

@@ -34,6 +34,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let store = server::check_store(store, directory, problems);
     let log = server::check_log(log, directory, problems);
     let key_locations = server::check_locations(auth, problems);
+    let guesses = server::check_guesses(auth, problems);
     let status_by_code = server::check_answers(answers, problems);
 
     let listeners = upstreams::Listeners {
@@ -56,6 +57,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         store,
         log,
         key_locations,
+        guesses,
         status_by_code,
         upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
         routes: routes.checked,

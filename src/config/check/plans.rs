@@ -51,7 +51,8 @@ fn check_one(
     routes: &[Arc<str>],
     problems: &mut Problems,
 ) -> CheckedPlan {
-    let PlanTable { title, routes: opened, limits, trial, grace, upgrade_url, on_sale } = table;
+    let PlanTable { title, routes: opened, limits, trial, grace, upgrade_url, on_sale, enforce } =
+        table;
     let id: Arc<str> = id.value.as_str().into();
     let limits = limits::check(limits, problems);
     let quotas = limits.quotas.iter().flatten().map(|quota| quota.value.clone()).collect();
@@ -66,6 +67,7 @@ fn check_one(
         grace: grace.value().copied().unwrap_or(DEFAULT_GRACE),
         upgrade_url: check_upgrade_url(upgrade_url, problems),
         on_sale: on_sale.value().copied().unwrap_or(true),
+        enforce: enforce.value().copied().unwrap_or(true),
     };
     CheckedPlan { checked: Arc::new(plan), limits }
 }

@@ -177,6 +177,7 @@ fn check_one(
         access,
         cost,
         scopes,
+        enforce: table.enforce.value().copied().unwrap_or(true),
         charge_on,
         request_timeout,
     })
@@ -212,6 +213,7 @@ fn warn_public(table: &RouteTable, problems: &mut Problems) {
     let spans = [
         table.cost.given().map(|cost| (cost.span, "cost")),
         table.scopes.given().map(|scopes| (scopes.span, "scopes")),
+        table.enforce.given().map(|enforce| (enforce.span, "enforce")),
         table.charge_on.given().map(|charge_on| (charge_on.span, "charge_on")),
     ];
     for (span, name) in spans.into_iter().flatten() {

@@ -14,12 +14,13 @@ use crate::{
     config::{
         AccessLog, Admin, KeyLocation, Log, Secret, Server, ServerLimits, Store,
         file::{
-            AdminTable, AnswersTable, AuthTable, Field, LimitsTable, LogTable, ServerTable, Size,
-            Spanned, StoreTable, Timeout, not_available,
+            AdminTable, AnswersTable, AuthTable, Field, GuessesTable, LimitsTable, LogTable,
+            ServerTable, Size, Spanned, StoreTable, Timeout, not_available,
         },
         report::{Problem, Problems, Span},
         wording::{nearest, quote, suggest},
     },
+    guesses::GuessLimit,
 };
 
 /// Checks `[server]`, the one table that must be there.
@@ -270,6 +271,30 @@ pub(super) fn check_locations(
         }
     }
     locations
+}
+
+/// The longest window of guesses; who failed is not kept out for longer.
+const GUESSES_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Checks `guesses` in `[auth]`.
+pub(super) fn check_guesses(
+    field: &Field<AuthTable>,
+    problems: &mut Problems,
+) -> Option<GuessLimit> {
+    const HELP: &str = "write guesses = { limit = 20, window = \"1m\" }";
+    let GuessesTable { span, limit, window } = field.value()?.guesses.value()?;
+    let missing = || Problem::error(*span, "`guesses` has no `limit`").help(HELP);
+    let limit = limit.required(problems, missing);
+    let limit = limit.and_then(|limit| within(limit, 1..=1_000_000, problems));
+    let missing = || Problem::error(*span, "`guesses` has no `window`").help(HELP);
+    let window = window.required(problems, missing);
+    if let Some(Spanned { value, span }) = window
+        && (value.is_zero() || *value > GUESSES_WINDOW_MAX)
+    {
+        let message = "the window of guesses is out of range";
+        problems.add(Problem::error(*span, message).help("it is from \"1ms\" to \"24h\""));
+    }
+    Some(GuessLimit { limit: limit?, window: window?.value })
 }
 
 /// Checks `[answers]`.

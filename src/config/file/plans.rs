@@ -22,6 +22,7 @@ pub(in crate::config) struct PlanTable {
     pub(in crate::config) grace: Field<Duration>,
     pub(in crate::config) upgrade_url: Field<String>,
     pub(in crate::config) on_sale: Field<bool>,
+    pub(in crate::config) enforce: Field<bool>,
 }
 
 impl FromToml for PlanTable {
@@ -35,8 +36,8 @@ impl FromToml for PlanTable {
             grace: table.field("grace"),
             upgrade_url: table.field("upgrade_url"),
             on_sale: table.field("on_sale"),
+            enforce: table.field("enforce"),
         };
-        table.later(&["enforce"]);
         table.finish();
         Some(read)
     }

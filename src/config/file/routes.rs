@@ -61,6 +61,7 @@ pub(in crate::config) struct RouteTable {
     pub(in crate::config) access: Field<Access>,
     pub(in crate::config) cost: Field<i64>,
     pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) enforce: Field<bool>,
     pub(in crate::config) charge_on: Field<Vec<Spanned<StatusSet>>>,
     pub(in crate::config) request_timeout: Field<Timeout>,
 }
@@ -79,10 +80,11 @@ impl FromToml for RouteTable {
             access: table.field("access"),
             cost: table.field("cost"),
             scopes: table.field("scopes"),
+            enforce: table.field("enforce"),
             charge_on: table.field("charge_on"),
             request_timeout: table.field("request_timeout"),
         };
-        table.later(&["enforce", "price", "settle"]);
+        table.later(&["price", "settle"]);
         table.finish();
         Some(read)
     }

@@ -128,12 +128,31 @@ impl FromToml for LogTable {
 #[derive(Debug, Default)]
 pub(in crate::config) struct AuthTable {
     pub(in crate::config) locations: Field<Vec<Spanned<KeyLocation>>>,
+    pub(in crate::config) guesses: Field<GuessesTable>,
 }
 
 impl FromToml for AuthTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[auth]`", problems)?;
-        let read = Self { locations: table.field("locations") };
+        let read = Self { locations: table.field("locations"), guesses: table.field("guesses") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `guesses` in `[auth]`.
+#[derive(Debug)]
+pub(in crate::config) struct GuessesTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) limit: Field<i64>,
+    pub(in crate::config) window: Field<Duration>,
+}
+
+impl FromToml for GuessesTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`guesses`", problems)?;
+        let read =
+            Self { span: table.span, limit: table.field("limit"), window: table.field("window") };
         table.finish();
         Some(read)
     }

@@ -124,6 +124,9 @@ listen = \"127.0.0.1:8403\"
     auth_locations: "[auth]\nlocations = [\"bearer\", \"bearer\", \"x-api-key\", \"header:X-API-Key\", \"x-api-keys\"]";
     auth_location_names: "[auth]\nlocations = [\"header:a b\", \"header:Cookie\", \"header:Faregate-Key\", \"cookie:\", \"query:a&b\"]";
     auth_without_location: "[auth]\nlocations = []";
+    auth_guesses: "[auth.guesses]\nlimit = 0\nwindow = \"25h\"\nburst = 5";
+    auth_guesses_without_numbers: "[auth]\nguesses = {}";
+    auth_guesses_forms: "[auth]\nguesses = 20";
     answers_status: "[answers]\nstatus = { quota_exceded = 429, rate_limited = 200, overloaded = \"503\" }";
 }
 
@@ -351,6 +354,7 @@ upstream = \"api\"
 access = \"public\"
 cost = 2
 scopes = [\"read\"]
+enforce = false
 ";
 }
 
@@ -363,6 +367,7 @@ routes = [\"/{*paths}\"]
 trial = \"two weeks\"
 upgrade_url = \"example.com/billing\"
 on_sale = \"yes\"
+enforce = \"no\"
 ";
     plan_quotas: "
 [plans.pro]

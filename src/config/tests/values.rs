@@ -23,6 +23,7 @@ fn defaults_are_those_of_the_example() {
     assert_eq!(minimal.store, full.store);
     assert_eq!(minimal.log, full.log);
     assert_eq!(minimal.key_locations, full.key_locations);
+    assert_eq!((minimal.guesses, full.guesses), (None, None));
     assert_eq!(minimal.status_by_code, full.status_by_code);
     let (a, b) = (&minimal.upstreams[0], &full.upstreams[0]);
     assert_eq!(a.connect_timeout, b.connect_timeout);
@@ -33,9 +34,9 @@ fn defaults_are_those_of_the_example() {
     let (a, b) = (&minimal.routes[0], &full.routes[0]);
     assert_eq!(a.charge_on, b.charge_on);
     assert_eq!(a.request_timeout, b.request_timeout);
-    assert_eq!(a.access, b.access);
+    assert_eq!((a.access, a.enforce), (b.access, b.enforce));
     let (a, b) = (&minimal.plans[0], &full.plans[0]);
-    assert_eq!((a.grace, a.on_sale), (b.grace, b.on_sale));
+    assert_eq!((a.grace, a.on_sale, a.enforce), (b.grace, b.on_sale, b.enforce));
 }
 
 #[test]
@@ -55,6 +56,7 @@ access = \"logs/access.json\"
 level = \"debug\"
 [auth]
 locations = [\"x-api-key\"]
+guesses = { limit = 20, window = \"1m\" }
 [answers]
 status = { quota_exceeded = 429 }
 ",
@@ -72,6 +74,8 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
     assert_eq!(config.log.level, tracing::Level::DEBUG);
     assert_eq!(config.key_locations, [KeyLocation::x_api_key()]);
+    let guesses = GuessLimit { limit: 20, window: Duration::from_secs(60) };
+    assert_eq!(config.guesses, Some(guesses));
     assert_eq!(config.status_by_code[&Code::QuotaExceeded], StatusCode::TOO_MANY_REQUESTS);
 }
 
@@ -198,6 +202,7 @@ upstream = \"api\"
 strip_prefix = \"/v1/forecast\"
 cost = 0
 scopes = [\"read\", \"a:b\"]
+enforce = false
 charge_on = [\"2xx\", 404, \"!204\", \"500-502\"]
 request_timeout = \"none\"
 [[routes]]
@@ -217,6 +222,7 @@ access = \"public\"
     let expected = (200..300).filter(|status| *status != 204).chain([404, 500, 501, 502]);
     assert_eq!(charged, expected.collect::<Vec<_>>());
     assert_eq!(forecast.request_timeout, None);
+    assert_eq!((forecast.enforce, status.enforce), (false, true));
     assert_eq!(status.access, Access::Public);
     assert_eq!(status.cost, 1);
     assert_eq!(status.request_timeout, Some(Duration::from_secs(300)));

@@ -34,6 +34,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         access: Access::Key,
         cost: 1,
         scopes: Vec::new(),
+        enforce: true,
         charge_on: ChargeOn::default(),
         request_timeout: None,
     })

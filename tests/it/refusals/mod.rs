@@ -2,7 +2,7 @@
 
 mod alike;
 mod faults;
-mod setup;
+pub(crate) mod setup;
 mod told;
 
 use setup::{Case, Stage, all_cases};

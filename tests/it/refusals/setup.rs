@@ -11,28 +11,28 @@ use crate::support::{
 };
 
 /// A request that is refused.
-pub(super) struct Case {
-    pub(super) name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// All bytes of it.
-    pub(super) request: String,
+    pub(crate) request: String,
     /// Status and code.
-    pub(super) verdict: &'static str,
+    pub(crate) verdict: &'static str,
     /// Whether the connection may be used for another request.
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
 }
 
 /// A gateway with customers in every state.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     /// A request of the customer with a concurrency of one, in flight; it leaves before the gateway
     /// stops.
     _held: Client,
-    pub(super) gateway: Gateway,
-    pub(super) upstream: Upstream,
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
 }
 
-pub(super) const NOW: &str = "2026-11-20T12:00:00Z";
+pub(crate) const NOW: &str = "2026-11-20T12:00:00Z";
 
-pub(super) const TABLES: &str = r#"
+pub(crate) const TABLES: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 workers = 1
@@ -202,11 +202,11 @@ keys = ["key:busy"]
 "#;
 
 impl Stage {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(TABLES)
     }
 
-    pub(super) fn with(tables: &str) -> Self {
+    pub(crate) fn with(tables: &str) -> Self {
         let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
             if exchange.request().target() == "/one/held" {
                 return Ok(Then::Silence);
@@ -232,7 +232,7 @@ impl Stage {
     }
 
     /// Gives everything that a charge would change.
-    pub(super) fn counted(&self) -> (usize, Vec<Value>) {
+    pub(crate) fn counted(&self) -> (usize, Vec<Value>) {
         let names = TABLES.lines().filter_map(|line| line.strip_prefix("[customers."));
         let usage = names.map(|name| self.gateway.usage(name.trim_end_matches(']'))).collect();
         (self.upstream.count(), usage)
@@ -240,7 +240,7 @@ impl Stage {
 
     /// Asserts that the store has the requests of the setting-up alone, and one that comes after all
     /// others on the one worker.
-    pub(super) fn assert_nothing_more_recorded(&self) {
+    pub(crate) fn assert_nothing_more_recorded(&self) {
         assert_eq!(self.gateway.get("/one/x", "good").status(), 200);
         self.gateway.wait_recorded("good", &[("completed", 1, 1)]);
         for (customer, completed) in [("spent", 3), ("spent-twice", 1), ("fast", 1), ("busy", 0)] {
@@ -265,7 +265,7 @@ fn by_key(name: &'static str, path: &str, key: &str, verdict: &'static str) -> C
 }
 
 /// Gives all cases, in the order of the chain.
-pub(super) fn all_cases() -> Vec<Case> {
+pub(crate) fn all_cases() -> Vec<Case> {
     let mut cases = requests();
     cases.extend(keys());
     cases.extend(subscriptions());
