@@ -126,6 +126,8 @@ mod tests {
             grace: Duration::ZERO,
             upgrade_url: None,
             on_sale,
+            archived: false,
+            change: crate::model::ChangeRule::Carry,
             enforce: true,
         })
     }

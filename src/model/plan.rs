@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Rate, WindowKind};
+use crate::{
+    ledger::{Rate, WindowKind},
+    model::ChangeRule,
+};
 
 /// An offer: the routes it opens and the limits it sets.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub struct Plan {
     pub upgrade_url: Option<Arc<str>>,
     /// Whether it may be offered to callers of other plans.
     pub on_sale: bool,
+    /// Whether nobody new gets it; who has it keeps it.
+    pub archived: bool,
+    /// What a change to this plan in the middle of a window does to what was used.
+    pub change: ChangeRule,
     /// Whether its holders are refused what it does not cover, rather than forwarded all the same.
     pub enforce: bool,
 }

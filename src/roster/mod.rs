@@ -11,6 +11,7 @@ mod declared;
 mod holder;
 mod live;
 mod resolve;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -22,9 +23,10 @@ pub use self::{
     claim::Claim,
     declared::Declared,
     live::{Conflict, Live},
+    schedule::{changed, due, limits},
 };
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, Limits},
     model::{Customer, KeyDigest},
     snapshot::Snapshot,
 };
@@ -52,9 +54,7 @@ impl Lookup<'_> {
 
     /// Finds a key by its identifier.
     pub fn caller_by_id(&self, key_id: &str) -> Option<Arc<Caller>> {
-        let declared = self.snapshot.declared.key_by_id(key_id);
-        let cell = declared.or_else(|| self.live.key_by_id(key_id))?;
-        Some(cell.caller(self))
+        Some(self.cell(key_id)?.caller(self))
     }
 
     /// Finds a customer by its id.
@@ -62,10 +62,21 @@ impl Lookup<'_> {
         Some(self.holder(id)?.customer(self))
     }
 
-    /// Gives every key of a customer that is known, with what a request by it needs.
-    pub fn callers_of(&self, customer: &str) -> Vec<Arc<Caller>> {
-        let Some(holder) = self.holder(customer) else { return Vec::new() };
-        holder.keys().iter().filter_map(|key| self.caller_by_id(key)).collect()
+    /// Gives the limits of a customer and of all its applications and keys.
+    pub fn all_limits(&self, customer: &str) -> Option<Arc<Limits>> {
+        let holder = self.holder(customer)?;
+        let customer = holder.customer(self);
+        let keys: Vec<_> = holder.keys().iter().filter_map(|id| self.cell(id)).collect();
+        if customer.terms.applications.is_empty() && keys.iter().all(|key| key.key().limits.is_none())
+        {
+            return Some(Arc::clone(&customer.limits));
+        }
+        let keys = keys.iter().map(|cell| &**cell.key());
+        Some(Arc::new(resolve::all_limits(&customer, keys)))
+    }
+
+    fn cell(&self, key_id: &str) -> Option<Arc<KeyCell>> {
+        self.snapshot.declared.key_by_id(key_id).or_else(|| self.live.key_by_id(key_id))
     }
 
     fn holder(&self, id: &str) -> Option<Arc<Holder>> {

@@ -51,11 +51,27 @@ fn check_one(
     routes: &[Arc<str>],
     problems: &mut Problems,
 ) -> CheckedPlan {
-    let PlanTable { title, routes: opened, limits, trial, grace, upgrade_url, on_sale, enforce } =
-        table;
+    let PlanTable {
+        title,
+        routes: opened,
+        limits,
+        trial,
+        grace,
+        upgrade_url,
+        on_sale,
+        archived,
+        change,
+        enforce,
+    } = table;
     let id: Arc<str> = id.value.as_str().into();
     let limits = limits::check(limits, problems);
     let quotas = limits.quotas.iter().flatten().map(|quota| quota.value.clone()).collect();
+    let is_archived = archived.value().copied().unwrap_or(false);
+    if let Some(on_sale) = on_sale.given().filter(|on_sale| is_archived && on_sale.value) {
+        let message = "an archived plan is not on sale";
+        let help = "leave out `on_sale`, or `archived` if new customers may still get the plan";
+        problems.add(Problem::error(on_sale.span, message).help(help));
+    }
     let plan = Plan {
         title: title.value().map_or(id.clone(), |title| title.as_str().into()),
         id,
@@ -66,7 +82,9 @@ fn check_one(
         trial: trial.value().copied(),
         grace: grace.value().copied().unwrap_or(DEFAULT_GRACE),
         upgrade_url: check_upgrade_url(upgrade_url, problems),
-        on_sale: on_sale.value().copied().unwrap_or(true),
+        on_sale: on_sale.value().copied().unwrap_or(!is_archived),
+        archived: is_archived,
+        change: change.value().copied().unwrap_or_default(),
         enforce: enforce.value().copied().unwrap_or(true),
     };
     CheckedPlan { checked: Arc::new(plan), limits }

@@ -9,7 +9,7 @@ use crate::{
         wording::{quote, suggest},
     },
     ledger::WindowKind,
-    model::{Access, Align, HostHeader, KeyState, StatusName},
+    model::{Access, Align, ChangeRule, HostHeader, KeyState, StatusName},
 };
 
 /// Reads one of the `allowed` words; the words of `later` are known but not acted on.
@@ -47,6 +47,12 @@ impl FromToml for Align {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let allowed = [("anchor", Self::Anchor), ("calendar", Self::Calendar)];
         choice(value, &allowed, &[], problems)
+    }
+}
+
+impl FromToml for ChangeRule {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &Self::ALL, &[], problems)
     }
 }
 

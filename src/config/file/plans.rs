@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::report::{Problems, Span},
     ledger::WindowKind,
-    model::Align,
+    model::{Align, ChangeRule},
 };
 
 /// `[plans.ID]`.
@@ -22,6 +22,8 @@ pub(in crate::config) struct PlanTable {
     pub(in crate::config) grace: Field<Duration>,
     pub(in crate::config) upgrade_url: Field<String>,
     pub(in crate::config) on_sale: Field<bool>,
+    pub(in crate::config) archived: Field<bool>,
+    pub(in crate::config) change: Field<ChangeRule>,
     pub(in crate::config) enforce: Field<bool>,
 }
 
@@ -36,6 +38,8 @@ impl FromToml for PlanTable {
             grace: table.field("grace"),
             upgrade_url: table.field("upgrade_url"),
             on_sale: table.field("on_sale"),
+            archived: table.field("archived"),
+            change: table.field("change"),
             enforce: table.field("enforce"),
         };
         table.finish();
