@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod gateway;
 mod io;
 pub mod journal;
+pub mod keeper;
 pub mod ledger;
 pub mod model;
 pub mod process;
