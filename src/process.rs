@@ -22,7 +22,8 @@ use crate::{
     clock::{Clock, Comparison},
     config::{Config, Secret},
     gateway::{Gateway, ReloadError},
-    journal::{Folder, Journal, Recovery, ReplayError, Writer},
+    journal::{Journal, Recovery, ReplayError, Writer},
+    keeper::Keeper,
     ledger::{AccountId, Ledger},
     server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
@@ -98,7 +99,7 @@ pub struct Running {
     /// Told nothing; it closes when the control thread ends.
     ended: mpsc::Receiver<()>,
     control: JoinHandle<()>,
-    folder: Arc<Folder>,
+    keeper: Arc<Keeper>,
     log: WriterThread,
     recovery: Recovery,
 }
@@ -116,7 +117,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
     let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
-    let folder = Arc::new(books.folder);
+    let keeper = Arc::new(books.keeper);
     let (stop, stopping) = watch::channel(Stop::No);
     let start_worker = |(index, writer)| {
         thread::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
@@ -126,7 +127,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let admin = admin::State::new(
         Arc::clone(&gateway),
         &admin_token,
-        Arc::clone(&folder),
+        Arc::clone(&keeper),
         stopping.clone(),
     );
     let control = Control {
@@ -147,7 +148,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         stop,
         ended,
         control,
-        folder,
+        keeper,
         log,
         recovery: books.recovery,
     })
@@ -209,9 +210,9 @@ impl Running {
             tracing::error!("the control thread ended by a panic");
         }
         self.log.join();
-        // The last one to hold the folder is this one: the admin listener is gone.
-        if let Some(folder) = Arc::into_inner(self.folder)
-            && let Err(error) = folder.stop()
+        // The last one to hold the keeper is this one: the admin listener is gone.
+        if let Some(keeper) = Arc::into_inner(self.keeper)
+            && let Err(error) = keeper.stop()
         {
             tracing::error!(%error, "the last usage stays in the journal until the next start");
         }
@@ -242,9 +243,9 @@ impl Running {
         &self.gateway
     }
 
-    /// Gives the thread that carries the journal to the store.
-    pub fn folder(&self) -> &Folder {
-        &self.folder
+    /// Gives the thread that has the store.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Gives what the start found in the journal.
@@ -256,7 +257,7 @@ impl Running {
 struct OpenBooks {
     ledger: Ledger,
     writers: Vec<Writer>,
-    folder: Folder,
+    keeper: Keeper,
     recovery: Recovery,
 }
 
@@ -275,8 +276,9 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    let (writers, folder) = journal.start(Box::new(store), workers).map_err(StartError::Thread)?;
-    Ok(OpenBooks { ledger, writers, folder, recovery })
+    let (writers, follower) = journal.start(&store, workers).map_err(StartError::Thread)?;
+    let keeper = Keeper::start(follower, Box::new(store), None).map_err(StartError::Thread)?;
+    Ok(OpenBooks { ledger, writers, keeper, recovery })
 }
 
 fn report(recovery: &Recovery) {

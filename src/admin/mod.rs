@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     config::{Report, Secret, Severity},
     gateway::{Gateway, ReloadError},
-    journal::Folder,
+    keeper::Keeper,
     model::KeyDigest,
     usage,
     worker::Stop,
@@ -28,7 +28,7 @@ pub struct State {
     gateway: Arc<Gateway>,
     /// Compared as digests, in constant time.
     token: KeyDigest,
-    folder: Arc<Folder>,
+    keeper: Arc<Keeper>,
     stop: watch::Receiver<Stop>,
 }
 
@@ -37,10 +37,10 @@ impl State {
     pub fn new(
         gateway: Arc<Gateway>,
         token: &Secret,
-        folder: Arc<Folder>,
+        keeper: Arc<Keeper>,
         stop: watch::Receiver<Stop>,
     ) -> Self {
-        Self { gateway, token: KeyDigest::of(token.expose().as_bytes()), folder, stop }
+        Self { gateway, token: KeyDigest::of(token.expose().as_bytes()), keeper, stop }
     }
 }
 
@@ -100,7 +100,7 @@ async fn ready(Shared(state): Shared<State>) -> Response {
     if *state.stop.borrow() != Stop::No {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
     }
-    if !state.folder.is_healthy() {
+    if !state.keeper.is_healthy() {
         let detail = "The store cannot be written; see the log.";
         return problem(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail);
     }

@@ -8,8 +8,30 @@ use crate::{
         definition::Definition,
         reader::{ReadError, Reader, Step, Until},
     },
-    store::{NodeId, OpenReservation, Position, Store, StoreError},
+    store::{NodeId, OpenReservation, Position, Store, StoreError, UsageRow, records::Records},
 };
+
+/// What goes along with a fold.
+pub(crate) trait Company {
+    /// Is shown what a commit adds, in its transaction; an error undoes what it wrote itself.
+    fn within(
+        &mut self,
+        records: &mut dyn Records,
+        usage: &[UsageRow<'_>],
+    ) -> Result<(), StoreError>;
+
+    /// Has the store between two commits.
+    fn between(&mut self, store: &mut dyn Store);
+}
+
+/// Nobody.
+impl Company for () {
+    fn within(&mut self, _: &mut dyn Records, _: &[UsageRow<'_>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn between(&mut self, _: &mut dyn Store) {}
+}
 
 /// What stands between the journal and the store: what is open, and what is not yet committed.
 #[derive(Debug)]
@@ -73,11 +95,16 @@ impl Fold {
     }
 
     /// Writes the batch to the store; one that fails is kept for the next attempt.
-    pub(super) fn commit(&mut self, store: &mut dyn Store) -> Result<Counts, StoreError> {
+    pub(super) fn commit(
+        &mut self,
+        store: &mut dyn Store,
+        company: &mut dyn Company,
+    ) -> Result<Counts, StoreError> {
         if self.batch.is_empty() {
             return Ok(Counts::default());
         }
-        store.commit(&self.batch.commit(self.node))?;
+        let commit = self.batch.commit(self.node);
+        store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
         self.bytes = 0;
         Ok(mem::take(&mut self.batch).settle_into(&mut self.open))
     }

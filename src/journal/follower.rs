@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     journal::{
         directory::Directory,
-        fold::Fold,
+        fold::{Company, Fold},
         reader::{ReadError, Reader, Step, Until},
         segment::{self, Published, SegmentId},
         writer::Start,
@@ -27,9 +27,9 @@ pub enum FoldError {
     Store(#[from] StoreError),
 }
 
-/// The workers' journals and what of them is not yet in the store.
+/// The workers' journals and what of them is not yet in the store. The keeper makes it go on.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub struct Follower {
     directory: Arc<Directory>,
     fold: Fold,
     tails: Vec<Tail>,
@@ -63,23 +63,27 @@ impl Follower {
 
     /// Brings into the store all that was published before the call. An error of one journal does
     /// not hold up the others.
-    pub(super) fn fold(&mut self, store: &mut dyn Store) -> Result<(), FoldError> {
+    pub(crate) fn fold(
+        &mut self,
+        store: &mut dyn Store,
+        company: &mut dyn Company,
+    ) -> Result<(), FoldError> {
         // A batch that the store refused is kept, and nothing is read on top of it.
-        self.fold.commit(store)?;
+        self.fold.commit(store, company)?;
         let mut result = Ok(());
         for tail in &mut self.tails {
-            if let Err(error) = tail.follow(&self.directory, &mut self.fold, store) {
+            if let Err(error) = tail.follow(&self.directory, &mut self.fold, store, company) {
                 result = Err(error);
             }
         }
-        self.fold.commit(store)?;
+        self.fold.commit(store, company)?;
         self.delete_done();
         result
     }
 
     /// Deletes also the segment in use where its writer is gone. Right only behind a successful
     /// fold.
-    pub(super) fn delete_all(&mut self) {
+    pub(crate) fn delete_all(&mut self) {
         for tail in &mut self.tails {
             if let (1, Some(reader)) = (Arc::strong_count(&tail.published), tail.reader.take()) {
                 tail.done.push(reader.id());
@@ -110,6 +114,7 @@ impl Tail {
         directory: &Directory,
         fold: &mut Fold,
         store: &mut dyn Store,
+        company: &mut dyn Company,
     ) -> Result<(), FoldError> {
         // Read once: what comes in meanwhile is for the next time, so that this ends.
         let (segment, length) = self.published.read();
@@ -137,7 +142,8 @@ impl Tail {
                 }
             }
             if fold.is_full() {
-                fold.commit(store)?;
+                fold.commit(store, company)?;
+                company.between(store);
             }
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! The ledger takes units in memory; the worker's [`Writer`] appends a reservation with a plain
 //! write, which survives the end of the process; only then is the request forwarded. The ending is
-//! a second record. The [`Folder`] carries records into the store and deletes what the store has.
+//! a second record. The [`Follower`] carries records into the store and deletes what the store has;
+//! the keeper's thread makes it go on.
 //!
 //! Invariant: every reservation is charged once, whenever the process ends: by its ending where
 //! that is written, else in full at the next start.
@@ -11,7 +12,6 @@ mod batch;
 mod definition;
 mod directory;
 mod fold;
-mod folder;
 mod follower;
 mod reader;
 mod record;
@@ -24,19 +24,14 @@ mod writer;
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use crate::{
-    journal::{
-        fold::Fold,
-        follower::{Follower, Tail},
-        segment::Disk,
-        writer::Start,
-    },
+    journal::{fold::Fold, follower::Tail, segment::Disk, writer::Start},
     store::Store,
 };
 
 pub use definition::Origin;
 pub use directory::DirectoryError;
-pub use folder::Folder;
-pub use follower::FoldError;
+pub(crate) use fold::Company;
+pub use follower::{FoldError, Follower};
 pub use reader::{ReadError, Torn};
 pub use replay::{Recovery, ReplayError};
 pub use writer::{Ticket, Writer};
@@ -76,10 +71,9 @@ impl Journal {
         Self { segment_bytes, ..self }
     }
 
-    /// Makes a writer for each worker, in order, and starts to fold what they write.
-    pub fn start(self, store: Box<dyn Store>, workers: u16) -> io::Result<(Vec<Writer>, Folder)> {
-        let (writers, follower) = self.split(&*store, workers, |_| Box::new(Disk))?;
-        Ok((writers, Folder::start(follower, store)?))
+    /// Makes a writer for each worker, in order, and what reads behind them.
+    pub fn start(self, store: &dyn Store, workers: u16) -> io::Result<(Vec<Writer>, Follower)> {
+        self.split(store, workers, |_| Box::new(Disk))
     }
 
     fn split(

@@ -69,6 +69,7 @@ pub(super) fn replay(
     }
     replay.fold.close_unknown();
     replay.commit(store)?;
+    store.caught_up()?;
     for id in segments {
         if let Err(error) = segment::delete(directory.path(), id) {
             // Not an error: it is folded, and the next start tries again.
@@ -146,7 +147,8 @@ impl Replay<'_> {
     }
 
     fn commit(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let Counts { settled, orphans, unknown, unknown_units } = self.fold.commit(store)?;
+        let Counts { settled, orphans, unknown, unknown_units } =
+            self.fold.commit(store, &mut ())?;
         self.recovery.settled += settled;
         self.recovery.orphans += orphans;
         self.recovery.unknown += unknown;

@@ -64,12 +64,23 @@ impl KeyDigest {
         self.0.ct_eq(&other.0).into()
     }
 
+    /// Gives the bytes, for a store.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Gives the first `digits` hexadecimal digits; enough of them name a key without telling it.
     pub fn short(&self, digits: usize) -> String {
         let mut hex = self.to_string();
         hex.drain(..PREFIX.len());
         hex.truncate(digits);
         hex
+    }
+}
+
+impl From<[u8; 32]> for KeyDigest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 

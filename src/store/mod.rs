@@ -1,5 +1,5 @@
-//! The store: what was used and by whom, at rest. One writer; everything of a fold in one
-//! transaction.
+//! The store: what was used and by whom, and what an operator made and changed, at rest. One
+//! writer; everything of a fold in one transaction.
 //!
 //! Invariant: usage and the position up to which a journal is folded change in the same
 //! transaction, so that nothing of a journal counts twice.
@@ -7,19 +7,42 @@
 pub mod records;
 mod sqlite;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::ledger::Window;
+use crate::{
+    ledger::Window,
+    store::records::{Reads, Records},
+};
 
 pub use sqlite::{OpenError, Sqlite};
 
-/// A place where usage is kept. Its methods block.
+/// A place where usage and records are kept. Its methods block.
 pub trait Store: Send {
-    /// Writes all of it or nothing.
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
+    /// Writes all of it or nothing. `after` runs in the same transaction behind everything else;
+    /// when it fails, what it wrote is undone and the failure is logged, and the rest is written
+    /// all the same. It runs again when a commit that failed is tried again.
+    fn commit(
+        &mut self,
+        commit: &Commit<'_>,
+        after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// Does several works in one transaction, for the price of one sync. `next` does one work each
+    /// time it is called, until it says that none is left; what a work wrote is kept or undone by
+    /// its verdict alone. An error means that nothing was written, whatever the verdicts were.
+    fn transact(
+        &mut self,
+        next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
+    ) -> Result<(), StoreError>;
+
+    /// Opens a way of reading beside the writer, for another thread.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// Is told that all of earlier processes is folded and nothing is in flight.
+    fn caught_up(&mut self) -> Result<(), StoreError>;
 
     /// Gives how far each journal of the node is folded.
     fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError>;
@@ -37,6 +60,24 @@ pub trait Store: Send {
 
     /// Gives the latest time in anything folded: time at the next start is not before it.
     fn latest_time(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+/// Reads what is stored, on a connection of its own. Each call sees the latest commit before it.
+pub trait Reader: Reads + Send {
+    /// Writes a consistent copy of the store to a new file while the writer goes on. The copy is on
+    /// the disk when this returns; a file that is there already is refused and left as it is.
+    fn backup(&self, to: &Path) -> Result<(), StoreError>;
+}
+
+/// What becomes of one work in a transaction of several.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// What it wrote is kept.
+    Keep,
+    /// What it wrote is undone.
+    Undo,
+    /// There was no work left to do.
+    Done,
 }
 
 /// A process that counts: the owner of one journal directory.
@@ -141,18 +182,19 @@ pub struct Position {
     pub latest: Timestamp,
 }
 
-/// Why the store could not be read or written.
-#[derive(Debug, thiserror::Error)]
+/// Why the store could not be read or written. It is `Clone` because a commit that fails is told to
+/// everyone who had a part in it.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot {action} the store")]
 pub struct StoreError {
     action: &'static str,
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
     /// Wraps the cause; `action` completes the sentence "cannot … the store".
     pub fn new(action: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { action, source: source.into() }
+        Self { action, source: source.into().into() }
     }
 }
 

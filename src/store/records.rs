@@ -377,12 +377,23 @@ pub trait Reads {
     /// Gives active keys that expire in the stretch.
     fn keys_expiring(&self, window: Window, max: usize) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// Adds up usage; rows come in the order of what they are told apart by.
+    /// Adds up usage until `each` answers `false`; rows come in the order of what they are told
+    /// apart by. Told apart by nothing there is one row, also when nothing was used.
     fn report(
         &self,
         range: &ReportRange<'_>,
         each: &mut dyn FnMut(ReportRow) -> bool,
     ) -> Result<(), StoreError>;
+
+    /// Calls `each` for every customer by id, with its subscription and its applications by name.
+    /// A callback, since there may be a million.
+    fn load_customers(
+        &self,
+        each: &mut dyn FnMut(CustomerRecord, Option<SubscriptionTerms>, Vec<ApplicationRecord>),
+    ) -> Result<(), StoreError>;
+
+    /// Calls `each` for every key by id.
+    fn load_keys(&self, each: &mut dyn FnMut(KeyRecord)) -> Result<(), StoreError>;
 }
 
 /// An account's identity, owned.
@@ -404,8 +415,13 @@ pub trait Records: Reads {
     fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError>;
 
     /// Removes a customer with its subscription, applications and keys. What it used is kept under
-    /// the pseudonym.
+    /// the pseudonym, also what is in flight now and counted later. Audit and corrections keep the
+    /// id: they are only appended to.
     fn delete_customer(&mut self, id: &str, pseudonym: &str) -> Result<(), StoreError>;
+
+    /// Lets usage count under the id of a removed customer again: one that the file declares now.
+    /// To write a customer of that id does the same.
+    fn readmit_customer(&mut self, id: &str) -> Result<(), StoreError>;
 
     /// Writes a customer's subscription, new or known.
     fn put_subscription(

@@ -1,7 +1,7 @@
 //! What the journal promises, against a real directory and a real database.
 
 mod faults;
-mod folder;
+mod keeper;
 mod simulation;
 mod torn;
 
@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    follower::Follower,
     segment::{Disk, Files, SegmentId},
     *,
 };
@@ -148,7 +147,7 @@ impl Process {
     }
 
     pub(super) fn fold(&mut self) {
-        self.follower.fold(&mut self.store).unwrap();
+        self.follower.fold(&mut self.store, &mut ()).unwrap();
     }
 
     pub(super) fn open_reservations(&self) -> usize {

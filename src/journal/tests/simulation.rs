@@ -110,7 +110,7 @@ fn live(place: &Place, sets: &[AccountSet], steps: &[Step], expected: &mut Expec
             Step::Flush { worker } => {
                 let _ = writers[worker].flush();
             }
-            Step::Fold => follower.fold(&mut store).unwrap(),
+            Step::Fold => follower.fold(&mut store, &mut ()).unwrap(),
             Step::Fault { fault, cuts_fail } => {
                 *script.cuts_fail.lock().unwrap() = cuts_fail;
                 script.writes.lock().unwrap().push_back(fault);

@@ -3,11 +3,28 @@
 //! Invariant: what `commit` answered is on the disk (`synchronous=FULL`), so a journal may be
 //! deleted behind it.
 
+mod accounts;
+mod audit;
+mod backup;
+mod calls;
+mod customers;
+mod events;
+mod fold;
+mod keys;
 mod open;
+mod pseudonyms;
+mod query;
+mod reads;
+mod report;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod writes;
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior, params};
@@ -16,8 +33,13 @@ use uuid::Uuid;
 use crate::{
     ledger::Window,
     store::{
-        Commit, MinuteRow, NodeId, OpenReservation, Position, ReservationId, Store, StoreError,
-        UsageRow, instant,
+        Commit, MinuteRow, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
+        StoreError, UsageRow, Verdict, instant,
+        records::{Reads, Records},
+        sqlite::{
+            query::{read_failed, write_failed},
+            reads::Rows,
+        },
     },
 };
 
@@ -27,6 +49,7 @@ pub use open::OpenError;
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    path: PathBuf,
     /// Held as long as this process may write.
     _lock: Option<File>,
 }
@@ -35,12 +58,17 @@ impl Sqlite {
     /// Opens the database for this process alone; makes it where it is not there.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = open::lock(path)?;
-        Ok(Self { connection: open::to_write(path)?, _lock: Some(lock) })
+        Ok(Self { connection: open::to_write(path)?, path: path.into(), _lock: Some(lock) })
     }
 
     /// Opens a database for reading, beside the process that has it.
     pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { connection: open::to_read(path)?, _lock: None })
+        Ok(Self { connection: open::to_read(path)?, path: path.into(), _lock: None })
+    }
+
+    /// Gives what an operator made and changed.
+    pub fn reads(&self) -> impl Reads + '_ {
+        Rows::new(&self.connection)
     }
 
     /// Calls `each` for every account of a customer.
@@ -113,17 +141,9 @@ impl Sqlite {
         Ok(())
     }
 
-    fn write(&mut self, commit: &Commit<'_>) -> rusqlite::Result<()> {
+    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior)?;
-        let Commit { node, usage, minutes, opened, closed, positions } = commit;
-        let node = node.to_string();
-        set_positions(&transaction, &node, positions)?;
-        add_usage(&transaction, usage)?;
-        add_minutes(&transaction, minutes)?;
-        insert_open(&transaction, &node, opened)?;
-        delete_closed(&transaction, &node, closed)?;
-        transaction.commit()
+        self.connection.transaction_with_behavior(behavior).map_err(write_failed)
     }
 
     fn all<T>(
@@ -141,8 +161,53 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        self.write(commit).map_err(|error| StoreError::new("write to", error))
+    fn commit(
+        &mut self,
+        commit: &Commit<'_>,
+        after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin()?;
+        fold::write(&transaction, commit).map_err(write_failed)?;
+        let savepoint = transaction.savepoint().map_err(write_failed)?;
+        match after(&mut Rows::new(&*savepoint)) {
+            Ok(()) => savepoint.commit().map_err(write_failed)?,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "what goes with the usage is not written");
+                savepoint.finish().map_err(write_failed)?;
+            }
+        }
+        transaction.commit().map_err(write_failed)
+    }
+
+    fn transact(
+        &mut self,
+        next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin()?;
+        loop {
+            // An error may have undone the whole transaction, and the savepoint with it: then this
+            // fails, and nothing that was written before is taken for kept.
+            let savepoint = transaction.savepoint().map_err(write_failed)?;
+            match next(&mut Rows::new(&*savepoint)) {
+                Verdict::Keep => savepoint.commit().map_err(write_failed)?,
+                Verdict::Undo => savepoint.finish().map_err(write_failed)?,
+                Verdict::Done => {
+                    savepoint.finish().map_err(write_failed)?;
+                    return transaction.commit().map_err(write_failed);
+                }
+            }
+        }
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let connection = open::to_read(&self.path);
+        let connection = connection.map_err(|error| StoreError::new("read", error))?;
+        Ok(Box::new(Rows::new(connection)))
+    }
+
+    fn caught_up(&mut self) -> Result<(), StoreError> {
+        pseudonyms::forget_all(&self.connection)
     }
 
     fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError> {
@@ -194,109 +259,8 @@ impl Store for Sqlite {
     }
 }
 
-fn add_usage(transaction: &Transaction<'_>, rows: &[UsageRow<'_>]) -> rusqlite::Result<()> {
-    // The larger end: a quota whose window was lengthened within it must be found until that ends.
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
-             window_end = max(window_end, excluded.window_end),
-             used = min(used + excluded.used, 9223372036854775807)",
-    )?;
-    for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
-        let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
-        statement.execute(params![customer, scope, quota, start, end, signed(*used)])?;
-    }
-    Ok(())
-}
-
-fn add_minutes(transaction: &Transaction<'_>, rows: &[MinuteRow<'_>]) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO usage_minutes (customer, minute, key_id, route, ending, requests, units)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (customer, minute, key_id, route, ending) DO UPDATE SET
-             requests = requests + excluded.requests,
-             units = min(units + excluded.units, 9223372036854775807)",
-    )?;
-    for MinuteRow { customer, key_id, route, minute, ending, requests, units } in rows {
-        let minute = minute.as_millisecond();
-        let (requests, units) = (signed(*requests), signed(*units));
-        statement.execute(params![customer, minute, key_id, route, ending, requests, units])?;
-    }
-    Ok(())
-}
-
-fn insert_open(
-    transaction: &Transaction<'_>,
-    node: &str,
-    rows: &[OpenReservation],
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO open_reservations
-             (node, worker, sequence, request_id, customer, definition, cost, opened_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    for OpenReservation { id, request_id, customer, definition, cost, opened_at } in rows {
-        let request_id = request_id.to_string();
-        let (sequence, cost) = (signed(id.sequence), signed(*cost));
-        let opened_at = opened_at.as_millisecond();
-        let params =
-            params![node, id.worker, sequence, request_id, customer, definition, cost, opened_at];
-        statement.execute(params)?;
-    }
-    Ok(())
-}
-
-fn delete_closed(
-    transaction: &Transaction<'_>,
-    node: &str,
-    ids: &[ReservationId],
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "DELETE FROM open_reservations WHERE node = ?1 AND worker = ?2 AND sequence = ?3",
-    )?;
-    for ReservationId { worker, sequence } in ids {
-        statement.execute(params![node, worker, signed(*sequence)])?;
-    }
-    Ok(())
-}
-
-fn set_positions(
-    transaction: &Transaction<'_>,
-    node: &str,
-    rows: &[Position],
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        r#"INSERT INTO positions (node, worker, segment, "offset", sequence, latest)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-           ON CONFLICT (node, worker) DO UPDATE SET
-               segment = excluded.segment,
-               "offset" = excluded."offset",
-               sequence = excluded.sequence,
-               latest = max(latest, excluded.latest)
-           WHERE excluded.sequence > sequence"#,
-    )?;
-    for Position { worker, segment, offset, sequence, latest } in rows {
-        let (segment, offset, sequence) = (signed(*segment), signed(*offset), signed(*sequence));
-        let latest = latest.as_millisecond();
-        // A position that is not ahead: the store has this part of the journal already.
-        if statement.execute(params![node, worker, segment, offset, sequence, latest])? != 1 {
-            return Err(rusqlite::Error::StatementChangedRows(0));
-        }
-    }
-    Ok(())
-}
-
-fn read_failed(error: rusqlite::Error) -> StoreError {
-    StoreError::new("read", error)
-}
-
-/// SQLite's integers are signed. What does not fit stays at the largest: far above any limit.
-fn signed(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX)
-}
-
-/// Only [`signed`] writes these columns; a negative number is somebody else's, and counts nothing.
+/// Only [`query::signed`] writes these columns; a negative number is somebody else's, and counts
+/// nothing.
 fn unsigned(units: i64) -> u64 {
     u64::try_from(units).unwrap_or(0)
 }

@@ -35,6 +35,17 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// Written by an older version of the program, and not to be written now.
+    #[error(
+        "the database {path} has schema version {found} and this program reads version {VERSION}; \
+         start the gateway with this program once, which brings it up to date"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
     /// Written by a newer version of the program.
     #[error(
         "the database {path} has schema version {found} and this program knows version {VERSION}; \
@@ -64,8 +75,14 @@ pub enum OpenError {
     },
 }
 
-/// The schema's version.
-const VERSION: i64 = 1;
+/// What brings a database from each version to the next; the first one begins with an empty file.
+/// Released ones are never changed.
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_usage.sql"), include_str!("migrations/0002_customers.sql")];
+
+/// The schema's version: how many migrations it has behind it.
+pub(super) const VERSION: i64 = 2;
+const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.
 const APPLICATION: i64 = 0x6661_7265;
@@ -73,8 +90,8 @@ const APPLICATION: i64 = 0x6661_7265;
 /// How long to wait for a program that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Times are Unix milliseconds.
-const SCHEMA: &str = include_str!("schema.sql");
+/// How many prepared statements are kept; there are fewer than this.
+const STATEMENTS: usize = 128;
 
 /// Takes the lock beside the database. Not in it, so that operators can read the database
 /// meanwhile.
@@ -98,7 +115,7 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(path, flags)?;
     match schema(&connection).map_err(|source| failed(path, source))? {
-        Schema::Ours(VERSION) | Schema::None => {}
+        Schema::Ours(1..=VERSION) | Schema::None => {}
         Schema::Ours(found) => return Err(OpenError::Newer { path: path.into(), found }),
         Schema::Foreign => return Err(OpenError::Foreign { path: path.into() }),
     }
@@ -111,6 +128,9 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     match schema(&connection).map_err(|source| failed(path, source))? {
         Schema::Ours(VERSION) => Ok(connection),
+        Schema::Ours(found) if found < VERSION => {
+            Err(OpenError::Older { path: path.into(), found })
+        }
         Schema::Ours(found) => Err(OpenError::Newer { path: path.into(), found }),
         Schema::Foreign | Schema::None => Err(OpenError::Foreign { path: path.into() }),
     }
@@ -120,6 +140,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let connection = opened.map_err(|source| failed(path, source))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| failed(path, source))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -136,7 +157,11 @@ enum Schema {
 fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     Ok(match number("PRAGMA application_id")? {
-        APPLICATION => Schema::Ours(number("PRAGMA user_version")?),
+        APPLICATION => match number("PRAGMA user_version")? {
+            // Both are written in one transaction, so this is not of our making.
+            ..1 => Schema::Foreign,
+            version => Schema::Ours(version),
+        },
         0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => Schema::None,
         _ => Schema::Foreign,
     })
@@ -147,8 +172,17 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if matches!(schema(&transaction)?, Schema::None) {
-        transaction.execute_batch(SCHEMA)?;
+    let version = match schema(&transaction)? {
+        Schema::None => 0,
+        Schema::Ours(version) => version,
+        // Another program was there in between; it is told by the next look.
+        Schema::Foreign => return transaction.rollback(),
+    };
+    let missing = MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX));
+    for migration in missing.clone() {
+        transaction.execute_batch(migration)?;
+    }
+    if missing.len() > 0 {
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }

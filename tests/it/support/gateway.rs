@@ -160,7 +160,7 @@ impl Gateway {
 
     /// Gives what is in the store of a customer by now.
     pub(crate) fn recorded(&self, customer: &str) -> Recorded {
-        self.running().folder().fold_now().unwrap();
+        self.running().keeper().fold_now().unwrap();
         let store = Sqlite::open_to_read(&self.directory().join("faregate.db")).unwrap();
         let window = Window { start: Timestamp::MIN, end: None };
         let mut recorded = Recorded::new();

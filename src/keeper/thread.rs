@@ -1,0 +1,152 @@
+//! What the keeper's thread does: folds and changes in turn.
+
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, atomic::Ordering},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    journal::{Company, FoldError, Follower},
+    keeper::{Order, Shared, Watch},
+    store::{Store, StoreError, UsageRow, Verdict, records::Records},
+};
+
+/// How often the thread looks for something new in the journal.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// The longest pause after failures.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How many changes share a transaction at most, and how long they may take together before it is
+/// committed: both bound how long the first of them and a fold wait.
+const GROUP_MAX: usize = 256;
+const GROUP_TIME: Duration = Duration::from_millis(50);
+
+pub(super) fn start(
+    shared: Arc<Shared>,
+    follower: Follower,
+    store: Box<dyn Store>,
+    watch: Option<Box<dyn Watch>>,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("faregate-store".into()).spawn(move || {
+        let _tell_end = TellEnd(&shared);
+        let beside = Beside { shared: &shared, watch };
+        run(beside, follower, store);
+    })
+}
+
+/// Tells whoever waits that no answer will come, also when the thread panics.
+struct TellEnd<'a>(&'a Shared);
+
+impl Drop for TellEnd<'_> {
+    fn drop(&mut self) {
+        self.0.tell_end();
+    }
+}
+
+fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>) {
+    let shared = beside.shared;
+    let mut pause = PERIOD;
+    let mut fold_at = Instant::now() + pause;
+    loop {
+        let turn = shared.wait(fold_at);
+        if turn.order == Order::Abandon {
+            return;
+        }
+        if turn.has_changes {
+            make_changes(shared, &mut *store);
+        }
+        let is_last = turn.order == Order::Stop;
+        if is_last && turn.has_changes {
+            // There may be more of them than go into one transaction.
+            continue;
+        }
+        if !is_last && !turn.is_asked && Instant::now() < fold_at {
+            continue;
+        }
+        let result = follower.fold(&mut *store, &mut beside);
+        pause = match &result {
+            Ok(()) => PERIOD,
+            Err(_) => (pause * 2).min(PAUSE_MAX),
+        };
+        fold_at = Instant::now() + pause;
+        report(shared, &result);
+        if is_last && result.is_ok() {
+            follower.delete_all();
+        }
+        shared.answer(turn.asked, result);
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Makes changes that wait, in one transaction.
+fn make_changes(shared: &Shared, store: &mut dyn Store) {
+    let mut made = Vec::new();
+    let mut began = None;
+    let result = store.transact(&mut |records| {
+        let began = began.get_or_insert_with(Instant::now);
+        if made.len() >= GROUP_MAX || began.elapsed() >= GROUP_TIME {
+            return Verdict::Done;
+        }
+        let Some(mut work) = shared.pop() else { return Verdict::Done };
+        let verdict = work.run(records);
+        made.push(work);
+        verdict
+    });
+    if let Err(error) = &result {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(%error, cause, changes = made.len(), "changes are not made");
+        if made.is_empty() {
+            // Not even begun. Whoever waits learns it now rather than never.
+            made.extend(std::iter::from_fn(|| shared.pop()).take(GROUP_MAX));
+        }
+    }
+    made.into_iter().for_each(|work| work.end(result.clone()));
+}
+
+/// What goes along with a fold: the watch, and changes between two of its commits.
+struct Beside<'a> {
+    shared: &'a Shared,
+    watch: Option<Box<dyn Watch>>,
+}
+
+impl Company for Beside<'_> {
+    fn within(
+        &mut self,
+        records: &mut dyn Records,
+        usage: &[UsageRow<'_>],
+    ) -> Result<(), StoreError> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        // Usage goes on counting, whatever else is wrong.
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| watch.folded(records, usage)));
+        caught.unwrap_or_else(|_| Err(StoreError::new("write to", "the watch of usage panicked")))
+    }
+
+    fn between(&mut self, store: &mut dyn Store) {
+        let waits = !self.shared.lock().changes.is_empty();
+        if waits {
+            make_changes(self.shared, store);
+        }
+    }
+}
+
+/// Logs when it begins to fail and when it is over, not each attempt.
+fn report(shared: &Shared, result: &Result<(), FoldError>) {
+    let failing = result.is_err();
+    let was_failing = shared.failing.swap(failing, Ordering::Relaxed);
+    match result {
+        Err(error) if !was_failing => {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(%error, cause, "cannot fold the journal; will try again");
+        }
+        Ok(()) if was_failing => tracing::info!("the journal is folded again"),
+        _ => {}
+    }
+}

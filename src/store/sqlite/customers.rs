@@ -1,0 +1,170 @@
+//! Customers and their applications.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    model::SubscriptionTerms,
+    store::{
+        StoreError,
+        records::{ApplicationRecord, CustomerRecord, WebhookRecord},
+        sqlite::{
+            query::{self, Cells, limit, ms},
+            subscriptions,
+        },
+    },
+};
+
+const TABLE: &str = "customers";
+const APPLICATIONS: &str = "applications";
+
+const SELECT: &str = "SELECT id, name, metadata, suspended, limits, webhook_url, webhook_secret,
+    webhook_disabled, created_at, updated_at FROM customers";
+
+const SELECT_APPLICATIONS: &str = "SELECT name, customer, limits, created_at FROM applications";
+
+/// With the subscription's columns behind the customer's; its owner is NULL where there is none.
+const SELECT_BOTH: &str = r#"SELECT c.id, c.name, metadata, suspended, limits, webhook_url,
+    webhook_secret, webhook_disabled, created_at, updated_at, s.customer, "plan", status, anchor,
+    starts, trial_end, past_due_since, cancel_at, period_start, period_end, pause_collection, grace,
+    changed, next FROM customers AS c LEFT JOIN subscriptions AS s ON s.customer = c.id"#;
+
+pub(super) fn find(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<CustomerRecord>, StoreError> {
+    query::one(connection, TABLE, &format!("{SELECT} WHERE id = ?1"), [id], read)
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Vec<(CustomerRecord, Option<SubscriptionTerms>)>, StoreError> {
+    let sql = format!("{SELECT_BOTH} WHERE id >= ?1 AND id IS NOT ?2 ORDER BY id LIMIT ?3");
+    let params = params![after.unwrap_or(""), after, limit(max)];
+    query::all(connection, TABLE, &sql, params, read_both)
+}
+
+pub(super) fn applications(
+    connection: &Connection,
+    customer: &str,
+) -> Result<Vec<ApplicationRecord>, StoreError> {
+    let sql = format!("{SELECT_APPLICATIONS} WHERE customer = ?1 ORDER BY name");
+    query::all(connection, APPLICATIONS, &sql, [customer], read_application)
+}
+
+/// Goes through both tables side by side. Both have the same order, of the ids' bytes.
+pub(super) fn load(
+    connection: &Connection,
+    each: &mut dyn FnMut(CustomerRecord, Option<SubscriptionTerms>, Vec<ApplicationRecord>),
+) -> Result<(), StoreError> {
+    let sql = format!("{SELECT_APPLICATIONS} ORDER BY customer, name");
+    let mut statement = connection.prepare_cached(&sql).map_err(query::read_failed)?;
+    let mut rows = statement.query([]).map_err(query::read_failed)?;
+    let mut next_application = || match rows.next().map_err(query::read_failed)? {
+        Some(row) => read_application(&mut Cells::new(row, APPLICATIONS)).map(Some),
+        None => Ok(None),
+    };
+    let mut application = next_application()?;
+    query::each(connection, TABLE, &format!("{SELECT_BOTH} ORDER BY id"), [], |mut cells| {
+        let (customer, terms) = read_both(&mut cells)?;
+        let mut own = Vec::new();
+        while let Some(found) = application.take_if(|found| found.customer <= customer.id) {
+            // An application of a customer that is not here is passed by.
+            if found.customer == customer.id {
+                own.push(found);
+            }
+            application = next_application()?;
+        }
+        each(customer, terms, own);
+        Ok(true)
+    })
+}
+
+pub(super) fn put(connection: &Connection, customer: &CustomerRecord) -> Result<(), StoreError> {
+    let CustomerRecord { id, name, metadata, suspended, limits, webhook, created_at, updated_at } =
+        customer;
+    let (url, secret, disabled) = match webhook {
+        Some(WebhookRecord { url, secret, disabled }) => {
+            (Some(url), Some(secret), disabled.as_ref())
+        }
+        None => (None, None, None),
+    };
+    let metadata = query::json_unless(metadata.is_empty(), metadata)?;
+    let limits = query::json_unless(limits.is_empty(), limits)?;
+    let (created_at, updated_at) = (ms(*created_at), ms(*updated_at));
+    let sql = "INSERT INTO customers
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
+            suspended = excluded.suspended, limits = excluded.limits,
+            webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret,
+            webhook_disabled = excluded.webhook_disabled, created_at = excluded.created_at,
+            updated_at = excluded.updated_at";
+    let params = params![
+        id, name, metadata, suspended, limits, url, secret, disabled, created_at, updated_at
+    ];
+    query::write(connection, sql, params)?;
+    Ok(())
+}
+
+pub(super) fn put_application(
+    connection: &Connection,
+    application: &ApplicationRecord,
+) -> Result<(), StoreError> {
+    let ApplicationRecord { customer, name, limits, created_at } = application;
+    let limits = query::json_unless(limits.is_empty(), limits)?;
+    let sql = "INSERT INTO applications VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (customer, name) DO UPDATE SET limits = excluded.limits,
+            created_at = excluded.created_at";
+    query::write(connection, sql, params![customer, name, limits, ms(*created_at)])?;
+    Ok(())
+}
+
+pub(super) fn delete_application(
+    connection: &Connection,
+    customer: &str,
+    name: &str,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM applications WHERE customer = ?1 AND name = ?2";
+    query::write(connection, sql, [customer, name])?;
+    Ok(())
+}
+
+fn read(cells: &mut Cells<'_, '_>) -> Result<CustomerRecord, StoreError> {
+    Ok(CustomerRecord {
+        id: cells.get()?,
+        name: cells.get()?,
+        metadata: cells.json()?.unwrap_or_default(),
+        suspended: cells.get()?,
+        limits: cells.json()?.unwrap_or_default(),
+        webhook: read_webhook(cells)?,
+        created_at: cells.time()?,
+        updated_at: cells.time()?,
+    })
+}
+
+fn read_webhook(cells: &mut Cells<'_, '_>) -> Result<Option<WebhookRecord>, StoreError> {
+    let Some(url) = cells.get()? else {
+        cells.skip(2);
+        return Ok(None);
+    };
+    Ok(Some(WebhookRecord { url, secret: cells.get()?, disabled: cells.get()? }))
+}
+
+fn read_both(
+    cells: &mut Cells<'_, '_>,
+) -> Result<(CustomerRecord, Option<SubscriptionTerms>), StoreError> {
+    let customer = read(cells)?;
+    let owner: Option<String> = cells.get()?;
+    let terms = owner.is_some().then(|| subscriptions::read_terms(cells)).transpose()?;
+    Ok((customer, terms))
+}
+
+fn read_application(cells: &mut Cells<'_, '_>) -> Result<ApplicationRecord, StoreError> {
+    Ok(ApplicationRecord {
+        name: cells.get()?,
+        customer: cells.get()?,
+        limits: cells.json()?.unwrap_or_default(),
+        created_at: cells.time()?,
+    })
+}

@@ -1,0 +1,160 @@
+//! Events and their delivery.
+//!
+//! Invariant: of the events that are pending for one endpoint about one customer the oldest has a
+//! time for its next attempt, and no other. So what is due is found by one look at an index, however
+//! much waits behind an endpoint that does not answer.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::store::{
+    StoreError,
+    records::{DeliveryRecord, DeliveryState, EventRecord},
+    sqlite::query::{self, Cells, limit, ms, name_of, signed},
+};
+
+const TABLE: &str = "outbox";
+
+const SELECT: &str =
+    "SELECT sequence, id, endpoint, customer, kind, body, at, mark, state, attempts,
+    next_attempt, last_status, last_error FROM outbox";
+
+pub(super) fn page(
+    connection: &Connection,
+    state: Option<DeliveryState>,
+    before: Option<u64>,
+    max: usize,
+) -> Result<Vec<DeliveryRecord>, StoreError> {
+    let (before, max) = (before.map_or(i64::MAX, signed), limit(max));
+    match state {
+        Some(state) => {
+            let condition = "WHERE state = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3";
+            let sql = format!("{SELECT} {condition}");
+            query::all(connection, TABLE, &sql, params![name_of(state)?, before, max], read)
+        }
+        None => {
+            let sql = format!("{SELECT} WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+            query::all(connection, TABLE, &sql, params![before, max], read)
+        }
+    }
+}
+
+pub(super) fn due(
+    connection: &Connection,
+    now: Timestamp,
+    max: usize,
+) -> Result<Vec<DeliveryRecord>, StoreError> {
+    let sql = format!(
+        "{SELECT} WHERE state = 'pending' AND next_attempt <= ?1
+         ORDER BY next_attempt, sequence LIMIT ?2"
+    );
+    query::all(connection, TABLE, &sql, params![ms(now), limit(max)], read)
+}
+
+pub(super) fn next(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT sequence, next_attempt FROM outbox
+        WHERE state = 'pending' AND next_attempt IS NOT NULL ORDER BY next_attempt LIMIT 1";
+    query::one(connection, TABLE, sql, [], |cells| {
+        cells.skip(1);
+        cells.time()
+    })
+}
+
+/// Due at once, unless something of the same endpoint and customer is before it.
+pub(super) fn put(connection: &Connection, event: &EventRecord) -> Result<bool, StoreError> {
+    let EventRecord { id, endpoint, customer, kind, body, at, mark } = event;
+    let sql = "INSERT INTO outbox (id, endpoint, customer, kind, body, at, mark, state, attempts,
+            next_attempt)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 0,
+            CASE WHEN EXISTS (SELECT 1 FROM outbox
+                WHERE state = 'pending' AND endpoint = ?2 AND customer = ?3)
+            THEN NULL ELSE ?6 END)
+        ON CONFLICT (endpoint, mark) WHERE mark IS NOT NULL DO NOTHING";
+    let params = params![id, endpoint, customer, kind, body, ms(*at), mark];
+    Ok(query::write(connection, sql, params)? > 0)
+}
+
+/// How a delivery went.
+pub(super) struct Progress<'a> {
+    pub(super) state: DeliveryState,
+    pub(super) attempts: u32,
+    pub(super) next_attempt: Option<Timestamp>,
+    pub(super) last_status: Option<u16>,
+    pub(super) last_error: Option<&'a str>,
+}
+
+pub(super) fn put_progress(
+    connection: &Connection,
+    sequence: u64,
+    progress: &Progress<'_>,
+) -> Result<(), StoreError> {
+    let Progress { state, attempts, next_attempt, last_status, last_error } = progress;
+    // The time of the end is not told; when the last attempt was due is close enough for the only
+    // thing it is used for, which is to forget.
+    let sql = "UPDATE outbox SET state = ?2, attempts = ?3, next_attempt = ?4, last_status = ?5,
+            last_error = ?6,
+            ended_at = CASE WHEN ?2 = 'pending' THEN NULL
+                ELSE coalesce(ended_at, next_attempt, at) END
+        WHERE sequence = ?1 RETURNING sequence, endpoint, customer";
+    let number = signed(sequence);
+    let state = name_of(state)?;
+    let next_attempt = next_attempt.map(ms);
+    let params = params![number, state, attempts, next_attempt, last_status, last_error];
+    let found = query::one(connection, TABLE, sql, params, |cells| {
+        cells.skip(1);
+        Ok((cells.get::<String>()?, cells.get::<String>()?))
+    })?;
+    let Some((endpoint, customer)) = found else {
+        return Err(StoreError::new("write to", format!("there is no delivery {sequence}")));
+    };
+    restore_order(connection, &endpoint, &customer)
+}
+
+pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {
+    let sql = "DELETE FROM outbox WHERE ended_at < ?1 AND state <> 'pending'";
+    query::write(connection, sql, [ms(before)])?;
+    Ok(())
+}
+
+/// Makes the oldest that is pending the only one with a time.
+fn restore_order(
+    connection: &Connection,
+    endpoint: &str,
+    customer: &str,
+) -> Result<(), StoreError> {
+    let sql = "SELECT sequence, next_attempt IS NULL FROM outbox
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 ORDER BY sequence LIMIT 2";
+    let both = [endpoint, customer];
+    let first: Option<(i64, bool)> =
+        query::one(connection, TABLE, sql, both, |cells| Ok((cells.get()?, cells.get()?)))?;
+    let Some((first, is_waiting)) = first else { return Ok(()) };
+    if is_waiting {
+        let sql = "UPDATE outbox SET next_attempt = at WHERE sequence = ?1";
+        query::write(connection, sql, [first])?;
+    }
+    let sql = "UPDATE outbox SET next_attempt = NULL
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 AND sequence > ?3
+            AND next_attempt IS NOT NULL";
+    query::write(connection, sql, params![endpoint, customer, first])?;
+    Ok(())
+}
+
+fn read(cells: &mut Cells<'_, '_>) -> Result<DeliveryRecord, StoreError> {
+    Ok(DeliveryRecord {
+        sequence: cells.count()?,
+        event: EventRecord {
+            id: cells.get()?,
+            endpoint: cells.get()?,
+            customer: cells.get()?,
+            kind: cells.get()?,
+            body: cells.get()?,
+            at: cells.time()?,
+            mark: cells.get()?,
+        },
+        state: cells.name()?,
+        attempts: cells.small()?,
+        next_attempt: cells.optional_time()?,
+        last_status: cells.optional_small()?,
+        last_error: cells.get()?,
+    })
+}

@@ -1,0 +1,128 @@
+//! What a fold writes.
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, params};
+
+use crate::{
+    ledger::Window,
+    store::{
+        Commit, MinuteRow, OpenReservation, Position, ReservationId, UsageRow,
+        sqlite::{keys, pseudonyms::Owners, query::signed},
+    },
+};
+
+pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusqlite::Result<()> {
+    let Commit { node, usage, minutes, opened, closed, positions } = commit;
+    let node = node.to_string();
+    let mut owners = Owners::new(transaction)?;
+    set_positions(transaction, &node, positions)?;
+    add_usage(transaction, &mut owners, usage)?;
+    add_minutes(transaction, &mut owners, minutes)?;
+    keys::note_uses(transaction, minutes)?;
+    insert_open(transaction, &mut owners, &node, opened)?;
+    delete_closed(transaction, &node, closed)
+}
+
+fn add_usage(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    rows: &[UsageRow<'_>],
+) -> rusqlite::Result<()> {
+    // The larger end: a quota whose window was lengthened within it must be found until that ends.
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
+             window_end = max(window_end, excluded.window_end),
+             used = min(used + excluded.used, 9223372036854775807)",
+    )?;
+    for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
+        let customer = owners.of(customer)?;
+        let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
+        statement.execute(params![customer, scope, quota, start, end, signed(*used)])?;
+    }
+    Ok(())
+}
+
+fn add_minutes(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    rows: &[MinuteRow<'_>],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO usage_minutes (customer, minute, key_id, route, ending, requests, units)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (customer, minute, key_id, route, ending) DO UPDATE SET
+             requests = requests + excluded.requests,
+             units = min(units + excluded.units, 9223372036854775807)",
+    )?;
+    for MinuteRow { customer, key_id, route, minute, ending, requests, units } in rows {
+        let customer = owners.of(customer)?;
+        let minute = minute.as_millisecond();
+        let (requests, units) = (signed(*requests), signed(*units));
+        statement.execute(params![customer, minute, key_id, route, ending, requests, units])?;
+    }
+    Ok(())
+}
+
+fn insert_open(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    node: &str,
+    rows: &[OpenReservation],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO open_reservations
+             (node, worker, sequence, request_id, customer, definition, cost, opened_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for OpenReservation { id, request_id, customer, definition, cost, opened_at } in rows {
+        let (customer, request_id) = (owners.of(customer)?, request_id.to_string());
+        let (sequence, cost) = (signed(id.sequence), signed(*cost));
+        let opened_at = opened_at.as_millisecond();
+        let params =
+            params![node, id.worker, sequence, request_id, customer, definition, cost, opened_at];
+        statement.execute(params)?;
+    }
+    Ok(())
+}
+
+fn delete_closed(
+    transaction: &Transaction<'_>,
+    node: &str,
+    ids: &[ReservationId],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM open_reservations WHERE node = ?1 AND worker = ?2 AND sequence = ?3",
+    )?;
+    for ReservationId { worker, sequence } in ids {
+        statement.execute(params![node, worker, signed(*sequence)])?;
+    }
+    Ok(())
+}
+
+fn set_positions(
+    transaction: &Transaction<'_>,
+    node: &str,
+    rows: &[Position],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        r#"INSERT INTO positions (node, worker, segment, "offset", sequence, latest)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+           ON CONFLICT (node, worker) DO UPDATE SET
+               segment = excluded.segment,
+               "offset" = excluded."offset",
+               sequence = excluded.sequence,
+               latest = max(latest, excluded.latest)
+           WHERE excluded.sequence > sequence"#,
+    )?;
+    for Position { worker, segment, offset, sequence, latest } in rows {
+        let (segment, offset, sequence) = (signed(*segment), signed(*offset), signed(*sequence));
+        let latest = latest.as_millisecond();
+        // A position that is not ahead: the store has this part of the journal already.
+        if statement.execute(params![node, worker, segment, offset, sequence, latest])? != 1 {
+            return Err(rusqlite::Error::StatementChangedRows(0));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Keys, by their digests, and when they were used last.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::{
+    ledger::Window,
+    model::KeyDigest,
+    store::{
+        MinuteRow, StoreError,
+        records::KeyRecord,
+        sqlite::query::{self, Cells, limit, ms, name_of},
+    },
+};
+
+const TABLE: &str = "keys";
+
+const SELECT: &str =
+    "SELECT id, customer, application, name, digest, hint, env, scopes, allow_from,
+    expires, status, revoked_at, replaced_by, lineage, limits, created_at, minute
+    FROM keys LEFT JOIN key_uses ON key_id = id";
+
+pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<KeyRecord>, StoreError> {
+    query::one(connection, TABLE, &format!("{SELECT} WHERE id = ?1"), [id], read)
+}
+
+pub(super) fn find_by_digest(
+    connection: &Connection,
+    digest: &KeyDigest,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let sql = format!("{SELECT} WHERE digest = ?1");
+    query::one(connection, TABLE, &sql, [digest.bytes()], read)
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    customer: &str,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let sql =
+        format!("{SELECT} WHERE customer = ?1 AND id >= ?2 AND id IS NOT ?3 ORDER BY id LIMIT ?4");
+    let params = params![customer, after.unwrap_or(""), after, limit(max)];
+    query::all(connection, TABLE, &sql, params, read)
+}
+
+/// The next to expire first.
+pub(super) fn expiring(
+    connection: &Connection,
+    window: Window,
+    max: usize,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let Window { start, end } = window;
+    let sql = format!(
+        "{SELECT} WHERE expires >= ?1 AND expires < ?2 AND status = 'active'
+         ORDER BY expires, id LIMIT ?3"
+    );
+    let params = params![ms(start), end.map_or(i64::MAX, ms), limit(max)];
+    query::all(connection, TABLE, &sql, params, read)
+}
+
+pub(super) fn load(
+    connection: &Connection,
+    each: &mut dyn FnMut(KeyRecord),
+) -> Result<(), StoreError> {
+    query::each(connection, TABLE, &format!("{SELECT} ORDER BY id"), [], |mut cells| {
+        each(read(&mut cells)?);
+        Ok(true)
+    })
+}
+
+pub(super) fn put(connection: &Connection, key: &KeyRecord) -> Result<(), StoreError> {
+    let KeyRecord {
+        id,
+        customer,
+        application,
+        name,
+        digest,
+        hint,
+        env,
+        scopes,
+        allow_from,
+        expires,
+        status,
+        revoked_at,
+        replaced_by,
+        lineage,
+        limits,
+        created_at,
+        last_used: _,
+    } = key;
+    let sql = "INSERT INTO keys
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        ON CONFLICT (id) DO UPDATE SET customer = excluded.customer,
+            application = excluded.application, name = excluded.name, digest = excluded.digest,
+            hint = excluded.hint, env = excluded.env, scopes = excluded.scopes,
+            allow_from = excluded.allow_from, expires = excluded.expires,
+            status = excluded.status, revoked_at = excluded.revoked_at,
+            replaced_by = excluded.replaced_by, lineage = excluded.lineage,
+            limits = excluded.limits, created_at = excluded.created_at";
+    let params = params![
+        id,
+        customer,
+        application,
+        name,
+        digest.bytes(),
+        hint,
+        env.map(name_of).transpose()?,
+        query::json_unless(scopes.is_empty(), scopes)?,
+        query::json_unless(allow_from.is_empty(), allow_from)?,
+        expires.map(ms),
+        name_of(status)?,
+        revoked_at.map(ms),
+        replaced_by,
+        lineage,
+        query::json_unless(limits.is_empty(), limits)?,
+        ms(*created_at),
+    ];
+    query::write(connection, sql, params)?;
+    Ok(())
+}
+
+pub(super) fn last_used(
+    connection: &Connection,
+    key_id: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT key_id, minute FROM key_uses WHERE key_id = ?1";
+    query::one(connection, "key_uses", sql, [key_id], |cells| {
+        cells.skip(1);
+        cells.time()
+    })
+}
+
+/// Notes the latest minute of every key among them.
+pub(super) fn note_uses(
+    connection: &Connection,
+    minutes: &[MinuteRow<'_>],
+) -> rusqlite::Result<()> {
+    let mut latest = BTreeMap::<&str, Timestamp>::new();
+    for MinuteRow { key_id, minute, .. } in minutes {
+        let known = latest.entry(key_id).or_insert(*minute);
+        *known = (*known).max(*minute);
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO key_uses VALUES (?1, ?2)
+         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
+    )?;
+    for (key_id, minute) in latest {
+        statement.execute(params![key_id, ms(minute)])?;
+    }
+    Ok(())
+}
+
+fn read(cells: &mut Cells<'_, '_>) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: cells.get()?,
+        customer: cells.get()?,
+        application: cells.get()?,
+        name: cells.get()?,
+        digest: KeyDigest::from(cells.get::<[u8; 32]>()?),
+        hint: cells.get()?,
+        env: cells.optional_name()?,
+        scopes: cells.json()?.unwrap_or_default(),
+        allow_from: cells.json()?.unwrap_or_default(),
+        expires: cells.optional_time()?,
+        status: cells.name()?,
+        revoked_at: cells.optional_time()?,
+        replaced_by: cells.get()?,
+        lineage: cells.get()?,
+        limits: cells.json()?.unwrap_or_default(),
+        created_at: cells.time()?,
+        last_used: cells.optional_time()?,
+    })
+}

@@ -1,0 +1,107 @@
+//! The end of a customer: what it used is kept under another name.
+//!
+//! Requests that are in flight then are counted later, under the id they were admitted with. A row
+//! here brings those to the pseudonym too. It stands until a customer has that id again, or until
+//! the next start has folded everything.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::{StoreError, sqlite::query};
+
+/// What is taken away, and where the customer's id stands.
+const REMOVALS: [&str; 6] = [
+    "DELETE FROM key_uses WHERE key_id IN (SELECT id FROM keys WHERE customer = ?1)",
+    "DELETE FROM keys WHERE customer = ?1",
+    "DELETE FROM applications WHERE customer = ?1",
+    "DELETE FROM subscriptions WHERE customer = ?1",
+    "DELETE FROM thresholds WHERE customer = ?1",
+    "DELETE FROM customers WHERE id = ?1",
+];
+
+/// Added to what the pseudonym has, for the case that one pseudonym stands for two lives of an id.
+const RENAMINGS: [&str; 4] = [
+    "INSERT INTO usage
+         SELECT ?2, scope, quota, window_start, window_end, used FROM usage WHERE customer = ?1
+     ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
+         window_end = max(window_end, excluded.window_end),
+         used = min(used + excluded.used, 9223372036854775807)",
+    "INSERT INTO usage_minutes
+         SELECT ?2, minute, key_id, route, ending, requests, units FROM usage_minutes
+         WHERE customer = ?1
+     ON CONFLICT (customer, minute, key_id, route, ending) DO UPDATE SET
+         requests = requests + excluded.requests,
+         units = min(units + excluded.units, 9223372036854775807)",
+    "UPDATE open_reservations SET customer = ?2 WHERE customer = ?1",
+    "INSERT INTO pseudonyms VALUES (?1, ?2)
+     ON CONFLICT (customer) DO UPDATE SET pseudonym = excluded.pseudonym",
+];
+
+/// The rows that were copied.
+const LEFT: [&str; 2] =
+    ["DELETE FROM usage WHERE customer = ?1", "DELETE FROM usage_minutes WHERE customer = ?1"];
+
+/// Removes a customer. The audit and the corrections keep its id: they are only appended to.
+pub(super) fn delete_customer(
+    connection: &Connection,
+    id: &str,
+    pseudonym: &str,
+) -> Result<(), StoreError> {
+    if id == pseudonym {
+        return Err(StoreError::new("write to", "a pseudonym must not be the customer's id"));
+    }
+    for sql in REMOVALS {
+        query::write(connection, sql, [id])?;
+    }
+    for sql in RENAMINGS {
+        query::write(connection, sql, [id, pseudonym])?;
+    }
+    for sql in LEFT {
+        query::write(connection, sql, [id])?;
+    }
+    Ok(())
+}
+
+/// Lets what is used under this id count for it.
+pub(super) fn forget(connection: &Connection, id: &str) -> Result<(), StoreError> {
+    query::write(connection, "DELETE FROM pseudonyms WHERE customer = ?1", [id])?;
+    Ok(())
+}
+
+/// Forgets all, except while reservations are open, which only another journal can have.
+pub(super) fn forget_all(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "DELETE FROM pseudonyms WHERE NOT EXISTS (SELECT 1 FROM open_reservations)";
+    query::write(connection, sql, [])?;
+    Ok(())
+}
+
+/// Under which id usage is to be kept; asked once per customer of a fold, and not at all while
+/// nobody was removed.
+pub(super) struct Owners<'c> {
+    connection: &'c Connection,
+    is_empty: bool,
+    asked: HashMap<String, Option<String>>,
+}
+
+impl<'c> Owners<'c> {
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let mut any = connection.prepare_cached("SELECT 1 FROM pseudonyms LIMIT 1")?;
+        let is_empty = !any.exists([])?;
+        Ok(Self { connection, is_empty, asked: HashMap::new() })
+    }
+
+    pub(super) fn of<'a>(&mut self, customer: &'a str) -> rusqlite::Result<Cow<'a, str>> {
+        if self.is_empty {
+            return Ok(Cow::Borrowed(customer));
+        }
+        if !self.asked.contains_key(customer) {
+            let sql = "SELECT pseudonym FROM pseudonyms WHERE customer = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let found = statement.query_row(params![customer], |row| row.get(0)).optional()?;
+            self.asked.insert(customer.to_owned(), found);
+        }
+        let pseudonym = self.asked.get(customer).cloned().flatten();
+        Ok(pseudonym.map_or(Cow::Borrowed(customer), Cow::Owned))
+    }
+}

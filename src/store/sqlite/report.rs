@@ -1,0 +1,74 @@
+//! Usage added up by what it is to be told apart by.
+
+use rusqlite::{Connection, params};
+
+use crate::store::{
+    StoreError,
+    records::{Grouping, ReportRange, ReportRow},
+    sqlite::query::{self, Cells, ms},
+};
+
+/// Rounds down, also before the epoch.
+const STRETCH: &str = "minute - (minute % ?4 + ?4) % ?4";
+
+/// Sums of halves: SQLite's own sum fails where it leaves the range of an integer.
+const SUMS: &str = "coalesce(sum(requests), 0), coalesce(sum(units >> 32), 0),
+    coalesce(sum(units & 4294967295), 0)
+    FROM usage_minutes WHERE minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
+
+pub(super) fn each(
+    connection: &Connection,
+    range: &ReportRange<'_>,
+    each: &mut dyn FnMut(ReportRow) -> bool,
+) -> Result<(), StoreError> {
+    let ReportRange { from, to, customer, by } = range;
+    if by.step_ms.is_some_and(|step| step <= 0) {
+        return Err(StoreError::new("read", "the stretches of a report must be longer than zero"));
+    }
+    let sql = statement(by, customer.is_some());
+    let params = params![ms(*from), ms(*to), customer, by.step_ms];
+    query::each(connection, "usage_minutes", &sql, params, |mut cells| Ok(each(read(&mut cells)?)))
+}
+
+/// Put together from the constants here alone; what comes from outside is bound.
+fn statement(by: &Grouping, is_for_one: bool) -> String {
+    let Grouping { customer, key, route, ending, step_ms } = by;
+    let columns = [
+        (*customer, "customer"),
+        (*key, "key_id"),
+        (*route, "route"),
+        (*ending, "ending"),
+        (step_ms.is_some(), STRETCH),
+    ];
+    let mut sql = "SELECT ".to_owned();
+    let mut groups = Vec::new();
+    for (number, (is_told, expression)) in (1..).zip(columns) {
+        sql += if is_told { expression } else { "NULL" };
+        sql += ", ";
+        if is_told {
+            groups.push(number.to_string());
+        }
+    }
+    sql += SUMS;
+    sql += if is_for_one { " AND customer = ?3" } else { " AND ?3 IS NULL" };
+    if !groups.is_empty() {
+        let groups = groups.join(", ");
+        sql += &format!(" GROUP BY {groups} ORDER BY {groups}");
+    }
+    sql
+}
+
+fn read(cells: &mut Cells<'_, '_>) -> Result<ReportRow, StoreError> {
+    Ok(ReportRow {
+        customer: cells.get()?,
+        key_id: cells.get()?,
+        route: cells.get()?,
+        ending: cells.get()?,
+        start: cells.optional_time()?,
+        requests: cells.count()?,
+        units: {
+            let (high, low) = (cells.count()?, cells.count()?);
+            high.saturating_mul(1 << 32).saturating_add(low)
+        },
+    })
+}

@@ -1,0 +1,110 @@
+//! Writing, in the writer's transaction alone.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::{
+    model::SubscriptionTerms,
+    store::{
+        StoreError,
+        records::{
+            AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
+            DeliveryState, EventRecord, IdempotencyRecord, KeyRecord, Records, ThresholdRecord,
+        },
+        sqlite::{
+            accounts, audit, calls, customers, events, keys, pseudonyms, reads::Rows, subscriptions,
+        },
+    },
+};
+
+impl Records for Rows<&Connection> {
+    fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError> {
+        pseudonyms::forget(self.connection(), &customer.id)?;
+        customers::put(self.connection(), customer)
+    }
+
+    fn delete_customer(&mut self, id: &str, pseudonym: &str) -> Result<(), StoreError> {
+        pseudonyms::delete_customer(self.connection(), id, pseudonym)
+    }
+
+    fn readmit_customer(&mut self, id: &str) -> Result<(), StoreError> {
+        pseudonyms::forget(self.connection(), id)
+    }
+
+    fn put_subscription(
+        &mut self,
+        customer: &str,
+        terms: &SubscriptionTerms,
+    ) -> Result<(), StoreError> {
+        subscriptions::put(self.connection(), customer, terms)
+    }
+
+    fn put_application(&mut self, application: &ApplicationRecord) -> Result<(), StoreError> {
+        customers::put_application(self.connection(), application)
+    }
+
+    fn delete_application(&mut self, customer: &str, name: &str) -> Result<(), StoreError> {
+        customers::delete_application(self.connection(), customer, name)
+    }
+
+    fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        keys::put(self.connection(), key)
+    }
+
+    fn set_used(&mut self, account: &AccountKey<'_>, used: u64) -> Result<(), StoreError> {
+        accounts::set_used(self.connection(), account, used)
+    }
+
+    fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError> {
+        audit::append(self.connection(), entry)
+    }
+
+    fn append_adjustment(&mut self, entry: &AdjustmentRecord) -> Result<(), StoreError> {
+        audit::append_adjustment(self.connection(), entry)
+    }
+
+    fn put_idempotent(
+        &mut self,
+        entry: &IdempotencyRecord,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        calls::put(self.connection(), entry, forget_before)
+    }
+
+    fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        calls::put_setting(self.connection(), name, value)
+    }
+
+    fn put_event(&mut self, event: &EventRecord) -> Result<bool, StoreError> {
+        events::put(self.connection(), event)
+    }
+
+    fn put_threshold(
+        &mut self,
+        account: &AccountKey<'_>,
+        told: &ThresholdRecord,
+    ) -> Result<(), StoreError> {
+        accounts::put_threshold(self.connection(), account, told)
+    }
+
+    fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError> {
+        accounts::delete_threshold(self.connection(), account)
+    }
+
+    fn put_delivery(
+        &mut self,
+        sequence: u64,
+        state: DeliveryState,
+        attempts: u32,
+        next_attempt: Option<Timestamp>,
+        last_status: Option<u16>,
+        last_error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let progress = events::Progress { state, attempts, next_attempt, last_status, last_error };
+        events::put_progress(self.connection(), sequence, &progress)
+    }
+
+    fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        events::forget(self.connection(), before)
+    }
+}
