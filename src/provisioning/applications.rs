@@ -50,7 +50,7 @@ impl Change<'_> {
         self.records.put_application(&after)?;
         let action = if before.is_none() { "application.create" } else { "application.change" };
         self.audit(action, Some(customer), name, before.as_ref(), Some(&after))?;
-        self.customer_changed(customer)?;
+        self.touched.insert(customer.to_owned());
         Ok((after, before.is_none()))
     }
 
@@ -65,7 +65,8 @@ impl Change<'_> {
         }
         self.records.delete_application(customer, name)?;
         self.audit("application.delete", Some(customer), name, Some(&before), None::<&()>)?;
-        self.customer_changed(customer)
+        self.touched.insert(customer.to_owned());
+        Ok(())
     }
 
     /// Sees to it that an application is there.

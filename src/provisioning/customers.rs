@@ -8,13 +8,12 @@ use utoipa::ToSchema;
 use super::{
     Change, Effect, Rejection, SubscriptionInput,
     input::{Patch, QuotaInput, RateInput},
-    load,
     valid::{Errors, LimitsInput},
 };
 use crate::{
     model::OwnLimits,
     store::records::{CustomerRecord, WebhookRecord},
-    webhooks,
+    webhooks::{SigningSecret, Target, Trust},
 };
 
 /// A customer to make.
@@ -118,7 +117,7 @@ impl Change<'_> {
         if let Some(subscription) = subscription {
             self.put_subscription(id, subscription).map_err(|e| within("subscription", e))?;
         }
-        self.customer_changed(id)?;
+        self.touched.insert(id.to_owned());
         Ok(record)
     }
 
@@ -171,7 +170,7 @@ impl Change<'_> {
             _ => "customer.change",
         };
         self.audit(action, Some(id), id, Some(&before), Some(&after))?;
-        self.customer_changed(id)?;
+        self.touched.insert(id.to_owned());
         Ok(after)
     }
 
@@ -197,16 +196,6 @@ impl Change<'_> {
         Err(Rejection::not_found("customer", id))
     }
 
-    /// Lets memory know, after the commit, how a customer is stored now.
-    pub(super) fn customer_changed(&mut self, id: &str) -> Result<(), Rejection> {
-        let Some(record) = self.records.customer(id)? else { return Ok(()) };
-        let subscription = self.records.subscription(id)?;
-        let applications = self.records.applications(id)?;
-        let terms = load::terms(record, subscription, applications);
-        self.applied.effects.push(Effect::PutCustomer(terms));
-        Ok(())
-    }
-
     fn claim_customer(&mut self, id: &str) -> Result<(), Rejection> {
         let gateway = self.gateway;
         // The snapshot of this moment, not of the change's beginning: see `roster::Claim`.
@@ -228,18 +217,19 @@ impl Change<'_> {
 
 fn new_webhook(errors: &mut Errors, input: WebhookInput) -> Option<WebhookRecord> {
     let WebhookInput { url } = input;
-    if let Err(error) = webhooks::check_url(&url) {
+    if let Err(error) = Target::parse(&url, Trust::Tenant) {
         errors.add("webhook.url", error.to_string());
         return None;
     }
-    let secret = match webhooks::new_secret() {
-        Ok(secret) => secret,
+    match SigningSecret::generate() {
+        Ok(secret) => {
+            Some(WebhookRecord { url, secret: secret.expose().to_string(), disabled: None })
+        }
         Err(error) => {
             errors.add("webhook", format!("no secret can be made: {error}"));
-            return None;
+            None
         }
-    };
-    Some(WebhookRecord { url, secret, disabled: None })
+    }
 }
 
 /// Puts the place of a part before the fields that are wrong in it.

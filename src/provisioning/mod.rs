@@ -18,7 +18,7 @@ mod valid;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -134,6 +134,8 @@ pub struct Change<'a> {
     snapshot: Arc<Snapshot>,
     actor: &'a str,
     now: Timestamp,
+    /// Customers whose terms memory is to learn anew.
+    touched: BTreeSet<String>,
     applied: Applied,
 }
 
@@ -148,12 +150,29 @@ impl<'a> Change<'a> {
     /// Begins a change in a transaction.
     pub fn new(records: &'a mut dyn Records, gateway: &'a Gateway, actor: &'a str) -> Self {
         let (snapshot, now) = (gateway.snapshot(), gateway.clock().now());
-        Self { records, gateway, snapshot, actor, now, applied: Applied::default() }
+        Self {
+            records,
+            gateway,
+            snapshot,
+            actor,
+            now,
+            touched: BTreeSet::new(),
+            applied: Applied::default(),
+        }
     }
 
     /// Ends it; gives what is to be done after the commit.
-    pub fn finish(self) -> Applied {
-        self.applied
+    pub fn finish(mut self) -> Result<Applied, StoreError> {
+        // A customer is in memory before its keys.
+        let mut effects = Vec::new();
+        for id in mem::take(&mut self.touched) {
+            let Some(record) = self.records.customer(&id)? else { continue };
+            let subscription = self.records.subscription(&id)?;
+            let applications = self.records.applications(&id)?;
+            effects.push(Effect::PutCustomer(load::terms(record, subscription, applications)));
+        }
+        effects.append(&mut self.applied.effects);
+        Ok(Applied { effects, ..self.applied })
     }
 
     /// Gives what is stored, as this transaction sees it.

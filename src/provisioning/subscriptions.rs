@@ -256,7 +256,8 @@ impl Change<'_> {
             self.merge_periods(customer, before, after)?;
         }
         self.audit(action, Some(customer), customer, before, Some(after))?;
-        self.customer_changed(customer)
+        self.touched.insert(customer.to_owned());
+        Ok(())
     }
 
     /// Moves what was used in a period that was assumed, because the provider was late, to the

@@ -439,8 +439,9 @@ pub trait Records: Reads {
     /// Writes a key, new or known; `last_used` is left as it is.
     fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
 
-    /// Sets the units used of an account.
-    fn set_used(&mut self, account: &AccountKey<'_>, used: u64) -> Result<(), StoreError>;
+    /// Adds to the units used of an account, or takes off. What the store does not know yet may be
+    /// taken off too: the sum is below zero then until the journal is folded.
+    fn add_used(&mut self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError>;
 
     /// Appends to the audit.
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError>;

@@ -27,16 +27,17 @@ pub(super) fn used(connection: &Connection, account: &AccountKey<'_>) -> Result<
     Ok(found.unwrap_or(0))
 }
 
-pub(super) fn set_used(
+pub(super) fn add_used(
     connection: &Connection,
     account: &AccountKey<'_>,
-    used: u64,
+    units: i64,
 ) -> Result<(), StoreError> {
     let AccountKey { customer, scope, quota, window: Window { start, end } } = account;
     let sql = "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
-            window_end = max(window_end, excluded.window_end), used = excluded.used";
-    let params = params![customer, scope, quota, ms(*start), end.map(ms), signed(used)];
+            window_end = max(window_end, excluded.window_end),
+            used = min(used + excluded.used, 9223372036854775807)";
+    let params = params![customer, scope, quota, ms(*start), end.map(ms), units];
     query::write(connection, sql, params)?;
     Ok(())
 }

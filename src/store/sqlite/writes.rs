@@ -51,8 +51,8 @@ impl Records for Rows<&Connection> {
         keys::put(self.connection(), key)
     }
 
-    fn set_used(&mut self, account: &AccountKey<'_>, used: u64) -> Result<(), StoreError> {
-        accounts::set_used(self.connection(), account, used)
+    fn add_used(&mut self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError> {
+        accounts::add_used(self.connection(), account, units)
     }
 
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError> {
