@@ -17,3 +17,4 @@ mod routing;
 mod served;
 mod streaming;
 mod support;
+mod webhooks;
