@@ -11,7 +11,7 @@ use std::{
 
 use faregate::webhooks::{Roots, Trust, Verdict};
 
-use super::{Bench, Names, client, customer, endpoint, ids, verify};
+use super::{Bench, MemoryOutbox, Names, bench::start, client, customer, endpoint, ids, verify};
 use crate::support::{
     Then, Upstream,
     upstream::{OK, Received},
@@ -97,15 +97,14 @@ fn slow_receiver_does_not_stop_others() {
     let fast = Upstream::answering(OK, Then::Close);
     let names = Names::of("slow.test", slow.address());
     names.set("fast.test", fast.address());
-    let bench = Bench::start(&names);
-    let to_slow = endpoint("slow", "http://slow.test/", Trust::Operator);
-    let to_fast = endpoint("fast", "http://fast.test/", Trust::Operator);
-    for number in 0..40 {
-        bench.add(&to_slow, &format!("customer-{number}"));
+    let outbox = Arc::new(MemoryOutbox::default());
+    for name in ["slow", "fast"] {
+        let endpoint = endpoint(name, &format!("http://{name}.test/"), Trust::Operator);
+        for number in 0..40 {
+            outbox.add(&endpoint, &format!("customer-{number}"), start());
+        }
     }
-    for number in 0..40 {
-        bench.add(&to_fast, &format!("customer-{number}"));
-    }
+    let bench = Bench::start_again(&names, outbox);
     let verdicts = bench.outbox.wait_for(40);
     assert_eq!(verdicts, vec![Verdict::Delivered { status: 200 }; 40]);
     slow.wait_for(4);
@@ -119,13 +118,14 @@ fn attempts_are_bounded_in_all() {
         exchange.read_body()?;
         Ok(Then::Silence)
     });
-    let bench = Bench::start(&Names::of("slow.test", slow.address()));
+    let outbox = Arc::new(MemoryOutbox::default());
     for number in 0..6 {
         let endpoint = endpoint(&number.to_string(), "http://slow.test/", Trust::Operator);
         for customer in ["a", "b", "c", "d", "e"] {
-            bench.add(&endpoint, customer);
+            outbox.add(&endpoint, customer, start());
         }
     }
+    let bench = Bench::start_again(&Names::of("slow.test", slow.address()), outbox);
     slow.wait_for(16);
     bench.stop();
     assert_eq!(slow.count(), 16);

@@ -1,10 +1,10 @@
 //! The sender's own side fails: the outbox, the process, the code.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use faregate::webhooks::{Roots, Trust, Verdict};
+use faregate::webhooks::{Trust, Verdict};
 
-use super::{Bench, Names, client, endpoint, ids};
+use super::{Bench, Names, endpoint, ids};
 use crate::support::{Then, Upstream, upstream::OK, wait_for};
 
 const DELIVERED: Verdict = Verdict::Delivered { status: 200 };
@@ -37,8 +37,7 @@ fn delivery_without_a_record_is_sent_again() {
     assert_eq!((receiver.count(), outbox.records()), (1, 0));
 
     outbox.fail_records(0);
-    let client = client(&names, Roots::Only(Vec::new()), Duration::from_secs(60));
-    let bench = Bench::start_with(client, outbox);
+    let bench = Bench::start_again(&names, outbox);
     assert_eq!(bench.outbox.wait_for(2), [DELIVERED; 2]);
     assert_eq!(ids(&receiver.requests()), [first.clone(), first, second]);
 }
@@ -59,8 +58,7 @@ fn stop_gives_up_what_is_in_flight() {
 
     let receiver = Upstream::answering(OK, Then::Close);
     names.set("hooks.test", receiver.address());
-    let client = client(&names, Roots::Only(Vec::new()), Duration::from_secs(60));
-    let bench = Bench::start_with(client, outbox);
+    let bench = Bench::start_again(&names, outbox);
     assert_eq!(bench.outbox.wait_for(1), [DELIVERED]);
     assert_eq!(ids(&receiver.requests()), [sent]);
 }

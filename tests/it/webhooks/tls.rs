@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use super::{Bench, Names, client, endpoint};
-use crate::support::{DEADLINE, upstream::OK};
+use crate::support::{DEADLINE, Upstream, upstream::OK, wait_for};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -69,6 +69,11 @@ impl Receiver {
         });
         Self { address, seen }
     }
+
+    /// Waits for the first request, which is kept after it was answered.
+    fn first(&self) -> Seen {
+        wait_for("a request over TLS", || self.seen.lock().unwrap().first().cloned())
+    }
 }
 
 fn receive(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Seen> {
@@ -105,8 +110,7 @@ fn trusted_receiver_is_sent_to() {
     let receiver = Receiver::start(&authority, &params("hooks.test"));
     let verdict = send(&receiver, trusting(&authority), "https://hooks.test/in");
     assert_eq!(verdict, Verdict::Delivered { status: 200 });
-    let seen = receiver.seen.lock().unwrap();
-    let (name, request) = &seen[0];
+    let (name, request) = receiver.first();
     assert_eq!(name.as_deref(), Some("hooks.test"));
     assert!(request.starts_with("POST /in HTTP/1.1\r\nhost: hooks.test\r\n"), "{request}");
 }
@@ -118,7 +122,7 @@ fn address_in_a_certificate_is_trusted() {
     let url = format!("https://{}/", receiver.address);
     let verdict = send(&receiver, trusting(&authority), &url);
     assert_eq!(verdict, Verdict::Delivered { status: 200 });
-    assert_eq!(receiver.seen.lock().unwrap()[0].0, None);
+    assert_eq!(receiver.first().0, None);
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn untrusted_receivers_are_sent_nothing() {
 /// A plain receiver at an https URL gets no plain request.
 #[test]
 fn nothing_is_sent_without_tls() {
-    let plain = crate::support::Upstream::ok();
+    let plain = Upstream::ok();
     let names = Names::of("hooks.test", plain.address());
     let client = client(&names, Roots::Only(Vec::new()), Duration::from_millis(500));
     let bench = Bench::start_with(client, Arc::default());
