@@ -27,4 +27,5 @@ pub mod store;
 pub mod telemetry;
 pub mod upstream;
 pub mod usage;
+pub mod webhooks;
 pub mod worker;

@@ -19,3 +19,4 @@ mod served;
 mod shadow;
 mod streaming;
 mod support;
+mod webhooks;

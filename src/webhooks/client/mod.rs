@@ -1,0 +1,292 @@
+//! One attempt: a connection of its own, a POST, and what the answer means.
+//!
+//! Redirects are never followed: the URL behind one was never checked.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, HOST, USER_AGENT},
+};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+
+use crate::webhooks::{
+    event::Event,
+    guard::{self, Forbidden},
+    outbox::Failure,
+    resolver::Resolver,
+    retry_after,
+    sign::Secrets,
+    target::{Host, Target, Trust},
+    tls::{self, Roots, RootsError},
+};
+
+/// Posts events.
+pub struct Client {
+    resolver: Arc<dyn Resolver>,
+    tls: TlsConnector,
+    timing: Timing,
+}
+
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// To an open connection: look-up, connecting and TLS.
+    pub open: Duration,
+    /// In all.
+    pub whole: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { open: Duration::from_secs(5), whole: Duration::from_secs(15) }
+    }
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The receiver has it: a 2xx.
+    Delivered {
+        /// Which.
+        status: u16,
+    },
+    /// Anything else.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// How long the receiver wants to be left alone, as it says.
+        retry_after: Option<Duration>,
+    },
+    /// The receiver wants no more: a 410.
+    Gone,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("no connection: {0}")]
+    Connect(io::ErrorKind),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("no valid answer: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    LateAnswer(Duration),
+    #[error("no connection within {} s", .0.as_secs_f32())]
+    LateConnection(Duration),
+    #[error("the host's name could not be looked up: {0}")]
+    Lookup(io::Error),
+    #[error("the host's name has no address")]
+    NoAddress,
+    #[error("the message cannot be written: {0}")]
+    Request(#[from] http::Error),
+    #[error("no TLS connection: {0}")]
+    Tls(io::Error),
+}
+
+/// How much of an answer is read, head and body each. The body says nothing to us; it is read so
+/// that a receiver can finish writing it.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How many addresses of a name are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// The longest reason that is kept: a certificate can name thousands of hosts.
+const REASON_CHARS_MAX: usize = 300;
+
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("faregate/", env!("CARGO_PKG_VERSION")));
+
+impl Client {
+    /// Makes a client. The roots are read once, now.
+    pub fn new(
+        resolver: Arc<dyn Resolver>,
+        roots: Roots,
+        timing: Timing,
+    ) -> Result<Self, RootsError> {
+        let tls = TlsConnector::from(Arc::new(tls::client_config(roots)?));
+        Ok(Self { resolver, tls, timing })
+    }
+
+    /// Signs an event and posts it. The time is the decision time of the attempt.
+    pub async fn post(
+        &self,
+        target: &Target,
+        secrets: &Secrets,
+        event: &Event,
+        now: Timestamp,
+    ) -> Outcome {
+        match self.exchange(target, secrets, event, now).await {
+            Ok((status, headers)) => judge(status, &headers, now),
+            Err(fault) => failed(None, &fault.to_string(), None),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        secrets: &Secrets,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<(StatusCode, HeaderMap), Fault> {
+        let started = Instant::now();
+        let deadline = started + self.timing.whole;
+        let open_deadline = deadline.min(started + self.timing.open);
+        let request = request(target, secrets, event, now)?;
+        let late = |_| Fault::LateConnection(self.timing.open);
+        let opening = async {
+            let addresses = self.addresses(target).await?;
+            connect(&addresses, open_deadline).await?.ok_or_else(|| late(()))
+        };
+        let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))??;
+        let answering = if target.is_https {
+            let opening = self.tls.connect(server_name(&target.host)?, stream);
+            let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))?;
+            converse(stream.map_err(Fault::Tls)?, request, deadline).await
+        } else {
+            converse(stream, request, deadline).await
+        };
+        answering?.ok_or(Fault::LateAnswer(self.timing.whole))
+    }
+
+    /// Gives the addresses to connect to. A customer's host is refused when any of its addresses is
+    /// forbidden: the others would only be there to get it past.
+    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
+        let mut addresses = match &target.host {
+            Host::Address(address) => vec![SocketAddr::new(*address, target.port)],
+            Host::Name(name) => {
+                self.resolver.resolve(name, target.port).await.map_err(Fault::Lookup)?
+            }
+        };
+        if target.trust == Trust::Tenant {
+            let checked = addresses.iter().try_for_each(|address| guard::check(address.ip()));
+            checked.inspect_err(|Forbidden { kind }| {
+                tracing::warn!(?target, kind, "webhook not sent to an address that is not public");
+            })?;
+        }
+        if addresses.is_empty() {
+            return Err(Fault::NoAddress);
+        }
+        addresses.truncate(ADDRESSES_MAX);
+        Ok(addresses)
+    }
+}
+
+/// Connects to the first address that takes it. Each has its share of the time, so that one that
+/// does not answer leaves some to the others. Gives nothing when the last one was too slow.
+async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Option<TcpStream>, Fault> {
+    let mut last = None;
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let time = deadline.saturating_duration_since(Instant::now());
+        let share = time / u32::try_from(left).unwrap_or(u32::MAX);
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(Some(stream)),
+            Ok(Err(error)) => last = Some(Fault::Connect(error.kind())),
+            Err(_) => last = None,
+        }
+    }
+    last.map_or(Ok(None), Err)
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, Fault> {
+    match host {
+        Host::Address(address) => Ok(ServerName::from(*address)),
+        Host::Name(name) => {
+            ServerName::try_from(name.clone()).map_err(|error| Fault::Tls(io::Error::other(error)))
+        }
+    }
+}
+
+fn request(
+    target: &Target,
+    secrets: &Secrets,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Request<Full<Bytes>>, Fault> {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(&*target.path)
+        .header(HOST, &target.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, AGENT)
+        .header(CONNECTION, "close")
+        .header("webhook-id", event.id.as_str())
+        .header("webhook-timestamp", now.as_second())
+        .header("webhook-signature", secrets.sign(&event.id, now, &event.body))
+        .body(Full::new(event.body.clone()))?;
+    Ok(request)
+}
+
+/// Sends the request and reads the answer. Gives nothing when its head is not there in time; a body
+/// that is late, cut off or too long changes nothing.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+    deadline: Instant,
+) -> Result<Option<(StatusCode, HeaderMap)>, Fault> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(ANSWER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let exchange = async {
+        let Ok(answer) = timeout_at(deadline, sender.send_request(request)).await else {
+            return Ok(None);
+        };
+        let (head, body) = answer?.into_parts();
+        let _ = timeout_at(deadline, discard(body)).await;
+        Ok(Some((head.status, head.headers)))
+    };
+    let mut exchange = pin!(exchange);
+    // The connection is driven here and not by a task, so that it ends with the attempt.
+    tokio::select! {
+        result = &mut exchange => result,
+        _ = connection => exchange.await,
+    }
+}
+
+async fn discard(mut body: Incoming) {
+    let mut left = ANSWER_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else { return };
+        left = rest;
+    }
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome {
+    if status.is_success() {
+        return Outcome::Delivered { status: status.as_u16() };
+    }
+    if status == StatusCode::GONE {
+        return Outcome::Gone;
+    }
+    let code = status.as_u16();
+    let reason = if status.is_redirection() {
+        format!("the receiver answered {code}, and redirects are not followed; set its final URL")
+    } else {
+        format!("the receiver answered {code}")
+    };
+    failed(Some(code), &reason, retry_after::parse(headers, now))
+}
+
+fn failed(status: Option<u16>, reason: &str, retry_after: Option<Duration>) -> Outcome {
+    let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+    Outcome::Failed { failure: Failure { status, reason }, retry_after }
+}
+
+#[cfg(test)]
+mod tests;
