@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    config::{self, Admin, Config, LoadError, Log, Purpose, Report, Server, Store},
+    config::{self, Admin, Config, LoadError, Log, Purpose, Report, Secret, Server, Store},
     guesses::Guesses,
     ledger::Ledger,
     model::KeyDigest,
@@ -54,6 +54,8 @@ struct Fixed {
     log: Log,
     /// A digest, so that the token need not be kept to be compared.
     admin_token: Option<KeyDigest>,
+    read_token: Option<KeyDigest>,
+    admin_hosts: Vec<String>,
 }
 
 /// Why a reload left everything as it was.
@@ -77,7 +79,7 @@ pub enum ReloadError {
 }
 
 /// Lists some conflicts; whoever mends these sees the next ones.
-fn list(conflicts: &[Conflict]) -> String {
+pub(crate) fn list(conflicts: &[Conflict]) -> String {
     const SHOWN: usize = 10;
     let mut text: Vec<_> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
     if let Some(more) = conflicts.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -90,7 +92,8 @@ impl Fixed {
     fn of(config: &Config) -> Self {
         let Config { server, admin, store, log, .. } = config;
         let Server { listen, workers, limits, .. } = server;
-        let Admin { listen: admin_listen, token } = admin;
+        let Admin { listen: admin_listen, token, read_token, hosts } = admin;
+        let digest = |token: &Secret| KeyDigest::of(token.expose().as_bytes());
         Self {
             listen: *listen,
             admin_listen: *admin_listen,
@@ -98,13 +101,25 @@ impl Fixed {
             workers: *workers,
             store: store.clone(),
             log: log.clone(),
-            admin_token: token.as_ref().map(|token| KeyDigest::of(token.expose().as_bytes())),
+            admin_token: token.as_ref().map(digest),
+            read_token: read_token.as_ref().map(digest),
+            admin_hosts: hosts.clone(),
         }
     }
 
     /// Names the first key in which another configuration differs.
     fn differs(&self, other: &Self) -> Option<&'static str> {
-        let Self { listen, admin_listen, connections, workers, store, log, admin_token } = self;
+        let Self {
+            listen,
+            admin_listen,
+            connections,
+            workers,
+            store,
+            log,
+            admin_token,
+            read_token,
+            admin_hosts,
+        } = self;
         let Store { database, journal } = store;
         [
             (*listen != other.listen, "server.listen"),
@@ -115,6 +130,8 @@ impl Fixed {
             (*journal != other.store.journal, "store.journal"),
             (*log != other.log, "log"),
             (*admin_token != other.admin_token, "admin.token"),
+            (*read_token != other.read_token, "admin.read_token"),
+            (*admin_hosts != other.admin_hosts, "admin.hosts"),
         ]
         .into_iter()
         .find_map(|(changed, key)| changed.then_some(key))
@@ -160,6 +177,14 @@ impl Gateway {
             return Err(ReloadError::NeedsRestart(key));
         }
         self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)
+    }
+
+    /// Checks at start that the file and the store do not have the same things, and that the file has
+    /// the plans that the store needs.
+    pub fn check_declared(&self) -> Result<(), Vec<Conflict>> {
+        let snapshot = self.snapshot();
+        let plan = |id: &str| snapshot.plan(id).is_some();
+        self.live.declare(&snapshot.declared, &plan, || ())
     }
 
     /// Puts a snapshot in force, unless something in it conflicts with what is stored.

@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod model;
 pub mod process;
 pub mod progress;
+pub mod provisioning;
 pub mod roster;
 pub mod server;
 pub mod snapshot;

@@ -21,10 +21,12 @@ use crate::{
     admin,
     clock::{Clock, Comparison},
     config::{Config, Secret},
-    gateway::{Gateway, ReloadError},
-    journal::{Journal, Recovery, ReplayError, Writer},
+    gateway::{self, Gateway, ReloadError},
+    journal::{Follower, Journal, Recovery, ReplayError, Writer},
     keeper::Keeper,
     ledger::{AccountId, Ledger},
+    provisioning,
+    roster::Conflict,
     server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The file of the access log.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] io::Error),
+    /// The file and the store have the same things, or the file lacks what the store needs.
+    #[error("the configuration and the store do not agree: {}", gateway::list(.0))]
+    Conflicts(Vec<Conflict>),
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -117,19 +122,26 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
     let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
-    let keeper = Arc::new(books.keeper);
+    provisioning::load(&gateway, &books.store)?;
+    gateway.check_declared().map_err(StartError::Conflicts)?;
+    let reader = books.store.reader()?;
+    let keeper = Keeper::start(books.follower, Box::new(books.store), None);
+    let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
     let start_worker = |(index, writer)| {
         thread::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
     };
     let workers: io::Result<Vec<_>> =
         books.writers.into_iter().enumerate().map(start_worker).collect();
-    let admin = admin::State::new(
-        Arc::clone(&gateway),
-        &admin_token,
-        Arc::clone(&keeper),
-        stopping.clone(),
-    );
+    let admin = admin::State::new(admin::Parts {
+        gateway: Arc::clone(&gateway),
+        token: &admin_token,
+        read_token: config.admin.read_token.as_ref(),
+        hosts: &config.admin.hosts,
+        keeper: Arc::clone(&keeper),
+        reader,
+        stop: stopping.clone(),
+    });
     let control = Control {
         listener,
         admin_listener,
@@ -257,7 +269,8 @@ impl Running {
 struct OpenBooks {
     ledger: Ledger,
     writers: Vec<Writer>,
-    keeper: Keeper,
+    follower: Follower,
+    store: Sqlite,
     recovery: Recovery,
 }
 
@@ -277,8 +290,7 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let (writers, follower) = journal.start(&store, workers).map_err(StartError::Thread)?;
-    let keeper = Keeper::start(follower, Box::new(store), None).map_err(StartError::Thread)?;
-    Ok(OpenBooks { ledger, writers, keeper, recovery })
+    Ok(OpenBooks { ledger, writers, follower, store, recovery })
 }
 
 fn report(recovery: &Recovery) {

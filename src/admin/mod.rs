@@ -1,46 +1,111 @@
-//! The admin listener: health, usage and reload, for the operator alone.
+//! The admin listener: health, and everything that the operator reads and changes.
+//!
+//! Reading goes to a connection of its own and changes go to the store's thread, so that neither is
+//! on the path of a request.
 
-use std::{net::TcpListener, sync::Arc};
+mod access;
+mod adjustments;
+mod applications;
+mod audit;
+mod body;
+mod call;
+mod customers;
+mod documents;
+mod enforcement;
+mod keys;
+mod openapi;
+mod operation;
+mod page;
+mod problem;
+mod subscriptions;
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
-    Json, Router,
-    extract::{Path, Request, State as Shared},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, patch, post, put},
 };
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::watch;
 
+use self::{access::Tokens, call::Recent, problem::Problem};
 use crate::{
-    config::{Report, Secret, Severity},
-    gateway::{Gateway, ReloadError},
+    config::Secret,
+    gateway::Gateway,
     keeper::Keeper,
-    model::KeyDigest,
-    usage,
+    store::{Reader, records::Reads},
     worker::Stop,
 };
 
 /// What the admin calls share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds tokens and a connection")]
 pub struct State {
     gateway: Arc<Gateway>,
-    /// Compared as digests, in constant time.
-    token: KeyDigest,
+    tokens: Tokens,
+    /// Names beside addresses and `localhost` by which the listener may be called.
+    hosts: Arc<[String]>,
     keeper: Arc<Keeper>,
+    /// One is enough for people and their scripts; what takes long has one of its own.
+    reader: Arc<Mutex<Box<dyn Reader>>>,
+    recent: Arc<Recent>,
     stop: watch::Receiver<Stop>,
+}
+
+/// What the calls are made with.
+#[expect(missing_debug_implementations, reason = "it holds tokens and a connection")]
+pub struct Parts<'a> {
+    /// What all threads share.
+    pub gateway: Arc<Gateway>,
+    /// The token that permits everything.
+    pub token: &'a Secret,
+    /// The token that permits reading.
+    pub read_token: Option<&'a Secret>,
+    /// Further names of the listener.
+    pub hosts: &'a [String],
+    /// The store's thread.
+    pub keeper: Arc<Keeper>,
+    /// A connection for reading.
+    pub reader: Box<dyn Reader>,
+    /// The signal to stop.
+    pub stop: watch::Receiver<Stop>,
 }
 
 impl State {
     /// Joins what the calls need.
-    pub fn new(
-        gateway: Arc<Gateway>,
-        token: &Secret,
-        keeper: Arc<Keeper>,
-        stop: watch::Receiver<Stop>,
-    ) -> Self {
-        Self { gateway, token: KeyDigest::of(token.expose().as_bytes()), keeper, stop }
+    pub fn new(parts: Parts<'_>) -> Self {
+        let Parts { gateway, token, read_token, hosts, keeper, reader, stop } = parts;
+        Self {
+            gateway,
+            tokens: Tokens::new(token, read_token),
+            hosts: hosts.into(),
+            keeper,
+            reader: Arc::new(Mutex::new(reader)),
+            recent: Arc::default(),
+            stop,
+        }
+    }
+
+    /// Reads from the store on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Reads, &Gateway) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (reader, gateway) = (Arc::clone(&self.reader), Arc::clone(&self.gateway));
+        let reading = tokio::task::spawn_blocking(move || {
+            // A panic while it was held left a connection that is in no transaction.
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reads: &dyn Reads = &**reader;
+            work(reads, &gateway)
+        });
+        reading.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 }
 
@@ -56,138 +121,61 @@ pub async fn serve(listener: TcpListener, state: State) {
 }
 
 fn router(state: State) -> Router {
-    let guarded = Router::new()
-        .route("/v1/customers/{id}/usage", get(customer_usage))
-        .route("/v1/reload", post(reload))
-        .route_layer(middleware::from_fn_with_state(state.clone(), authorise));
     Router::new()
-        .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
-        .route("/readyz", get(ready))
-        .merge(guarded)
+        .route("/healthz", get(operation::alive))
+        .route("/readyz", get(operation::ready))
+        .merge(guarded(&state))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "not_found", "There is no such call.")
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such call.")
         })
         .method_not_allowed_fallback(|| async {
             let detail = "The call does not answer this method.";
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
+        // The bodies are bounded where they are read, with a better answer.
+        .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
 
-/// Lets through who brings the token.
-async fn authorise(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    let given = bearer(request.headers());
-    if given.is_some_and(|token| KeyDigest::of(token).matches(&state.token)) {
-        return next.run(request).await;
-    }
-    let (code, challenge) = match given {
-        None => ("missing_token", "Bearer realm=\"faregate-admin\""),
-        Some(_) => ("invalid_token", "Bearer realm=\"faregate-admin\", error=\"invalid_token\""),
-    };
-    let detail = "Send the admin token as `Authorization: Bearer TOKEN`.";
-    let mut response = problem(StatusCode::UNAUTHORIZED, code, detail);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    response
+/// The calls that need a token.
+fn guarded(state: &State) -> Router<State> {
+    let customer = get(customers::show).patch(customers::patch).delete(customers::delete);
+    let subscription = put(subscriptions::put).get(subscriptions::show);
+    let application = put(applications::put).get(applications::show).delete(applications::delete);
+    Router::new()
+        .route("/v1/customers", post(customers::create).get(customers::list))
+        .route("/v1/customers/{id}", customer)
+        .route("/v1/customers/{id}/usage", get(customers::show_usage))
+        .route("/v1/customers/{id}/keys", post(keys::create).get(keys::list))
+        .route("/v1/customers/{id}/applications", get(applications::list))
+        .route("/v1/customers/{id}/applications/{name}", application)
+        .route(
+            "/v1/customers/{id}/subscription",
+            subscription.delete(subscriptions::cancel),
+        )
+        .route(
+            "/v1/customers/{id}/adjustments",
+            post(adjustments::create).get(adjustments::list),
+        )
+        .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
+        .route("/v1/reload", post(operation::reload))
+        .route("/openapi.json", get(openapi::show))
+        .route_layer(middleware::from_fn_with_state(state.clone(), access::authorise))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+/// Answers with a JSON document.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    respond(status, "application/json", body)
 }
 
-/// Ready means: it serves, and what it counts reaches the store.
-async fn ready(Shared(state): Shared<State>) -> Response {
-    if *state.stop.borrow() != Stop::No {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
-    }
-    if !state.keeper.is_healthy() {
-        let detail = "The store cannot be written; see the log.";
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail);
-    }
-    Json(json!({"status": "ready"})).into_response()
-}
-
-async fn customer_usage(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
-    let snapshot = state.gateway.snapshot();
-    let lookup = state.gateway.lookup(&snapshot, state.gateway.clock().now());
-    let Some(customer) = lookup.customer(&id) else {
-        let detail = "There is no customer of this id.";
-        return problem(StatusCode::NOT_FOUND, "customer_not_found", detail);
-    };
-    let accounts = state.gateway.ledger().customer(&customer.id);
-    let document = usage::document(&customer, &accounts, state.gateway.clock().now());
-    let mut response = Json(document).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Reads the file on a thread that may block, so that health stays answered meanwhile.
-async fn reload(Shared(state): Shared<State>) -> Response {
-    let gateway = Arc::clone(&state.gateway);
-    match tokio::task::spawn_blocking(move || gateway.reload()).await {
-        Ok(Ok(())) => Json(json!({"status": "reloaded"})).into_response(),
-        Ok(Err(error)) => reload_problem(&error),
-        Err(_) => {
-            let detail = "The reload failed; the configuration before stays in force.";
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
-        }
-    }
-}
-
-fn reload_problem(error: &ReloadError) -> Response {
-    let (status, code, problems) = match error {
-        ReloadError::Invalid(report) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration", problems_of(report))
-        }
-        ReloadError::Unreadable(_) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "unreadable_configuration", json!([]))
-        }
-        ReloadError::Conflicts(_) => (StatusCode::CONFLICT, "declared_twice", json!([])),
-        ReloadError::NeedsRestart(_) => (StatusCode::CONFLICT, "needs_restart", json!([])),
-        ReloadError::NoFile => (StatusCode::CONFLICT, "no_file", json!([])),
-    };
-    let body = json!({
-        "type": "about:blank",
-        "title": "Not reloaded",
-        "status": status.as_u16(),
-        "detail": error.to_string(),
-        "code": code,
-        "problems": problems,
-    });
-    respond(status, &body)
-}
-
-fn problems_of(report: &Report) -> serde_json::Value {
-    let problems = report.problems().iter().map(|problem| {
-        let (line, column) = report.position(problem);
-        let severity = match problem.severity {
-            Severity::Error | Severity::MissingSecret => "error",
-            Severity::Warning => "warning",
-        };
-        json!({
-            "severity": severity,
-            "line": line,
-            "column": column,
-            "message": problem.message,
-            "help": problem.help,
-        })
-    });
-    problems.collect()
-}
-
-fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "code": code,
-    });
-    respond(status, &body)
-}
-
-fn respond(status: StatusCode, body: &serde_json::Value) -> Response {
-    let fields =
-        [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
-    (status, fields, body.to_string()).into_response()
+fn respond(status: StatusCode, media: &'static str, body: &impl Serialize) -> Response {
+    let Ok(body) = serde_json::to_vec(body) else { return Problem::internal().into_response() };
+    let fields = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, fields, body).into_response()
 }

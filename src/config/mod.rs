@@ -100,6 +100,10 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// The bearer token; `None` means the one in the journal directory.
     pub token: Option<Secret>,
+    /// A second token, which changes nothing.
+    pub read_token: Option<Secret>,
+    /// Names by which the listener may be called, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// Where usage is kept.

@@ -137,7 +137,7 @@ pub(super) fn check_admin(
     problems: &mut Problems,
 ) -> Admin {
     let default = AdminTable::default();
-    let AdminTable { listen: given, token } = field.value().unwrap_or(&default);
+    let AdminTable { listen: given, token, read_token, hosts } = field.value().unwrap_or(&default);
     let listen = given.value().copied().unwrap_or(([127, 0, 0, 1], 8403).into());
     if let Some(server) = server_listen
         && is_same(listen, server.value)
@@ -152,17 +152,46 @@ pub(super) fn check_admin(
                     it is set";
         problems.add(problem.help(help));
     }
-    let token = token.given().and_then(|source| {
-        let secret = source.value.read(source.span, directory, problems)?;
-        if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = "the token has a space, a line break or a letter beyond ASCII";
-            let help = "a request could not carry it; make another, such as with \
-                        `openssl rand -hex 32`";
-            problems.add(Problem::error(source.span, message).help(help));
+    let read_span = read_token.span();
+    let token = check_token(token, directory, problems);
+    let read_token = check_token(read_token, directory, problems);
+    if let (Some(token), Some(read), Some(span)) = (&token, &read_token, read_span)
+        && token.expose() == read.expose()
+    {
+        let message = "both tokens are the same, so the read-only one could change everything";
+        problems.add(Problem::error(span, message).help("give it a value of its own"));
+    }
+    Admin { listen, token, read_token, hosts: check_hosts(hosts, problems) }
+}
+
+fn check_token(
+    field: &Field<SecretSource>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<Secret> {
+    let source = field.given()?;
+    let secret = source.value.read(source.span, directory, problems)?;
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "the token has a space, a line break or a letter beyond ASCII";
+        let help = "a request could not carry it; make another, such as with \
+                    `openssl rand -hex 32`";
+        problems.add(Problem::error(source.span, message).help(help));
+    }
+    Some(Secret(secret))
+}
+
+/// Checks the names by which the admin listener may be called, beside addresses and `localhost`.
+fn check_hosts(field: &Field<Vec<Spanned<String>>>, problems: &mut Problems) -> Vec<String> {
+    let names = field.value().map_or(&[][..], Vec::as_slice);
+    for Spanned { value: name, span } in names {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if name.is_empty() || !name.chars().all(allowed) {
+            let message = format!("{} is not a host name", quote(name));
+            let help = "write a name without scheme and port, such as \"faregate.internal\"";
+            problems.add(Problem::error(*span, message).help(help));
         }
-        Some(Secret(secret))
-    });
-    Admin { listen, token }
+    }
+    names.iter().map(|name| name.value.clone()).collect()
 }
 
 /// Tells whether two listeners cannot both be opened. Port 0 is a new port each time.

@@ -77,13 +77,19 @@ impl FromToml for LimitsTable {
 pub(in crate::config) struct AdminTable {
     pub(in crate::config) listen: Field<SocketAddr>,
     pub(in crate::config) token: Field<SecretSource>,
+    pub(in crate::config) read_token: Field<SecretSource>,
+    pub(in crate::config) hosts: Field<Vec<Spanned<String>>>,
 }
 
 impl FromToml for AdminTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[admin]`", problems)?;
-        let read = Self { listen: table.field("listen"), token: table.field("token") };
-        table.later(&["read_token"]);
+        let read = Self {
+            listen: table.field("listen"),
+            token: table.field("token"),
+            read_token: table.field("read_token"),
+            hosts: table.field("hosts"),
+        };
         table.finish();
         Some(read)
     }
