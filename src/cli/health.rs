@@ -3,14 +3,16 @@
 use anyhow::bail;
 use http::StatusCode;
 
-use crate::cli::admin_client::Admin;
+use crate::cli::{
+    admin::Admin,
+    print::{out, plain},
+};
 
 /// Succeeds when the gateway is ready.
 pub(super) fn health(admin: &Admin) -> anyhow::Result<()> {
-    let (status, body) = admin.get("/readyz", false)?;
+    let (status, body) = admin.client_without_token()?.raw("/readyz")?;
     if status != StatusCode::OK {
-        bail!("not ready: {}", String::from_utf8_lossy(&body));
+        bail!("not ready: {}", plain(&String::from_utf8_lossy(&body)));
     }
-    println!("ready");
-    Ok(())
+    out("ready\n")
 }

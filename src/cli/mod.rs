@@ -2,22 +2,47 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
-mod admin_client;
+mod adjust;
+mod admin;
+mod audit;
+mod backup;
 mod check;
+mod completions;
+mod customer;
 mod demo;
+mod enforcement;
+mod events;
+mod export;
 mod health;
+mod import;
+mod input;
 mod key;
+mod list;
+mod overview;
+mod partial;
+mod print;
+mod reload;
 mod run;
 mod signals;
+mod subscription;
+mod table;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use self::{input::WrongUsage, print::OutputClosed};
+
 /// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "faregate", version, about, arg_required_else_help = true)]
+#[command(
+    name = "faregate",
+    version,
+    about,
+    arg_required_else_help = true,
+    help_template = overview::template()
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,13 +56,41 @@ enum Command {
     Run(ConfigFile),
     /// Report every problem of the configuration, each under its line
     Check(ConfigFile),
-    /// Make keys
+    /// Tell whether the local gateway is ready
+    #[command(after_help = "Example:\n  faregate health --admin http://127.0.0.1:8403")]
+    Health(admin::Admin),
+    /// Let a running gateway read its configuration again
+    Reload(reload::Reload),
+    /// Show the configuration that a running gateway acts on, without its secrets
+    Config(reload::Effective),
+    /// Make, list, change, suspend and delete customers
+    #[command(subcommand)]
+    Customer(customer::Customer),
+    /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Tell whether the local gateway is ready
-    Health(admin_client::Admin),
+    /// Set, show and cancel the plan that a customer holds
+    #[command(subcommand)]
+    Subscription(subscription::Subscription),
+    /// Take customers and keys over in bulk, from CSV or JSON lines
+    Import(import::Import),
     /// Show what a customer has used, has left, and when it renews
     Usage(usage::Usage),
+    /// Correct what a customer has used
+    Adjust(adjust::Adjust),
+    /// Write out what was used, for invoices
+    Export(export::Export),
+    /// Show or switch whether refusals are carried out
+    #[command(subcommand)]
+    Enforcement(enforcement::Enforcement),
+    /// List what is sent to webhooks, and send it again
+    Events(events::Events),
+    /// Show who changed what
+    Audit(audit::Audit),
+    /// Copy the store of a running gateway into a file
+    Backup(backup::Backup),
+    /// Print a script that completes these commands in a shell
+    Completions(completions::Completions),
 }
 
 /// Where the configuration is.
@@ -55,17 +108,32 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(demo) => demo.run().map(done),
         Command::Run(file) => run::run(file.config).map(done),
         Command::Check(file) => check::check(file.config),
-        Command::Key(key) => key.run().map(done),
         Command::Health(admin) => health::health(&admin).map(done),
+        Command::Reload(reload) => reload.run().map(done),
+        Command::Config(config) => config.run().map(done),
+        Command::Customer(customer) => customer.run().map(done),
+        Command::Key(key) => key.run().map(done),
+        Command::Subscription(subscription) => subscription.run().map(done),
+        Command::Import(import) => import.run(),
         Command::Usage(usage) => usage.run().map(done),
+        Command::Adjust(adjust) => adjust.run().map(done),
+        Command::Export(export) => export.run().map(done),
+        Command::Enforcement(enforcement) => enforcement.run().map(done),
+        Command::Events(events) => events.run().map(done),
+        Command::Audit(audit) => audit.run().map(done),
+        Command::Backup(backup) => backup.run().map(done),
+        Command::Completions(completions) => completions.run().map(done),
     };
-    match finished {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("faregate: {}", told(&error));
-            ExitCode::FAILURE
-        }
+    finished.unwrap_or_else(|error| failed(&error))
+}
+
+/// Tells why a command failed.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.is::<OutputClosed>() {
+        return ExitCode::SUCCESS;
     }
+    eprintln!("faregate: {}", told(error));
+    if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// Writes an error and its causes on one line, leaving out a cause that was already told.
@@ -80,4 +148,45 @@ fn told(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// A newcomer finds an example at every command that asks a gateway.
+    #[test]
+    fn every_remote_command_has_an_example() {
+        fn walk(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let is_remote = command.get_arguments().any(|argument| argument.get_id() == "admin");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!is_remote || help.contains("Example"), "{path}");
+            assert!(command.get_about().is_some(), "{path}");
+            command.get_subcommands().for_each(|command| walk(command, &path));
+        }
+        walk(&Arguments::command(), "");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("disk full").context("cannot write a: disk full");
+        assert_eq!(told(&error.context("no backup")), "no backup: cannot write a: disk full");
+    }
+
+    #[test]
+    fn wrong_usage_has_its_own_code() {
+        let code = |error: anyhow::Error| format!("{:?}", failed(&error));
+        let wrong = WrongUsage("give --yes".to_owned());
+        assert_eq!(code(wrong.into()), format!("{:?}", ExitCode::from(2)));
+        assert_eq!(code(anyhow::anyhow!("no")), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(code(OutputClosed.into()), format!("{:?}", ExitCode::SUCCESS));
+    }
 }

@@ -1,94 +1,61 @@
 //! `faregate usage`: what a customer has used, has left, and when it renews.
 #![expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 
-use anyhow::{Context, bail};
-use clap::Args;
-use http::StatusCode;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
-use crate::cli::admin_client::Admin;
+use crate::cli::{
+    admin::{Call, Remote},
+    print::{cell, plain},
+    table::{Side, Table},
+};
 
 /// The arguments.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    faregate usage acme\n  \
+    faregate usage acme --json --admin http://10.0.0.2:8403 --token-file token")]
 pub(super) struct Usage {
     /// The customer's id
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     customer: String,
-    /// Print the document as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: Admin,
+    remote: Remote,
 }
 
 impl Usage {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let path = format!("/v1/customers/{}/usage", encoded(&self.customer));
-        let (status, body) = self.admin.get(&path, true)?;
-        let document: Value =
-            serde_json::from_slice(&body).context("the gateway's answer is not JSON")?;
-        if status != StatusCode::OK {
-            let detail = document["detail"].as_str().unwrap_or("no reason given");
-            bail!("{}: {detail}", self.customer);
-        }
-        if self.json {
-            println!("{document:#}");
-        } else {
-            print!("{}", table(&document));
-        }
-        Ok(())
+        let Self { customer, remote } = self;
+        let call = Call::get(&["customers", &customer, "usage"]).about(&customer);
+        remote.show(&call, table)
     }
 }
 
-/// Encodes what may not stand in a path segment.
-fn encoded(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encode = |byte: u8| {
-        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    id.bytes().map(encode).collect()
-}
+const COLUMNS: &[(&str, Side)] = &[
+    ("quota", Side::Left),
+    ("limit", Side::Right),
+    ("used", Side::Right),
+    ("reserved", Side::Right),
+    ("remaining", Side::Right),
+    ("renews", Side::Left),
+];
 
 /// Writes the document as a table.
 fn table(document: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let mut out = format!(
         "customer {}, plan {}, status {}\n\n",
-        text(&document["customer"]),
-        text(&document["plan"]),
-        text(&document["status"]),
+        cell(&document["customer"]),
+        cell(&document["plan"]),
+        cell(&document["status"]),
     );
-    let mut rows =
-        vec![["quota", "limit", "used", "reserved", "remaining", "renews"].map(String::from)];
+    let mut table = Table::new(COLUMNS);
     for quota in document["quotas"].as_array().into_iter().flatten() {
-        let number = |name: &str| quota[name].to_string();
-        let renews = quota["window"]["end"].as_str().unwrap_or("never").to_owned();
-        rows.push([
-            text(&quota["name"]),
-            number("limit"),
-            number("used"),
-            number("reserved"),
-            number("remaining"),
-            renews,
-        ]);
+        let fields = ["name", "limit", "used", "reserved", "remaining"];
+        let mut row: Vec<String> = fields.iter().map(|field| cell(&quota[*field])).collect();
+        row.push(quota["window"]["end"].as_str().map_or_else(|| "never".to_owned(), plain));
+        table.row(row);
     }
-    let widths: Vec<usize> = (0..6)
-        .map(|column| {
-            rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
-        })
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(index, (cell, width))| match index {
-                0 | 5 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
+    out.push_str(&table.page());
     if let Some(limit) = document["rate"]["limit"].as_u64() {
         out.push_str(&format!("\nrate {limit} per {} s\n", document["rate"]["window_seconds"]));
     }
@@ -112,10 +79,5 @@ mod tests {
             "rate": {"limit": 50, "window_seconds": 1},
         });
         insta::assert_snapshot!(table(&document));
-    }
-
-    #[test]
-    fn ids_are_encoded() {
-        assert_eq!(encoded("a/b?c@d"), "a%2Fb%3Fc%40d");
     }
 }

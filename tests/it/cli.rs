@@ -110,11 +110,92 @@ fn files_that_are_not_there_are_told() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let directory = tempfile::tempdir().unwrap();
-    for arguments in
-        [&["nosuch"][..], &["run", "--nosuch"], &["usage"], &["key", "new", "--env", "x"]]
-    {
+    for arguments in [
+        &["nosuch"][..],
+        &["run", "--nosuch"],
+        &["usage"],
+        &["key", "new", "--env", "x"],
+        &["customer", "delete", "acme"],
+        &["customer", "set", "acme"],
+        &["adjust", "acme", "5", "--quota", "monthly", "--reason", "no sign"],
+        &["adjust", "acme", "--credit", "-5", "--reason", "not there yet"],
+        &["export", "--from", "2026-12-01", "--to", "2026-11-01"],
+        &["completions", "nosuch"],
+    ] {
         assert_eq!(faregate(directory.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+/// Every command that asks a gateway tells in one line that there is none, and leaves nothing behind.
+#[test]
+fn commands_without_a_gateway_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, admin, upstream) = (free_address(), free_address(), free_address());
+    fs::write(directory.path().join("faregate.toml"), configuration(address, admin, upstream, 2))
+        .unwrap();
+    fs::write(directory.path().join("token"), "secret").unwrap();
+    fs::write(directory.path().join("customers.csv"), "customer,plan\nbeta,starter\n").unwrap();
+    let before = fs::read_dir(directory.path()).unwrap().count();
+    for arguments in [
+        &["customer", "create", "beta"][..],
+        &["customer", "delete", "beta", "--yes"],
+        &["key", "rotate", "k1"],
+        &["subscription", "cancel", "acme"],
+        &["adjust", "acme", "--quota", "month", "-5", "--reason", "test"],
+        &["export", "--from", "2026-11-01", "--to", "2026-12-01", "--output", "out.csv"],
+        &["import", "customers.csv"],
+        &["backup", "copy.db"],
+        &["enforcement", "show"],
+        &["events"],
+        &["audit"],
+        &["config"],
+        &["reload"],
+    ] {
+        let output = faregate(directory.path(), &[arguments, &["--token-file", "token"]].concat());
+        assert_refused(&output, &["no gateway answers", &admin.to_string(), "is it running?"]);
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{output:?}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), before);
+}
+
+#[test]
+fn wrong_token_is_told_with_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, admin, upstream) = (free_address(), free_address(), free_address());
+    let file = directory.path().join("faregate.toml");
+    fs::write(&file, configuration(address, admin, upstream, 2)).unwrap();
+    fs::write(directory.path().join("token"), "wrong").unwrap();
+    let gateway = Gateway::start(directory.path(), address, admin);
+    let output = faregate(directory.path(), &["reload", "--token-file", "token"]);
+    assert_refused(&output, &["the admin token from the file token", "--token-file"]);
+    let output = faregate(directory.path(), &["reload"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // A bad file is refused, with what is wrong in it and where.
+    let bad = fs::read_to_string(&file).unwrap().replace("plan = \"starter\"", "plan = \"startr\"");
+    fs::write(&file, bad).unwrap();
+    let output = faregate(directory.path(), &["reload", "--admin", &format!("http://{admin}")]);
+    assert_refused(&output, &["--token-file"]);
+    let token = ["--token-file", "faregate.db.journal/admin-token"];
+    let url = format!("http://{admin}");
+    let arguments = [&["reload", "--admin", &url][..], &token].concat();
+    assert_refused(&faregate(directory.path(), &arguments), &["startr", "line 18, column 8"]);
+    assert!(gateway.stop());
+}
+
+#[test]
+fn reader_that_leaves_early_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(FAREGATE)
+        .args(["completions", "zsh"])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]
