@@ -122,7 +122,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
     let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
-    provisioning::load(&gateway, &books.store)?;
+    provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
     let keeper = Keeper::start(books.follower, Box::new(books.store), None);

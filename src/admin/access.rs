@@ -97,13 +97,13 @@ fn foreign(headers: &HeaderMap, target: Option<&Authority>, hosts: &[String]) ->
                       the address.";
         return Some(Problem::new(StatusCode::FORBIDDEN, "host_not_allowed", detail));
     }
-    let origins = headers.get_all(header::ORIGIN).iter();
+    let mut origins = headers.get_all(header::ORIGIN).iter();
     let same = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or_default();
         let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))
     };
-    if origins.clone().all(same) {
+    if origins.all(same) {
         return None;
     }
     let detail = "Pages of other sites may not call the admin listener.";

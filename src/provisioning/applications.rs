@@ -12,7 +12,7 @@ use crate::{model::OwnLimits, store::records::ApplicationRecord};
 
 /// The limits of an application; they come in addition to the customer's.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ApplicationInput {
     /// Allowances.
     pub quotas: Option<Vec<QuotaInput>>,

@@ -50,28 +50,35 @@ pub struct WebhookInput {
 
 /// A change of a customer: what is left out stays, null removes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct CustomerPatch {
     /// What people call it.
     #[schema(value_type = Option<String>)]
+    #[serde(default)]
     pub name: Patch<String>,
     /// Notes of the operator's own; these replace all that were there.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
+    #[serde(default)]
     pub metadata: Patch<BTreeMap<String, String>>,
     /// True: every call is refused with 403.
     #[schema(value_type = Option<bool>)]
+    #[serde(default)]
     pub suspended: Patch<bool>,
     /// Quotas that replace the plan's.
     #[schema(value_type = Option<Vec<QuotaInput>>)]
+    #[serde(default)]
     pub quotas: Patch<Vec<QuotaInput>>,
     /// A rate that replaces the plan's.
     #[schema(value_type = Option<RateInput>)]
+    #[serde(default)]
     pub rate: Patch<RateInput>,
     /// Requests in flight at once, instead of the plan's.
     #[schema(value_type = Option<u32>)]
+    #[serde(default)]
     pub concurrency: Patch<u32>,
     /// Where its own events are sent.
     #[schema(value_type = Option<WebhookInput>)]
+    #[serde(default)]
     pub webhook: Patch<WebhookInput>,
 }
 

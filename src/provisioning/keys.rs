@@ -26,13 +26,14 @@ const ID_DIGITS: usize = 16;
 
 /// A key to make.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// Its identifier; made if there is none.
     pub id: Option<String>,
     /// What people call it.
     pub name: Option<String>,
     /// What it may do.
+    #[serde(default)]
     pub scopes: Vec<String>,
     /// The first instant at which it is no longer good.
     pub expires: Option<InputDate>,
@@ -42,6 +43,7 @@ pub struct NewKey {
     /// The application that it belongs to; made if there is none of this name.
     pub application: Option<String>,
     /// The networks that it may be used from; empty: any.
+    #[serde(default)]
     pub allow_from: Vec<String>,
     /// The digest of a key that was made elsewhere, `sha256:…`; then none is made here.
     pub digest: Option<String>,
@@ -55,37 +57,45 @@ pub struct NewKey {
 
 /// A change of a key: what is left out stays, null removes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct KeyPatch {
     /// What people call it.
     #[schema(value_type = Option<String>)]
+    #[serde(default)]
     pub name: Patch<String>,
     /// What it may do.
     #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
     pub scopes: Patch<Vec<String>>,
     /// The first instant at which it is no longer good.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub expires: Patch<InputDate>,
     /// `active` or `disabled`.
     #[schema(value_type = Option<String>)]
+    #[serde(default)]
     pub status: Patch<KeyState>,
     /// The networks that it may be used from.
     #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
     pub allow_from: Patch<Vec<String>>,
     /// Allowances that come in addition to the customer's.
     #[schema(value_type = Option<Vec<QuotaInput>>)]
+    #[serde(default)]
     pub quotas: Patch<Vec<QuotaInput>>,
     /// Requests per short time, in addition.
     #[schema(value_type = Option<RateInput>)]
+    #[serde(default)]
     pub rate: Patch<RateInput>,
     /// Requests in flight at once, in addition.
     #[schema(value_type = Option<u32>)]
+    #[serde(default)]
     pub concurrency: Patch<u32>,
 }
 
 /// How a key is rotated.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct RotateInput {
     /// How long the key before stays good; default: 24h; 0s for one that leaked.
     pub grace: Option<InputDuration>,

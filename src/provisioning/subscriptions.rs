@@ -23,7 +23,7 @@ use crate::{
 
 /// What a customer buys. Of a subscription that is there, what is left out stays; null removes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SubscriptionInput {
     /// The plan; required for a new subscription.
     pub plan: Option<String>,
@@ -33,29 +33,37 @@ pub struct SubscriptionInput {
     pub status: Option<StatusName>,
     /// Where anchored windows count from.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub anchor: Patch<InputDate>,
     /// Not served before.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub starts: Patch<InputDate>,
     /// The first instant after the trial; default: the anchor plus the plan's trial.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub trial_end: Patch<InputDate>,
     /// The first failed payment; required by `past_due`.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub past_due_since: Patch<InputDate>,
     /// Served until then.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub cancel_at: Patch<InputDate>,
     /// The billing provider's current period.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub period_start: Patch<InputDate>,
     /// The first instant after it.
     #[schema(value_type = Option<InputDate>)]
+    #[serde(default)]
     pub period_end: Patch<InputDate>,
     /// The provider pauses invoices; the customer is served all the same.
     pub pause_collection: Option<bool>,
     /// How long an overdue customer is still served, instead of the plan's time.
     #[schema(value_type = Option<InputDuration>)]
+    #[serde(default)]
     pub grace: Patch<InputDuration>,
     /// When the plan changes; default: now.
     pub at: Option<InputDate>,

@@ -18,6 +18,7 @@ use crate::{
             ServerTable, Size, Spanned, StoreTable, Timeout, not_available,
         },
         report::{Problem, Problems, Span},
+        secret::SecretSource,
         wording::{nearest, quote, suggest},
     },
     guesses::GuessLimit,
