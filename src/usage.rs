@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{ledger::Accounts, model::Customer};
+use crate::{
+    ledger::{Accounts, Level, Limits, Quota, QuotaStanding},
+    model::Customer,
+};
 
 /// What a customer has used and may still use.
 #[derive(Debug, Serialize)]
@@ -14,6 +17,7 @@ pub struct Document {
     plan: Option<Arc<str>>,
     status: &'static str,
     quotas: Vec<QuotaUsage>,
+    /// The customer's own; those of applications and keys stand in the fields of their answers.
     rate: Option<RateLimit>,
     /// Balances of money; this version keeps none.
     credits: [(); 0],
@@ -22,6 +26,9 @@ pub struct Document {
 #[derive(Debug, Serialize)]
 struct QuotaUsage {
     name: Arc<str>,
+    /// Left out for the customer as a whole.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: Arc<str>,
     meter: &'static str,
     limit: u64,
     used: u64,
@@ -52,31 +59,37 @@ pub(crate) fn seconds(duration: Duration) -> serde_json::Number {
     }
 }
 
-/// Makes the document of a customer. It takes nothing from the accounts.
-pub fn document(customer: &Customer, accounts: &Arc<Accounts>, now: Timestamp) -> Document {
-    let standing = accounts.standing(&customer.limits, now);
-    let quotas = customer.limits.quotas.iter().zip(&standing.quotas);
-    let quota =
-        |(quota, state): (&crate::ledger::Quota, &crate::ledger::QuotaStanding)| QuotaUsage {
-            name: Arc::clone(&quota.name),
-            meter: "requests",
-            limit: quota.limit,
-            used: state.used,
-            reserved: state.reserved,
-            forfeited: 0,
-            remaining: state.remaining(quota.limit),
-            window: WindowOfUsage { start: state.window.start, end: state.window.end },
-        };
+/// Makes the document of a customer, about these limits: those of one key's requests, or all that the
+/// customer has. It takes nothing from the accounts.
+pub fn document(
+    customer: &Customer,
+    limits: &Arc<Limits>,
+    accounts: &Accounts,
+    now: Timestamp,
+) -> Document {
+    let standing = accounts.standing(limits, now);
+    let quota = |(quota, state): (&Quota, &QuotaStanding)| QuotaUsage {
+        name: Arc::clone(&quota.name),
+        scope: Arc::clone(&quota.scope),
+        meter: "requests",
+        limit: quota.limit,
+        used: state.used,
+        reserved: state.reserved,
+        forfeited: 0,
+        remaining: state.remaining(quota.limit),
+        window: WindowOfUsage { start: state.window.start, end: state.window.end },
+    };
+    let rate = limits.rates.iter().find(|rate| rate.level() == Level::Customer);
     let held = customer.subscription.as_ref();
     Document {
         customer: Arc::clone(&customer.id),
         plan: held.map(|held| Arc::clone(&held.plan.id)),
         status: held.map_or("none", |held| held.status.name()),
-        quotas: quotas.map(quota).collect(),
-        rate: customer
-            .limits
-            .rate
-            .map(|rate| RateLimit { limit: rate.limit, window_seconds: seconds(rate.window) }),
+        quotas: limits.quotas.iter().zip(&standing.quotas).map(quota).collect(),
+        rate: rate.map(|rate| RateLimit {
+            limit: rate.limit.limit,
+            window_seconds: seconds(rate.limit.window),
+        }),
         credits: [],
     }
 }

@@ -114,7 +114,8 @@ async fn customer_usage(Shared(state): Shared<State>, Path(id): Path<String>) ->
         return problem(StatusCode::NOT_FOUND, "customer_not_found", detail);
     };
     let accounts = state.gateway.ledger().customer(&customer.id);
-    let document = usage::document(customer, &accounts, state.gateway.clock().now());
+    let now = state.gateway.clock().now();
+    let document = usage::document(customer, &customer.limits, &accounts, now);
     let mut response = Json(document).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

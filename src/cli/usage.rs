@@ -1,6 +1,8 @@
 //! `faregate usage`: what a customer has used, has left, and when it renews.
 #![expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 
+use std::iter;
+
 use anyhow::{Context, bail};
 use clap::Args;
 use http::StatusCode;
@@ -48,6 +50,31 @@ fn encoded(id: &str) -> String {
     id.bytes().map(encode).collect()
 }
 
+/// A column of the table, its head first.
+struct Column {
+    cells: Vec<String>,
+    align: Align,
+}
+
+/// Where a cell stands in its column: names begin alike, numbers end alike.
+#[derive(Clone, Copy)]
+enum Align {
+    Left,
+    Right,
+}
+
+impl Column {
+    /// Gives the cell of a row, as wide as the column.
+    fn cell(&self, row: usize) -> String {
+        let width = self.cells.iter().map(String::len).max().unwrap_or(0);
+        let cell = self.cells.get(row).map_or("", String::as_str);
+        match self.align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        }
+    }
+}
+
 /// Writes the document as a table.
 fn table(document: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -57,35 +84,24 @@ fn table(document: &Value) -> String {
         text(&document["plan"]),
         text(&document["status"]),
     );
-    let mut rows =
-        vec![["quota", "limit", "used", "reserved", "remaining", "renews"].map(String::from)];
-    for quota in document["quotas"].as_array().into_iter().flatten() {
-        let number = |name: &str| quota[name].to_string();
-        let renews = quota["window"]["end"].as_str().unwrap_or("never").to_owned();
-        rows.push([
-            text(&quota["name"]),
-            number("limit"),
-            number("used"),
-            number("reserved"),
-            number("remaining"),
-            renews,
-        ]);
+    let quotas: Vec<&Value> = document["quotas"].as_array().into_iter().flatten().collect();
+    let number = |quota: &Value, name: &str| quota[name].to_string();
+    let column = |name: &str, align: Align, cell: &dyn Fn(&Value) -> String| Column {
+        cells: iter::once(name.to_owned()).chain(quotas.iter().map(|quota| cell(quota))).collect(),
+        align,
+    };
+    let mut columns = vec![column("quota", Align::Left, &|quota| text(&quota["name"]))];
+    if quotas.iter().any(|quota| quota["scope"].is_string()) {
+        columns.push(column("scope", Align::Left, &|quota| text(&quota["scope"])));
     }
-    let widths: Vec<usize> = (0..6)
-        .map(|column| {
-            rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
-        })
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(index, (cell, width))| match index {
-                0 | 5 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
+    for name in ["limit", "used", "reserved", "remaining"] {
+        columns.push(column(name, Align::Right, &|quota| number(quota, name)));
+    }
+    columns.push(column("renews", Align::Left, &|quota| {
+        quota["window"]["end"].as_str().unwrap_or("never").to_owned()
+    }));
+    for row in 0..=quotas.len() {
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(row)).collect();
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
@@ -110,6 +126,22 @@ mod tests {
                  "window": {"start": "1970-01-01T00:00:00Z", "end": null}},
             ],
             "rate": {"limit": 50, "window_seconds": 1},
+        });
+        insta::assert_snapshot!(table(&document));
+    }
+
+    #[test]
+    fn table_tells_whose_a_quota_is_when_some_have_a_scope() {
+        let document = serde_json::json!({
+            "customer": "acme", "plan": "pro", "status": "active",
+            "quotas": [
+                {"name": "monthly", "limit": 100, "used": 12, "reserved": 2, "remaining": 86,
+                 "window": {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"}},
+                {"name": "daily", "scope": "application/mobile", "limit": 5, "used": 5,
+                 "reserved": 0, "remaining": 0,
+                 "window": {"start": "2026-11-02T00:00:00Z", "end": "2026-11-03T00:00:00Z"}},
+            ],
+            "rate": null,
         });
         insta::assert_snapshot!(table(&document));
     }

@@ -16,7 +16,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    ledger::{Limits, Quota, WindowKind, WindowSpec},
+    ledger::{Limits, Scoped, WindowKind},
     model::{Align, ApiKey, Customer, QuotaTerms, Status, Subscription},
 };
 
@@ -252,14 +252,13 @@ fn merge(
     let plan = plan.cloned().unwrap_or_default();
     let quotas = own.quotas.or(plan.quotas).unwrap_or_default();
     let place = |Spanned { value, span }: Spanned<QuotaTerms>| {
-        let QuotaTerms { name, limit, window, align } = value;
-        let anchor = anchor.resolve(window, align, span, problems);
-        Quota { name, limit, window: WindowSpec { kind: window, anchor } }
+        let anchor = anchor.resolve(value.window, value.align, span, problems);
+        value.quota(Arc::default(), anchor)
     };
     Limits {
         quotas: quotas.into_iter().map(place).collect(),
-        rate: own.rate.or(plan.rate),
-        concurrency: own.concurrency.or(plan.concurrency),
+        rates: own.rate.or(plan.rate).map(Scoped::whole).into_iter().collect(),
+        concurrency: own.concurrency.or(plan.concurrency).map(Scoped::whole).into_iter().collect(),
     }
 }
 
@@ -275,7 +274,9 @@ impl Anchor<'_> {
         match (align, window) {
             (_, WindowKind::Lifetime) | (Some(Align::Calendar), _) => None,
             (None, WindowKind::Hour | WindowKind::Day | WindowKind::Week) => None,
-            (None, WindowKind::Month | WindowKind::Year) => self.field.value().copied(),
+            (None, WindowKind::Month | WindowKind::Year | WindowKind::Period) => {
+                self.field.value().copied()
+            }
             (Some(Align::Anchor), _) => {
                 let missing = || {
                     Problem::error(self.customer, "the customer needs an `anchor`")

@@ -13,7 +13,7 @@ mod syntax;
 mod table;
 mod value;
 
-pub(super) use choice::StatusName;
+pub(super) use choice::{StatusName, Zone};
 pub(super) use customers::{CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     answer::Code,
-    ledger::{Rate, WindowKind},
+    ledger::{Rate, Scoped, WindowKind},
     model::{Access, HostHeader, KeyState, Methods, Route, Status},
 };
 
@@ -287,8 +287,9 @@ suspended = true
             let limits = &customer.limits;
             let quotas: Vec<_> =
                 limits.quotas.iter().map(|quota| (&*quota.name, quota.limit)).collect();
-            let rate = limits.rate.map(|rate| rate.limit);
-            format!("{quotas:?} {rate:?} {:?}", limits.concurrency)
+            let rate = limits.rates.first().map(|rate| rate.limit.limit);
+            let concurrency = limits.concurrency.first().map(|limit| limit.limit);
+            format!("{quotas:?} {rate:?} {concurrency:?}")
         })
         .collect();
     let expected = [
@@ -299,8 +300,8 @@ suspended = true
     ];
     assert_eq!(told, expected);
     let rate = |window, limit, burst| Rate { limit, window: Duration::from_secs(window), burst };
-    assert_eq!(config.customers[0].limits.rate, Some(rate(1, 3, 3)));
-    assert_eq!(config.customers[2].limits.rate, Some(rate(86_400, 7, 8)));
+    assert_eq!(config.customers[0].limits.rates, [Scoped::whole(rate(1, 3, 3))]);
+    assert_eq!(config.customers[2].limits.rates, [Scoped::whole(rate(86_400, 7, 8))]);
     assert_eq!(config.customers[2].limits.quotas[0].window.kind, WindowKind::Lifetime);
     assert!(config.customers[3].suspended && config.customers[3].subscription.is_none());
 }
