@@ -9,6 +9,9 @@ pub mod policy;
 pub mod problem;
 mod quota;
 
+#[cfg(test)]
+mod tests;
+
 pub use code::Code;
 pub use denial::{Denial, Refusal};
 pub use ending::Ending;

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct QuotaDenial {
     /// The limits, what is left of them, and which are violated.
-    pub shortage: Shortage,
+    pub shortage: Box<Shortage>,
     /// Units that the request would have taken.
     pub cost: u64,
 }

@@ -36,13 +36,13 @@ impl Accounts {
         limits: &Arc<Limits>,
         cost: u64,
         now: Timestamp,
-    ) -> Result<Hold, Shortage> {
+    ) -> Result<Hold, Box<Shortage>> {
         let mut state = self.lock();
         let view = state.advance(&self.id, limits, now);
         let mut standing = state.standing(limits, &view, now);
         let violations = standing.violations(cost);
         if !violations.is_empty() {
-            return Err(Shortage { standing, violations });
+            return Err(Box::new(Shortage { standing, violations }));
         }
         state.take(&view, cost, &mut standing, now);
         if cfg!(debug_assertions) {

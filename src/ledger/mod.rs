@@ -22,6 +22,7 @@ mod rate;
 mod slots;
 mod standing;
 mod state;
+mod tally;
 mod view;
 mod window;
 

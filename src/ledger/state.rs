@@ -18,6 +18,7 @@ use super::{
     part::Part,
     rate::Bucket,
     slots::Slots,
+    tally::{self, Tally},
     view::{View, Views},
 };
 
@@ -35,27 +36,13 @@ pub(super) struct State {
     latest: Timestamp,
     /// Every account in use, and those of quotas that no limits name now while their window lasts: a
     /// reload may bring the name back.
-    accounts: Slots<Account>,
+    accounts: Slots<Tally>,
     /// The customer as a whole. Every request is one of its.
     whole: Part,
     /// Its applications and keys, as far as limits name them.
     parts: Slots<Part>,
     /// What requests are measured against, by their limits.
     views: Views,
-}
-
-/// Units of one quota in one window.
-#[derive(Debug)]
-struct Account {
-    /// The window's end is the latest under which the account was known, as a quota's window may be
-    /// made shorter by a reload and longer by the next.
-    id: AccountId,
-    /// Units charged; saturating, which refuses for ever rather than giving units away.
-    used: u64,
-    /// Units held by requests in flight.
-    reserved: u64,
-    /// Requests in flight, also those that cost nothing.
-    holds: u32,
 }
 
 impl State {
@@ -197,9 +184,9 @@ impl State {
         self.drop_ended();
         let latest = self.latest;
         let identity = |id: &AccountId| (id.scope.clone(), id.quota.clone(), id.window.start);
-        let mut accounts: HashMap<_, &mut Account> =
+        let mut accounts: HashMap<_, &mut Tally> =
             self.accounts.iter_mut().map(|account| (identity(&account.id), account)).collect();
-        let quotas = account_ids(limits, latest).map(|id| match accounts.get_mut(&identity(&id)) {
+        let quotas = tally::ids(limits, latest).map(|id| match accounts.get_mut(&identity(&id)) {
             Some(account) => {
                 account.last_until(id.window.end);
                 QuotaStanding { used: account.used, reserved: account.reserved, window: id.window }
@@ -270,9 +257,12 @@ impl State {
         }
     }
 
-    /// Finds what the limits mean anew; the same set as before if the accounts are the same.
+    /// Finds what the limits mean anew; the same set as before if the accounts are the same. Kept out
+    /// of the way of the requests in between, which are almost all.
+    #[cold]
+    #[inline(never)]
     fn renew(&mut self, customer: &Arc<str>, limits: &Arc<Limits>, now: Timestamp) -> Arc<View> {
-        let ids: Vec<AccountId> = account_ids(limits, self.latest).collect();
+        let ids: Vec<AccountId> = tally::ids(limits, self.latest).collect();
         self.drop_ended();
         let accounts = ids.iter().map(|id| self.account_place(id)).collect();
         let set = self.views.set_of(&ids).unwrap_or_else(|| {
@@ -322,7 +312,7 @@ impl State {
     /// long as this window.
     fn account_place(&mut self, id: &AccountId) -> usize {
         let Some(place) = self.accounts.position(|account| account.id.is(id)) else {
-            return self.accounts.insert(Account::new(id.clone()));
+            return self.accounts.insert(Tally::new(id.clone()));
         };
         if let Some(account) = self.accounts.get_mut(place) {
             account.last_until(id.window.end);
@@ -332,7 +322,7 @@ impl State {
 
     /// Gives the account, a new one if there is none yet; `None` if there is none and its window is
     /// over.
-    fn account_mut(&mut self, id: &AccountId) -> Option<&mut Account> {
+    fn account_mut(&mut self, id: &AccountId) -> Option<&mut Tally> {
         self.drop_ended();
         let is_over = id.window.end.is_some_and(|end| end <= self.latest);
         if is_over && self.accounts.position(|account| account.id.is(id)).is_none() {
@@ -356,32 +346,6 @@ impl State {
         named.sort_unstable();
         self.parts.retain(|place, part| named.binary_search(&place).is_ok() || !part.is_idle(now));
     }
-}
-
-impl Account {
-    fn new(id: AccountId) -> Self {
-        Self { id, used: 0, reserved: 0, holds: 0 }
-    }
-
-    /// Tells whether nothing will ask for it any more.
-    fn is_over(&self, latest: Timestamp) -> bool {
-        self.holds == 0 && self.id.window.end.is_some_and(|end| end <= latest)
-    }
-
-    /// Makes it last at least until a window's end.
-    fn last_until(&mut self, end: Option<Timestamp>) {
-        let known = &mut self.id.window.end;
-        *known = known.zip(end).map(|(known, end)| known.max(end));
-    }
-}
-
-/// Lists the accounts that the limits mean at a time, in the order of the quotas.
-fn account_ids(limits: &Limits, at: Timestamp) -> impl Iterator<Item = AccountId> {
-    limits.quotas.iter().map(move |quota| AccountId {
-        scope: Arc::clone(&quota.scope),
-        quota: Arc::clone(&quota.account),
-        window: quota.window.window_at(at),
-    })
 }
 
 #[cfg(test)]

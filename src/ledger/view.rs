@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use super::{AccountId, AccountSet, Limits};
 
 /// The most views that one customer keeps. Keys with limits of their own have one each; beyond this
-/// number the journal describes a key's accounts again each time its turn comes.
-pub(super) const VIEWS_MAX: usize = 256;
+/// number the journal describes a key's accounts again each time its turn comes. Tests, which check
+/// every view after every call, make do with fewer.
+pub(super) const VIEWS_MAX: usize = if cfg!(test) { 32 } else { 1024 };
 
 /// Limits with the accounts they mean until a window of theirs ends.
 #[derive(Debug)]

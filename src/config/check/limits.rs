@@ -1,6 +1,6 @@
 //! The limits that plans, customers, applications and keys have alike: quotas, rate, concurrency.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     names::{Unique, check_id},
@@ -10,7 +10,7 @@ use crate::{
     answer::policy,
     config::{
         file::{Field, LimitFields, QuotaTable, RateTable, Spanned, Zone},
-        report::{Problem, Problems},
+        report::{Problem, Problems, Span},
         wording::{list, quote},
     },
     ledger::{Rate, UNITS_MAX, WindowKind},
@@ -51,25 +51,32 @@ fn check_quotas(
             quotas.push(Spanned { value: terms, span: *span });
         }
     }
-    let mut accounts = Unique::new("quotas", ACCOUNT_HELP);
-    for table in tables.iter().filter_map(|table| table.value.renamed_from.given()) {
-        let (old, span) = (Arc::from(table.value.as_str()), table.span);
-        if names.contains(&old) {
-            let message = format!("{} is the name of a quota here", quote(&old));
-            let help = "two quotas cannot count in one account; leave out `renamed_from`";
-            problems.add(Problem::error(span, message).help(help));
+    check_renames(tables, &names, problems);
+    quotas
+}
+
+/// Sees to it that no two quotas count in one account.
+fn check_renames(tables: &[Spanned<QuotaTable>], names: &Unique, problems: &mut Problems) {
+    const HELP: &str = "two quotas cannot count in one account; leave out this `renamed_from`";
+    let mut first: HashMap<&str, Span> = HashMap::new();
+    for Spanned { value: old, span } in
+        tables.iter().filter_map(|table| table.value.renamed_from.given())
+    {
+        if names.contains(old) {
+            let message = format!("{} is the name of a quota here", quote(old));
+            problems.add(Problem::error(*span, message).help(HELP));
+        } else if let Some(first) = first.get(old.as_str()) {
+            let message = format!("two quotas go on from {}", quote(old));
+            let problem = Problem::error(*span, message).related(*first, "first here");
+            problems.add(problem.help(HELP));
         } else {
-            accounts.claim(&old, span, problems);
+            first.insert(old, *span);
         }
     }
-    quotas
 }
 
 const QUOTA_NAME_HELP: &str =
     "without a `name` a quota is called by its window; give this one another";
-
-const ACCOUNT_HELP: &str =
-    "the usage of before can be continued by one quota only; leave out the other `renamed_from`";
 
 fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms> {
     let QuotaTable { span, name, limit, window, align, zone, renamed_from } = table;

@@ -307,6 +307,31 @@ suspended = true
 }
 
 #[test]
+fn quotas_have_zones_and_earlier_names() {
+    let config = config(
+        "
+[plans.pro]
+quotas = [
+  { name = \"calls\", limit = 1, window = \"month\", renamed_from = \"monthly\", zone = \"Europe/Berlin\" },
+  { limit = 2, window = \"period\", zone = \"utc\" },
+]
+[customers.a]
+plan = \"pro\"
+anchor = \"2026-01-31T10:00:00Z\"
+",
+    );
+    let [calls, period] = config.customers[0].limits.quotas.as_slice() else {
+        panic!("two quotas")
+    };
+    assert_eq!((&*calls.scope, &*calls.name, &*calls.account), ("", "calls", "monthly"));
+    let zone = calls.window.zone.as_ref().unwrap();
+    assert_eq!(zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!((&*period.name, &*period.account), ("period", "period"));
+    assert_eq!((period.window.kind, &period.window.zone), (WindowKind::Period, &None));
+    assert_eq!(period.window.anchor, Some("2026-01-31T10:00:00Z".parse().unwrap()));
+}
+
+#[test]
 fn subscription_states() {
     let status = |plan: &str, customer: &str| {
         let plan = format!("[plans.p]\n{plan}\n");

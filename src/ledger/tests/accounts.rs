@@ -27,7 +27,7 @@ fn reserve(
     limits: &Arc<Limits>,
     cost: u64,
     now: &str,
-) -> Result<Hold, Shortage> {
+) -> Result<Hold, Box<Shortage>> {
     let result = accounts.reserve(limits, cost, ts(now));
     accounts.check_invariants();
     result

@@ -5,9 +5,12 @@
 
 mod accounts;
 mod model;
+mod period;
 mod rate;
+mod scopes;
 mod threads;
 mod window;
+mod zone;
 
 use std::{sync::Arc, time::Duration};
 
