@@ -4,42 +4,73 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{ledger::Accounts, model::Customer};
+use crate::{
+    ledger::{Accounts, Level, Limits, Quota, QuotaStanding},
+    model::Customer,
+};
 
 /// What a customer has used and may still use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
 pub struct Document {
+    /// The customer.
+    #[schema(value_type = String)]
     customer: Arc<str>,
+    /// The plan that it holds.
+    #[schema(value_type = Option<String>)]
     plan: Option<Arc<str>>,
+    /// The subscription's state; `none` without one.
     status: &'static str,
+    /// Allowances, each with what is left of it.
     quotas: Vec<QuotaUsage>,
+    /// The customer's own; those of applications and keys stand in the fields of their answers.
     rate: Option<RateLimit>,
     /// Balances of money; this version keeps none.
+    #[schema(value_type = Vec<Object>)]
     credits: [(); 0],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct QuotaUsage {
+    /// The quota's name.
+    #[schema(value_type = String)]
     name: Arc<str>,
+    /// Left out for the customer as a whole.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(value_type = String, required = false)]
+    scope: Arc<str>,
+    /// What its units are.
     meter: &'static str,
+    /// Units in each window.
     limit: u64,
+    /// Units charged.
     used: u64,
+    /// Units held by requests in flight.
     reserved: u64,
+    /// Units, part of those used, that a dead node held.
     forfeited: u64,
+    /// Units that are left.
     remaining: u64,
+    /// The window that they are counted in.
     window: WindowOfUsage,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct WindowOfUsage {
+    /// The first instant in it.
     start: Timestamp,
+    /// The first instant after it; null for one without end.
     end: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RateLimit {
+    /// Requests per window.
     limit: u64,
+    /// The window, in seconds.
+    #[schema(value_type = f64)]
     window_seconds: serde_json::Number,
 }
 
@@ -52,31 +83,37 @@ pub(crate) fn seconds(duration: Duration) -> serde_json::Number {
     }
 }
 
-/// Makes the document of a customer. It takes nothing from the accounts.
-pub fn document(customer: &Customer, accounts: &Arc<Accounts>, now: Timestamp) -> Document {
-    let standing = accounts.standing(&customer.limits, now);
-    let quotas = customer.limits.quotas.iter().zip(&standing.quotas);
-    let quota =
-        |(quota, state): (&crate::ledger::Quota, &crate::ledger::QuotaStanding)| QuotaUsage {
-            name: Arc::clone(&quota.name),
-            meter: "requests",
-            limit: quota.limit,
-            used: state.used,
-            reserved: state.reserved,
-            forfeited: 0,
-            remaining: state.remaining(quota.limit),
-            window: WindowOfUsage { start: state.window.start, end: state.window.end },
-        };
+/// Makes the document of a customer, about these limits: those of one key's requests, or all that the
+/// customer has. It takes nothing from the accounts.
+pub fn document(
+    customer: &Customer,
+    limits: &Arc<Limits>,
+    accounts: &Accounts,
+    now: Timestamp,
+) -> Document {
+    let standing = accounts.standing(limits, now);
+    let quota = |(quota, state): (&Quota, &QuotaStanding)| QuotaUsage {
+        name: Arc::clone(&quota.name),
+        scope: Arc::clone(&quota.scope),
+        meter: "requests",
+        limit: quota.limit,
+        used: state.used,
+        reserved: state.reserved,
+        forfeited: 0,
+        remaining: state.remaining(quota.limit),
+        window: WindowOfUsage { start: state.window.start, end: state.window.end },
+    };
+    let rate = limits.rates.iter().find(|rate| rate.level() == Level::Customer);
     let held = customer.subscription.as_ref();
     Document {
         customer: Arc::clone(&customer.id),
         plan: held.map(|held| Arc::clone(&held.plan.id)),
         status: held.map_or("none", |held| held.status.name()),
-        quotas: quotas.map(quota).collect(),
-        rate: customer
-            .limits
-            .rate
-            .map(|rate| RateLimit { limit: rate.limit, window_seconds: seconds(rate.window) }),
+        quotas: limits.quotas.iter().zip(&standing.quotas).map(quota).collect(),
+        rate: rate.map(|rate| RateLimit {
+            limit: rate.limit.limit,
+            window_seconds: seconds(rate.limit.window),
+        }),
         credits: [],
     }
 }

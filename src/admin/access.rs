@@ -77,8 +77,7 @@ fn challenge(is_given: bool) -> Response {
         ("missing_token", "Bearer realm=\"faregate-admin\"")
     };
     let detail = "Send the admin token as `Authorization: Bearer TOKEN`.";
-    let mut response =
-        Problem::new(StatusCode::UNAUTHORIZED, code, detail).into_response();
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, code, detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }

@@ -86,9 +86,10 @@ fn all(
     customer: &str,
 ) -> Result<Vec<ApplicationDocument>, Problem> {
     if let Some(terms) = gateway.snapshot().declared.terms(customer) {
-        let declared = terms.applications.iter().map(|(name, limits)| {
-            ApplicationDocument::declared(customer, name, limits.clone())
-        });
+        let declared = terms
+            .applications
+            .iter()
+            .map(|(name, limits)| ApplicationDocument::declared(customer, name, limits.clone()));
         return Ok(declared.collect());
     }
     if reads.customer(customer)?.is_none() {

@@ -165,9 +165,8 @@ fn declared(gateway: &Gateway, filter: &Filter) -> Vec<CustomerDocument> {
     let snapshot = gateway.snapshot();
     let ids = snapshot.declared.customer_ids().filter(|id| filter.wants_id(id));
     let terms = ids.filter_map(|id| snapshot.declared.terms(id));
-    let wanted = terms.filter(|terms| {
-        filter.wants_plan(terms.subscription.as_deref().map(|held| &*held.plan))
-    });
+    let wanted = terms
+        .filter(|terms| filter.wants_plan(terms.subscription.as_deref().map(|held| &*held.plan)));
     wanted.map(|terms| CustomerDocument::declared(gateway, &terms)).collect()
 }
 

@@ -149,14 +149,8 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/customers/{id}/keys", post(keys::create).get(keys::list))
         .route("/v1/customers/{id}/applications", get(applications::list))
         .route("/v1/customers/{id}/applications/{name}", application)
-        .route(
-            "/v1/customers/{id}/subscription",
-            subscription.delete(subscriptions::cancel),
-        )
-        .route(
-            "/v1/customers/{id}/adjustments",
-            post(adjustments::create).get(adjustments::list),
-        )
+        .route("/v1/customers/{id}/subscription", subscription.delete(subscriptions::cancel))
+        .route("/v1/customers/{id}/adjustments", post(adjustments::create).get(adjustments::list))
         .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/audit", get(audit::list))

@@ -7,7 +7,9 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{adjustments, applications, audit, customers, enforcement, keys, operation, subscriptions};
+use super::{
+    adjustments, applications, audit, customers, enforcement, keys, operation, subscriptions,
+};
 
 #[derive(OpenApi)]
 #[openapi(

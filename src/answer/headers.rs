@@ -5,7 +5,10 @@ use std::fmt::Write;
 use http::HeaderValue;
 
 use crate::{
-    answer::denial::{seconds_until, whole_seconds},
+    answer::{
+        policy,
+        quota::{seconds_until, whole_seconds},
+    },
     ledger::{Standing, UNITS_MAX},
 };
 
@@ -30,13 +33,14 @@ pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<HeaderValue> {
             let _ = write!(text, ";w={}", seconds_until(end, state.window.start));
         }
     }
-    if let Some(rate) = &limits.rate {
-        push_name(&mut text, "rate");
-        let _ = write!(text, ";q={};w={}", rate.limit.min(UNITS_MAX), whole_seconds(rate.window));
+    for rate in &limits.rates {
+        push_name(&mut text, policy::rate(rate.level()));
+        let (limit, window) = (rate.limit.limit.min(UNITS_MAX), whole_seconds(rate.limit.window));
+        let _ = write!(text, ";q={limit};w={window}");
     }
-    if let Some(limit) = limits.concurrency {
-        push_name(&mut text, "concurrency");
-        let _ = write!(text, ";q={limit};qu=\"concurrent-requests\"");
+    for limit in &limits.concurrency {
+        push_name(&mut text, policy::concurrency(limit.level()));
+        let _ = write!(text, ";q={};qu=\"concurrent-requests\"", limit.limit);
     }
     (!text.is_empty()).then(|| field_value(&text))
 }
@@ -52,17 +56,17 @@ pub(crate) fn rate_limit(standing: &Standing) -> Option<HeaderValue> {
             let _ = write!(text, ";t={}", seconds_until(end, standing.at));
         }
     }
-    if let (Some(rate), Some(state)) = (&limits.rate, &standing.rate) {
-        push_name(&mut text, "rate");
+    for (rate, state) in limits.rates.iter().zip(standing.rates.iter()) {
+        push_name(&mut text, policy::rate(rate.level()));
         // A burst may exceed the policy's q; what is told never does.
-        let _ = write!(text, ";r={}", state.remaining.min(rate.limit).min(UNITS_MAX));
+        let _ = write!(text, ";r={}", state.remaining.min(rate.limit.limit).min(UNITS_MAX));
         if !state.next.is_zero() {
             let _ = write!(text, ";t={}", whole_seconds(state.next));
         }
     }
-    if let Some(limit) = limits.concurrency {
-        push_name(&mut text, "concurrency");
-        let _ = write!(text, ";r={}", limit.saturating_sub(standing.in_flight));
+    for (limit, in_flight) in limits.concurrency.iter().zip(standing.concurrency.iter()) {
+        push_name(&mut text, policy::concurrency(limit.level()));
+        let _ = write!(text, ";r={}", limit.limit.saturating_sub(*in_flight));
     }
     (!text.is_empty()).then(|| field_value(&text))
 }

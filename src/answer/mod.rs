@@ -5,9 +5,15 @@ mod denial;
 mod ending;
 mod fault;
 pub(crate) mod headers;
+pub mod policy;
 pub mod problem;
+mod quota;
+
+#[cfg(test)]
+mod tests;
 
 pub use code::Code;
-pub use denial::{Binding, Denial, QuotaDenial, Refusal};
+pub use denial::{Denial, Refusal};
 pub use ending::Ending;
 pub use fault::Fault;
+pub use quota::{Binding, QuotaDenial};

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::answer::{
     Code, Denial, Fault, QuotaDenial, Refusal,
-    denial::Binding,
     headers::{field_value, rate_limit, rate_limit_policy},
+    quota::Binding,
 };
 
 /// What a refusal says beside its own reason.

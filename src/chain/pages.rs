@@ -100,5 +100,6 @@ fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Docum
     if caller.customer.suspended {
         return Err(Denial::AccountSuspended);
     }
-    Ok(usage::document(&caller.customer, &caller.accounts, exchange.now()))
+    let customer = &caller.customer;
+    Ok(usage::document(customer, &customer.limits, &caller.accounts, exchange.now()))
 }

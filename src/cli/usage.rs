@@ -31,15 +31,6 @@ impl Usage {
     }
 }
 
-const COLUMNS: &[(&str, Side)] = &[
-    ("quota", Side::Left),
-    ("limit", Side::Right),
-    ("used", Side::Right),
-    ("reserved", Side::Right),
-    ("remaining", Side::Right),
-    ("renews", Side::Left),
-];
-
 /// Writes the document as a table.
 fn table(document: &Value) -> String {
     let mut out = format!(
@@ -48,10 +39,18 @@ fn table(document: &Value) -> String {
         cell(&document["plan"]),
         cell(&document["status"]),
     );
-    let mut table = Table::new(COLUMNS);
-    for quota in document["quotas"].as_array().into_iter().flatten() {
-        let fields = ["name", "limit", "used", "reserved", "remaining"];
-        let mut row: Vec<String> = fields.iter().map(|field| cell(&quota[*field])).collect();
+    let quotas = || document["quotas"].as_array().into_iter().flatten();
+    // Most customers have no quotas but their own.
+    let is_scoped = quotas().any(|quota| quota["scope"].is_string());
+    let fields = [("name", "quota", Side::Left), ("scope", "scope", Side::Left)];
+    let numbers = ["limit", "used", "reserved", "remaining"].map(|name| (name, name, Side::Right));
+    let fields = fields.into_iter().filter(|(field, ..)| is_scoped || *field != "scope");
+    let fields: Vec<_> = fields.chain(numbers).collect();
+    let columns = fields.iter().map(|(_, heading, side)| (*heading, *side));
+    let columns: Vec<_> = columns.chain([("renews", Side::Left)]).collect();
+    let mut table = Table::new(&columns);
+    for quota in quotas() {
+        let mut row: Vec<String> = fields.iter().map(|(field, ..)| cell(&quota[*field])).collect();
         row.push(quota["window"]["end"].as_str().map_or_else(|| "never".to_owned(), plain));
         table.row(row);
     }
@@ -77,6 +76,22 @@ mod tests {
                  "window": {"start": "1970-01-01T00:00:00Z", "end": null}},
             ],
             "rate": {"limit": 50, "window_seconds": 1},
+        });
+        insta::assert_snapshot!(table(&document));
+    }
+
+    #[test]
+    fn table_tells_whose_a_quota_is_when_some_have_a_scope() {
+        let document = serde_json::json!({
+            "customer": "acme", "plan": "pro", "status": "active",
+            "quotas": [
+                {"name": "monthly", "limit": 100, "used": 12, "reserved": 2, "remaining": 86,
+                 "window": {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"}},
+                {"name": "daily", "scope": "application/mobile", "limit": 5, "used": 5,
+                 "reserved": 0, "remaining": 0,
+                 "window": {"start": "2026-11-02T00:00:00Z", "end": "2026-11-03T00:00:00Z"}},
+            ],
+            "rate": null,
         });
         insta::assert_snapshot!(table(&document));
     }

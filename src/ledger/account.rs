@@ -26,10 +26,19 @@ impl Window {
 pub struct AccountId {
     /// Empty for the customer as a whole; `application/NAME` or `key/ID` for a part of it.
     pub scope: Arc<str>,
-    /// The quota's name.
+    /// The name under which the quota's usage is kept.
     pub quota: Arc<str>,
     /// The window; its start is the identity, its end tells when it is over.
     pub window: Window,
+}
+
+impl AccountId {
+    /// Compares what makes an account one and the same; the window's end is not part of it.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.window.start == other.window.start
+            && self.quota == other.quota
+            && self.scope == other.scope
+    }
 }
 
 /// The accounts that one request takes from, always together.

@@ -7,9 +7,10 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, Hold, Limits, Shortage, Standing,
+    AccountId, Hold, Limits, Shortage, Standing,
     state::State,
     sync::{Mutex, MutexGuard},
+    view::View,
 };
 
 /// What one customer has used and holds.
@@ -35,20 +36,20 @@ impl Accounts {
         limits: &Arc<Limits>,
         cost: u64,
         now: Timestamp,
-    ) -> Result<Hold, Shortage> {
+    ) -> Result<Hold, Box<Shortage>> {
         let mut state = self.lock();
-        let set = state.advance(&self.id, limits, now);
-        let mut standing = state.standing(limits, &set, now);
+        let view = state.advance(&self.id, limits, now);
+        let mut standing = state.standing(limits, &view, now);
         let violations = standing.violations(cost);
         if !violations.is_empty() {
-            return Err(Shortage { standing, violations });
+            return Err(Box::new(Shortage { standing, violations }));
         }
-        state.take(&set, cost, &mut standing, now);
+        state.take(&view, cost, &mut standing, now);
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
-        Ok(Hold::new(Arc::clone(self), set, standing, cost))
+        Ok(Hold::new(Arc::clone(self), view, standing, cost))
     }
 
     /// Adds usage known from the store at start.
@@ -56,9 +57,21 @@ impl Accounts {
         self.lock().load(account, used);
     }
 
+    /// Gives units back to the customer, at most what is used; charges them if they are negative. Gives
+    /// what is used then. Of a window that is over nothing is kept.
+    pub fn adjust(&self, account: &AccountId, units: i64) -> u64 {
+        self.lock().adjust(account, units)
+    }
+
+    /// Books what one account has used in another, for a window whose real start turned out to be a
+    /// different one. What is in flight stays, and is charged, where it was reserved.
+    pub fn move_usage(&self, from: &AccountId, to: &AccountId) {
+        self.lock().move_usage(from, to);
+    }
+
     /// Books the end of a hold.
-    pub(super) fn settle(&self, set: &Arc<AccountSet>, cost: u64, charge: u64) {
-        self.lock().settle(set, cost, charge);
+    pub(super) fn settle(&self, view: &View, cost: u64, charge: u64) {
+        self.lock().settle(view, cost, charge);
     }
 
     /// Gives the customer's id.
@@ -68,9 +81,12 @@ impl Accounts {
 
     /// Tells what is used and left now, taking nothing.
     pub fn standing(&self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
-        let mut state = self.lock();
-        let set = state.advance(&self.id, limits, now);
-        state.standing(limits, &set, now)
+        self.lock().look(limits, now)
+    }
+
+    /// Counts the requests in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.lock().in_flight()
     }
 
     /// Asserts what must hold between any two calls.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccountSet, Accounts, Standing};
+use super::{AccountSet, Accounts, Standing, view::View};
 
 /// What one request has taken; settled exactly once.
 ///
@@ -11,7 +11,7 @@ use super::{AccountSet, Accounts, Standing};
 #[must_use = "dropping a hold charges its full cost"]
 pub struct Hold {
     accounts: Arc<Accounts>,
-    set: Arc<AccountSet>,
+    view: Arc<View>,
     standing: Standing,
     cost: u64,
     /// Stays at the cost until settled, so that a lost settle never makes a call free.
@@ -19,14 +19,14 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Stands for `cost` units that were just reserved in every account of the set.
+    /// Stands for `cost` units that were just reserved in every account of the view.
     pub(super) fn new(
         accounts: Arc<Accounts>,
-        set: Arc<AccountSet>,
+        view: Arc<View>,
         standing: Standing,
         cost: u64,
     ) -> Self {
-        Self { accounts, set, standing, cost, charge: cost }
+        Self { accounts, view, standing, cost, charge: cost }
     }
 
     /// Ends the hold and books the charge, which may be less than the cost, or more: a debt.
@@ -42,7 +42,7 @@ impl Hold {
     /// Gives the accounts it was taken from, in their windows at admission. The same `Arc` as for the
     /// request before while windows and quota names are the same.
     pub fn set(&self) -> &Arc<AccountSet> {
-        &self.set
+        &self.view.set
     }
 
     /// Gives where the customer stood right after the take.
@@ -60,6 +60,6 @@ impl Drop for Hold {
     /// The one place that books, for settled and lost holds alike. Takes the customer's lock, which
     /// is never held for longer than some integer arithmetic.
     fn drop(&mut self) {
-        self.accounts.settle(&self.set, self.cost, self.charge);
+        self.accounts.settle(&self.view, self.cost, self.charge);
     }
 }

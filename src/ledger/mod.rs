@@ -12,12 +12,18 @@
 
 mod account;
 mod book;
+mod civil;
 mod customer;
+mod few;
 mod hold;
 mod limits;
+mod part;
 mod rate;
+mod slots;
 mod standing;
 mod state;
+mod tally;
+mod view;
 mod window;
 
 #[cfg(test)]
@@ -31,6 +37,7 @@ mod sync {
 pub use account::{AccountId, AccountSet, Window};
 pub use book::Ledger;
 pub use customer::Accounts;
+pub use few::Few;
 pub use hold::Hold;
-pub use limits::{Limits, Quota, Rate, UNITS_MAX, WindowKind, WindowSpec};
+pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

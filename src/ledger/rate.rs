@@ -1,4 +1,4 @@
-//! The rate limit of one customer: an exact token bucket in integers.
+//! The rate limit of a customer or a part of it: an exact token bucket in integers.
 //!
 //! Amounts are in nanoseconds times requests, so that nothing is ever rounded: a request costs the
 //! window, a nanosecond gives back the limit, and the bucket holds the burst times the window.
@@ -16,7 +16,7 @@ use super::{Rate, RateStanding};
 /// it is threads that read the time in one order and took the lock in the other.
 const STEP_NS: i128 = 60_000_000_000;
 
-/// What a customer has taken of its rate and not been given back yet.
+/// What was taken of a rate and not been given back yet.
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
@@ -60,6 +60,13 @@ impl Bucket {
             remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
             next: if self.debt == 0 { Duration::ZERO } else { self.next(price, level, now) },
         }
+    }
+
+    /// Tells whether everything is given back by now.
+    pub(super) fn is_full(&self, now: Timestamp) -> bool {
+        let elapsed = now.as_nanosecond().saturating_sub(self.at.as_nanosecond());
+        let given = u128::try_from(elapsed).unwrap_or(0);
+        given.saturating_mul(u128::from(self.rate.limit.max(1))) >= self.debt
     }
 
     /// Asserts what must hold between any two calls.

@@ -1,10 +1,10 @@
-//! Where a customer stands against its limits, and what a request falls short of.
+//! Where a caller stands against its limits, and what a request falls short of.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Limits, Window};
+use super::{Few, Limits, Window};
 
 /// What is used and left of every limit at one instant.
 #[derive(Clone, Debug)]
@@ -13,9 +13,11 @@ pub struct Standing {
     pub limits: Arc<Limits>,
     /// In the order of `limits.quotas`.
     pub quotas: Vec<QuotaStanding>,
-    /// Present if the limits have a rate.
-    pub rate: Option<RateStanding>,
-    /// Requests in flight.
+    /// In the order of `limits.rates`.
+    pub rates: Few<RateStanding>,
+    /// Requests in flight of each limited scope, in the order of `limits.concurrency`.
+    pub concurrency: Few<u32>,
+    /// Requests in flight of the customer as a whole.
     pub in_flight: u32,
     /// The time the windows were chosen for: now, or the latest time seen if now went back.
     pub at: Timestamp,
@@ -32,8 +34,8 @@ pub struct QuotaStanding {
     pub window: Window,
 }
 
-/// What is left of the rate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What is left of a rate. The default is nothing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RateStanding {
     /// Requests that may come at once.
     pub remaining: u64,
@@ -46,21 +48,21 @@ pub struct RateStanding {
 pub struct Shortage {
     /// Where the customer stands.
     pub standing: Standing,
-    /// Every limit that the request does not fit, in the order rate, concurrency, quotas.
+    /// Every limit that the request does not fit, in the order rates, concurrency, quotas.
     pub violations: Vec<Violation>,
 }
 
 /// One limit that a request does not fit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Violation {
-    /// As many requests are in flight as may be.
-    Concurrency,
+    /// As many requests are in flight as the limit with this index lets.
+    Concurrency(usize),
     /// Too few units are left in the quota with this index; more come with the next window.
     Quota(usize),
     /// The request costs more than the whole quota with this index; waiting does not help.
     QuotaTooSmall(usize),
-    /// Requests come too fast.
-    Rate,
+    /// Requests come too fast for the rate with this index.
+    Rate(usize),
 }
 
 impl Standing {
@@ -68,11 +70,16 @@ impl Standing {
     pub(super) fn violations(&self, cost: u64) -> Vec<Violation> {
         // On the way of every request that passes; an empty vector does not allocate.
         let mut violations = Vec::new();
-        if self.rate.is_some_and(|rate| rate.remaining == 0) {
-            violations.push(Violation::Rate);
+        for (index, rate) in self.rates.iter().enumerate() {
+            if rate.remaining == 0 {
+                violations.push(Violation::Rate(index));
+            }
         }
-        if self.limits.concurrency.is_some_and(|limit| self.in_flight >= limit) {
-            violations.push(Violation::Concurrency);
+        let concurrency = self.limits.concurrency.iter().zip(self.concurrency.iter());
+        for (index, (limit, in_flight)) in concurrency.enumerate() {
+            if *in_flight >= limit.limit {
+                violations.push(Violation::Concurrency(index));
+            }
         }
         for (index, (quota, standing)) in self.limits.quotas.iter().zip(&self.quotas).enumerate() {
             if standing.fits(quota.limit, cost) {

@@ -3,17 +3,30 @@
 //! Invariants: no two accounts have the same identity; what is reserved in an account belongs to holds
 //! on it; an account with holds is never dropped, however old; time never goes back for windows.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
 
-use super::{AccountId, AccountSet, Limits, Quota, QuotaStanding, Standing, Window, rate::Bucket};
+use super::{
+    AccountId, AccountSet, Limits, QuotaStanding, Standing,
+    part::Part,
+    rate::Bucket,
+    slots::Slots,
+    tally::{self, Tally},
+    view::{View, Views},
+};
 
 /// The next [`AccountSet::id`]. Relaxed, as only uniqueness matters; 2^64 is never reached.
 static SET_ID_NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The place of the customer as a whole, which is none in the list of parts.
+const WHOLE: usize = usize::MAX;
 
 /// The state of one customer.
 #[derive(Debug)]
@@ -21,263 +34,343 @@ pub(super) struct State {
     /// The latest time seen, at first the ledger's floor. A clock that is set back must not open a
     /// closed window again.
     latest: Timestamp,
-    /// Every account in use, and those of quotas that the limits do not name now while their window
-    /// lasts: a reload may bring the name back. A handful, so searching beats hashing.
-    accounts: Vec<Account>,
-    /// What the request before this one was measured against; the next is so almost always.
-    view: Option<View>,
-    /// Stays when the limits have no rate for a while, so that no reload fills it.
-    bucket: Option<Bucket>,
-    /// Holds that are not settled. Saturating, but bounded by memory long before.
-    in_flight: u32,
-}
-
-/// Units of one quota in one window.
-#[derive(Debug)]
-struct Account {
-    /// The window's end is the latest under which the account was known, as a quota's window may be
-    /// made shorter by a reload and longer by the next.
-    id: AccountId,
-    /// Units charged; saturating, which refuses for ever rather than giving units away.
-    used: u64,
-    /// Units held by requests in flight.
-    reserved: u64,
-    /// Requests in flight, also those that cost nothing.
-    holds: u32,
-}
-
-/// Limits with the accounts they mean at present.
-#[derive(Debug)]
-struct View {
-    limits: Arc<Limits>,
-    /// One account per quota, in the same order.
-    set: Arc<AccountSet>,
+    /// Every account in use, and those of quotas that no limits name now while their window lasts: a
+    /// reload may bring the name back.
+    accounts: Slots<Tally>,
+    /// The customer as a whole. Every request is one of its.
+    whole: Part,
+    /// Its applications and keys, as far as limits name them.
+    parts: Slots<Part>,
+    /// What requests are measured against, by their limits.
+    views: Views,
 }
 
 impl State {
     pub(super) fn new(floor: Timestamp) -> Self {
-        Self { latest: floor, accounts: Vec::new(), view: None, bucket: None, in_flight: 0 }
+        Self {
+            latest: floor,
+            accounts: Slots::new(),
+            whole: Part::new(Arc::default()),
+            parts: Slots::new(),
+            views: Views::new(),
+        }
     }
 
-    /// Brings windows and rate to the time and the limits; gives the accounts that these mean.
+    /// Brings windows and rates to the time and the limits; gives what the limits mean.
     pub(super) fn advance(
         &mut self,
         customer: &Arc<str>,
         limits: &Arc<Limits>,
         now: Timestamp,
-    ) -> Arc<AccountSet> {
+    ) -> Arc<View> {
         self.latest = self.latest.max(now);
-        if let Some(rate) = limits.rate {
-            match &mut self.bucket {
-                Some(bucket) => bucket.advance(rate, now),
-                None => self.bucket = Some(Bucket::new(rate, now)),
+        let view = match self.views.find(limits, self.latest) {
+            Some(view) => view,
+            None => self.renew(customer, limits, now),
+        };
+        for (rate, part) in limits.rates.iter().zip(&view.rates) {
+            if let Some(part) = self.part_mut(*part) {
+                part.advance(rate.limit, now);
             }
         }
-        match &self.view {
-            Some(view) if view.holds_for(limits, self.latest) => Arc::clone(&view.set),
-            _ => self.renew(customer, limits),
-        }
+        view
     }
 
-    /// Takes the cost from every account of the set, and brings the standing up to it.
+    /// Takes the cost from every account of the view, and brings the standing up to it.
     ///
     /// The standing must be this state's own and must not show a violation.
-    pub(super) fn take(
-        &mut self,
-        set: &AccountSet,
-        cost: u64,
-        standing: &mut Standing,
-        now: Timestamp,
-    ) {
-        for (id, quota) in set.accounts.iter().zip(&mut standing.quotas) {
-            let account = self.account_mut(id);
+    pub(super) fn take(&mut self, view: &View, cost: u64, standing: &mut Standing, now: Timestamp) {
+        for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
+            let Some(account) = self.accounts.get_mut(*place) else { continue };
             // The check has shown that the sum is at most the limit, or that the cost is zero.
             account.reserved = account.reserved.saturating_add(cost);
             account.holds = account.holds.saturating_add(1);
             quota.reserved = account.reserved;
         }
-        if let (Some(bucket), Some(rate)) = (&mut self.bucket, &mut standing.rate) {
-            bucket.take();
-            *rate = bucket.standing(now);
+        for (place, rate) in view.rates.iter().zip(standing.rates.iter_mut()) {
+            if let Some(left) = self.part_mut(*place).and_then(|part| part.take(now)) {
+                *rate = left;
+            }
         }
-        self.in_flight = self.in_flight.saturating_add(1);
-        standing.in_flight = self.in_flight;
+        self.whole.enter();
+        for place in &view.parts {
+            if let Some(part) = self.parts.get_mut(*place) {
+                part.enter();
+            }
+        }
+        for (place, in_flight) in view.concurrency.iter().zip(standing.concurrency.iter_mut()) {
+            *in_flight = self.in_flight_of(*place);
+        }
+        standing.in_flight = self.in_flight();
     }
 
     /// Gives back what a hold reserved and books what it is charged, in its windows at admission.
-    pub(super) fn settle(&mut self, set: &Arc<AccountSet>, cost: u64, charge: u64) {
-        for id in &set.accounts {
-            let account = self.account_mut(id);
+    pub(super) fn settle(&mut self, view: &View, cost: u64, charge: u64) {
+        let mut is_last_of_ended = false;
+        for place in &view.accounts {
+            let Some(account) = self.accounts.get_mut(*place) else { continue };
             debug_assert!(account.reserved >= cost, "more is given back than was reserved");
             debug_assert!(account.holds > 0, "a hold is settled twice");
             account.reserved = account.reserved.saturating_sub(cost);
             account.holds = account.holds.saturating_sub(1);
             account.used = account.used.saturating_add(charge);
+            is_last_of_ended |= account.is_over(self.latest);
         }
-        debug_assert!(self.in_flight > 0, "a hold is settled twice");
-        self.in_flight = self.in_flight.saturating_sub(1);
-        // It may have been the last that kept a window of before.
-        if !self.view.as_ref().is_some_and(|view| Arc::ptr_eq(&view.set, set)) {
+        self.whole.leave();
+        for place in &view.parts {
+            if let Some(part) = self.parts.get_mut(*place) {
+                part.leave();
+            }
+        }
+        if is_last_of_ended {
             self.drop_ended();
         }
     }
 
     /// Adds usage. Of a window that is over it is left out, as nothing will ask for it.
     pub(super) fn load(&mut self, id: &AccountId, used: u64) {
-        if id.window.end.is_some_and(|end| end <= self.latest) {
-            return;
+        if let Some(account) = self.account_mut(id) {
+            account.used = account.used.saturating_add(used);
         }
-        let account = self.account_mut(id);
-        account.used = account.used.saturating_add(used);
-        self.keep_current();
     }
 
-    /// Tells where the customer stands; the set must be what [`State::advance`] just gave.
-    pub(super) fn standing(
-        &self,
-        limits: &Arc<Limits>,
-        set: &AccountSet,
-        now: Timestamp,
-    ) -> Standing {
-        let quota = |id: &AccountId| {
-            let account = self.accounts.iter().find(|account| account.is(id));
+    /// Gives units back, or charges them if they are negative; gives what is used then.
+    pub(super) fn adjust(&mut self, id: &AccountId, units: i64) -> u64 {
+        let changed = |used: u64| match units {
+            ..0 => used.saturating_add(units.unsigned_abs()),
+            0.. => used.saturating_sub(units.unsigned_abs()),
+        };
+        match self.account_mut(id) {
+            Some(account) => {
+                account.used = changed(account.used);
+                account.used
+            }
+            None => changed(0),
+        }
+    }
+
+    /// Books what one account has used in another. Holds stay where they are.
+    pub(super) fn move_usage(&mut self, from: &AccountId, to: &AccountId) {
+        self.drop_ended();
+        let place = self.accounts.position(|account| account.id.is(from));
+        let Some(source) = place.filter(|_| !from.is(to)) else { return };
+        let Some(source) = self.accounts.get_mut(source) else { return };
+        let used = std::mem::take(&mut source.used);
+        self.load(to, used);
+    }
+
+    /// Tells where a caller stands against the view that [`State::advance`] just gave.
+    pub(super) fn standing(&self, limits: &Arc<Limits>, view: &View, now: Timestamp) -> Standing {
+        let quota = |(id, place): (&AccountId, &usize)| {
+            let account = self.accounts.get(*place);
             let (used, reserved) = account.map_or((0, 0), |known| (known.used, known.reserved));
             QuotaStanding { used, reserved, window: id.window }
         };
+        let rate = |place: &usize| self.part(*place).and_then(|part| part.rate(now));
         Standing {
             limits: Arc::clone(limits),
-            quotas: set.accounts.iter().map(quota).collect(),
-            rate: limits.rate.and(self.bucket.as_ref()).map(|bucket| bucket.standing(now)),
-            in_flight: self.in_flight,
+            quotas: view.set.accounts.iter().zip(&view.accounts).map(quota).collect(),
+            rates: view.rates.iter().map(|place| rate(place).unwrap_or_default()).collect(),
+            concurrency: view.concurrency.iter().map(|place| self.in_flight_of(*place)).collect(),
+            in_flight: self.in_flight(),
             at: self.latest,
         }
     }
 
+    /// Tells where a caller stands, and makes nothing: these may be limits that no request comes with,
+    /// such as those of all keys together. Hence the maps, which keep the lock's time proportional.
+    pub(super) fn look(&mut self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
+        self.latest = self.latest.max(now);
+        self.drop_ended();
+        let latest = self.latest;
+        let identity = |id: &AccountId| (id.scope.clone(), id.quota.clone(), id.window.start);
+        let mut accounts: HashMap<_, &mut Tally> =
+            self.accounts.iter_mut().map(|account| (identity(&account.id), account)).collect();
+        let quotas = tally::ids(limits, latest).map(|id| match accounts.get_mut(&identity(&id)) {
+            Some(account) => {
+                account.last_until(id.window.end);
+                QuotaStanding { used: account.used, reserved: account.reserved, window: id.window }
+            }
+            None => QuotaStanding { used: 0, reserved: 0, window: id.window },
+        });
+        let quotas = quotas.collect();
+        let mut parts: HashMap<_, &mut Part> =
+            self.parts.iter_mut().map(|part| (Arc::clone(&part.scope), part)).collect();
+        parts.insert(Arc::default(), &mut self.whole);
+        let rates = limits.rates.iter().map(|rate| match parts.get_mut(&rate.scope) {
+            Some(part) => part.look(rate.limit, now),
+            None => Bucket::new(rate.limit, now).standing(now),
+        });
+        let rates = rates.collect();
+        let in_flight = |scope: &str| parts.get(scope).map_or(0, |part| part.in_flight());
+        Standing {
+            limits: Arc::clone(limits),
+            quotas,
+            rates,
+            concurrency: limits.concurrency.iter().map(|limit| in_flight(&limit.scope)).collect(),
+            in_flight: in_flight(""),
+            at: latest,
+        }
+    }
+
+    /// Counts the requests in flight of the customer as a whole.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.whole.in_flight()
+    }
+
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, view, bucket, in_flight } = self;
+        let Self { latest, accounts, whole, parts, views } = self;
+        whole.check_invariants();
+        let whole = whole.in_flight();
         for (index, account) in accounts.iter().enumerate() {
-            let same = accounts.iter().skip(index.saturating_add(1)).find(|a| a.is(&account.id));
+            let same = accounts.iter().skip(index.saturating_add(1)).find(|a| a.id.is(&account.id));
             assert!(same.is_none(), "two accounts for {:?}", account.id);
-            assert!(account.holds <= *in_flight, "more holds than requests in flight");
+            assert!(account.holds <= whole, "more holds than requests in flight");
             assert!(account.holds > 0 || account.reserved == 0, "units reserved by no hold");
         }
-        if let Some(View { limits, set }) = view {
-            assert_eq!(limits.quotas.len(), set.accounts.len(), "an account for every quota");
-            for (quota, id) in limits.quotas.iter().zip(&set.accounts) {
-                assert_eq!(quota.name, id.quota, "accounts in the order of the quotas");
-                assert!(id.window.end.is_none_or(|end| *latest < end), "a window that is over");
+        for (limits, view) in views.iter() {
+            assert_eq!(limits.quotas.len(), view.set.accounts.len(), "an account for every quota");
+            if view.holds_at(*latest) {
+                self.check_view(limits, view);
             }
         }
-        if let Some(bucket) = bucket {
-            bucket.check_invariants();
+        for part in parts.iter() {
+            assert!(part.in_flight() <= whole, "a part is in flight and the whole is not");
+            part.check_invariants();
         }
     }
 
-    /// Finds the accounts for the limits anew; the same set as before if they are the same.
-    fn renew(&mut self, customer: &Arc<str>, limits: &Arc<Limits>) -> Arc<AccountSet> {
-        let accounts: Vec<_> = limits
-            .quotas
-            .iter()
-            .enumerate()
-            .map(|(index, quota)| AccountId {
-                scope: Arc::default(),
-                quota: Arc::clone(&quota.name),
-                window: self.window(index, quota),
-            })
-            .collect();
-        let set = match &self.view {
-            Some(view) if view.set.accounts == accounts => Arc::clone(&view.set),
-            _ => {
-                let id = SET_ID_NEXT.fetch_add(1, Ordering::Relaxed);
-                Arc::new(AccountSet { id, customer: Arc::clone(customer), accounts })
-            }
-        };
+    fn check_view(&self, limits: &Limits, view: &View) {
+        for ((quota, id), place) in limits.quotas.iter().zip(&view.set.accounts).zip(&view.accounts)
+        {
+            assert_eq!(quota.account, id.quota, "accounts in the order of the quotas");
+            assert!(id.window.contains(self.latest), "a window that is over");
+            let account = self.accounts.get(*place).expect("a view's accounts are kept");
+            assert!(account.id.is(id), "{:?} in the place of {id:?}", account.id);
+            assert!(!account.is_over(self.latest), "an account that ends before its window");
+        }
+        let rates = limits.rates.iter().map(|rate| &rate.scope).zip(&view.rates);
+        let concurrency = limits.concurrency.iter().map(|limit| &limit.scope);
+        for (scope, place) in rates.chain(concurrency.zip(&view.concurrency)) {
+            let part = self.part(*place).expect("a view's parts are kept");
+            assert_eq!(part.scope, *scope, "parts in the order of the limits");
+        }
+    }
+
+    /// Finds what the limits mean anew; the same set as before if the accounts are the same. Kept out
+    /// of the way of the requests in between, which are almost all.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self, customer: &Arc<str>, limits: &Arc<Limits>, now: Timestamp) -> Arc<View> {
+        let ids: Vec<AccountId> = tally::ids(limits, self.latest).collect();
         self.drop_ended();
-        self.view = Some(View { limits: Arc::clone(limits), set: Arc::clone(&set) });
-        self.keep_current();
-        set
-    }
-
-    /// Gives the quota's window at the latest time; the one in the view if that still holds.
-    fn window(&self, index: usize, quota: &Quota) -> Window {
-        let known = self.view.as_ref().and_then(|view| {
-            let spec = view.limits.quotas.get(index)?.window;
-            let window = view.set.accounts.get(index)?.window;
-            (spec == quota.window && window.contains(self.latest)).then_some(window)
+        let accounts = ids.iter().map(|id| self.account_place(id)).collect();
+        let set = self.views.set_of(&ids).unwrap_or_else(|| {
+            let id = SET_ID_NEXT.fetch_add(1, Ordering::Relaxed);
+            Arc::new(AccountSet { id, customer: Arc::clone(customer), accounts: ids })
         });
-        known.unwrap_or_else(|| quota.window.window_at(self.latest))
+        let rates: Box<[usize]> =
+            limits.rates.iter().map(|rate| self.part_place(&rate.scope)).collect();
+        let concurrency: Box<[usize]> =
+            limits.concurrency.iter().map(|limit| self.part_place(&limit.scope)).collect();
+        let of_quotas = limits.quotas.iter().map(|quota| self.part_place(&quota.scope));
+        let mut parts: Vec<usize> = of_quotas.collect();
+        parts.extend(rates.iter().chain(&concurrency));
+        parts.retain(|place| *place != WHOLE);
+        parts.sort_unstable();
+        parts.dedup();
+        let until = limits.quotas.iter().filter_map(|quota| quota.window.until(self.latest)).min();
+        let parts = parts.into();
+        let view = Arc::new(View { set, accounts, parts, rates, concurrency, until });
+        self.views.keep(limits, &view);
+        self.drop_idle_parts(now);
+        view
     }
 
-    /// Gives the account, a new one if there is none yet.
-    fn account_mut(&mut self, id: &AccountId) -> &mut Account {
-        let index = self.accounts.iter().position(|account| account.is(id));
-        let index = index.unwrap_or_else(|| {
-            self.accounts.push(Account { id: id.clone(), used: 0, reserved: 0, holds: 0 });
-            self.accounts.len().saturating_sub(1)
-        });
-        self.accounts.get_mut(index).expect("it was found or pushed just now")
+    fn in_flight_of(&self, part: usize) -> u32 {
+        self.part(part).map_or(0, Part::in_flight)
     }
 
-    /// Sees to it that the accounts in view last as long as their windows do now: they may have come
-    /// with another end, from before a reload or from the store.
-    fn keep_current(&mut self) {
-        let current = self.view.iter().flat_map(|view| &view.set.accounts);
-        for id in current {
-            if let Some(account) = self.accounts.iter_mut().find(|account| account.is(id)) {
-                let known = &mut account.id.window.end;
-                *known = known.zip(id.window.end).map(|(known, end)| known.max(end));
-            }
+    fn part(&self, place: usize) -> Option<&Part> {
+        if place == WHOLE { Some(&self.whole) } else { self.parts.get(place) }
+    }
+
+    fn part_mut(&mut self, place: usize) -> Option<&mut Part> {
+        if place == WHOLE { Some(&mut self.whole) } else { self.parts.get_mut(place) }
+    }
+
+    /// Gives the place of the part, of a new one if there is none yet.
+    fn part_place(&mut self, scope: &Arc<str>) -> usize {
+        if scope.is_empty() {
+            return WHOLE;
         }
+        let known = self.parts.position(|part| part.scope == *scope);
+        known.unwrap_or_else(|| self.parts.insert(Part::new(Arc::clone(scope))))
+    }
+
+    /// Gives the place of the account, of a new one if there is none yet. From here on it lasts as
+    /// long as this window.
+    fn account_place(&mut self, id: &AccountId) -> usize {
+        let Some(place) = self.accounts.position(|account| account.id.is(id)) else {
+            return self.accounts.insert(Tally::new(id.clone()));
+        };
+        if let Some(account) = self.accounts.get_mut(place) {
+            account.last_until(id.window.end);
+        }
+        place
+    }
+
+    /// Gives the account, a new one if there is none yet; `None` if there is none and its window is
+    /// over.
+    fn account_mut(&mut self, id: &AccountId) -> Option<&mut Tally> {
+        self.drop_ended();
+        let is_over = id.window.end.is_some_and(|end| end <= self.latest);
+        if is_over && self.accounts.position(|account| account.id.is(id)).is_none() {
+            return None;
+        }
+        let place = self.account_place(id);
+        self.accounts.get_mut(place)
     }
 
     /// Forgets accounts whose window is over, but for those with requests in flight: what these
     /// settle is booked where it was reserved.
     fn drop_ended(&mut self) {
         let latest = self.latest;
-        self.accounts.retain(|account| {
-            account.holds > 0 || account.id.window.end.is_none_or(|end| latest < end)
-        });
+        self.accounts.retain(|_, account| !account.is_over(latest));
     }
-}
 
-impl Account {
-    /// Compares by identity; the window's end is not part of it.
-    fn is(&self, id: &AccountId) -> bool {
-        self.id.window.start == id.window.start
-            && self.id.quota == id.quota
-            && self.id.scope == id.scope
-    }
-}
-
-impl View {
-    /// Tells whether it is a view of these limits in which every window contains the time.
-    fn holds_for(&self, limits: &Arc<Limits>, at: Timestamp) -> bool {
-        Arc::ptr_eq(&self.limits, limits)
-            && self.set.accounts.iter().all(|id| id.window.contains(at))
+    /// Forgets the applications and keys that no limits name now and that have nothing to remember.
+    fn drop_idle_parts(&mut self, now: Timestamp) {
+        let mut named: Vec<usize> =
+            self.views.iter().flat_map(|(_, view)| view.parts.iter().copied()).collect();
+        named.sort_unstable();
+        self.parts.retain(|place, part| named.binary_search(&place).is_ok() || !part.is_idle(now));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{WindowKind, WindowSpec};
+    use crate::ledger::{Quota, WindowKind, WindowSpec};
 
     fn day(text: &str) -> Timestamp {
         format!("{text}T12:00:00Z").parse().unwrap()
     }
 
     fn daily(name: &str) -> Arc<Limits> {
-        let window = WindowSpec { kind: WindowKind::Day, anchor: None };
-        let quotas = vec![Quota { name: Arc::from(name), limit: 10, window }];
+        let name: Arc<str> = Arc::from(name);
+        let window = WindowSpec::new(WindowKind::Day);
+        let scope = Arc::default();
+        let quotas = vec![Quota { scope, account: Arc::clone(&name), name, limit: 10, window }];
         Arc::new(Limits { quotas, ..Limits::default() })
     }
 
-    fn take(state: &mut State, limits: &Arc<Limits>, now: Timestamp) -> Arc<AccountSet> {
-        let set = state.advance(&Arc::from("acme"), limits, now);
-        let mut standing = state.standing(limits, &set, now);
-        state.take(&set, 1, &mut standing, now);
+    fn take(state: &mut State, limits: &Arc<Limits>, now: Timestamp) -> Arc<View> {
+        let view = state.advance(&Arc::from("acme"), limits, now);
+        let mut standing = state.standing(limits, &view, now);
+        state.take(&view, 1, &mut standing, now);
         state.check_invariants();
-        set
+        view
     }
 
     #[test]
@@ -288,15 +381,15 @@ mod tests {
         state.settle(&settled, 1, 1);
         let unnamed = take(&mut state, &other, day("2026-03-01"));
         state.settle(&unnamed, 1, 1);
-        assert_eq!(state.accounts.len(), 2);
+        assert_eq!(state.accounts.iter().count(), 2);
 
         let open = take(&mut state, &limits, day("2026-03-01"));
         let current = take(&mut state, &limits, day("2026-03-02"));
-        assert_eq!(state.accounts.len(), 2, "the day before has a hold");
+        assert_eq!(state.accounts.iter().count(), 2, "the day before has a hold");
         state.settle(&open, 1, 1);
-        assert_eq!(state.accounts.len(), 1);
+        assert_eq!(state.accounts.iter().count(), 1);
         state.settle(&current, 1, 1);
-        assert_eq!(state.accounts.len(), 1);
+        assert_eq!(state.accounts.iter().count(), 1);
         state.check_invariants();
     }
 
@@ -307,9 +400,9 @@ mod tests {
         let id = AccountId { scope: Arc::default(), quota: Arc::from("calls"), window };
         let mut state = State::new(window.end.unwrap());
         state.load(&id, 5);
-        assert!(state.accounts.is_empty());
+        assert_eq!(state.accounts.iter().count(), 0);
         let mut state = State::new(window.start);
         state.load(&id, 5);
-        assert_eq!(state.accounts.len(), 1);
+        assert_eq!(state.accounts.iter().count(), 1);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger::{Rate, WindowKind},
+    ledger::{Quota, Rate, WindowKind, WindowSpec},
     model::ChangeRule,
 };
 
@@ -50,7 +51,7 @@ impl Plan {
 /// A quota as a plan states it, before a customer's anchor is known.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QuotaTerms {
-    /// The name under which usage is kept and told.
+    /// The name that is told, and under which usage is kept unless it was renamed.
     pub name: Arc<str>,
     /// Units per window.
     pub limit: u64,
@@ -59,6 +60,30 @@ pub struct QuotaTerms {
     /// Where windows begin; `None` means the rule of the window's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub align: Option<Align>,
+    /// Whose days, months and years are meant; `None` means UTC.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::tz::optional"
+    )]
+    pub zone: Option<TimeZone>,
+    /// The quota's earlier name, whose usage it continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<Arc<str>>,
+}
+
+impl QuotaTerms {
+    /// Makes the quota of a scope, with windows that count from the anchor.
+    pub fn quota(&self, scope: Arc<str>, anchor: Option<Timestamp>) -> Quota {
+        let Self { name, limit, window, align: _, zone, renamed_from } = self;
+        Quota {
+            scope,
+            name: Arc::clone(name),
+            account: Arc::clone(renamed_from.as_ref().unwrap_or(name)),
+            limit: *limit,
+            window: WindowSpec { anchor, zone: zone.clone(), ..WindowSpec::new(*window) },
+        }
+    }
 }
 
 /// Where windows begin.
@@ -67,6 +92,6 @@ pub struct QuotaTerms {
 pub enum Align {
     /// At the subscription's anchor and every window's length from it.
     Anchor,
-    /// At the calendar's own boundaries, in UTC.
+    /// At the calendar's own boundaries.
     Calendar,
 }

@@ -1,13 +1,11 @@
 //! Corrections of what was used.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Change, Effect, Rejection, valid::Errors};
 use crate::{
-    ledger::{AccountId, Quota, UNITS_MAX},
+    ledger::{AccountId, Quota, QuotaStanding, UNITS_MAX},
     store::records::{AccountKey, AdjustmentRecord, new_id},
 };
 
@@ -37,14 +35,14 @@ impl Change<'_> {
         let mut errors = Errors::default();
         errors.text("reason", &reason);
         if amount == 0 || amount.unsigned_abs() > UNITS_MAX {
-            let message = format!("from 1 to {UNITS_MAX} units to give back, less than 0 to charge");
+            let message =
+                format!("from 1 to {UNITS_MAX} units to give back, less than 0 to charge");
             errors.add("amount", message);
         }
         errors.finish()?;
-        let quota = self.find_quota(customer, &scope, &quota)?;
-        let window = quota.window.window_at(self.now);
+        let (quota, QuotaStanding { used, window, .. }) =
+            self.find_quota(customer, &scope, &quota)?;
         let account = AccountId { scope: quota.scope, quota: quota.account, window };
-        let used = self.used(customer, &account);
         let after = i128::from(used) - i128::from(amount);
         let Ok(after) = u64::try_from(after) else {
             let message = format!(
@@ -78,23 +76,25 @@ impl Change<'_> {
         Ok(entry)
     }
 
-    fn find_quota(&self, customer: &str, scope: &str, name: &str) -> Result<Quota, Rejection> {
+    /// Finds a quota and where it stands, as memory has it: the store is some of a second behind.
+    fn find_quota(
+        &self,
+        customer: &str,
+        scope: &str,
+        name: &str,
+    ) -> Result<(Quota, QuotaStanding), Rejection> {
         let lookup = self.gateway.lookup(&self.snapshot, self.now);
         let limits = lookup
             .all_limits(customer)
             .ok_or_else(|| Rejection::not_found("customer", customer))?;
-        let in_scope = limits.quotas.iter().filter(|quota| *quota.scope == *scope);
-        if let Some(quota) = in_scope.clone().find(|quota| *quota.name == *name) {
-            return Ok(quota.clone());
+        let standing = self.gateway.ledger().customer(customer).standing(&limits, self.now);
+        let in_scope = limits.quotas.iter().zip(standing.quotas);
+        let in_scope = in_scope.filter(|(quota, _)| *quota.scope == *scope);
+        if let Some((quota, standing)) = in_scope.clone().find(|(q, _)| *q.name == *name) {
+            return Ok((quota.clone(), standing));
         }
-        let names: Vec<&str> = in_scope.map(|quota| &*quota.name).collect();
+        let names: Vec<&str> = in_scope.map(|(quota, _)| &*quota.name).collect();
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         Err(Rejection::field("quota", format!("there is no such quota; there is: {known}")))
-    }
-
-    /// Gives the units used, as memory has them: the store is some of a second behind.
-    fn used(&self, customer: &str, account: &AccountId) -> u64 {
-        let accounts = self.gateway.ledger().customer(customer);
-        accounts.used(&AccountId { scope: Arc::clone(&account.scope), ..account.clone() })
     }
 }

@@ -70,11 +70,7 @@ impl Change<'_> {
     }
 
     /// Sees to it that an application is there.
-    pub(super) fn need_application(
-        &mut self,
-        customer: &str,
-        name: &str,
-    ) -> Result<(), Rejection> {
+    pub(super) fn need_application(&mut self, customer: &str, name: &str) -> Result<(), Rejection> {
         if self.application(customer, name)?.is_none() {
             self.put_application(customer, name, ApplicationInput::default())?;
         }

@@ -208,8 +208,8 @@ impl Change<'_> {
         // The snapshot of this moment, not of the change's beginning: see `roster::Claim`.
         let declared = || gateway.snapshot().declared.has_customer(id);
         let claim = gateway.live().claim_customer(declared, id);
-        let claim = claim
-            .ok_or_else(|| Rejection::DeclaredInFile(format!("the customer `{id}`")))?;
+        let claim =
+            claim.ok_or_else(|| Rejection::DeclaredInFile(format!("the customer `{id}`")))?;
         self.applied.claims.push(claim);
         if self.records.customer(id)?.is_some() {
             let message = format!("there is a customer `{id}` already");

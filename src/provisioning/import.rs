@@ -72,7 +72,8 @@ impl Change<'_> {
             expires,
             scopes,
         } = line;
-        let key = KeyOfLine { digest: digest(key, key_digest)?, key_id, application, expires, scopes };
+        let key =
+            KeyOfLine { digest: digest(key, key_digest)?, key_id, application, expires, scopes };
         let subscription = SubscriptionInput {
             plan,
             status,
@@ -95,7 +96,8 @@ impl Change<'_> {
             None => {
                 let new = NewCustomer { id: id.to_owned(), name, ..NewCustomer::default() };
                 // What the line says of the customer's id is under the name of its column.
-                self.create_customer(new).map_err(|rejection| renamed(rejection, "id", "customer"))?;
+                self.create_customer(new)
+                    .map_err(|rejection| renamed(rejection, "id", "customer"))?;
                 Ok(Imported::Created)
             }
             Some(known) if name.is_some() && known.name != name => {
@@ -164,7 +166,8 @@ impl Change<'_> {
             return Err(Rejection::field("key", "this key belongs to another customer"));
         }
         if let Some(id) = key_id.filter(|id| *id != before.id) {
-            let message = format!("this key is stored as `{}`; `{id}` would be a second", before.id);
+            let message =
+                format!("this key is stored as `{}`; `{id}` would be a second", before.id);
             return Err(Rejection::field("key_id", message));
         }
         let mut after = before.clone();
@@ -221,9 +224,10 @@ fn digest(
         return Err(Rejection::field("key_digest", message));
     };
     match of_key {
-        Some((digest, _)) if digest != given => {
-            Err(Rejection::field("key_digest", "it is not the digest of `key`; give one of the two"))
-        }
+        Some((digest, _)) if digest != given => Err(Rejection::field(
+            "key_digest",
+            "it is not the digest of `key`; give one of the two",
+        )),
         Some(known) => Ok(Some(known)),
         None => Ok(Some((given, None))),
     }

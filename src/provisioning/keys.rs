@@ -216,11 +216,8 @@ impl Change<'_> {
         if before.status == KeyState::Revoked {
             return Ok(());
         }
-        let after = KeyRecord {
-            status: KeyState::Revoked,
-            revoked_at: Some(self.now),
-            ..before.clone()
-        };
+        let after =
+            KeyRecord { status: KeyState::Revoked, revoked_at: Some(self.now), ..before.clone() };
         self.change_key(&before, &after, "key.revoke")
     }
 
@@ -247,7 +244,8 @@ impl Change<'_> {
             Patch::Remove => after.allow_from.clear(),
             Patch::Set(networks) if networks.is_empty() => {
                 let help = "send null for every address, or disable the key for none";
-                errors.add("allow_from", format!("an empty list would allow every address; {help}"));
+                errors
+                    .add("allow_from", format!("an empty list would allow every address; {help}"));
             }
             Patch::Set(networks) => after.allow_from = errors.networks(&networks),
         }
@@ -322,11 +320,7 @@ impl Change<'_> {
     }
 }
 
-fn check_digest(
-    text: &str,
-    env: Option<Environment>,
-    errors: &mut Errors,
-) -> Option<KeyDigest> {
+fn check_digest(text: &str, env: Option<Environment>, errors: &mut Errors) -> Option<KeyDigest> {
     if env.is_some() {
         errors.add("env", "a key that was made elsewhere has none; leave it out");
     }

@@ -15,9 +15,6 @@ mod settings;
 mod subscriptions;
 mod valid;
 
-#[cfg(test)]
-mod tests;
-
 use std::{collections::BTreeSet, mem, sync::Arc};
 
 use jiff::Timestamp;
@@ -56,7 +53,9 @@ pub enum Rejection {
     #[error("{0} is declared in the configuration file; change it there and reload")]
     DeclaredInFile(String),
     /// A customer of this id was deleted and requests of its are still in flight.
-    #[error("requests of the deleted customer `{0}` are still in flight; try again when they ended")]
+    #[error(
+        "requests of the deleted customer `{0}` are still in flight; try again when they ended"
+    )]
     Departing(String),
     /// Values that cannot be.
     #[error("{}", summary(.0))]

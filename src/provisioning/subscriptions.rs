@@ -14,9 +14,7 @@ use super::{
 };
 use crate::{
     ledger::{AccountId, Limits, WindowKind},
-    model::{
-        Align, ChangeRule, NextPlan, Plan, StatusName, SubscriptionTerms, TermsError,
-    },
+    model::{Align, ChangeRule, NextPlan, Plan, StatusName, SubscriptionTerms, TermsError},
     roster,
     store::records::AccountKey,
 };
@@ -156,7 +154,8 @@ impl Change<'_> {
     ) -> Result<(), Rejection> {
         let Some(wanted) = &input.plan else {
             if input.at.is_some() || input.change.is_some() {
-                errors.add("plan", "`at` and `change` say how a plan changes; write the `plan` too");
+                errors
+                    .add("plan", "`at` and `change` say how a plan changes; write the `plan` too");
             }
             return Ok(());
         };

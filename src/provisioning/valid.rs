@@ -147,8 +147,7 @@ impl Errors {
             if quotas.iter().any(|other| other.name == quota.name) {
                 let help = "without a `name` a quota is called by its window";
                 self.add(field("name"), format!("two quotas have this name; {help}"));
-            } else if quotas.iter().any(|q| q.renamed_from.as_ref().unwrap_or(&q.name) == account)
-            {
+            } else if quotas.iter().any(|q| q.renamed_from.as_ref().unwrap_or(&q.name) == account) {
                 self.add(field("renamed_from"), "two quotas cannot continue one count");
             }
             quotas.push(quota);

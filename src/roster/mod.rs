@@ -67,7 +67,8 @@ impl Lookup<'_> {
         let holder = self.holder(customer)?;
         let customer = holder.customer(self);
         let keys: Vec<_> = holder.keys().iter().filter_map(|id| self.cell(id)).collect();
-        if customer.terms.applications.is_empty() && keys.iter().all(|key| key.key().limits.is_none())
+        if customer.terms.applications.is_empty()
+            && keys.iter().all(|key| key.key().limits.is_none())
         {
             return Some(Arc::clone(&customer.limits));
         }

@@ -124,12 +124,7 @@ pub(super) fn limits(
     (limits, ends)
 }
 
-fn add(
-    limits: &mut Limits,
-    scope: &Arc<str>,
-    own: &OwnLimits,
-    held: Option<&SubscriptionTerms>,
-) {
+fn add(limits: &mut Limits, scope: &Arc<str>, own: &OwnLimits, held: Option<&SubscriptionTerms>) {
     let OwnLimits { quotas, rate, concurrency } = own;
     let scope = || Arc::clone(scope);
     let quotas = quotas.iter().flatten().map(|quota| place(quota, scope(), held));

@@ -73,8 +73,18 @@ struct WindowDocument {
 
 impl From<AdjustmentRecord> for AdjustmentDocument {
     fn from(record: AdjustmentRecord) -> Self {
-        let AdjustmentRecord { id, at, customer, scope, quota, window, amount, used, reason, actor } =
-            record;
+        let AdjustmentRecord {
+            id,
+            at,
+            customer,
+            scope,
+            quota,
+            window,
+            amount,
+            used,
+            reason,
+            actor,
+        } = record;
         let window = WindowDocument { start: window.start, end: window.end };
         Self { id, at, customer, scope, quota, window, amount, used, reason, actor }
     }

@@ -7,9 +7,7 @@ use utoipa::ToSchema;
 use crate::{
     chain::subscription::in_force,
     gateway::Gateway,
-    model::{
-        ChangeRule, NextPlan, PlanChange, StatusName, SubscriptionTerms, duration_text,
-    },
+    model::{ChangeRule, NextPlan, PlanChange, StatusName, SubscriptionTerms, duration_text},
 };
 
 /// What a customer holds.
@@ -129,11 +127,7 @@ impl SubscriptionDocument {
 }
 
 /// Gives the terms after a scheduled change that is due, if one is.
-fn due(
-    gateway: &Gateway,
-    customer: &str,
-    stored: &SubscriptionTerms,
-) -> Option<SubscriptionTerms> {
+fn due(gateway: &Gateway, customer: &str, stored: &SubscriptionTerms) -> Option<SubscriptionTerms> {
     let terms = crate::model::CustomerTerms {
         id: customer.into(),
         suspended: false,

@@ -1,19 +1,20 @@
 //! The limits that plans, customers, applications and keys have alike: quotas, rate, concurrency.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     names::{Unique, check_id},
     number::{UNITS, integer, within},
 };
 use crate::{
+    answer::policy,
     config::{
-        file::{Field, LimitFields, QuotaTable, RateTable, Spanned},
-        report::{Problem, Problems},
+        file::{Field, LimitFields, QuotaTable, RateTable, Spanned, Zone},
+        report::{Problem, Problems, Span},
         wording::{list, quote},
     },
     ledger::{Rate, UNITS_MAX, WindowKind},
-    model::{OwnLimits, QuotaTerms},
+    model::{Align, OwnLimits, QuotaTerms},
 };
 
 /// Limits as far as they are given.
@@ -59,28 +60,48 @@ fn check_quotas(
             quotas.push(Spanned { value: terms, span: *span });
         }
     }
+    check_renames(tables, &names, problems);
     quotas
+}
+
+/// Sees to it that no two quotas count in one account.
+fn check_renames(tables: &[Spanned<QuotaTable>], names: &Unique, problems: &mut Problems) {
+    const HELP: &str = "two quotas cannot count in one account; leave out this `renamed_from`";
+    let mut first: HashMap<&str, Span> = HashMap::new();
+    for Spanned { value: old, span } in
+        tables.iter().filter_map(|table| table.value.renamed_from.given())
+    {
+        if names.contains(old) {
+            let message = format!("{} is the name of a quota here", quote(old));
+            problems.add(Problem::error(*span, message).help(HELP));
+        } else if let Some(first) = first.get(old.as_str()) {
+            let message = format!("two quotas go on from {}", quote(old));
+            let problem = Problem::error(*span, message).related(*first, "first here");
+            problems.add(problem.help(HELP));
+        } else {
+            first.insert(old, *span);
+        }
+    }
 }
 
 const QUOTA_NAME_HELP: &str =
     "without a `name` a quota is called by its window; give this one another";
 
 fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms> {
-    let QuotaTable { span, name, limit, window, align } = table;
+    let QuotaTable { span, name, limit, window, align, zone, renamed_from } = table;
     let missing = || {
         let help = format!("write limit = N, the units in each window, from 0 to {UNITS_MAX}");
         Problem::error(*span, "the quota has no `limit`").help(help)
     };
     let limit = limit.required(problems, missing).and_then(|limit| within(limit, UNITS, problems));
     let missing = || {
-        let windows = ["hour", "day", "week", "month", "year", "lifetime"];
-        let help = format!("write window = one of {}", list(&windows));
+        let help =
+            format!("write window = one of {}", list(&WindowKind::ALL.map(WindowKind::name)));
         Problem::error(*span, "the quota has no `window`").help(help)
     };
     let window = window.required(problems, missing).map(|window| window.value);
-    if let (Some(WindowKind::Lifetime), Some(align)) = (window, align.given()) {
-        let message = "a lifetime never renews, so it has no place to begin";
-        problems.add(Problem::error(align.span, message).help("leave out `align`"));
+    if let Some(window) = window {
+        check_place(window, align, zone, problems);
     }
     let name: Option<Arc<str>> = match name.given() {
         Some(name) => {
@@ -89,17 +110,46 @@ fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms
         }
         None => window.map(|window| window.name().into()),
     };
-    Some(QuotaTerms { name: name?, limit: limit?, window: window?, align: align.value().copied() })
+    if let Some(old) = renamed_from.given() {
+        check_id(old, "a quota", problems);
+    }
+    Some(QuotaTerms {
+        name: name?,
+        limit: limit?,
+        window: window?,
+        align: align.value().copied(),
+        zone: zone.value().and_then(|zone| zone.0.clone()),
+        renamed_from: renamed_from.value().map(|old| old.as_str().into()),
+    })
 }
 
-/// Names that answers use for the other limits, in headers beside those of quotas.
-const RESERVED: [&str; 2] = ["concurrency", "rate"];
+/// Refuses a place to begin where a window has its own, and warns of a zone that nothing asks for.
+fn check_place(
+    window: WindowKind,
+    align: &Field<Align>,
+    zone: &Field<Zone>,
+    problems: &mut Problems,
+) {
+    let own_place = match window {
+        WindowKind::Lifetime => Some("a lifetime never renews, so it has no place to begin"),
+        WindowKind::Period => Some("a period begins and ends with the subscription's own"),
+        _ => None,
+    };
+    if let (Some(message), Some(align)) = (own_place, align.given()) {
+        problems.add(Problem::error(align.span, message).help("leave out `align`"));
+    }
+    let is_absolute = matches!(window, WindowKind::Hour | WindowKind::Lifetime);
+    if let Some(zone) = zone.given().filter(|zone| is_absolute && zone.value.0.is_some()) {
+        let message = format!("`zone` has no effect on the window `{}`", window.name());
+        problems.add(Problem::warning(zone.span, message).help("leave out `zone`"));
+    }
+}
 
 fn check_quota_name(name: &Spanned<String>, problems: &mut Problems) {
     check_id(name, "a quota", problems);
-    if RESERVED.contains(&name.value.as_str()) {
+    if policy::RESERVED.contains(&name.value.as_str()) {
         let message = format!("{} cannot be the name of a quota", quote(&name.value));
-        let help = format!("answers call the {0} limit so; choose another name", name.value);
+        let help = "answers call another limit so; choose another name";
         problems.add(Problem::error(name.span, message).help(help));
     }
 }

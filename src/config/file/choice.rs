@@ -1,12 +1,13 @@
 //! Reading values that are one of a few words.
 
+use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::table::{FromToml, Value, not_available};
 use crate::{
     config::{
         report::{Problem, Problems},
-        wording::{quote, suggest},
+        wording::{nearest, quote, suggest},
     },
     ledger::WindowKind,
     model::{Access, Align, ChangeRule, HostHeader, KeyState, StatusName},
@@ -73,8 +74,7 @@ impl FromToml for KeyState {
 
 impl FromToml for WindowKind {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let kinds = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year, Self::Lifetime];
-        choice(value, &kinds.map(|kind| (kind.name(), kind)), &["period"], problems)
+        choice(value, &Self::ALL.map(|kind| (kind.name(), kind)), &[], problems)
     }
 }
 
@@ -96,22 +96,37 @@ impl FromToml for Durability {
     }
 }
 
-/// The zone whose calendar windows follow; there is one choice as yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::config) enum Zone {
-    Utc,
-}
+/// The zone whose calendar windows follow; `None` is UTC.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::config) struct Zone(pub(in crate::config) Option<TimeZone>);
 
 impl FromToml for Zone {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        match value.toml {
-            // Which names of zones there are is not ours to know, so each is for later.
-            DeValue::String(text) if text != "UTC" => {
-                problems.add(not_available(value.span, text).help(suggest("", ["UTC"])));
-                None
-            }
-            _ => choice(value, &[("UTC", Self::Utc)], &[], problems),
+        let DeValue::String(text) = value.toml else {
+            super::value::expected(value, "a string", problems);
+            return None;
+        };
+        if text.eq_ignore_ascii_case("UTC") {
+            return Some(Self(None));
         }
+        // The machine's own table of zones, which its updates keep true; where there is none, as in
+        // small containers, the one that is compiled in.
+        if let Ok(zone) = jiff::tz::db().get(text) {
+            return Some(Self(Some(zone)));
+        }
+        let names: Vec<String> =
+            jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let help = match nearest(text, &names) {
+            Some(meant) => format!("did you mean {}?", quote(meant)),
+            None => {
+                "write a name of the IANA time zone database, such as `Europe/Berlin`, or `UTC`"
+                    .to_owned()
+            }
+        };
+        let message = format!("there is no time zone {}", quote(text));
+        problems.add(Problem::error(value.span, message).help(help));
+        None
     }
 }
 

@@ -13,6 +13,7 @@ mod syntax;
 mod table;
 mod value;
 
+pub(super) use choice::Zone;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};

@@ -73,6 +73,8 @@ pub(in crate::config) struct QuotaTable {
     pub(in crate::config) limit: Field<i64>,
     pub(in crate::config) window: Field<WindowKind>,
     pub(in crate::config) align: Field<Align>,
+    pub(in crate::config) zone: Field<Zone>,
+    pub(in crate::config) renamed_from: Field<String>,
 }
 
 impl FromToml for QuotaTable {
@@ -84,9 +86,9 @@ impl FromToml for QuotaTable {
             limit: table.field("limit"),
             window: table.field("window"),
             align: table.field("align"),
+            zone: table.field("zone"),
+            renamed_from: table.field("renamed_from"),
         };
-        // There is one zone as yet: reading it refuses all others, and that is all.
-        let _: Field<Zone> = table.field("zone");
         table.finish();
         Some(read)
     }

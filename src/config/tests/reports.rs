@@ -375,14 +375,28 @@ quotas = [
   { window = \"month\" },
   { limit = 5 },
   { limit = -5, window = \"day\" },
-  { limit = 5, window = \"period\" },
+  { limit = 5, window = \"period\", align = \"calendar\" },
   { limit = 5, window = \"dya\", align = \"start\" },
   { limit = 5, window = \"lifetime\", align = \"anchor\" },
   { name = \"rate\", limit = 5, window = \"hour\" },
   { name = \"Per Hour\", limit = 5, window = \"hour\" },
-  { limit = 5, window = \"week\", zone = \"Europe/Paris\" },
+  { limit = 5, window = \"week\", zone = \"Europe/Pariss\" },
+  { name = \"z\", limit = 5, window = \"week\", zone = \"Middle Earth\" },
+  { name = \"h\", limit = 5, window = \"hour\", zone = \"Europe/Paris\" },
+  { name = \"key-rate\", limit = 5, window = \"day\" },
   { limit = 5, window = \"year\" },
   { limit = 6, window = \"year\" },
+]
+";
+    renamed_quotas: "
+[plans.pro]
+quotas = [
+  { name = \"calls\", limit = 5, window = \"month\", renamed_from = \"monthly\" },
+  { name = \"more\", limit = 5, window = \"month\", renamed_from = \"monthly\" },
+  { name = \"daily\", limit = 5, window = \"day\", renamed_from = \"calls\" },
+  { name = \"hourly\", limit = 5, window = \"hour\", renamed_from = \"hourly\" },
+  { limit = 5, window = \"year\", renamed_from = \"Per Year\" },
+  { limit = 5, window = \"week\", renamed_from = \"key-rate\" },
 ]
 ";
     plan_rate_and_concurrency: "

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     answer::Code,
-    ledger::{Ledger, Rate, WindowKind},
+    ledger::{Ledger, Rate, Scoped, WindowKind},
     model::{Access, Customer, HostHeader, KeyState, Methods, Route, Status},
     roster::{Live, Lookup},
     snapshot::Snapshot,
@@ -306,8 +306,9 @@ suspended = true
             let limits = &customer.limits;
             let quotas: Vec<_> =
                 limits.quotas.iter().map(|quota| (&*quota.name, quota.limit)).collect();
-            let rate = limits.rate.map(|rate| rate.limit);
-            format!("{quotas:?} {rate:?} {:?}", limits.concurrency)
+            let rate = limits.rates.first().map(|rate| rate.limit.limit);
+            let concurrency = limits.concurrency.first().map(|limit| limit.limit);
+            format!("{quotas:?} {rate:?} {concurrency:?}")
         })
         .collect();
     let expected = [
@@ -318,10 +319,34 @@ suspended = true
     ];
     assert_eq!(told, expected);
     let rate = |window, limit, burst| Rate { limit, window: Duration::from_secs(window), burst };
-    assert_eq!(customers[0].limits.rate, Some(rate(1, 3, 3)));
-    assert_eq!(customers[2].limits.rate, Some(rate(86_400, 7, 8)));
+    assert_eq!(customers[0].limits.rates, [Scoped::whole(rate(1, 3, 3))]);
+    assert_eq!(customers[2].limits.rates, [Scoped::whole(rate(86_400, 7, 8))]);
     assert_eq!(customers[2].limits.quotas[0].window.kind, WindowKind::Lifetime);
     assert!(customers[3].suspended && customers[3].subscription.is_none());
+}
+
+#[test]
+fn quotas_have_zones_and_earlier_names() {
+    let config = config(
+        "
+[plans.pro]
+quotas = [
+  { name = \"calls\", limit = 1, window = \"month\", renamed_from = \"monthly\", zone = \"Europe/Berlin\" },
+  { limit = 2, window = \"period\", zone = \"utc\" },
+]
+[customers.a]
+plan = \"pro\"
+anchor = \"2026-01-31T10:00:00Z\"
+",
+    );
+    let customer = resolved(&config, "a");
+    let [calls, period] = customer.limits.quotas.as_slice() else { panic!("two quotas") };
+    assert_eq!((&*calls.scope, &*calls.name, &*calls.account), ("", "calls", "monthly"));
+    let zone = calls.window.zone.as_ref().unwrap();
+    assert_eq!(zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!((&*period.name, &*period.account), ("period", "period"));
+    assert_eq!((period.window.kind, &period.window.zone), (WindowKind::Period, &None));
+    assert_eq!(period.window.anchor, Some("2026-01-31T10:00:00Z".parse().unwrap()));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{after, anchored, quota, quotas, rate, ts};
 use crate::ledger::{
-    AccountId, Accounts, Hold, Ledger, Limits, Quota, QuotaStanding, Shortage, Standing, Violation,
-    Window, WindowKind,
+    AccountId, Accounts, Hold, Ledger, Limits, Quota, QuotaStanding, Scoped, Shortage, Standing,
+    Violation, Window, WindowKind,
 };
 
 const NOW: &str = "2026-03-03T03:03:03Z";
@@ -27,7 +27,7 @@ fn reserve(
     limits: &Arc<Limits>,
     cost: u64,
     now: &str,
-) -> Result<Hold, Shortage> {
+) -> Result<Hold, Box<Shortage>> {
     let result = accounts.reserve(limits, cost, ts(now));
     accounts.check_invariants();
     result
@@ -58,14 +58,15 @@ fn counts_at(accounts: &Accounts, limits: &Arc<Limits>, now: &str) -> Vec<(u64, 
 #[test]
 fn a_customer_without_traffic_stands_at_zero() {
     let accounts = accounts();
-    let mut limits = Limits { rate: Some(rate(5, 1_000_000_000, 7)), ..Limits::default() };
+    let mut limits =
+        Limits { rates: vec![Scoped::whole(rate(5, 1_000_000_000, 7))], ..Limits::default() };
     limits.quotas.push(quota("calls", 10, WindowKind::Day));
     let limits = Arc::new(limits);
     let standing = accounts.standing(&limits, ts(NOW));
     let window = limits.quotas[0].window.window_at(ts(NOW));
     assert_eq!(standing.quotas, [QuotaStanding { used: 0, reserved: 0, window }]);
     assert_eq!(standing.quotas[0].remaining(10), 10);
-    let rate = standing.rate.unwrap();
+    let rate = standing.rates.first().unwrap();
     assert_eq!((rate.remaining, rate.next), (7, Duration::ZERO));
     assert_eq!((standing.in_flight, standing.at), (0, ts(NOW)));
     assert!(Arc::ptr_eq(&standing.limits, &limits));
@@ -122,8 +123,8 @@ fn a_refusal_leaves_every_account_untouched() {
     let accounts = accounts();
     let roomy = Limits {
         quotas: vec![quota("day", 100, WindowKind::Day), quota("month", 100, WindowKind::Month)],
-        rate: Some(rate(1, 86_400_000_000_000, 10)),
-        concurrency: Some(10),
+        rates: vec![Scoped::whole(rate(1, 86_400_000_000_000, 10))],
+        concurrency: vec![Scoped::whole(10)],
     };
     let held = reserve(&accounts, &Arc::new(roomy.clone()), 7, NOW).unwrap();
     let before = accounts.standing(&Arc::new(roomy.clone()), ts(NOW));
@@ -137,19 +138,19 @@ fn a_refusal_leaves_every_account_untouched() {
     assert_eq!(refused(&accounts, &day, 2, NOW), [Violation::Quota(0)]);
     let month = with(&|limits| limits.quotas[1].limit = 1);
     assert_eq!(refused(&accounts, &month, 2, NOW), [Violation::QuotaTooSmall(1)]);
-    let concurrency = with(&|limits| limits.concurrency = Some(1));
-    assert_eq!(refused(&accounts, &concurrency, 2, NOW), [Violation::Concurrency]);
+    let concurrency = with(&|limits| limits.concurrency = vec![Scoped::whole(1)]);
+    assert_eq!(refused(&accounts, &concurrency, 2, NOW), [Violation::Concurrency(0)]);
     let all = with(&|limits| {
         limits.quotas[0].limit = 0;
         limits.quotas[1].limit = 7;
-        limits.concurrency = Some(0);
+        limits.concurrency = vec![Scoped::whole(0)];
     });
-    let violations = [Violation::Concurrency, Violation::QuotaTooSmall(0), Violation::Quota(1)];
+    let violations = [Violation::Concurrency(0), Violation::QuotaTooSmall(0), Violation::Quota(1)];
     assert_eq!(refused(&accounts, &all, 2, NOW), violations);
 
     let unchanged = accounts.standing(&Arc::new(roomy.clone()), ts(NOW));
     assert_eq!(unchanged.quotas, before.quotas);
-    assert_eq!((unchanged.rate, unchanged.in_flight), (before.rate, before.in_flight));
+    assert_eq!((&unchanged.rates, unchanged.in_flight), (&before.rates, before.in_flight));
     held.settle(7);
     assert_eq!(counts_at(&accounts, &Arc::new(roomy), NOW), [(7, 0), (7, 0)]);
 }
@@ -159,18 +160,18 @@ fn a_throttled_request_takes_no_quota_and_no_place() {
     let accounts = accounts();
     let limits = Arc::new(Limits {
         quotas: vec![quota("day", 1, WindowKind::Day)],
-        rate: Some(rate(1, 1_000_000_000, 1)),
-        concurrency: Some(1),
+        rates: vec![Scoped::whole(rate(1, 1_000_000_000, 1))],
+        concurrency: vec![Scoped::whole(1)],
     });
     let held = reserve(&accounts, &limits, 1, NOW).unwrap();
-    assert_eq!(held.standing().rate.unwrap().remaining, 0);
+    assert_eq!(held.standing().rates.first().unwrap().remaining, 0);
     let shortage = reserve(&accounts, &limits, 1, NOW).unwrap_err();
     // In this order, as the first decides about the answer.
-    let all = [Violation::Rate, Violation::Concurrency, Violation::Quota(0)];
+    let all = [Violation::Rate(0), Violation::Concurrency(0), Violation::Quota(0)];
     assert_eq!(shortage.violations, all);
-    assert_eq!(shortage.standing.rate.unwrap().next, Duration::from_secs(1));
+    assert_eq!(shortage.standing.rates.first().unwrap().next, Duration::from_secs(1));
     held.settle(0);
-    assert_eq!(refused(&accounts, &limits, 1, NOW), [Violation::Rate]);
+    assert_eq!(refused(&accounts, &limits, 1, NOW), [Violation::Rate(0)]);
     let standing = accounts.standing(&limits, ts(NOW));
     assert_eq!((counts(&standing), standing.in_flight), (vec![(0, 0)], 0));
     spend(&accounts, &limits, 1, "2026-03-03T03:03:04Z");
@@ -242,15 +243,15 @@ fn cost_zero_passes_an_exhausted_quota_but_not_rate_and_concurrency() {
     let accounts = accounts();
     let limits = Arc::new(Limits {
         quotas: vec![quota("calls", 1, WindowKind::Day)],
-        rate: Some(rate(1, 1_000_000_000, 3)),
-        concurrency: Some(1),
+        rates: vec![Scoped::whole(rate(1, 1_000_000_000, 3))],
+        concurrency: vec![Scoped::whole(1)],
     });
     spend(&accounts, &limits, 1, NOW);
     let free = reserve(&accounts, &limits, 0, NOW).unwrap();
-    assert_eq!(refused(&accounts, &limits, 0, NOW), [Violation::Concurrency]);
+    assert_eq!(refused(&accounts, &limits, 0, NOW), [Violation::Concurrency(0)]);
     free.settle(0);
     spend(&accounts, &limits, 0, NOW);
-    assert_eq!(refused(&accounts, &limits, 0, NOW), [Violation::Rate]);
+    assert_eq!(refused(&accounts, &limits, 0, NOW), [Violation::Rate(0)]);
 }
 
 #[test]
@@ -364,7 +365,7 @@ fn an_account_lasts_as_long_as_the_longest_window_it_was_known_under() {
     assert_eq!(counts_at(&reloaded, &month, second), [(4, 0)]);
 
     let loaded = accounts();
-    assert_eq!(counts_at(&loaded, &month, first), [(0, 0)]);
+    spend(&loaded, &month, 0, first);
     loaded.load(&account("calls", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), 4);
     assert_eq!(counts_at(&loaded, &day, second), [(0, 0)]);
     assert_eq!(counts_at(&loaded, &month, second), [(4, 0)]);
@@ -375,7 +376,7 @@ fn a_new_anchor_begins_a_new_window_and_holds_stay_in_the_old() {
     let accounts = accounts();
     let from = |anchor| {
         let window = anchored(WindowKind::Month, anchor);
-        quotas([Quota { name: Arc::from("calls"), limit: 10, window }])
+        quotas([Quota { window, ..quota("calls", 10, WindowKind::Month) }])
     };
     let (first, second) = (from("2026-01-31T10:00:00Z"), from("2026-03-02T10:00:00Z"));
     let hold = reserve(&accounts, &first, 6, NOW).unwrap();
@@ -411,8 +412,8 @@ fn without_limits_everything_passes_and_is_counted_as_in_flight() {
     assert!(holds.iter().all(|hold| hold.set().accounts.is_empty()));
     assert_eq!(accounts.standing(&limits, ts(NOW)).in_flight, 100);
     // A limit that comes while they are in flight sees them.
-    let limited = Arc::new(Limits { concurrency: Some(100), ..Limits::default() });
-    assert_eq!(refused(&accounts, &limited, 5, NOW), [Violation::Concurrency]);
+    let limited = Arc::new(Limits { concurrency: vec![Scoped::whole(100)], ..Limits::default() });
+    assert_eq!(refused(&accounts, &limited, 5, NOW), [Violation::Concurrency(0)]);
     drop(holds);
     spend(&accounts, &limited, 5, NOW);
 }
@@ -420,12 +421,13 @@ fn without_limits_everything_passes_and_is_counted_as_in_flight() {
 #[test]
 fn a_rate_that_a_reload_takes_away_and_brings_back_is_not_filled() {
     let accounts = accounts();
-    let with = |rate| Arc::new(Limits { rate, ..Limits::default() });
-    let (limited, free) = (with(Some(rate(1, 60_000_000_000, 1))), with(None));
+    let with = |rates| Arc::new(Limits { rates, ..Limits::default() });
+    let limited = with(vec![Scoped::whole(rate(1, 60_000_000_000, 1))]);
+    let free = with(Vec::new());
     spend(&accounts, &limited, 1, NOW);
     spend(&accounts, &free, 1, NOW);
-    assert_eq!(accounts.standing(&free, ts(NOW)).rate, None);
-    assert_eq!(refused(&accounts, &limited, 1, NOW), [Violation::Rate]);
+    assert_eq!(accounts.standing(&free, ts(NOW)).rates.first(), None);
+    assert_eq!(refused(&accounts, &limited, 1, NOW), [Violation::Rate(0)]);
     let minute_later = after(ts(NOW), 60_000_000_000);
     assert!(accounts.reserve(&limited, 1, minute_later).is_ok());
 }

@@ -5,9 +5,12 @@
 
 mod accounts;
 mod model;
+mod period;
 mod rate;
+mod scopes;
 mod threads;
 mod window;
+mod zone;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,15 +29,17 @@ fn after(at: Timestamp, nanoseconds: i128) -> Timestamp {
 }
 
 fn calendar(kind: WindowKind) -> WindowSpec {
-    WindowSpec { kind, anchor: None }
+    WindowSpec::new(kind)
 }
 
 fn anchored(kind: WindowKind, anchor: &str) -> WindowSpec {
-    WindowSpec { kind, anchor: Some(ts(anchor)) }
+    WindowSpec { anchor: Some(ts(anchor)), ..WindowSpec::new(kind) }
 }
 
 fn quota(name: &str, limit: u64, kind: WindowKind) -> Quota {
-    Quota { name: Arc::from(name), limit, window: calendar(kind) }
+    let name: Arc<str> = Arc::from(name);
+    let scope = Arc::default();
+    Quota { scope, account: Arc::clone(&name), name, limit, window: calendar(kind) }
 }
 
 fn quotas<const N: usize>(quotas: [Quota; N]) -> Arc<Limits> {

@@ -16,7 +16,8 @@ use crate::{
 const TABLE: &str = "subscriptions";
 
 const SELECT: &str = r#"SELECT customer, "plan", status, anchor, starts, trial_end, past_due_since,
-    cancel_at, period_start, period_end, pause_collection, grace, changed, next FROM subscriptions"#;
+    cancel_at, period_start, period_end, pause_collection, grace, changed,
+    restarted, next FROM subscriptions"#;
 
 pub(super) fn find(
     connection: &Connection,
@@ -64,17 +65,19 @@ pub(super) fn put(
         pause_collection,
         grace,
         changed,
+        restarted,
         next,
     } = terms;
     let grace = grace.map(|grace| i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
     let sql = "INSERT INTO subscriptions
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
         ON CONFLICT (customer) DO UPDATE SET \"plan\" = excluded.\"plan\",
             status = excluded.status, anchor = excluded.anchor, starts = excluded.starts,
             trial_end = excluded.trial_end, past_due_since = excluded.past_due_since,
             cancel_at = excluded.cancel_at, period_start = excluded.period_start,
             period_end = excluded.period_end, pause_collection = excluded.pause_collection,
-            grace = excluded.grace, changed = excluded.changed, next = excluded.next";
+            grace = excluded.grace, changed = excluded.changed, restarted = excluded.restarted,
+            next = excluded.next";
     let params = params![
         customer,
         plan,
@@ -89,6 +92,7 @@ pub(super) fn put(
         pause_collection,
         grace,
         changed.as_ref().map(json).transpose()?,
+        restarted.map(ms),
         next.as_ref().map(json).transpose()?,
     ];
     query::write(connection, sql, params)?;
@@ -115,6 +119,7 @@ pub(super) fn read_terms(cells: &mut Cells<'_, '_>) -> Result<SubscriptionTerms,
         pause_collection: cells.get()?,
         grace: cells.optional_small()?.map(Duration::from_millis),
         changed: cells.json()?,
+        restarted: cells.optional_time()?,
         next: cells.json()?,
     })
 }

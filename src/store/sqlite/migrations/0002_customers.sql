@@ -28,6 +28,7 @@ CREATE TABLE subscriptions (
     pause_collection INTEGER NOT NULL,
     grace            INTEGER,                       -- milliseconds
     changed          TEXT,                          -- JSON
+    restarted        INTEGER,
     next             TEXT                           -- JSON
 ) STRICT, WITHOUT ROWID;
 

@@ -1,0 +1,228 @@
+//! Denials for want of room: which limit is told about, and in which words.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    answer::{Code, policy},
+    ledger::{Level, Quota, Shortage, Standing, Violation, WindowKind},
+};
+
+/// What the ledger refused, and for how many units.
+#[derive(Debug)]
+pub struct QuotaDenial {
+    /// The limits, what is left of them, and which are violated.
+    pub shortage: Box<Shortage>,
+    /// Units that the request would have taken.
+    pub cost: u64,
+}
+
+/// The limit that a quota denial is about, when several are violated: the one that matters most.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Binding {
+    /// Too many requests at once for the limit of this index.
+    Concurrency(usize),
+    /// A quota of this index is used up.
+    Quota(usize),
+    /// A quota of this index is smaller than the cost.
+    QuotaTooSmall(usize),
+    /// Too many requests in a short time for the rate of this index.
+    Rate(usize),
+}
+
+impl QuotaDenial {
+    /// Chooses the violated limit to tell about: the throttles first, so that a burst is not taken
+    /// for an empty quota, and of several rates the one that lets a request through last; then a quota
+    /// that no waiting helps; then the one that renews last.
+    pub fn binding(&self) -> Binding {
+        let violations = &self.shortage.violations;
+        let mut rate = None;
+        let mut concurrency = None;
+        let mut too_small = None;
+        for violation in violations {
+            match *violation {
+                Violation::Rate(index) => {
+                    let slower = |slowest: &usize| self.next(*slowest) >= self.next(index);
+                    rate = rate.filter(slower).or(Some(index));
+                }
+                Violation::Concurrency(index) => concurrency = concurrency.or(Some(index)),
+                Violation::QuotaTooSmall(index) => too_small = too_small.or(Some(index)),
+                Violation::Quota(_) => {}
+            }
+        }
+        let last = self.used_up().max_by_key(|index| {
+            let end = self.standing().quotas.get(*index).and_then(|quota| quota.window.end);
+            end.unwrap_or(Timestamp::MAX)
+        });
+        rate.map(Binding::Rate)
+            .or(concurrency.map(Binding::Concurrency))
+            .or(too_small.map(Binding::QuotaTooSmall))
+            .or(last.map(Binding::Quota))
+            .unwrap_or(Binding::Concurrency(0))
+    }
+
+    /// Tells how long until the rate of this index lets a request through.
+    fn next(&self, rate: usize) -> Duration {
+        self.standing().rates.get(rate).map_or(Duration::ZERO, |rate| rate.next)
+    }
+
+    /// Gives the indexes of the quotas that have no room now but may have it later.
+    fn used_up(&self) -> impl Iterator<Item = usize> {
+        self.shortage.violations.iter().filter_map(|violation| match violation {
+            Violation::Quota(index) => Some(*index),
+            Violation::Concurrency(_) | Violation::QuotaTooSmall(_) | Violation::Rate(_) => None,
+        })
+    }
+
+    /// Gives the limits and what is left of them.
+    pub fn standing(&self) -> &Standing {
+        &self.shortage.standing
+    }
+
+    /// Gives the names of all violated limits.
+    pub fn violated_policies(&self) -> Vec<&str> {
+        let limits = &self.standing().limits;
+        let name = |violation: &Violation| match violation {
+            Violation::Concurrency(index) => {
+                limits.concurrency.get(*index).map(|limit| policy::concurrency(limit.level()))
+            }
+            Violation::Rate(index) => {
+                limits.rates.get(*index).map(|rate| policy::rate(rate.level()))
+            }
+            Violation::Quota(index) | Violation::QuotaTooSmall(index) => {
+                limits.quotas.get(*index).map(|quota| &*quota.name)
+            }
+        };
+        self.shortage.violations.iter().filter_map(name).collect()
+    }
+
+    /// Gives the seconds after which time alone lifts the binding limit; `None` when it does not.
+    pub fn retry_after(&self) -> Option<i64> {
+        let standing = self.standing();
+        match self.binding() {
+            Binding::Concurrency(_) => Some(1),
+            Binding::Rate(index) => Some(whole_seconds(self.next(index))),
+            Binding::Quota(_) => {
+                let end =
+                    |index: usize| standing.quotas.get(index).and_then(|quota| quota.window.end);
+                let ends: Option<Vec<Timestamp>> = self.used_up().map(end).collect();
+                ends?.into_iter().max().map(|end| seconds_until(end, standing.at))
+            }
+            Binding::QuotaTooSmall(_) => None,
+        }
+    }
+
+    /// Gives the code of the binding limit.
+    pub(super) fn code(&self) -> Code {
+        match self.binding() {
+            Binding::Concurrency(_) => Code::TooManyConcurrent,
+            Binding::Quota(_) => Code::QuotaExceeded,
+            Binding::QuotaTooSmall(_) => Code::CostExceedsAllowance,
+            Binding::Rate(_) => Code::RateLimited,
+        }
+    }
+
+    /// Tells what is short, for people.
+    pub(super) fn detail(&self) -> String {
+        let standing = self.standing();
+        let limits = &standing.limits;
+        match self.binding() {
+            Binding::Concurrency(index) => {
+                let Some(limit) = limits.concurrency.get(index) else { return String::new() };
+                let (most, whose) = (requests(limit.limit.into()), of_whom(limit.level()));
+                format!("At most {most}{whose} may be in flight at once.")
+            }
+            Binding::Rate(index) => {
+                let Some(rate) = limits.rates.get(index) else { return String::new() };
+                let (most, whose) = (requests(rate.limit.limit), of_whom(rate.level()));
+                let window = rate.limit.window.as_secs_f64();
+                format!("At most {most}{whose} per {window} s are allowed.")
+            }
+            Binding::QuotaTooSmall(index) => {
+                let Some(quota) = limits.quotas.get(index) else { return String::new() };
+                let ((_, whose), name) = (whose(quota.level()), adjective(quota));
+                let (cost, limit) = (requests(self.cost), quota.limit);
+                format!("One call costs {cost}, {whose} whole {name} allowance is {limit}.")
+            }
+            Binding::Quota(index) => self.quota_detail(index),
+        }
+    }
+
+    fn quota_detail(&self, index: usize) -> String {
+        let standing = self.standing();
+        let (Some(quota), Some(state)) =
+            (standing.limits.quotas.get(index), standing.quotas.get(index))
+        else {
+            return String::new();
+        };
+        let ((whose, _), name) = (whose(quota.level()), adjective(quota));
+        let (limit, remaining, cost) = (quota.limit, state.remaining(quota.limit), self.cost);
+        let mut text = if remaining == 0 {
+            format!("{whose} {name} allowance of {} is used up.", requests(limit))
+        } else {
+            let allowance = requests(limit);
+            format!(
+                "{whose} {name} allowance of {allowance} has {remaining} left, and this call costs {cost}."
+            )
+        };
+        match state.window.end {
+            Some(end) => text.push_str(&format!(" It renews on {end}.")),
+            None => text.push_str(" It does not renew."),
+        }
+        text
+    }
+}
+
+/// Counts units of the meter.
+fn requests(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} request{plural}")
+}
+
+/// Says whose an allowance is, at the beginning of a sentence and within it.
+fn whose(level: Level) -> (&'static str, &'static str) {
+    match level {
+        Level::Customer => ("The", "the"),
+        Level::Application => ("This application's", "this application's"),
+        Level::Key => ("This API key's", "this API key's"),
+    }
+}
+
+/// Says whose requests a limit counts.
+fn of_whom(level: Level) -> &'static str {
+    match level {
+        Level::Customer => "",
+        Level::Application => " of this application",
+        Level::Key => " of this API key",
+    }
+}
+
+/// Gives a quota's name as it reads before "allowance": one that is called by its window is so.
+fn adjective(quota: &Quota) -> &str {
+    if *quota.name != *quota.window.kind.name() {
+        return &quota.name;
+    }
+    match quota.window.kind {
+        WindowKind::Hour => "hourly",
+        WindowKind::Day => "daily",
+        WindowKind::Week => "weekly",
+        WindowKind::Month => "monthly",
+        WindowKind::Year => "yearly",
+        WindowKind::Period => "period",
+        WindowKind::Lifetime => "lifetime",
+    }
+}
+
+/// Gives the whole seconds from `now` to `at`, rounded up and at least 1.
+pub(crate) fn seconds_until(at: Timestamp, now: Timestamp) -> i64 {
+    let nanoseconds = at.as_nanosecond().saturating_sub(now.as_nanosecond());
+    let seconds = nanoseconds.saturating_add(999_999_999) / 1_000_000_000;
+    i64::try_from(seconds).unwrap_or(i64::MAX).max(1)
+}
+
+/// Gives the duration in whole seconds, rounded up and at least 1.
+pub(crate) fn whole_seconds(duration: Duration) -> i64 {
+    let seconds = duration.as_nanos().div_ceil(1_000_000_000);
+    i64::try_from(seconds).unwrap_or(i64::MAX).max(1)
+}
