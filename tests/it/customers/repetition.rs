@@ -72,10 +72,12 @@ fn correction_that_is_repeated_is_made_once() {
     assert_eq!(super::calls(&gateway, &key, 3), ["200"; 3]);
     let body = "{\"quota\":\"monthly\",\"amount\":2,\"reason\":\"outage\"}";
     let path = "/v1/customers/acme/adjustments";
+    let admin = gateway.admin_caller();
     std::thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| {
-                let answer = post(&gateway, path, "once", body);
+                let fields = ["Content-Type: application/json", "Idempotency-Key: once"];
+                let answer = admin.call("POST", path, &fields, body);
                 assert_eq!((answer.status(), &answer.json()["used"]), (201, &json!(1)));
             });
         }

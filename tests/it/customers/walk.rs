@@ -52,7 +52,10 @@ fn life_of_a_customer() {
     gateway.set_time("2026-11-16T01:00:00Z");
     assert_eq!(call(&gateway, &first), "401 api_key_expired");
     assert_eq!(call(&gateway, &second), "200");
-    assert_eq!(gateway.admin("GET", &format!("/v1/keys/{id}")).json()["replaced_by"], rotated["id"]);
+    assert_eq!(
+        gateway.admin("GET", &format!("/v1/keys/{id}")).json()["replaced_by"],
+        rotated["id"]
+    );
 
     let third = gateway.changed("POST", "/v1/customers/acme/keys", &json!({"env": "test"}));
     assert!(secret(&third).starts_with("fg_test_"));
@@ -126,7 +129,8 @@ fn everything_is_there_after_a_restart() {
         "/v1/customers/acme/usage",
         "/v1/audit",
     ];
-    let told = |gateway: &crate::support::Gateway| paths.map(|path| gateway.admin("GET", path).json());
+    let told =
+        |gateway: &crate::support::Gateway| paths.map(|path| gateway.admin("GET", path).json());
     gateway.recorded("acme");
     let before = told(&gateway);
     gateway.restart();

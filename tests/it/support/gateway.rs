@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -175,16 +176,13 @@ impl Gateway {
         fields: &[&str],
         body: &str,
     ) -> Response {
+        self.admin_caller().call(method, path, fields, body)
+    }
+
+    /// Gives what calls the admin listener from other threads.
+    pub(crate) fn admin_caller(&self) -> AdminCaller {
         let token = bearer(self.running().admin_token().expose());
-        let length = format!("Content-Length: {}", body.len());
-        let mut all = vec!["Host: 127.0.0.1", &token];
-        if !body.is_empty() {
-            all.push(&length);
-        }
-        all.extend(fields);
-        let mut client = Client::connect(self.running().admin_address());
-        client.send(head(method, path, &all) + body);
-        client.response()
+        AdminCaller { address: self.running().admin_address(), token }
     }
 
     /// Gives a customer's usage document, as the operator sees it.
@@ -240,6 +238,28 @@ impl Gateway {
             },
             &expected.collect(),
         );
+    }
+}
+
+/// Calls the admin listener with its token.
+#[derive(Clone)]
+pub(crate) struct AdminCaller {
+    address: SocketAddr,
+    token: String,
+}
+
+impl AdminCaller {
+    /// Calls with further fields and a body.
+    pub(crate) fn call(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Response {
+        let length = format!("Content-Length: {}", body.len());
+        let mut all = vec!["Host: 127.0.0.1", &self.token];
+        if !body.is_empty() {
+            all.push(&length);
+        }
+        all.extend(fields);
+        let mut client = Client::connect(self.address);
+        client.send(head(method, path, &all) + body);
+        client.response()
     }
 }
 
