@@ -129,13 +129,8 @@ impl Change<'_> {
             return key.without_digest();
         };
         let mut errors = Errors::default();
-        if let Some(id) = &key_id {
-            errors.id("key_id", id);
-        }
-        if let Some(application) = &application {
-            errors.id("application", application);
-        }
-        errors.scopes(scopes.as_deref().unwrap_or_default());
+        let named = scopes.as_deref().unwrap_or_default();
+        errors.key(("key_id", key_id.as_deref()), application.as_deref(), named);
         errors.finish()?;
         let Some(before) = self.records.key_by_digest(&digest)? else {
             let id = key_id.unwrap_or_else(|| format!("key_{}", digest.short(ID_DIGITS)));
