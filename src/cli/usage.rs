@@ -54,7 +54,7 @@ fn table(document: &Value) -> String {
         row.push(quota["window"]["end"].as_str().map_or_else(|| "never".to_owned(), plain));
         table.row(row);
     }
-    out.push_str(&table.page());
+    out.push_str(&if quotas().next().is_some() { table.page() } else { "no quotas\n".to_owned() });
     if let Some(limit) = document["rate"]["limit"].as_u64() {
         out.push_str(&format!("\nrate {limit} per {} s\n", document["rate"]["window_seconds"]));
     }

@@ -56,10 +56,10 @@ pub struct CustomerPatch {
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub name: Patch<String>,
-    /// Notes of the operator's own; these replace all that were there.
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    /// Notes of the operator's own: those that are left out stay, null removes one.
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     #[serde(default)]
-    pub metadata: Patch<BTreeMap<String, String>>,
+    pub metadata: Patch<BTreeMap<String, Option<String>>>,
     /// True: every call is refused with 403.
     #[schema(value_type = Option<bool>)]
     #[serde(default)]
@@ -145,7 +145,14 @@ impl Change<'_> {
         match metadata {
             Patch::Keep => {}
             Patch::Remove => after.metadata.clear(),
-            Patch::Set(metadata) => after.metadata = metadata,
+            Patch::Set(changes) => {
+                for (name, note) in changes {
+                    match note {
+                        Some(note) => drop(after.metadata.insert(name, note)),
+                        None => drop(after.metadata.remove(&name)),
+                    }
+                }
+            }
         }
         errors.metadata(&after.metadata);
         match suspended {

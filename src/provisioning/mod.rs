@@ -56,7 +56,7 @@ pub enum Rejection {
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
     /// There is nothing of this id.
-    #[error("there is no {noun} `{id}`")]
+    #[error("{}", missing(noun, id))]
     NotFound {
         /// What was looked for.
         noun: &'static str,
@@ -76,6 +76,14 @@ impl Rejection {
 
     fn not_found(noun: &'static str, id: &str) -> Self {
         Self::NotFound { noun, id: id.to_owned() }
+    }
+}
+
+fn missing(noun: &str, id: &str) -> String {
+    match noun {
+        // It has no id of its own.
+        "subscription" => format!("the customer `{id}` has no subscription"),
+        noun => format!("there is no {noun} `{id}`"),
     }
 }
 

@@ -9,7 +9,7 @@ pub(in crate::cli) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) body: Option<Value>,
-    /// What a refusal begins with, since the gateway does not repeat input.
+    /// What a refusal begins with when the gateway does not name it.
     pub(super) about: Option<String>,
     pub(super) idempotency_key: Option<String>,
 }

@@ -55,7 +55,7 @@ pub(in crate::cli) enum CallError {
 /// What the gateway said.
 #[derive(Debug)]
 pub(in crate::cli) struct Refusal {
-    /// Whom the call was about.
+    /// Whom the call was about, unless the detail names it.
     about: Option<String>,
     detail: String,
     /// What each wrong field, or each wrong line of a configuration, has to say.
@@ -99,9 +99,12 @@ impl Refusal {
             ),
             _ => (about.map(str::to_owned), detail),
         };
+        let about = about.filter(|about| !detail.contains(&format!("`{}`", plain(about))));
         let fields = items(&document["errors"]).map(field);
-        let problems = items(&document["problems"]).map(problem);
-        Self { about, detail, parts: fields.chain(problems).collect() }
+        let parts = fields.chain(items(&document["problems"]).map(problem));
+        // A single field is the detail already.
+        let parts = parts.filter(|part| *part != detail).collect();
+        Self { about, detail, parts }
     }
 }
 
@@ -115,7 +118,9 @@ fn text(value: &Value) -> String {
 
 /// Writes what is wrong with one field of a body.
 fn field(error: &Value) -> String {
-    format!("{}: {}", text(&error["field"]), text(&error["message"]))
+    let (field, message) = (text(&error["field"]), text(&error["message"]));
+    // What is about the whole has no field.
+    if field.is_empty() { message } else { format!("{field}: {message}") }
 }
 
 /// Writes what is wrong with one place of a configuration.
@@ -141,6 +146,12 @@ mod tests {
     fn refusals_say_what_to_do() {
         let told = [
             read(404, &json!({"code": "customer_not_found", "detail": "There is no customer."})),
+            read(409, &json!({"code": "already_exists", "detail": "There is a customer `acme`."})),
+            read(
+                422,
+                &json!({"code": "invalid_request_body", "detail": "plan: there is no such plan.",
+                        "errors": [{"field": "plan", "message": "there is no such plan"}]}),
+            ),
             read(401, &json!({"code": "invalid_token", "detail": "Send the token."})),
             read(403, &json!({"code": "read_only_token", "detail": "No."})),
             read(
