@@ -4,6 +4,7 @@
 mod access_log;
 mod admin;
 mod cli;
+mod cli_admin;
 mod customers;
 mod demo;
 mod endings;
