@@ -140,6 +140,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         hosts: &config.admin.hosts,
         keeper: Arc::clone(&keeper),
         reader,
+        database: &config.store.database,
         stop: stopping.clone(),
     });
     let control = Control {

@@ -19,7 +19,7 @@ impl Reader for Rows<Connection> {
         let path = self.connection().path().map(Path::new);
         let path = path.ok_or_else(|| StoreError::new("read", "the name must be UTF-8"))?;
         let connection = open::to_read(path).map_err(|error| StoreError::new("read", error))?;
-        Ok(Box::new(Rows::new(connection)))
+        Ok(Box::new(Self::new(connection)))
     }
 
     fn backup(&self, to: &Path) -> Result<(), StoreError> {
