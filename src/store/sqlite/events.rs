@@ -89,25 +89,38 @@ pub(super) fn put_progress(
     progress: &Progress<'_>,
 ) -> Result<(), StoreError> {
     let Progress { state, attempts, next_attempt, last_status, last_error } = progress;
+    let number = signed(sequence);
+    let sql = "SELECT sequence, endpoint, customer, state = 'pending' FROM outbox
+        WHERE sequence = ?1";
+    let found: Option<(String, String, bool)> =
+        query::one(connection, TABLE, sql, [number], |cells| {
+            cells.skip(1);
+            Ok((cells.get()?, cells.get()?, cells.get()?))
+        })?;
+    let Some((endpoint, customer, was_pending)) = found else {
+        return Err(StoreError::new("write to", format!("there is no delivery {sequence}")));
+    };
     // The time of the end is not told; when the last attempt was due is close enough for the only
     // thing it is used for, which is to forget.
     let sql = "UPDATE outbox SET state = ?2, attempts = ?3, next_attempt = ?4, last_status = ?5,
             last_error = ?6,
             ended_at = CASE WHEN ?2 = 'pending' THEN NULL
                 ELSE coalesce(ended_at, next_attempt, at) END
-        WHERE sequence = ?1 RETURNING sequence, endpoint, customer";
-    let number = signed(sequence);
-    let state = name_of(state)?;
-    let next_attempt = next_attempt.map(ms);
-    let params = params![number, state, attempts, next_attempt, last_status, last_error];
-    let found = query::one(connection, TABLE, sql, params, |cells| {
-        cells.skip(1);
-        Ok((cells.get::<String>()?, cells.get::<String>()?))
-    })?;
-    let Some((endpoint, customer)) = found else {
-        return Err(StoreError::new("write to", format!("there is no delivery {sequence}")));
-    };
-    restore_order(connection, &endpoint, &customer)
+        WHERE sequence = ?1";
+    let (name, next_attempt) = (name_of(state)?, next_attempt.map(ms));
+    let params = params![number, name, attempts, next_attempt, last_status, last_error];
+    query::write(connection, sql, params)?;
+    let first = promote_first(connection, &endpoint, &customer)?;
+    if *state != DeliveryState::Pending {
+        return Ok(());
+    }
+    let last = if was_pending { number } else { i64::MAX };
+    // What comes back to be sent again may stand before others that had a time.
+    let sql = "UPDATE outbox SET next_attempt = NULL
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2
+            AND sequence > ?3 AND sequence >= ?4 AND sequence <= ?5 AND next_attempt IS NOT NULL";
+    query::write(connection, sql, params![endpoint, customer, first, number, last])?;
+    Ok(())
 }
 
 pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {
@@ -116,27 +129,22 @@ pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), S
     Ok(())
 }
 
-/// Makes the oldest that is pending the only one with a time.
-fn restore_order(
+/// Gives the oldest that is pending a time, if it waited for another until now; gives its number.
+fn promote_first(
     connection: &Connection,
     endpoint: &str,
     customer: &str,
-) -> Result<(), StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT sequence, next_attempt IS NULL FROM outbox
-        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 ORDER BY sequence LIMIT 2";
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 ORDER BY sequence LIMIT 1";
     let both = [endpoint, customer];
     let first: Option<(i64, bool)> =
         query::one(connection, TABLE, sql, both, |cells| Ok((cells.get()?, cells.get()?)))?;
-    let Some((first, is_waiting)) = first else { return Ok(()) };
-    if is_waiting {
+    if let Some((first, true)) = first {
         let sql = "UPDATE outbox SET next_attempt = at WHERE sequence = ?1";
         query::write(connection, sql, [first])?;
     }
-    let sql = "UPDATE outbox SET next_attempt = NULL
-        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 AND sequence > ?3
-            AND next_attempt IS NOT NULL";
-    query::write(connection, sql, params![endpoint, customer, first])?;
-    Ok(())
+    Ok(first.map(|(first, _)| first))
 }
 
 fn read(cells: &mut Cells<'_, '_>) -> Result<DeliveryRecord, StoreError> {
