@@ -61,3 +61,18 @@ fn enter(
     let entered = Arc::clone(places).try_acquire_owned();
     entered.map_err(|_| Problem::new(StatusCode::CONFLICT, code, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_backup_at_a_time() {
+        let gates = Gates::default();
+        let place = gates.backup().unwrap();
+        let refused = serde_json::to_value(gates.backup().unwrap_err()).unwrap();
+        assert_eq!((&refused["status"], &refused["code"]), (&409.into(), &"backup_running".into()));
+        drop(place);
+        assert!(gates.backup().is_ok());
+    }
+}

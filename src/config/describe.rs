@@ -246,3 +246,26 @@ fn size(bytes: u64) -> String {
     let whole = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn every_option_of_the_example_is_described() {
+        let text = include_str!("../../config/faregate.toml");
+        let loaded = Loaded::parse(text, Path::new("/etc/faregate/faregate.toml"));
+        let mut described = describe(&loaded.into_config().unwrap());
+        // As many as there are processors.
+        described["server"]["workers"].take();
+        insta::assert_json_snapshot!(described);
+    }
+
+    #[test]
+    fn sizes_are_written_in_whole_units() {
+        for (bytes, text) in [(0, "0B"), (1000, "1000B"), (32 << 10, "32KiB"), (3 << 30, "3GiB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
