@@ -47,7 +47,7 @@ fn summary(lines: u64, created: u64, updated: u64, unchanged: u64, errors: u64) 
 
 /// A table with a mark at its start, line breaks in cells, blank lines and bad lines.
 const TABLE: &str = "\u{feff}customer,name,plan,key,scopes\r\n\
-    acme,\"Acme,\r\nInc\",starter,key-of-acme,\r\n\
+    acme,\"Acme, \"\"Inc\"\"\",starter,key-of-acme,\"a\r\nread\"\r\n\
     \r\n\
     beta,,nonsense,,\r\n\
     beta,,pro,key-of-beta,read write\r\n\
@@ -104,7 +104,7 @@ fn table_is_imported_but_for_its_bad_lines_and_again_without_a_change() {
     ] {
         assert_eq!(gateway.get(path, key).verdict(), verdict, "{key} {path}");
     }
-    assert_eq!(gateway.admin("GET", "/v1/customers/acme").json()["name"], "Acme,\r\nInc");
+    assert_eq!(gateway.admin("GET", "/v1/customers/acme").json()["name"], "Acme, \"Inc\"");
 
     let before = gateway.admin("GET", "/v1/audit").json();
     let actors = before["items"].as_array().unwrap();
@@ -221,7 +221,8 @@ fn results_come_while_lines_are_sent() {
     let gateway = customers::start(&upstream);
     let line = |id| format!("{{\"customer\":\"c{id}\",\"key\":\"key-{id}\",\"plan\":\"pro\"}}\n");
     let client = Client::connect(gateway.running().admin_address());
-    let mut client = begin(&gateway, client, line(0).len() * 3);
+    // A blank line is the last.
+    let mut client = begin(&gateway, client, line(0).len() * 3 + 1);
     client.send(line(0));
     let head = client.head();
     assert_eq!(head.status, 200);
@@ -234,6 +235,7 @@ fn results_come_while_lines_are_sent() {
         assert_eq!((&told["line"], &told["result"]), (&json!(id + 1), &json!("created")));
         assert_eq!(gateway.get("/calls/x", &format!("key-{id}")).verdict(), "200");
     }
+    client.send("\n");
     assert_eq!(result(client.chunk().unwrap())["done"], true);
     assert_eq!(client.chunk(), Some(Vec::new()));
 }
