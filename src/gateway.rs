@@ -250,6 +250,11 @@ impl Gateway {
         &self.guesses
     }
 
+    /// Gives the configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Gives the source of decision time.
     pub fn clock(&self) -> &Clock {
         &self.clock
