@@ -111,9 +111,9 @@ pub(super) struct Set {
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     metadata: Vec<(String, String)>,
     /// An allowance, such as name=monthly,limit=1000,window=month; repeat it for each one, for all
-    /// together replace the plan's. Windows: hour, day, week, month, year, lifetime. Further parts:
-    /// align=anchor or align=calendar, zone, renamed_from. The name is the window's if none is
-    /// given
+    /// together replace the plan's. Windows: hour, day, week, month, year, period, lifetime. Further
+    /// parts: align=anchor or align=calendar, zone, renamed_from. The name is the window's if none
+    /// is given
     #[arg(
         long,
         value_name = "QUOTA",

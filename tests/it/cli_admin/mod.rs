@@ -1,6 +1,8 @@
 //! The commands of an operator against a gateway that runs, both by the real binary.
 
+mod bulk;
 mod limits;
+mod readme;
 mod refused;
 mod walk;
 
