@@ -6,6 +6,8 @@
 //! one of them fails all the time.
 
 mod change;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::{
@@ -39,7 +41,8 @@ pub trait Watch: Send {
     /// May write records that belong to the usage, such as an event for a threshold that was
     /// reached. An error undoes what it wrote and is logged, and the fold goes on. It is shown the
     /// same usage again when a commit that failed is tried again, so it keeps nothing in memory
-    /// that the records do not tell.
+    /// that the records do not tell. Usage comes under the id it was admitted with, which may be
+    /// that of a customer who is gone.
     fn folded(
         &mut self,
         records: &mut dyn Records,

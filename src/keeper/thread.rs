@@ -55,13 +55,14 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
     let mut fold_at = Instant::now() + pause;
     loop {
         let turn = shared.wait(fold_at);
-        if turn.order == Order::Abandon {
-            return;
-        }
+        let is_last = match turn.order {
+            Order::Run => false,
+            Order::Stop => true,
+            Order::Abandon | Order::Ended => return,
+        };
         if turn.has_changes {
             make_changes(shared, &mut *store);
         }
-        let is_last = turn.order == Order::Stop;
         if is_last && turn.has_changes {
             // There may be more of them than go into one transaction.
             continue;

@@ -1,5 +1,7 @@
 //! What a fold writes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -7,7 +9,7 @@ use crate::{
     ledger::Window,
     store::{
         Commit, MinuteRow, OpenReservation, Position, ReservationId, UsageRow,
-        sqlite::{keys, pseudonyms::Owners, query::signed},
+        sqlite::{pseudonyms::Owners, query::signed},
     },
 };
 
@@ -18,7 +20,7 @@ pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusql
     set_positions(transaction, &node, positions)?;
     add_usage(transaction, &mut owners, usage)?;
     add_minutes(transaction, &mut owners, minutes)?;
-    keys::note_uses(transaction, minutes)?;
+    note_uses(transaction, &mut owners, minutes)?;
     insert_open(transaction, &mut owners, &node, opened)?;
     delete_closed(transaction, &node, closed)
 }
@@ -61,6 +63,29 @@ fn add_minutes(
         let minute = minute.as_millisecond();
         let (requests, units) = (signed(*requests), signed(*units));
         statement.execute(params![customer, minute, key_id, route, ending, requests, units])?;
+    }
+    Ok(())
+}
+
+/// Notes the latest minute of every key among them, except of keys that went with their owner.
+fn note_uses(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    rows: &[MinuteRow<'_>],
+) -> rusqlite::Result<()> {
+    let mut latest = BTreeMap::<&str, Timestamp>::new();
+    for MinuteRow { customer, key_id, minute, .. } in rows {
+        if owners.of(customer)? == *customer {
+            let known = latest.entry(key_id).or_insert(*minute);
+            *known = (*known).max(*minute);
+        }
+    }
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO key_uses VALUES (?1, ?2)
+         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
+    )?;
+    for (key_id, minute) in latest {
+        statement.execute(params![key_id, minute.as_millisecond()])?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Keys, by their digests, and when they were used last.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -9,7 +7,7 @@ use crate::{
     ledger::Window,
     model::KeyDigest,
     store::{
-        MinuteRow, StoreError,
+        StoreError,
         records::KeyRecord,
         sqlite::query::{self, Cells, limit, ms, name_of},
     },
@@ -131,26 +129,6 @@ pub(super) fn last_used(
         cells.skip(1);
         cells.time()
     })
-}
-
-/// Notes the latest minute of every key among them.
-pub(super) fn note_uses(
-    connection: &Connection,
-    minutes: &[MinuteRow<'_>],
-) -> rusqlite::Result<()> {
-    let mut latest = BTreeMap::<&str, Timestamp>::new();
-    for MinuteRow { key_id, minute, .. } in minutes {
-        let known = latest.entry(key_id).or_insert(*minute);
-        *known = (*known).max(*minute);
-    }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO key_uses VALUES (?1, ?2)
-         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
-    )?;
-    for (key_id, minute) in latest {
-        statement.execute(params![key_id, ms(minute)])?;
-    }
-    Ok(())
 }
 
 fn read(cells: &mut Cells<'_, '_>) -> Result<KeyRecord, StoreError> {

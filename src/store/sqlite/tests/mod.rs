@@ -1,6 +1,102 @@
+//! The store against real files.
+
+mod events;
+mod migration;
+mod odd_texts;
+mod records;
+mod removal;
+mod report;
+mod transactions;
+
 use std::{collections::BTreeMap, fs, sync::mpsc, thread};
 
+use tempfile::TempDir;
+
 use super::*;
+use crate::{
+    model::{Environment, KeyDigest, KeyState, OwnLimits, SubscriptionTerms},
+    store::records::*,
+};
+
+/// A database in a directory of its own.
+struct Place {
+    temp: TempDir,
+    store: Sqlite,
+}
+
+impl Place {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&temp.path().join("faregate.db")).unwrap();
+        Self { temp, store }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.temp.path().join("faregate.db")
+    }
+
+    /// Writes in a transaction of its own.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Records) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut work = Some(work);
+        let mut outcome = None;
+        self.store.transact(&mut |records| {
+            let Some(work) = work.take() else { return Verdict::Done };
+            let result = work(records);
+            let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+            outcome = Some(result);
+            verdict
+        })?;
+        outcome.unwrap()
+    }
+
+    /// Runs a statement as somebody with another program would.
+    fn by_hand(&self, sql: &str) -> rusqlite::Result<()> {
+        Connection::open(self.path())?.execute_batch(sql)
+    }
+}
+
+fn customer(id: &str) -> CustomerRecord {
+    CustomerRecord {
+        id: id.into(),
+        name: None,
+        metadata: BTreeMap::new(),
+        suspended: false,
+        limits: OwnLimits::default(),
+        webhook: None,
+        created_at: at(1),
+        updated_at: at(1),
+    }
+}
+
+fn key(id: &str, customer: &str) -> KeyRecord {
+    KeyRecord {
+        id: id.into(),
+        customer: customer.into(),
+        application: None,
+        name: None,
+        digest: KeyDigest::of(id.as_bytes()),
+        hint: None,
+        env: None,
+        scopes: Vec::new(),
+        allow_from: Vec::new(),
+        expires: None,
+        status: KeyState::Active,
+        revoked_at: None,
+        replaced_by: None,
+        lineage: id.into(),
+        limits: OwnLimits::default(),
+        created_at: at(1),
+        last_used: None,
+    }
+}
+
+/// An error with its cause, as it is logged.
+fn told(error: &StoreError) -> String {
+    format!("{error}: {}", std::error::Error::source(error).unwrap())
+}
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
