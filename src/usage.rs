@@ -92,28 +92,62 @@ pub fn document(
     now: Timestamp,
 ) -> Document {
     let standing = accounts.standing(limits, now);
-    let quota = |(quota, state): (&Quota, &QuotaStanding)| QuotaUsage {
-        name: Arc::clone(&quota.name),
-        scope: Arc::clone(&quota.scope),
-        meter: "requests",
-        limit: quota.limit,
-        used: state.used,
-        reserved: state.reserved,
-        forfeited: 0,
-        remaining: state.remaining(quota.limit),
-        window: WindowOfUsage { start: state.window.start, end: state.window.end },
-    };
     let rate = limits.rates.iter().find(|rate| rate.level() == Level::Customer);
     let held = customer.subscription.as_ref();
     Document {
         customer: Arc::clone(&customer.id),
         plan: held.map(|held| Arc::clone(&held.plan.id)),
         status: held.map_or("none", |held| held.status.name()),
-        quotas: limits.quotas.iter().zip(&standing.quotas).map(quota).collect(),
+        quotas: limits.quotas.iter().zip(&standing.quotas).map(QuotaUsage::new).collect(),
         rate: rate.map(|rate| RateLimit {
             limit: rate.limit.limit,
             window_seconds: seconds(rate.limit.window),
         }),
         credits: [],
+    }
+}
+
+impl QuotaUsage {
+    fn new((quota, state): (&Quota, &QuotaStanding)) -> Self {
+        Self {
+            name: Arc::clone(&quota.name),
+            scope: Arc::clone(&quota.scope),
+            meter: "requests",
+            limit: quota.limit,
+            used: state.used,
+            reserved: state.reserved,
+            forfeited: 0,
+            remaining: state.remaining(quota.limit),
+            window: WindowOfUsage { start: state.window.start, end: state.window.end },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{WindowKind, WindowSpec};
+
+    fn written(scope: &str, used: u64, reserved: u64) -> serde_json::Value {
+        let spec = WindowSpec::new(WindowKind::Lifetime);
+        let window = spec.window_at(Timestamp::UNIX_EPOCH);
+        let (name, account) = (Arc::from("calls"), Arc::from("earlier"));
+        let quota = Quota { scope: Arc::from(scope), name, account, limit: 5, window: spec };
+        let state = QuotaStanding { used, reserved, window };
+        serde_json::to_value(QuotaUsage::new((&quota, &state))).unwrap()
+    }
+
+    #[test]
+    fn a_scope_is_told_only_of_a_part() {
+        let whole = written("", 1, 2);
+        assert_eq!((whole.get("scope"), &whole["name"]), (None, &"calls".into()));
+        assert_eq!(written("application/mobile", 1, 2)["scope"], "application/mobile");
+    }
+
+    #[test]
+    fn what_remains_is_never_negative() {
+        for (used, reserved, remaining) in [(0, 0, 5), (1, 2, 2), (5, 0, 0), (9, 0, 0), (4, 3, 0)] {
+            assert_eq!(written("", used, reserved)["remaining"], remaining);
+        }
     }
 }

@@ -101,5 +101,5 @@ fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Docum
         return Err(Denial::AccountSuspended);
     }
     let customer = &caller.customer;
-    Ok(usage::document(customer, &customer.limits, &caller.accounts, exchange.now()))
+    Ok(usage::document(customer, &caller.limits, &caller.accounts, exchange.now()))
 }

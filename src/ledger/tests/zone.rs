@@ -144,6 +144,15 @@ fn an_anchor_keeps_its_local_time() {
     assert_starts(&gap, &["2026-02-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-04-29T00:30:00Z"]);
 }
 
+/// Where a machine has no table of its own, this one serves.
+#[test]
+fn the_table_that_is_compiled_in_has_the_zones() {
+    let table = jiff::tz::TimeZoneDatabase::bundled();
+    for name in ZONES {
+        assert!(table.get(name).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn the_ends_of_time_are_in_windows() {
     for kind in RENEWING {
