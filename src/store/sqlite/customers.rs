@@ -26,7 +26,7 @@ const SELECT_APPLICATIONS: &str = "SELECT name, customer, limits, created_at FRO
 const SELECT_BOTH: &str = r#"SELECT c.id, c.name, metadata, suspended, limits, webhook_url,
     webhook_secret, webhook_disabled, created_at, updated_at, s.customer, "plan", status, anchor,
     starts, trial_end, past_due_since, cancel_at, period_start, period_end, pause_collection, grace,
-    changed, next FROM customers AS c LEFT JOIN subscriptions AS s ON s.customer = c.id"#;
+    changed, restarted, next FROM customers AS c LEFT JOIN subscriptions AS s ON s.customer = c.id"#;
 
 pub(super) fn find(
     connection: &Connection,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use crate::store::{
     StoreError,
-    records::{DeliveryRecord, DeliveryState, EventRecord},
+    records::{DeliveryRecord, DeliveryState, EventRecord, Receivers},
     sqlite::query::{self, Cells, limit, ms, name_of, signed},
 };
 
@@ -39,25 +39,58 @@ pub(super) fn page(
     }
 }
 
+pub(super) fn find(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<DeliveryRecord>, StoreError> {
+    query::one(connection, TABLE, &format!("{SELECT} WHERE id = ?1"), [id], read)
+}
+
+pub(super) fn count_pending(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT 'pending', count(*) FROM outbox WHERE state = 'pending'";
+    let count = query::one(connection, TABLE, sql, [], |cells| {
+        cells.skip(1);
+        cells.count()
+    })?;
+    Ok(count.unwrap_or(0))
+}
+
 pub(super) fn due(
     connection: &Connection,
+    to: Receivers,
     now: Timestamp,
     max: usize,
 ) -> Result<Vec<DeliveryRecord>, StoreError> {
     let sql = format!(
-        "{SELECT} WHERE state = 'pending' AND next_attempt <= ?1
-         ORDER BY next_attempt, sequence LIMIT ?2"
+        "{SELECT} WHERE state = 'pending' AND {} next_attempt <= ?1
+         ORDER BY next_attempt, sequence LIMIT ?2",
+        only(to)
     );
     query::all(connection, TABLE, &sql, params![ms(now), limit(max)], read)
 }
 
-pub(super) fn next(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT sequence, next_attempt FROM outbox
-        WHERE state = 'pending' AND next_attempt IS NOT NULL ORDER BY next_attempt LIMIT 1";
-    query::one(connection, TABLE, sql, [], |cells| {
+pub(super) fn next(
+    connection: &Connection,
+    to: Receivers,
+    after: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = format!(
+        "SELECT sequence, next_attempt FROM outbox
+         WHERE state = 'pending' AND {} next_attempt > ?1 ORDER BY next_attempt LIMIT 1",
+        only(to)
+    );
+    query::one(connection, TABLE, &sql, [ms(after)], |cells| {
         cells.skip(1);
         cells.time()
     })
+}
+
+/// Customers' own have an index of their own, so that the operator's backlog is not waded through.
+fn only(to: Receivers) -> &'static str {
+    match to {
+        Receivers::All => "",
+        Receivers::Customers => "endpoint <> '' AND",
+    }
 }
 
 /// Due at once, unless something of the same endpoint and customer is before it.
@@ -89,25 +122,62 @@ pub(super) fn put_progress(
     progress: &Progress<'_>,
 ) -> Result<(), StoreError> {
     let Progress { state, attempts, next_attempt, last_status, last_error } = progress;
+    let number = signed(sequence);
+    let sql = "SELECT sequence, endpoint, customer, state = 'pending' FROM outbox
+        WHERE sequence = ?1";
+    let found: Option<(String, String, bool)> =
+        query::one(connection, TABLE, sql, [number], |cells| {
+            cells.skip(1);
+            Ok((cells.get()?, cells.get()?, cells.get()?))
+        })?;
+    let Some((endpoint, customer, was_pending)) = found else {
+        return Err(StoreError::new("write to", format!("there is no delivery {sequence}")));
+    };
     // The time of the end is not told; when the last attempt was due is close enough for the only
     // thing it is used for, which is to forget.
     let sql = "UPDATE outbox SET state = ?2, attempts = ?3, next_attempt = ?4, last_status = ?5,
             last_error = ?6,
             ended_at = CASE WHEN ?2 = 'pending' THEN NULL
                 ELSE coalesce(ended_at, next_attempt, at) END
-        WHERE sequence = ?1 RETURNING sequence, endpoint, customer";
-    let number = signed(sequence);
-    let state = name_of(state)?;
-    let next_attempt = next_attempt.map(ms);
-    let params = params![number, state, attempts, next_attempt, last_status, last_error];
-    let found = query::one(connection, TABLE, sql, params, |cells| {
-        cells.skip(1);
-        Ok((cells.get::<String>()?, cells.get::<String>()?))
+        WHERE sequence = ?1";
+    let (name, next_attempt) = (name_of(state)?, next_attempt.map(ms));
+    let params = params![number, name, attempts, next_attempt, last_status, last_error];
+    query::write(connection, sql, params)?;
+    let first = promote_first(connection, &endpoint, &customer)?;
+    if *state != DeliveryState::Pending {
+        return Ok(());
+    }
+    let last = if was_pending { number } else { i64::MAX };
+    // What comes back to be sent again may stand before others that had a time.
+    let sql = "UPDATE outbox SET next_attempt = NULL
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2
+            AND sequence > ?3 AND sequence >= ?4 AND sequence <= ?5 AND next_attempt IS NOT NULL";
+    query::write(connection, sql, params![endpoint, customer, first, number, last])?;
+    Ok(())
+}
+
+/// Customer by customer and the oldest first, so that only the last one's order is to be restored.
+pub(super) fn fail(
+    connection: &Connection,
+    endpoint: &str,
+    reason: &str,
+    max: usize,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT sequence, customer FROM outbox WHERE state = 'pending' AND endpoint = ?1
+        ORDER BY customer, sequence LIMIT ?2";
+    let found = query::all(connection, TABLE, sql, params![endpoint, limit(max)], |cells| {
+        Ok((cells.get::<i64>()?, cells.get::<String>()?))
     })?;
-    let Some((endpoint, customer)) = found else {
-        return Err(StoreError::new("write to", format!("there is no delivery {sequence}")));
-    };
-    restore_order(connection, &endpoint, &customer)
+    let sql = "UPDATE outbox SET state = 'failed', last_error = ?2, next_attempt = NULL,
+            ended_at = coalesce(next_attempt, at)
+        WHERE sequence = ?1";
+    for (sequence, _) in &found {
+        query::write(connection, sql, params![sequence, reason])?;
+    }
+    if let Some((_, customer)) = found.last() {
+        promote_first(connection, endpoint, customer)?;
+    }
+    Ok(found.len())
 }
 
 pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {
@@ -116,27 +186,22 @@ pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), S
     Ok(())
 }
 
-/// Makes the oldest that is pending the only one with a time.
-fn restore_order(
+/// Gives the oldest that is pending a time, if it waited for another until now; gives its number.
+fn promote_first(
     connection: &Connection,
     endpoint: &str,
     customer: &str,
-) -> Result<(), StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT sequence, next_attempt IS NULL FROM outbox
-        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 ORDER BY sequence LIMIT 2";
+        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 ORDER BY sequence LIMIT 1";
     let both = [endpoint, customer];
     let first: Option<(i64, bool)> =
         query::one(connection, TABLE, sql, both, |cells| Ok((cells.get()?, cells.get()?)))?;
-    let Some((first, is_waiting)) = first else { return Ok(()) };
-    if is_waiting {
+    if let Some((first, true)) = first {
         let sql = "UPDATE outbox SET next_attempt = at WHERE sequence = ?1";
         query::write(connection, sql, [first])?;
     }
-    let sql = "UPDATE outbox SET next_attempt = NULL
-        WHERE state = 'pending' AND endpoint = ?1 AND customer = ?2 AND sequence > ?3
-            AND next_attempt IS NOT NULL";
-    query::write(connection, sql, params![endpoint, customer, first])?;
-    Ok(())
+    Ok(first.map(|(first, _)| first))
 }
 
 fn read(cells: &mut Cells<'_, '_>) -> Result<DeliveryRecord, StoreError> {

@@ -16,6 +16,8 @@ fn limits() -> OwnLimits {
         limit: 7,
         window: WindowKind::Day,
         align: Some(Align::Anchor),
+        zone: None,
+        renamed_from: None,
     };
     OwnLimits {
         quotas: Some(vec![quota]),
@@ -52,12 +54,12 @@ fn full_terms() -> SubscriptionTerms {
         period_end: Some(at(7)),
         pause_collection: true,
         grace: Some(Duration::from_millis(8)),
-        changed: Some(PlanChange {
+        changed: Some(Box::new(PlanChange {
             rule: ChangeRule::Prorate,
             at: at(10),
             before: BTreeMap::from([(Arc::from("day"), 11)]),
-        }),
-        next: Some(NextPlan { plan: "big".into(), at: at(12), rule: ChangeRule::Defer }),
+        })),
+        next: Some(Box::new(NextPlan { plan: "big".into(), at: at(12), rule: ChangeRule::Defer })),
         ..SubscriptionTerms::new("small".into())
     }
 }
@@ -252,16 +254,23 @@ fn what_ends_soon_is_found_in_the_order_of_its_end() {
         .unwrap();
     let reads = place.store.reads();
     let window = Window { start: at(10), end: Some(at(20)) };
-    let ending = |max| {
-        let found = reads.subscriptions_ending(window, max).unwrap();
+    let ending = |by, start, after: &str, max| {
+        let window = Window { start: at(start), end: Some(at(20)) };
+        let found = reads.subscriptions_ending(by, window, after, max).unwrap();
         found.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
     };
-    assert_eq!(ending(9), ["first", "trial", "cancelled"]);
-    assert_eq!(ending(2), ["first", "trial"]);
-    let ever = Window { start: at(16), end: None };
-    assert_eq!(reads.subscriptions_ending(ever, 9).unwrap().len(), 2);
-    let expiring = reads.keys_expiring(window, 9).unwrap();
-    assert_eq!(expiring.into_iter().map(|key| key.id).collect::<Vec<_>>(), ["k2", "k1"]);
+    let (cancel, trial) = (SubscriptionEnd::CancelAt, SubscriptionEnd::TrialEnd);
+    assert_eq!(ending(cancel, 10, "", 9), ["first", "cancelled"]);
+    assert_eq!(ending(cancel, 10, "", 1), ["first"]);
+    assert_eq!(ending(cancel, 10, "first", 9), ["cancelled"]);
+    assert_eq!(ending(trial, 10, "", 9), ["trial"]);
+    let expiring = |after: &str, max| {
+        let found = reads.keys_expiring(window, after, max).unwrap();
+        found.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(expiring("", 9), ["k2", "k1"]);
+    assert_eq!(expiring("", 1), ["k2"]);
+    assert_eq!(expiring("k2", 9), ["k1"]);
 }
 
 #[test]
@@ -390,8 +399,8 @@ fn accounts_are_read_and_set_beside_the_folds() {
     let told = |told| ThresholdRecord { told, limit: 100 };
     place
         .write(|records| {
-            records.set_used(&account(0, Some(10)), 3)?;
-            records.set_used(&account(10, Some(20)), 4)?;
+            records.add_used(&account(0, Some(10)), -4)?;
+            records.add_used(&account(10, Some(20)), 4)?;
             records.put_threshold(&account(0, Some(10)), &told(50))?;
             records.put_threshold(&account(0, Some(10)), &told(80))?;
             records.put_threshold(&account(10, Some(20)), &told(50))?;

@@ -1,6 +1,9 @@
-//! What an operator made and changed, as rows; and the traits by which they are read and written.
+//! What an operator made and changed, as rows; `access` has the traits by which they are read and
+//! written.
 //!
 //! The rules of what may be changed are not here: a store keeps what it is given.
+
+mod access;
 
 use std::collections::BTreeMap;
 
@@ -11,9 +14,10 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
-    model::{Environment, KeyDigest, KeyState, OwnLimits, SubscriptionTerms},
-    store::StoreError,
+    model::{Environment, KeyDigest, KeyState, OwnLimits},
 };
+
+pub use access::{Reads, Records};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -211,6 +215,25 @@ pub struct DeliveryRecord {
     pub last_error: Option<String>,
 }
 
+/// Whose endpoints deliveries are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Receivers {
+    /// The operator's and the customers'.
+    All,
+    /// The customers' own alone.
+    Customers,
+}
+
+/// By what a subscription ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionEnd {
+    /// It is cancelled at a date.
+    CancelAt,
+    /// It is a trial with a stated end.
+    TrialEnd,
+}
+
 /// Which thresholds of an account were told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ThresholdRecord {
@@ -280,122 +303,6 @@ pub struct ReportRow {
     pub units: u64,
 }
 
-/// Reads what is stored.
-pub trait Reads {
-    /// Finds a customer.
-    fn customer(&self, id: &str) -> Result<Option<CustomerRecord>, StoreError>;
-
-    /// Gives a customer's subscription.
-    fn subscription(&self, customer: &str) -> Result<Option<SubscriptionTerms>, StoreError>;
-
-    /// Gives a customer's applications by name.
-    fn applications(&self, customer: &str) -> Result<Vec<ApplicationRecord>, StoreError>;
-
-    /// Finds a key.
-    fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError>;
-
-    /// Finds a key by its digest.
-    fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError>;
-
-    /// Gives a customer's keys, by id, from the one after `after`.
-    fn keys_of(
-        &self,
-        customer: &str,
-        after: Option<&str>,
-        max: usize,
-    ) -> Result<Vec<KeyRecord>, StoreError>;
-
-    /// Gives the minute in which a key was last used, also one that is declared in the file.
-    fn last_used(&self, key_id: &str) -> Result<Option<Timestamp>, StoreError>;
-
-    /// Gives customers by id, from the one after `after`.
-    fn customers(
-        &self,
-        after: Option<&str>,
-        max: usize,
-    ) -> Result<Vec<(CustomerRecord, Option<SubscriptionTerms>)>, StoreError>;
-
-    /// Gives the audit, the newest first, from the entry before the number `before`; of one
-    /// customer alone if it is given. Each comes with its number.
-    fn audit(
-        &self,
-        customer: Option<&str>,
-        before: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, AuditRecord)>, StoreError>;
-
-    /// Gives a customer's corrections, the oldest first, from the one after the number `after`.
-    fn adjustments(
-        &self,
-        customer: &str,
-        after: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, AdjustmentRecord)>, StoreError>;
-
-    /// Gives the answer to a call that was made before.
-    fn idempotent(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRecord>, StoreError>;
-
-    /// Gives a setting.
-    fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
-
-    /// Gives the units used of an account.
-    fn used(&self, account: &AccountKey<'_>) -> Result<u64, StoreError>;
-
-    /// Gives which thresholds of an account were told.
-    fn threshold(&self, account: &AccountKey<'_>) -> Result<Option<ThresholdRecord>, StoreError>;
-
-    /// Gives up to `max` accounts with a told threshold whose window ended at or before `now`.
-    fn ended_thresholds(
-        &self,
-        now: Timestamp,
-        max: usize,
-    ) -> Result<Vec<(OwnedAccountKey, ThresholdRecord)>, StoreError>;
-
-    /// Gives deliveries in this state, the newest first, from the one before the number `before`.
-    fn deliveries(
-        &self,
-        state: Option<DeliveryState>,
-        before: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError>;
-
-    /// Gives the pending deliveries whose time has come, the oldest of each (endpoint, customer)
-    /// alone, so that order is kept.
-    fn due_deliveries(&self, now: Timestamp, max: usize)
-    -> Result<Vec<DeliveryRecord>, StoreError>;
-
-    /// Gives the time at which the next pending delivery is due.
-    fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError>;
-
-    /// Gives subscriptions that end (`cancel_at`, or `trial_end` while trialing) in the stretch.
-    fn subscriptions_ending(
-        &self,
-        window: Window,
-        max: usize,
-    ) -> Result<Vec<(String, SubscriptionTerms)>, StoreError>;
-
-    /// Gives active keys that expire in the stretch.
-    fn keys_expiring(&self, window: Window, max: usize) -> Result<Vec<KeyRecord>, StoreError>;
-
-    /// Adds up usage until `each` answers `false`; rows come in the order of what they are told
-    /// apart by. Told apart by nothing there is one row, also when nothing was used.
-    fn report(
-        &self,
-        range: &ReportRange<'_>,
-        each: &mut dyn FnMut(ReportRow) -> bool,
-    ) -> Result<(), StoreError>;
-
-    /// Calls `each` for every customer by id, with its subscription and its applications by name.
-    /// A callback, since there may be a million.
-    fn load_customers(
-        &self,
-        each: &mut dyn FnMut(CustomerRecord, Option<SubscriptionTerms>, Vec<ApplicationRecord>),
-    ) -> Result<(), StoreError>;
-
-    /// Calls `each` for every key by id.
-    fn load_keys(&self, each: &mut dyn FnMut(KeyRecord)) -> Result<(), StoreError>;
-}
-
 /// An account's identity, owned.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OwnedAccountKey {
@@ -407,84 +314,6 @@ pub struct OwnedAccountKey {
     pub quota: String,
     /// The window.
     pub window: Window,
-}
-
-/// Reads and writes within one transaction.
-pub trait Records: Reads {
-    /// Writes a customer, new or known.
-    fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError>;
-
-    /// Removes a customer with its subscription, applications and keys. What it used is kept under
-    /// the pseudonym, also what is in flight now and counted later. Audit and corrections keep the
-    /// id: they are only appended to.
-    fn delete_customer(&mut self, id: &str, pseudonym: &str) -> Result<(), StoreError>;
-
-    /// Lets usage count under the id of a removed customer again: one that the file declares now.
-    /// To write a customer of that id does the same.
-    fn readmit_customer(&mut self, id: &str) -> Result<(), StoreError>;
-
-    /// Writes a customer's subscription, new or known.
-    fn put_subscription(
-        &mut self,
-        customer: &str,
-        terms: &SubscriptionTerms,
-    ) -> Result<(), StoreError>;
-
-    /// Writes an application, new or known.
-    fn put_application(&mut self, application: &ApplicationRecord) -> Result<(), StoreError>;
-
-    /// Removes an application.
-    fn delete_application(&mut self, customer: &str, name: &str) -> Result<(), StoreError>;
-
-    /// Writes a key, new or known; `last_used` is left as it is.
-    fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
-
-    /// Adds to the units used of an account, or takes off. What the store does not know yet may be
-    /// taken off too: the sum is below zero then until the journal is folded.
-    fn add_used(&mut self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError>;
-
-    /// Appends to the audit.
-    fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError>;
-
-    /// Appends a correction.
-    fn append_adjustment(&mut self, entry: &AdjustmentRecord) -> Result<(), StoreError>;
-
-    /// Keeps the answer to a call; forgets those older than `forget_before`.
-    fn put_idempotent(
-        &mut self,
-        entry: &IdempotencyRecord,
-        forget_before: Timestamp,
-    ) -> Result<(), StoreError>;
-
-    /// Writes a setting.
-    fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError>;
-
-    /// Keeps an event for delivery, due at once; tells whether it is new.
-    fn put_event(&mut self, event: &EventRecord) -> Result<bool, StoreError>;
-
-    /// Writes which thresholds of an account were told.
-    fn put_threshold(
-        &mut self,
-        account: &AccountKey<'_>,
-        told: &ThresholdRecord,
-    ) -> Result<(), StoreError>;
-
-    /// Forgets which thresholds of an account were told.
-    fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError>;
-
-    /// Writes how a delivery went, by its number.
-    fn put_delivery(
-        &mut self,
-        sequence: u64,
-        state: DeliveryState,
-        attempts: u32,
-        next_attempt: Option<Timestamp>,
-        last_status: Option<u16>,
-        last_error: Option<&str>,
-    ) -> Result<(), StoreError>;
-
-    /// Removes deliveries that ended before the time.
-    fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Makes an identifier that sorts by time: a prefix and a UUID of version 7 without dashes.
