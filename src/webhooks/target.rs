@@ -119,6 +119,19 @@ impl Target {
             trust,
         })
     }
+
+    /// Tells whether what is sent cannot be read on the way.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Tells whether it stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Address(address) => address.to_canonical().is_loopback(),
+            Host::Name(name) => name == "localhost",
+        }
+    }
 }
 
 impl fmt::Debug for Target {
