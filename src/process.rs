@@ -25,11 +25,13 @@ use crate::{
     journal::{Follower, Journal, Recovery, ReplayError, Writer},
     keeper::Keeper,
     ledger::{AccountId, Ledger},
+    notifications::{KeptOutbox, Sweep, UsageWatch},
     provisioning,
     roster::Conflict,
     server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
+    webhooks::{self, Bounds, Roots, Sender, SystemResolver},
     worker::Stop,
 };
 
@@ -80,6 +82,9 @@ pub enum StartError {
     /// What is stored cannot be read.
     #[error("the usage known from before cannot be read")]
     Store(#[from] crate::store::StoreError),
+    /// Who sends webhooks.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::RootsError),
     /// A thread or a runtime.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -125,7 +130,9 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
-    let keeper = Keeper::start(books.follower, Box::new(books.store), None);
+    let outbox_reader = books.store.reader()?;
+    let watch = UsageWatch::new(Arc::clone(&gateway));
+    let keeper = Keeper::start(books.follower, Box::new(books.store), Some(Box::new(watch)));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
     let start_worker = |(index, writer)| {
@@ -142,8 +149,16 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         reader,
         stop: stopping.clone(),
     });
+    let (clock, waker) = (gateway.shared_clock(), gateway.notifications().waker());
+    let outbox = KeptOutbox::new(Arc::clone(&gateway), Arc::clone(&keeper), outbox_reader);
+    let client =
+        webhooks::Client::new(Arc::new(SystemResolver), Roots::System, webhooks::Timing::default());
+    let client = Arc::new(client?);
+    let sender = Sender::new(Arc::new(outbox), client, clock, waker, Bounds::default());
     let control = Control {
         listener,
+        sender,
+        sweep: Sweep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
         admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
@@ -171,6 +186,8 @@ struct Control {
     listener: TcpListener,
     admin_listener: TcpListener,
     admin: admin::State,
+    sender: Sender,
+    sweep: Sweep,
     workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
@@ -192,9 +209,23 @@ impl Control {
 
     /// Runs until a stop is asked for and every worker has ended.
     async fn run(self) {
-        let Self { listener, admin_listener, admin, workers, connections_max, gateway, stopping } =
-            self;
+        let Self {
+            listener,
+            admin_listener,
+            admin,
+            sender,
+            sweep,
+            workers,
+            connections_max,
+            gateway,
+            stopping,
+        } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
+        let sweeping = tokio::spawn(sweep.run(stopping.clone()));
+        let mut stop_sending = stopping.clone();
+        let sending = tokio::spawn(sender.run(async move {
+            let _ = stop_sending.wait_for(|stop| *stop != Stop::No).await;
+        }));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -203,6 +234,8 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
+        // Both have hold of the keeper, and end by themselves.
+        let _ = tokio::join!(sweeping, sending);
         reloading.abort();
         comparing.abort();
         admin.abort();

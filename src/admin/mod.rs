@@ -12,6 +12,7 @@ mod call;
 mod customers;
 mod documents;
 mod enforcement;
+mod events;
 mod keys;
 mod openapi;
 mod operation;
@@ -154,6 +155,8 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}/retry", post(events::retry))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
         .route("/v1/reload", post(operation::reload))
         .route("/openapi.json", get(openapi::show))

@@ -8,7 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, customers, enforcement, keys, operation, subscriptions,
+    adjustments, applications, audit, customers, enforcement, events, keys, operation,
+    subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +35,8 @@ use super::{
         customers::show_usage,
         enforcement::put,
         enforcement::show,
+        events::list,
+        events::retry,
         keys::create,
         keys::list,
         keys::patch,

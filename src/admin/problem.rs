@@ -85,6 +85,7 @@ impl From<Rejection> for Problem {
             }
             Rejection::Departing(_) => Self::new(StatusCode::CONFLICT, "departing", detail),
             Rejection::Invalid(errors) => Self::fields(errors),
+            Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {
                 let code = match noun {
                     "application" => "application_not_found",

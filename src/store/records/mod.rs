@@ -40,6 +40,13 @@ pub struct CustomerRecord {
     pub updated_at: Timestamp,
 }
 
+impl CustomerRecord {
+    /// Tells whether its own events are sent to it.
+    pub fn has_webhook(&self) -> bool {
+        self.webhook.as_ref().is_some_and(|webhook| webhook.disabled.is_none())
+    }
+}
+
 /// Where a customer's events are sent.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct WebhookRecord {

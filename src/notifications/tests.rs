@@ -1,0 +1,1 @@
+//! Notices against a real store.
