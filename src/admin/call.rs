@@ -59,7 +59,14 @@ struct Repetition {
 
 /// Secrets that were answered not long ago, by the Idempotency-Key's digest.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<HashMap<[u8; 32], (Instant, Zeroizing<String>)>>);
+pub(super) struct Recent(Mutex<HashMap<[u8; 32], Kept>>);
+
+/// An answer with its secret, and since when it is kept.
+#[derive(Debug)]
+struct Kept {
+    at: Instant,
+    body: Zeroizing<String>,
+}
 
 impl Call {
     /// Reads what a call says of itself.
@@ -241,15 +248,16 @@ fn take_secrets(body: &mut Value) -> bool {
 impl Recent {
     fn find(&self, key: &[u8; 32]) -> Option<Value> {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, body) = recent.get(key)?;
+        let Kept { at, body } = recent.get(key)?;
         (at.elapsed() < SECRET_KEPT).then(|| serde_json::from_str(body).ok()).flatten()
     }
 
     fn insert(&self, key: [u8; 32], body: Option<&Value>) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, (at, _)| at.elapsed() < SECRET_KEPT);
+        recent.retain(|_, kept| kept.at.elapsed() < SECRET_KEPT);
         if let Some(body) = body.filter(|_| recent.len() < SECRETS_MAX) {
-            recent.insert(key, (Instant::now(), Zeroizing::new(body.to_string())));
+            let body = Zeroizing::new(body.to_string());
+            recent.insert(key, Kept { at: Instant::now(), body });
         }
     }
 }

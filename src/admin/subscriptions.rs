@@ -28,7 +28,7 @@ pub(super) async fn put(
     Body { call, value }: Body<SubscriptionInput>,
 ) -> Response {
     change_as(&state, call, move |change| {
-        let (terms, is_new) = change.put_subscription(&customer, value)?;
+        let (terms, is_new) = change.put_subscription(&customer, &value)?;
         let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
         Ok((status, SubscriptionDocument::of(change.gateway(), &customer, terms)))
     })

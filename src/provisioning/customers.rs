@@ -122,7 +122,7 @@ impl Change<'_> {
         let id = record.id.as_str();
         self.audit("customer.create", Some(id), id, None::<&()>, Some(&record))?;
         if let Some(subscription) = subscription {
-            self.put_subscription(id, subscription).map_err(|e| within("subscription", e))?;
+            self.put_subscription(id, &subscription).map_err(|e| within("subscription", e))?;
         }
         self.touched.insert(id.to_owned());
         Ok(record)

@@ -83,7 +83,7 @@ impl Change<'_> {
         let holds = subscription.plan.is_some() || status.is_some() || anchor.is_some();
         let customer_done = self.import_customer(&customer, name)?;
         let held_done = if holds {
-            self.import_subscription(&customer, subscription)?
+            self.import_subscription(&customer, &subscription)?
         } else {
             Imported::Unchanged
         };
@@ -112,7 +112,7 @@ impl Change<'_> {
     fn import_subscription(
         &mut self,
         customer: &str,
-        input: SubscriptionInput,
+        input: &SubscriptionInput,
     ) -> Result<Imported, Rejection> {
         let before = self.records.subscription(customer)?;
         let (after, is_new) = self.put_subscription(customer, input)?;

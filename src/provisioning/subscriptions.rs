@@ -76,7 +76,7 @@ impl Change<'_> {
     pub fn put_subscription(
         &mut self,
         customer: &str,
-        input: SubscriptionInput,
+        input: &SubscriptionInput,
     ) -> Result<(SubscriptionTerms, bool), Rejection> {
         self.stored_customer(customer)?;
         let before = self.records.subscription(customer)?;
@@ -88,8 +88,8 @@ impl Change<'_> {
                 return Err(Rejection::field("plan", "a new subscription needs a plan"));
             }
         };
-        fill(&mut after, &input);
-        self.change_plan(customer, &mut after, before.is_some(), &input, &mut errors)?;
+        fill(&mut after, input);
+        self.change_plan(customer, &mut after, before.is_some(), input, &mut errors)?;
         self.check_terms(&after, &mut errors);
         errors.finish()?;
         if before.as_ref() == Some(&after) {

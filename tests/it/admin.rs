@@ -13,7 +13,8 @@ use crate::support::{
 
 /// Calls the admin listener with these fields.
 fn call(gateway: &Gateway, method: &str, path: &str, fields: &[&str]) -> Response {
-    Client::connect(gateway.running().admin_address()).request(method, path, fields)
+    let fields = [&["Host: 127.0.0.1"], fields].concat();
+    Client::connect(gateway.running().admin_address()).request(method, path, &fields)
 }
 
 #[test]

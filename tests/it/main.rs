@@ -4,6 +4,7 @@
 mod access_log;
 mod admin;
 mod cli;
+mod customers;
 mod demo;
 mod endings;
 mod exact;

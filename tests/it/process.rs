@@ -212,7 +212,7 @@ pub(crate) fn get(
     stream.set_read_timeout(Some(DEADLINE))?;
     let fields: String =
         fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{fields}\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{fields}\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let _ = stream.shutdown(Shutdown::Both);

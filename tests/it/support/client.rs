@@ -334,9 +334,12 @@ impl Client {
     }
 }
 
-/// Writes a request's head.
+/// Writes a request's head; a Host of its own goes before the usual one.
 pub(crate) fn head(method: &str, path: &str, fields: &[&str]) -> String {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\n");
+    let mut text = format!("{method} {path} HTTP/1.1\r\n");
+    if !fields.iter().any(|field| field.starts_with("Host:")) {
+        text.push_str("Host: gateway.test\r\n");
+    }
     for field in fields {
         text.push_str(field);
         text.push_str("\r\n");

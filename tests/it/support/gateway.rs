@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +20,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, Response, Upstream, client::bearer, wait_until_equal};
+use super::{
+    Client, Response, Upstream,
+    client::{bearer, head},
+    wait_until_equal,
+};
 
 /// A gateway that runs until it is dropped.
 pub(crate) struct Gateway {
@@ -41,6 +46,24 @@ impl Gateway {
     pub(crate) fn start_at(now: &str, tables: &str, upstream: &Upstream) -> Self {
         let tables = tables.replace("@UPSTREAM@", &upstream.address().to_string());
         Self::start_with(&tables, Some(now))
+    }
+
+    /// Starts one whose configuration reads another file beside it: a name and a text.
+    pub(crate) fn start_with_file(
+        now: &str,
+        tables: &str,
+        upstream: &Upstream,
+        file: (&str, &str),
+    ) -> Self {
+        let mut gateway = Self {
+            running: None,
+            directory: tempfile::tempdir().unwrap(),
+            clock: Some(now.parse().unwrap()),
+        };
+        fs::write(gateway.directory().join(file.0), file.1).unwrap();
+        gateway.write(&tables.replace("@UPSTREAM@", &upstream.address().to_string()));
+        gateway.run();
+        gateway
     }
 
     /// Starts a gateway on tables that name their upstreams themselves.
@@ -129,8 +152,37 @@ impl Gateway {
 
     /// Calls the admin listener with its token.
     pub(crate) fn admin(&self, method: &str, path: &str) -> Response {
+        self.admin_with(method, path, &[], "")
+    }
+
+    /// Calls the admin listener with its token and a JSON body.
+    pub(crate) fn change(&self, method: &str, path: &str, body: &Value) -> Response {
+        self.admin_with(method, path, &["Content-Type: application/json"], &body.to_string())
+    }
+
+    /// Makes a change that succeeds, and gives what is answered.
+    pub(crate) fn changed(&self, method: &str, path: &str, body: &Value) -> Value {
+        let response = self.change(method, path, body);
+        let text = response.text();
+        assert!((200..300).contains(&response.status()), "{method} {path}: {text}");
+        if text.is_empty() { Value::Null } else { response.json() }
+    }
+
+    /// Calls the admin listener with its token, further fields and a body.
+    pub(crate) fn admin_with(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[&str],
+        body: &str,
+    ) -> Response {
+        self.admin_caller().call(method, path, fields, body)
+    }
+
+    /// Gives what calls the admin listener from other threads.
+    pub(crate) fn admin_caller(&self) -> AdminCaller {
         let token = bearer(self.running().admin_token().expose());
-        Client::connect(self.running().admin_address()).request(method, path, &[&token])
+        AdminCaller { address: self.running().admin_address(), token }
     }
 
     /// Gives a customer's usage document, as the operator sees it.
@@ -186,6 +238,28 @@ impl Gateway {
             },
             &expected.collect(),
         );
+    }
+}
+
+/// Calls the admin listener with its token.
+#[derive(Clone)]
+pub(crate) struct AdminCaller {
+    address: SocketAddr,
+    token: String,
+}
+
+impl AdminCaller {
+    /// Calls with further fields and a body.
+    pub(crate) fn call(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Response {
+        let length = format!("Content-Length: {}", body.len());
+        let mut all = vec!["Host: 127.0.0.1", &self.token];
+        if !body.is_empty() {
+            all.push(&length);
+        }
+        all.extend(fields);
+        let mut client = Client::connect(self.address);
+        client.send(head(method, path, &all) + body);
+        client.response()
     }
 }
 

@@ -16,8 +16,8 @@ fn limits() -> OwnLimits {
         limit: 7,
         window: WindowKind::Day,
         align: Some(Align::Anchor),
-        zone: None,
-        renamed_from: None,
+        zone: Some(jiff::tz::TimeZone::get("Europe/Berlin").unwrap()),
+        renamed_from: Some("old".into()),
     };
     OwnLimits {
         quotas: Some(vec![quota]),
@@ -59,6 +59,7 @@ fn full_terms() -> SubscriptionTerms {
             at: at(10),
             before: BTreeMap::from([(Arc::from("day"), 11)]),
         })),
+        restarted: Some(at(13)),
         next: Some(Box::new(NextPlan { plan: "big".into(), at: at(12), rule: ChangeRule::Defer })),
         ..SubscriptionTerms::new("small".into())
     }
