@@ -187,7 +187,7 @@ impl<'a> Change<'a> {
         effects.append(&mut self.applied.effects);
         let mut teller = Teller::new(self.records, self.gateway, &self.snapshot, self.now);
         notifications::tell_change(&mut teller, &effects)?;
-        let has_told = teller.has_told();
+        let has_told = self.applied.has_told || teller.has_told();
         Ok(Applied { effects, has_told, ..self.applied })
     }
 
