@@ -25,13 +25,13 @@ use crate::{
     journal::{Follower, Journal, Recovery, ReplayError, Writer},
     keeper::Keeper,
     ledger::{AccountId, Ledger},
-    notifications::{KeptOutbox, Sweep, UsageWatch},
+    notifications::{Tasks, UsageWatch},
     provisioning,
     roster::Conflict,
     server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
-    webhooks::{self, Bounds, Roots, Sender, SystemResolver},
+    webhooks::RootsError,
     worker::Stop,
 };
 
@@ -84,7 +84,7 @@ pub enum StartError {
     Store(#[from] crate::store::StoreError),
     /// Who sends webhooks.
     #[error(transparent)]
-    Webhooks(#[from] webhooks::RootsError),
+    Webhooks(#[from] RootsError),
     /// A thread or a runtime.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -149,16 +149,10 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         reader,
         stop: stopping.clone(),
     });
-    let (clock, waker) = (gateway.shared_clock(), gateway.notifications().waker());
-    let outbox = KeptOutbox::new(Arc::clone(&gateway), Arc::clone(&keeper), outbox_reader);
-    let client =
-        webhooks::Client::new(Arc::new(SystemResolver), Roots::System, webhooks::Timing::default());
-    let client = Arc::new(client?);
-    let sender = Sender::new(Arc::new(outbox), client, clock, waker, Bounds::default());
+    let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listener,
-        sender,
-        sweep: Sweep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
+        tasks,
         admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
@@ -186,8 +180,7 @@ struct Control {
     listener: TcpListener,
     admin_listener: TcpListener,
     admin: admin::State,
-    sender: Sender,
-    sweep: Sweep,
+    tasks: Tasks,
     workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
@@ -213,19 +206,14 @@ impl Control {
             listener,
             admin_listener,
             admin,
-            sender,
-            sweep,
+            tasks,
             workers,
             connections_max,
             gateway,
             stopping,
         } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
-        let sweeping = tokio::spawn(sweep.run(stopping.clone()));
-        let mut stop_sending = stopping.clone();
-        let sending = tokio::spawn(sender.run(async move {
-            let _ = stop_sending.wait_for(|stop| *stop != Stop::No).await;
-        }));
+        let telling = tokio::spawn(tasks.run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -234,8 +222,8 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
-        // Both have hold of the keeper, and end by themselves.
-        let _ = tokio::join!(sweeping, sending);
+        // It has hold of the keeper, and ends by itself.
+        let _ = telling.await;
         reloading.abort();
         comparing.abort();
         admin.abort();

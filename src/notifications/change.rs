@@ -17,6 +17,11 @@ use crate::{
 
 /// Tells what a change brings about whose effects are not in memory yet.
 pub(crate) fn tell_change(teller: &mut Teller<'_>, effects: &[Effect]) -> Result<(), StoreError> {
+    let removed = effects.iter().filter_map(|effect| match effect {
+        Effect::RemoveCustomer(id) => Some(id),
+        _ => None,
+    });
+    removed.into_iter().try_for_each(|id| teller.give_up_own(id))?;
     let is_own = |effect: &Effect| matches!(effect, Effect::PutCustomer { has_webhook: true, .. });
     if !Teller::is_heard(teller.gateway, teller.snapshot) && !effects.iter().any(is_own) {
         return Ok(());

@@ -11,6 +11,7 @@ mod ends;
 mod measure;
 mod outbox;
 mod sweep;
+mod tasks;
 mod tell;
 mod threshold;
 mod watch;
@@ -29,7 +30,8 @@ use std::{
 use tokio::sync::Notify;
 
 pub(crate) use self::change::tell_change;
-pub use self::{outbox::KeptOutbox, sweep::Sweep, tell::Teller, watch::UsageWatch};
+use self::{outbox::KeptOutbox, sweep::Sweep};
+pub use self::{tasks::Tasks, tell::Teller, watch::UsageWatch};
 
 /// How many events may wait to be delivered. Beyond, new ones are dropped: a receiver that is away for
 /// days must not fill the disk.

@@ -22,27 +22,26 @@ use crate::{
 const FAILED_MAX: usize = 10_000;
 
 /// Reads by a connection of its own and writes by the store's thread.
-#[expect(missing_debug_implementations, reason = "it holds a connection")]
-pub struct KeptOutbox {
+pub(super) struct KeptOutbox {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
     reader: Arc<Mutex<Box<dyn Reader>>>,
 }
 
 /// Why an endpoint cannot be sent to, in words for its owner.
-type Missing = String;
+pub(super) type Missing = String;
 
 /// What a look at the store found.
 #[derive(Default)]
-struct Found {
-    due: Due,
+pub(super) struct Found {
+    pub(super) due: Due,
     /// Endpoints that have something due and are not there.
-    missing: Vec<(String, Missing)>,
+    pub(super) missing: Vec<(String, Missing)>,
 }
 
 impl KeptOutbox {
     /// Joins what the sender reads and writes by.
-    pub fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>, reader: Box<dyn Reader>) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>, reader: Box<dyn Reader>) -> Self {
         Self { gateway, keeper, reader: Arc::new(Mutex::new(reader)) }
     }
 
@@ -94,7 +93,7 @@ impl Outbox for KeptOutbox {
     }
 }
 
-fn find(reads: &dyn Reader, gateway: &Gateway, ask: &Ask) -> Result<Found, StoreError> {
+pub(super) fn find(reads: &dyn Reader, gateway: &Gateway, ask: &Ask) -> Result<Found, StoreError> {
     let Ask { now, max, busy, full } = ask;
     // A customer's own endpoint has one lane, so it is full when that is busy.
     let is_operator_full = full.iter().any(|endpoint| &*endpoint.0 == OPERATOR);
@@ -164,7 +163,10 @@ fn endpoint(
 
 /// Keeps what came of an attempt. What is not pending any more was kept before, or given up meanwhile.
 /// Gives the customer whose webhook this switches off.
-fn keep(records: &mut dyn Records, record: &Record) -> Result<Option<String>, StoreError> {
+pub(super) fn keep(
+    records: &mut dyn Records,
+    record: &Record,
+) -> Result<Option<String>, StoreError> {
     let Record { delivery: DeliveryId(sequence), at, verdict } = record;
     let sequence = u64::try_from(*sequence).unwrap_or(0);
     let found = records.deliveries(None, Some(sequence.saturating_add(1)), 1)?;

@@ -43,8 +43,7 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 const TOLD_UNTIL: &str = "notifications.told_until";
 
 /// The task.
-#[expect(missing_debug_implementations, reason = "a task has nothing to show")]
-pub struct Sweep {
+pub(super) struct Sweep {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
     /// When the last round was.
@@ -76,7 +75,7 @@ enum Look {
 
 impl Sweep {
     /// Makes the task of a gateway.
-    pub fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>) -> Self {
         Self {
             gateway,
             keeper,
@@ -90,7 +89,7 @@ impl Sweep {
 
     /// Does a round whenever it is time, until the stop. What it is in the middle of then is done anew
     /// by the next start.
-    pub async fn run(mut self, mut stop: watch::Receiver<Stop>) {
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<Stop>) {
         let rounds = async {
             loop {
                 let now = self.gateway.clock().now();

@@ -162,3 +162,18 @@ fn tenants_own_address_is_not_reached_and_the_operators_event_arrives() {
     assert_eq!(delivered[0]["data"], own["data"]);
     assert_eq!(scene.receiver.upstream.count(), 1);
 }
+
+#[test]
+fn nothing_of_a_deleted_customer_goes_to_whoever_has_its_id_next() {
+    let scene = Scene::start();
+    let key = scene.customer("globex", "small");
+    // Nothing answers there, and nothing may: the name is reserved for that.
+    let own = json!({"webhook": {"url": "https://hooks.invalid/own"}});
+    scene.gateway.changed("PATCH", "/v1/customers/globex", &own);
+    scene.call(&key, 5);
+    scene.wait_events("pending", 1);
+    scene.gateway.changed("DELETE", "/v1/customers/globex", &json!({}));
+    let failed = scene.wait_events("failed", 1);
+    assert_eq!(failed[0]["last_error"], "the customer was deleted");
+    scene.receiver.wait_told(&["globex: 50% of monthly, 5 of 10"]);
+}
