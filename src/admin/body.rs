@@ -69,6 +69,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { &**bytes };
+    // serde takes a list for an object whose fields come in order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let message = "the body is an object, `{…}`".to_owned();
+        return Err(Problem::fields(vec![FieldError { field: String::new(), message }]));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader);
     let value = parsed.map_err(|error| {

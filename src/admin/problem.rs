@@ -83,7 +83,6 @@ impl From<Rejection> for Problem {
             Rejection::DeclaredInFile(_) => {
                 Self::new(StatusCode::CONFLICT, "declared_in_file", detail)
             }
-            Rejection::Departing(_) => Self::new(StatusCode::CONFLICT, "departing", detail),
             Rejection::Invalid(errors) => Self::fields(errors),
             Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {

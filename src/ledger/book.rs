@@ -1,30 +1,32 @@
 //! All customers' accounts, found by the customer's id.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
 
-use super::{
-    Accounts,
-    sync::{Mutex, MutexGuard},
-};
+use super::Accounts;
 
 /// The accounts of every customer seen since the start.
 #[derive(Debug)]
 pub struct Ledger {
     /// No guard of this map leaves this file: holding one while asking again deadlocks.
     customers: DashMap<Arc<str>, Arc<Accounts>>,
-    /// What was removed, as long as somebody holds it.
-    removed: Mutex<Vec<Weak<Accounts>>>,
+    /// How often a customer of this id was removed since the start.
+    removals: DashMap<Arc<str>, u32>,
     floor: Timestamp,
+}
+
+/// Gives the customer's id from a name that [`Ledger::name_of`] gave.
+pub fn id_of(name: &str) -> &str {
+    name.split_once('#').map_or(name, |(id, _)| id)
 }
 
 impl Ledger {
     /// Begins empty. No window will be chosen for a time before the floor, which is the latest time
     /// known from before the start: a clock that is behind must not open a closed window again.
     pub fn new(floor: Timestamp) -> Self {
-        Self { customers: DashMap::new(), removed: Mutex::default(), floor }
+        Self { customers: DashMap::new(), removals: DashMap::new(), floor }
     }
 
     /// Gives the accounts of a customer, new ones if it has none yet.
@@ -34,8 +36,19 @@ impl Ledger {
         }
         // Of two that come here at once the entry's lock lets one create, and both get that one.
         let id: Arc<str> = Arc::from(id);
-        let entry = self.customers.entry(Arc::clone(&id));
-        Arc::clone(&entry.or_insert_with(|| Arc::new(Accounts::new(id, self.floor))))
+        let name = self.name_of(&id);
+        let entry = self.customers.entry(id);
+        Arc::clone(&entry.or_insert_with(|| Arc::new(Accounts::new(name, self.floor))))
+    }
+
+    /// Gives the name under which what a customer takes is written down: its id; and once customers of
+    /// that id were removed, the id, `#` and a number, so that what they had in flight when they went
+    /// is not taken for the next one's.
+    pub fn name_of(&self, id: &str) -> Arc<str> {
+        match self.removals.get(id).map_or(0, |count| *count) {
+            0 => id.into(),
+            count => format!("{id}#{}", count.saturating_add(1)).into(),
+        }
     }
 
     /// Gives the accounts of a customer if it has any.
@@ -47,16 +60,10 @@ impl Ledger {
     /// without usage. Whoever still holds the accounts goes on with them; hence nobody must be led to
     /// them any more when they are removed.
     pub fn remove(&self, id: &str) -> Option<Arc<Accounts>> {
-        let (_, accounts) = self.customers.remove(id)?;
-        self.removed().push(Arc::downgrade(&accounts));
-        Some(accounts)
-    }
-
-    /// Tells whether requests of a removed customer are still in flight: their charges are yet to be
-    /// booked under the id.
-    pub fn departing(&self, id: &str) -> bool {
-        let removed: Vec<_> = self.removed().iter().filter_map(Weak::upgrade).collect();
-        removed.iter().any(|accounts| &**accounts.id() == id && accounts.in_flight() > 0)
+        let mut count = self.removals.entry(Arc::from(id)).or_insert(0);
+        *count = count.saturating_add(1);
+        drop(count);
+        self.customers.remove(id).map(|(_, accounts)| accounts)
     }
 
     /// Lists the customers, in no order. It looks at all of them: not for a thread that runs tasks.
@@ -72,13 +79,5 @@ impl Ledger {
     /// Tells whether there is no customer yet.
     pub fn is_empty(&self) -> bool {
         self.customers.is_empty()
-    }
-
-    /// Lists what was removed and is still held, the rest being forgotten here. A poisoned lock is taken
-    /// all the same: nothing under it can be half done.
-    fn removed(&self) -> MutexGuard<'_, Vec<Weak<Accounts>>> {
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        removed.retain(|accounts| accounts.strong_count() > 0);
-        removed
     }
 }

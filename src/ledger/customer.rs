@@ -63,12 +63,6 @@ impl Accounts {
         self.lock().adjust(account, units)
     }
 
-    /// Books what one account has used in another, for a window whose real start turned out to be a
-    /// different one. What is in flight stays, and is charged, where it was reserved.
-    pub fn move_usage(&self, from: &AccountId, to: &AccountId) {
-        self.lock().move_usage(from, to);
-    }
-
     /// Books the end of a hold.
     pub(super) fn settle(&self, view: &View, cost: u64, charge: u64) {
         self.lock().settle(view, cost, charge);

@@ -35,7 +35,7 @@ mod sync {
 }
 
 pub use account::{AccountId, AccountSet, Window};
-pub use book::Ledger;
+pub use book::{Ledger, id_of};
 pub use customer::Accounts;
 pub use few::Few;
 pub use hold::Hold;

@@ -149,16 +149,6 @@ impl State {
         }
     }
 
-    /// Books what one account has used in another. Holds stay where they are.
-    pub(super) fn move_usage(&mut self, from: &AccountId, to: &AccountId) {
-        self.drop_ended();
-        let place = self.accounts.position(|account| account.id.is(from));
-        let Some(source) = place.filter(|_| !from.is(to)) else { return };
-        let Some(source) = self.accounts.get_mut(source) else { return };
-        let used = std::mem::take(&mut source.used);
-        self.load(to, used);
-    }
-
     /// Tells where a caller stands against the view that [`State::advance`] just gave.
     pub(super) fn standing(&self, limits: &Arc<Limits>, view: &View, now: Timestamp) -> Standing {
         let quota = |(id, place): (&AccountId, &usize)| {

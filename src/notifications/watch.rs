@@ -9,7 +9,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     keeper::Watch,
-    ledger::Limits,
+    ledger::{self, Limits},
     model::Customer,
     store::{StoreError, UsageRow, records::Records},
 };
@@ -66,7 +66,13 @@ impl Watch for UsageWatch {
     }
 }
 
-fn find(teller: &Teller<'_>, id: &str) -> Option<Known> {
+/// Finds a customer by its name in the journal. One that was removed and has its last requests counted
+/// is not the one who has its id now.
+fn find(teller: &Teller<'_>, name: &str) -> Option<Known> {
+    let id = ledger::id_of(name);
+    if *teller.gateway.ledger().name_of(id) != *name {
+        return None;
+    }
     let audience = teller.audience(id);
     if audience.is_empty() {
         return None;
@@ -80,7 +86,7 @@ fn find(teller: &Teller<'_>, id: &str) -> Option<Known> {
 fn measure(teller: &mut Teller<'_>, known: &Known, row: &UsageRow<'_>) -> Result<(), StoreError> {
     let Known { audience, customer, limits } = known;
     let plan = customer.subscription.as_ref().map(|held| &*held.plan.id);
-    let subject = Subject { customer: row.customer, plan, audience: *audience };
+    let subject = Subject { customer: &customer.id, plan, audience: *audience };
     let its = limits.quotas.iter().filter(|q| *q.scope == *row.scope && *q.account == *row.quota);
     for quota in its {
         let window = quota.window.window_at(teller.now);

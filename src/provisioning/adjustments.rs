@@ -52,8 +52,7 @@ impl Change<'_> {
             return Err(Rejection::field("amount", message));
         };
         let (scope, name) = (account.scope.to_string(), account.quota.to_string());
-        let key = AccountKey { customer, scope: &scope, quota: &name, window };
-        self.records.add_used(&key, amount.saturating_neg())?;
+        self.correct(customer, account, amount)?;
         let entry = AdjustmentRecord {
             id: new_id("adj", self.now),
             at: self.now,
@@ -71,9 +70,23 @@ impl Change<'_> {
             "amount": amount, "reason": entry.reason, "id": entry.id });
         let before = serde_json::json!({ "used": used });
         self.audit("quota.adjust", Some(customer), &entry.quota, Some(&before), Some(&told))?;
-        let customer = customer.to_owned();
-        self.applied.effects.push(Effect::Adjust { customer, account, units: amount });
         Ok(entry)
+    }
+
+    /// Gives units back, or charges them if they are negative, in the store and then in memory: the
+    /// same number in both, whatever of the journal the store does not have yet.
+    pub(super) fn correct(
+        &mut self,
+        customer: &str,
+        account: AccountId,
+        units: i64,
+    ) -> Result<(), Rejection> {
+        let AccountId { scope, quota, window } = &account;
+        let key = AccountKey { customer, scope, quota, window: *window };
+        self.records.add_used(&key, units.saturating_neg())?;
+        let customer = customer.to_owned();
+        self.applied.effects.push(Effect::Adjust { customer, account, units });
+        Ok(())
     }
 
     /// Finds a quota and where it stands, as memory has it: the store is some of a second behind.

@@ -185,7 +185,8 @@ impl Change<'_> {
     pub fn delete_customer(&mut self, id: &str) -> Result<(), Rejection> {
         let before = self.stored_customer(id)?;
         let pseudonym = crate::store::records::new_id("deleted", self.now);
-        self.records.delete_customer(id, &pseudonym)?;
+        let name = self.gateway.ledger().name_of(id);
+        self.records.delete_customer(id, &name, &pseudonym)?;
         let after = serde_json::json!({ "pseudonym": pseudonym });
         self.audit("customer.delete", Some(id), id, Some(&before), Some(&after))?;
         self.applied.effects.push(Effect::RemoveCustomer(id.to_owned()));
@@ -214,9 +215,6 @@ impl Change<'_> {
         if self.records.customer(id)?.is_some() {
             let message = format!("there is a customer `{id}` already");
             return Err(Rejection::AlreadyExists(message));
-        }
-        if gateway.ledger().departing(id) {
-            return Err(Rejection::Departing(id.to_owned()));
         }
         Ok(())
     }

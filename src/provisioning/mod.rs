@@ -54,11 +54,6 @@ pub enum Rejection {
     /// The file declares it, so only the file changes it.
     #[error("{0} is declared in the configuration file; change it there and reload")]
     DeclaredInFile(String),
-    /// A customer of this id was deleted and requests of its are still in flight.
-    #[error(
-        "requests of the deleted customer `{0}` are still in flight; try again when they ended"
-    )]
-    Departing(String),
     /// Values that cannot be.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
@@ -113,15 +108,6 @@ pub enum Effect {
     },
     /// Enforcement is on or off.
     Enforce(bool),
-    /// Units used move to a window that began at another time than was assumed.
-    Move {
-        /// The customer.
-        customer: String,
-        /// Where they were booked.
-        from: AccountId,
-        /// Where they belong.
-        to: AccountId,
-    },
     /// A customer is new or changed.
     PutCustomer {
         /// What it is now.
@@ -253,7 +239,6 @@ impl Effect {
                 ledger.customer(customer).adjust(account, *units);
             }
             Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
-            Self::Move { customer, from, to } => ledger.customer(customer).move_usage(from, to),
             Self::PutCustomer { terms, has_webhook } => {
                 gateway.notifications().set_own(&terms.id, *has_webhook);
                 live.put_customer(terms.clone());

@@ -7,16 +7,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Change, Effect, Rejection,
+    Change, Rejection,
     input::{InputDate, InputDuration, Patch},
     load,
     valid::Errors,
 };
 use crate::{
-    ledger::{AccountId, Limits, WindowKind},
+    ledger::{AccountId, Limits, Quota, QuotaStanding, Window, WindowKind},
     model::{Align, ChangeRule, NextPlan, Plan, StatusName, SubscriptionTerms, TermsError},
     roster,
-    store::records::AccountKey,
 };
 
 /// What a customer buys. Of a subscription that is there, what is left out stays; null removes.
@@ -268,7 +267,7 @@ impl Change<'_> {
     }
 
     /// Moves what was used in a period that was assumed, because the provider was late, to the
-    /// period that the provider then gave.
+    /// period that the provider then gave. What is in flight is charged where it was reserved.
     fn merge_periods(
         &mut self,
         customer: &str,
@@ -278,34 +277,30 @@ impl Change<'_> {
         if before.period_end.is_none_or(|end| self.now < end) {
             return Ok(());
         }
-        let (old, new) = (self.limits_with(customer, before)?, self.limits_with(customer, after)?);
-        for quota in new.quotas.iter().filter(|quota| quota.window.kind == WindowKind::Period) {
-            let same = |other: &&crate::ledger::Quota| {
-                other.account == quota.account && other.window.kind == WindowKind::Period
-            };
-            let Some(assumed) = old.quotas.iter().find(same) else { continue };
-            let account = |quota: &crate::ledger::Quota| AccountId {
-                scope: Arc::clone(&quota.scope),
-                quota: Arc::clone(&quota.account),
-                window: quota.window.window_at(self.now),
-            };
-            let (from, to) = (account(assumed), account(quota));
-            if from.window.start == to.window.start {
+        let old = Arc::new(self.limits_with(customer, before)?);
+        let new = self.limits_with(customer, after)?;
+        let standing = self.gateway.ledger().customer(customer).standing(&old, self.now);
+        let is_period = |quota: &&Quota| quota.window.kind == WindowKind::Period;
+        for quota in new.quotas.iter().filter(is_period) {
+            let mut assumed = old.quotas.iter().zip(&standing.quotas);
+            let Some((_, QuotaStanding { used, window, .. })) =
+                assumed.find(|(known, _)| is_period(known) && known.account == quota.account)
+            else {
                 continue;
+            };
+            let to = quota.window.window_at(self.now);
+            if window.start != to.start {
+                let units = i64::try_from(*used).unwrap_or(i64::MAX);
+                self.correct(customer, account(quota, *window), units)?;
+                self.correct(customer, account(quota, to), units.saturating_neg())?;
             }
-            let key = |id: &AccountId| (id.scope.to_string(), id.quota.to_string(), id.window);
-            let (scope, quota, window) = key(&from);
-            let from_key = AccountKey { customer, scope: &scope, quota: &quota, window };
-            let used = i64::try_from(self.records.used(&from_key)?).unwrap_or(i64::MAX);
-            let (scope, quota, window) = key(&to);
-            let to_key = AccountKey { customer, scope: &scope, quota: &quota, window };
-            self.records.add_used(&to_key, used)?;
-            self.records.add_used(&from_key, used.saturating_neg())?;
-            let customer = customer.to_owned();
-            self.applied.effects.push(Effect::Move { customer, from, to });
         }
         Ok(())
     }
+}
+
+fn account(quota: &Quota, window: Window) -> AccountId {
+    AccountId { scope: Arc::clone(&quota.scope), quota: Arc::clone(&quota.account), window }
 }
 
 /// Fills in what the input gives beside the plan.

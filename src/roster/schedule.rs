@@ -38,7 +38,10 @@ pub fn changed(
         Some(held) => held.clone(),
         None => SubscriptionTerms::new(Arc::clone(&plan.id)),
     };
-    let before = limits(terms, snapshot, at);
+    // Without what is scheduled: this may be the change that was.
+    let held = terms.subscription.as_deref();
+    let old = held.and_then(|held| snapshot.plan(&held.plan));
+    let (before, _) = resolve::limits(terms, held, old.map(|plan| &**plan), at);
     after.plan = Arc::clone(&plan.id);
     after.next = None;
     let rule = match rule {

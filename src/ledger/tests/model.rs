@@ -41,8 +41,6 @@ enum Step {
     Load(Index, u64),
     /// One of a caller's quotas is adjusted.
     Adjust(Index, Index, i64),
-    /// The usage of one of a caller's quotas is moved to another, or to itself.
-    Move(Index, Index, Index),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,7 +56,6 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index().prop_map(Step::Reload),
         1 => (index(), 0..3_u64).prop_map(|(caller, used)| Step::Load(caller, used)),
         1 => (index(), index(), -4..5_i64).prop_map(|(c, quota, n)| Step::Adjust(c, quota, n)),
-        1 => (index(), index(), index()).prop_map(|(c, from, to)| Step::Move(c, from, to)),
     ]
 }
 
@@ -294,7 +291,6 @@ impl Pair {
             Step::Reload(index) => self.limits = loaded(&all[index.index(all.len())]),
             Step::Load(caller, used) => self.load(&self.caller(caller), used),
             Step::Adjust(caller, quota, units) => self.adjust(&self.caller(caller), quota, units),
-            Step::Move(caller, from, to) => self.move_usage(&self.caller(caller), from, to),
         }
         self.compare();
     }
@@ -362,20 +358,6 @@ impl Pair {
         counts.used = u64::try_from(i64::try_from(counts.used).unwrap() - units).unwrap_or(0);
         let expected = counts.used;
         assert_eq!(self.accounts.adjust(&id, units), expected);
-    }
-
-    fn move_usage(&mut self, limits: &Arc<Limits>, from: Index, to: Index) {
-        let accounts = self.accounts_of(limits);
-        if accounts.is_empty() {
-            return;
-        }
-        let ((from, from_key), (to, to_key)) =
-            (from.get(&accounts).clone(), to.get(&accounts).clone());
-        self.accounts.move_usage(&from, &to);
-        let moved = self.model.counts.get_mut(&from_key).map(|c| std::mem::take(&mut c.used));
-        if let Some(moved) = moved {
-            self.counts(&to, to_key).used += moved;
-        }
     }
 
     fn compare(&mut self) {

@@ -197,44 +197,22 @@ fn an_adjustment_gives_back_at_most_what_is_used() {
 }
 
 #[test]
-fn usage_moves_and_holds_stay() {
-    let accounts = accounts();
-    let both = quotas([of("", "old", 10), of("", "new", 10)]);
-    let old = quotas([of("", "old", 10)]);
-    let (from, to) = (account(&both, 0), account(&both, 1));
-    spend(&accounts, &old, 4);
-    let hold = accounts.reserve(&old, 3, ts(NOW)).unwrap();
-    accounts.move_usage(&from, &to);
-    accounts.check_invariants();
-    assert_eq!(used(&accounts, &both), [0, 4]);
-    hold.settle(3);
-    assert_eq!(used(&accounts, &both), [3, 4]);
-    accounts.move_usage(&from, &to);
-    accounts.move_usage(&to, &to);
-    accounts.move_usage(&account(&quotas([of("", "unknown", 1)]), 0), &to);
-    assert_eq!(used(&accounts, &both), [0, 7]);
-}
-
-#[test]
-fn a_removed_customer_departs_when_its_last_request_ends() {
+fn who_gets_the_id_of_a_removed_customer_begins_anew_under_another_name() {
     let ledger = Ledger::new(ts(NOW));
     let limits = quotas([of("", "calls", 10)]);
-    assert!(ledger.remove("acme").is_none() && !ledger.departing("acme"));
+    let name = |hold: &crate::ledger::Hold| hold.set().customer.to_string();
     let hold = ledger.customer("acme").reserve(&limits, 4, ts(NOW)).unwrap();
-    assert!(!ledger.departing("acme"), "it is not removed");
+    assert_eq!((name(&hold), &*ledger.name_of("acme")), ("acme".to_owned(), "acme"));
     let removed = ledger.remove("acme").unwrap();
     assert!(ledger.find("acme").is_none() && ledger.is_empty());
-    assert!(ledger.departing("acme") && !ledger.departing("other"));
-    // Whoever gets the id begins anew, and what is in flight goes on in the old accounts.
     let anew = ledger.customer("acme");
     assert_eq!(used(&anew, &limits), [0]);
+    let second = anew.reserve(&limits, 1, ts(NOW)).unwrap();
+    assert_eq!(name(&second), "acme#2");
+    // What is in flight goes on in the old accounts.
     hold.settle(4);
     assert_eq!((used(&removed, &limits), used(&anew, &limits)), (vec![4], vec![0]));
-    assert!(!ledger.departing("acme"));
-    // A hold alone keeps the accounts.
-    let hold = anew.reserve(&limits, 1, ts(NOW)).unwrap();
-    drop((ledger.remove("acme"), anew, removed));
-    assert!(ledger.departing("acme"));
-    drop(hold);
-    assert!(!ledger.departing("acme"));
+    second.settle(1);
+    ledger.remove("acme");
+    assert_eq!((&*ledger.name_of("acme"), &*ledger.name_of("other")), ("acme#3", "other"));
 }

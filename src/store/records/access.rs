@@ -161,13 +161,9 @@ pub trait Records: Reads {
     fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError>;
 
     /// Removes a customer with its subscription, applications and keys. What it used is kept under
-    /// the pseudonym, also what is in flight now and counted later. Audit and corrections keep the
-    /// id: they are only appended to.
-    fn delete_customer(&mut self, id: &str, pseudonym: &str) -> Result<(), StoreError>;
-
-    /// Lets usage count under the id of a removed customer again: one that the file declares now.
-    /// To write a customer of that id does the same.
-    fn readmit_customer(&mut self, id: &str) -> Result<(), StoreError>;
+    /// the pseudonym, also what is in flight now and counted later: `name` is what the journal calls
+    /// the customer. Audit and corrections keep the id: they are only appended to.
+    fn delete_customer(&mut self, id: &str, name: &str, pseudonym: &str) -> Result<(), StoreError>;
 
     /// Writes a customer's subscription, new or known.
     fn put_subscription(

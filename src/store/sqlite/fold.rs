@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use crate::{
-    ledger::Window,
+    ledger::{Window, id_of},
     store::{
         Commit, MinuteRow, OpenReservation, Position, ReservationId, UsageRow,
         sqlite::{pseudonyms::Owners, query::signed},
@@ -75,7 +75,7 @@ fn note_uses(
 ) -> rusqlite::Result<()> {
     let mut latest = BTreeMap::<&str, Timestamp>::new();
     for MinuteRow { customer, key_id, minute, .. } in rows {
-        if owners.of(customer)? == *customer {
+        if owners.of(customer)? == id_of(customer) {
             let known = latest.entry(key_id).or_insert(*minute);
             *known = (*known).max(*minute);
         }

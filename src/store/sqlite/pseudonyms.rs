@@ -1,14 +1,17 @@
 //! The end of a customer: what it used is kept under another name.
 //!
-//! Requests that are in flight then are counted later, under the id they were admitted with. A row
-//! here brings those to the pseudonym too. It stands until a customer has that id again, or until
-//! the next start has folded everything.
+//! Requests that are in flight then are counted later, under the name that the journal had for the
+//! customer. A row here brings those to the pseudonym too. It stands until the next start has folded
+//! everything. Who gets the id meanwhile has another name in the journal: see `Ledger::name_of`.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::{StoreError, sqlite::query};
+use crate::{
+    ledger::id_of,
+    store::{StoreError, sqlite::query},
+};
 
 /// What is taken away, and where the customer's id stands.
 const REMOVALS: [&str; 6] = [
@@ -21,7 +24,7 @@ const REMOVALS: [&str; 6] = [
 ];
 
 /// Added to what the pseudonym has, for the case that one pseudonym stands for two lives of an id.
-const RENAMINGS: [&str; 4] = [
+const RENAMINGS: [&str; 3] = [
     "INSERT INTO usage
          SELECT ?2, scope, quota, window_start, window_end, used FROM usage WHERE customer = ?1
      ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
@@ -34,8 +37,6 @@ const RENAMINGS: [&str; 4] = [
          requests = requests + excluded.requests,
          units = min(units + excluded.units, 9223372036854775807)",
     "UPDATE open_reservations SET customer = ?2 WHERE customer = ?1",
-    "INSERT INTO pseudonyms VALUES (?1, ?2)
-     ON CONFLICT (customer) DO UPDATE SET pseudonym = excluded.pseudonym",
 ];
 
 /// The rows that were copied.
@@ -46,6 +47,7 @@ const LEFT: [&str; 2] =
 pub(super) fn delete_customer(
     connection: &Connection,
     id: &str,
+    name: &str,
     pseudonym: &str,
 ) -> Result<(), StoreError> {
     if id == pseudonym {
@@ -60,19 +62,15 @@ pub(super) fn delete_customer(
     for sql in LEFT {
         query::write(connection, sql, [id])?;
     }
+    let sql = "INSERT INTO pseudonyms VALUES (?1, ?2)
+        ON CONFLICT (name) DO UPDATE SET pseudonym = excluded.pseudonym";
+    query::write(connection, sql, [name, pseudonym])?;
     Ok(())
 }
 
-/// Lets what is used under this id count for it.
-pub(super) fn forget(connection: &Connection, id: &str) -> Result<(), StoreError> {
-    query::write(connection, "DELETE FROM pseudonyms WHERE customer = ?1", [id])?;
-    Ok(())
-}
-
-/// Forgets all, except while reservations are open, which only another journal can have.
+/// Forgets all, once everything that was written under the names is folded.
 pub(super) fn forget_all(connection: &Connection) -> Result<(), StoreError> {
-    let sql = "DELETE FROM pseudonyms WHERE NOT EXISTS (SELECT 1 FROM open_reservations)";
-    query::write(connection, sql, [])?;
+    query::write(connection, "DELETE FROM pseudonyms", [])?;
     Ok(())
 }
 
@@ -91,17 +89,18 @@ impl<'c> Owners<'c> {
         Ok(Self { connection, is_empty, asked: HashMap::new() })
     }
 
-    pub(super) fn of<'a>(&mut self, customer: &'a str) -> rusqlite::Result<Cow<'a, str>> {
+    /// Gives the owner of what was written under a name.
+    pub(super) fn of<'a>(&mut self, name: &'a str) -> rusqlite::Result<Cow<'a, str>> {
         if self.is_empty {
-            return Ok(Cow::Borrowed(customer));
+            return Ok(Cow::Borrowed(id_of(name)));
         }
-        if !self.asked.contains_key(customer) {
-            let sql = "SELECT pseudonym FROM pseudonyms WHERE customer = ?1";
+        if !self.asked.contains_key(name) {
+            let sql = "SELECT pseudonym FROM pseudonyms WHERE name = ?1";
             let mut statement = self.connection.prepare_cached(sql)?;
-            let found = statement.query_row(params![customer], |row| row.get(0)).optional()?;
-            self.asked.insert(customer.to_owned(), found);
+            let found = statement.query_row(params![name], |row| row.get(0)).optional()?;
+            self.asked.insert(name.to_owned(), found);
         }
-        let pseudonym = self.asked.get(customer).cloned().flatten();
-        Ok(pseudonym.map_or(Cow::Borrowed(customer), Cow::Owned))
+        let pseudonym = self.asked.get(name).cloned().flatten();
+        Ok(pseudonym.map_or(Cow::Borrowed(id_of(name)), Cow::Owned))
     }
 }

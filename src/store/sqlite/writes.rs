@@ -19,16 +19,11 @@ use crate::{
 
 impl Records for Rows<&Connection> {
     fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError> {
-        pseudonyms::forget(self.connection(), &customer.id)?;
         customers::put(self.connection(), customer)
     }
 
-    fn delete_customer(&mut self, id: &str, pseudonym: &str) -> Result<(), StoreError> {
-        pseudonyms::delete_customer(self.connection(), id, pseudonym)
-    }
-
-    fn readmit_customer(&mut self, id: &str) -> Result<(), StoreError> {
-        pseudonyms::forget(self.connection(), id)
+    fn delete_customer(&mut self, id: &str, name: &str, pseudonym: &str) -> Result<(), StoreError> {
+        pseudonyms::delete_customer(self.connection(), id, name, pseudonym)
     }
 
     fn put_subscription(

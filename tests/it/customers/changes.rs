@@ -17,6 +17,7 @@ fn rules() -> String {
         .concat()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is written where it is called")]
 fn set(gateway: &Gateway, body: Value) -> Value {
     gateway.changed("PUT", "/v1/customers/acme/subscription", &body)
 }

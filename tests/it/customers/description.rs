@@ -52,9 +52,6 @@ impl Description {
                 return Err(format!("{place}: {value} is none of {parts:?}: {tries:?}"));
             }
         }
-        for part in schema["allOf"].as_array().into_iter().flatten() {
-            self.try_match(part, value, place)?;
-        }
         let types = match &schema["type"] {
             Value::String(one) => vec![one.as_str()],
             Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
@@ -89,26 +86,37 @@ impl Description {
         Ok(())
     }
 
+    /// Gives the parts of a schema that is put together, and itself.
+    fn parts<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return self.parts(self.0.pointer(reference.strip_prefix('#').unwrap()).unwrap());
+        }
+        let parts = schema["allOf"].as_array().into_iter().flatten();
+        let parts = parts.flat_map(|part| self.parts(part));
+        parts.chain([schema]).collect()
+    }
+
     fn match_members(
         &self,
         schema: &Value,
         object: &serde_json::Map<String, Value>,
         place: &str,
     ) -> Result<(), String> {
-        for required in schema["required"].as_array().into_iter().flatten() {
-            let name = required.as_str().unwrap();
+        let parts = self.parts(schema);
+        let required = parts.iter().filter_map(|part| part["required"].as_array()).flatten();
+        for name in required.map(|name| name.as_str().unwrap()) {
             if !object.contains_key(name) {
                 return Err(format!("{place}: {name} is missing"));
             }
         }
+        let is_closed = parts.iter().any(|part| part.get("properties").is_some());
         for (name, member) in object {
-            let known = &schema["properties"][name];
-            if known.is_object() {
-                self.try_match(known, member, &format!("{place}.{name}"))?;
-            } else if let Some(rest) = schema.get("additionalProperties") {
-                self.try_match(rest, member, &format!("{place}.{name}"))?;
-            } else if schema.get("properties").is_some() && schema.get("allOf").is_none() {
-                return Err(format!("{place}: {name} is not described"));
+            let known = parts.iter().find_map(|part| part["properties"].get(name));
+            let rest = || parts.iter().find_map(|part| part.get("additionalProperties"));
+            match known.or_else(rest) {
+                Some(schema) => self.try_match(schema, member, &format!("{place}.{name}"))?,
+                None if is_closed => return Err(format!("{place}: {name} is not described")),
+                None => {}
             }
         }
         Ok(())

@@ -100,7 +100,8 @@ fn use_of_a_key_is_noted() {
     gateway.set_time("2026-11-16T10:20:30Z");
     assert_eq!(call(&gateway, &secret(&key)), "200");
     assert_eq!(call(&gateway, "key-of-filed"), "200");
-    gateway.recorded("acme");
+    gateway.wait_recorded("acme", &[("completed", 1, 1)]);
+    gateway.wait_recorded("filed", &[("completed", 1, 1)]);
     for id in ["k", "filed-key"] {
         let shown = gateway.admin("GET", &format!("/v1/keys/{id}")).json();
         assert_eq!(shown["last_used"], "2026-11-16T10:20:00Z", "{shown}");

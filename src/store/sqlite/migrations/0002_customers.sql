@@ -73,9 +73,10 @@ CREATE TABLE key_uses (
     minute INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Removed customers: what was in flight when one was removed is counted under the pseudonym.
+-- Removed customers, by their names in the journal: what was in flight when one was removed is
+-- counted under the pseudonym.
 CREATE TABLE pseudonyms (
-    customer  TEXT NOT NULL PRIMARY KEY,
+    name      TEXT NOT NULL PRIMARY KEY,
     pseudonym TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -81,7 +81,7 @@ proptest! {
         prop_assert_eq!(&reads.deliveries(None, None, 9).unwrap()[0].event, &event);
         drop(reads);
         let gone = &ids[0];
-        place.write(|records| records.delete_customer(gone, &format!("{gone}-"))).unwrap();
+        place.write(|records| records.delete_customer(gone, gone, &format!("{gone}-"))).unwrap();
         prop_assert_eq!(place.store.reads().customers(None, 9).unwrap().len(), ids.len() - 1);
     }
 }
