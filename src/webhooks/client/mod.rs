@@ -159,14 +159,17 @@ impl Client {
         let deadline = started + self.timing.whole;
         let open_deadline = deadline.min(started + self.timing.open);
         let request = request(target, secrets, event, now)?;
+        let tls = match target.is_https {
+            true => Some(self.tls.as_ref().ok_or(Fault::Roots)?),
+            false => None,
+        };
         let late = |_| Fault::LateConnection(self.timing.open);
         let opening = async {
             let addresses = self.addresses(target).await?;
             connect(&addresses, open_deadline).await?.ok_or_else(|| late(()))
         };
         let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))??;
-        let answering = if target.is_https {
-            let tls = self.tls.as_ref().ok_or(Fault::Roots)?;
+        let answering = if let Some(tls) = tls {
             let opening = tls.connect(server_name(&target.host)?, stream);
             let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))?;
             converse(stream.map_err(Fault::Tls)?, request, deadline).await

@@ -175,5 +175,15 @@ fn nothing_of_a_deleted_customer_goes_to_whoever_has_its_id_next() {
     scene.gateway.changed("DELETE", "/v1/customers/globex", &json!({}));
     let failed = scene.wait_events("failed", 1);
     assert_eq!(failed[0]["last_error"], "the customer was deleted");
-    scene.receiver.wait_told(&["globex: 50% of monthly, 5 of 10"]);
+    let mut told = vec!["globex: 50% of monthly, 5 of 10"];
+    scene.receiver.wait_told(&told);
+    // The next of that id has used nothing, and is told of by itself.
+    scene.calls.set(0);
+    let key = scene.customer("globex", "small");
+    scene.call(&key, 4);
+    scene.settle();
+    scene.receiver.wait_told(&told);
+    scene.call(&key, 1);
+    told.push(told[0]);
+    scene.receiver.wait_told(&told);
 }
