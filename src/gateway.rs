@@ -258,6 +258,11 @@ impl Gateway {
         &self.notifications
     }
 
+    /// Gives the configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Gives the source of decision time.
     pub fn clock(&self) -> &Clock {
         &self.clock

@@ -147,6 +147,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         hosts: &config.admin.hosts,
         keeper: Arc::clone(&keeper),
         reader,
+        database: &config.store.database,
         stop: stopping.clone(),
     });
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
@@ -316,7 +317,7 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
 
 fn report(recovery: &Recovery) {
     let Recovery { segments, settled, orphans, unknown, unknown_units, torn } = recovery;
-    if *segments > 0 {
+    if *segments > 0 || *unknown > 0 {
         tracing::info!(segments, settled, unknown, unknown_units, "journal of the last run folded");
     }
     if *orphans > 0 {

@@ -8,8 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, customers, enforcement, events, keys, operation,
-    subscriptions,
+    adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
+    keys, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -27,6 +27,8 @@ use super::{
         applications::put,
         applications::show,
         audit::list,
+        backup::create,
+        config_page::show,
         customers::create,
         customers::delete,
         customers::list,
@@ -37,6 +39,7 @@ use super::{
         enforcement::show,
         events::list,
         events::retry,
+        import::create,
         keys::create,
         keys::list,
         keys::patch,
@@ -44,6 +47,7 @@ use super::{
         keys::rotate,
         keys::show,
         operation::reload,
+        report::show,
         subscriptions::cancel,
         subscriptions::put,
         subscriptions::show,

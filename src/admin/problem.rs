@@ -49,7 +49,7 @@ impl Problem {
     /// Makes the problem of fields that are wrong.
     pub(super) fn fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
-            [error] => format!("{}: {}.", error.field, error.message),
+            [error] => format!("{error}."),
             _ => format!("{} fields are not valid; see `errors`.", errors.len()),
         };
         let status = StatusCode::UNPROCESSABLE_ENTITY;

@@ -4,6 +4,7 @@
 //! compares them with one another. Both report every problem, so that one look shows all.
 
 mod check;
+mod describe;
 mod excerpt;
 mod file;
 mod load;
@@ -14,6 +15,7 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
+pub use describe::describe;
 pub use load::{LoadError, Loaded, find, load};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 

@@ -86,10 +86,8 @@ impl Rejection {
 
 fn summary(errors: &[FieldError]) -> String {
     match errors {
-        [FieldError { field, message }] => format!("{field}: {message}"),
-        [FieldError { field, message }, rest @ ..] => {
-            format!("{field}: {message} (and {} more)", rest.len())
-        }
+        [error] => error.to_string(),
+        [error, rest @ ..] => format!("{error} (and {} more)", rest.len()),
         [] => "the request is not valid".to_owned(),
     }
 }
@@ -146,7 +144,9 @@ pub struct Applied {
 impl<'a> Change<'a> {
     /// Begins a change in a transaction.
     pub fn new(records: &'a mut dyn Records, gateway: &'a Gateway, actor: &'a str) -> Self {
-        let (snapshot, now) = (gateway.snapshot(), gateway.clock().now());
+        let snapshot = gateway.snapshot();
+        // In whole milliseconds, as it is stored: what is answered now is what is read later.
+        let now = crate::store::instant(gateway.clock().now().as_millisecond());
         Self {
             records,
             gateway,

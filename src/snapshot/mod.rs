@@ -13,7 +13,7 @@ use http::StatusCode;
 use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},
-    config::{Config, KeyLocation, Server, Webhooks},
+    config::{self, Config, KeyLocation, Server, Webhooks},
     guesses::GuessLimit,
     model::Plan,
     roster::Declared,
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub plans: Vec<Arc<Plan>>,
     /// What the file declares of customers and keys.
     pub declared: Declared,
+    /// The whole configuration as it may be shown.
+    pub described: serde_json::Value,
     plans_by_id: HashMap<Arc<str>, Arc<Plan>>,
 }
 
@@ -60,6 +62,7 @@ impl Snapshot {
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),
             declared: Declared::new(&config.customers, &config.keys),
+            described: config::describe(config),
             plans_by_id: config.plans.iter().map(by_id).collect(),
         }
     }

@@ -120,6 +120,12 @@ impl Target {
         })
     }
 
+    /// Gives the URL without its path and query.
+    pub fn origin(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    }
+
     /// Tells whether what is sent cannot be read on the way.
     pub fn is_https(&self) -> bool {
         self.is_https

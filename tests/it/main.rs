@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admin;
+mod admin_streams;
 mod cli;
 mod customers;
 mod demo;

@@ -99,3 +99,14 @@ fn example_of_webhooks_can_be_used() {
     assert_eq!(options.len(), 5);
     assert_eq!(told(&options.join("\n")), "");
 }
+
+#[test]
+fn webhooks_are_described_without_what_may_be_secret() {
+    let url = "url = \"https://hooks.example:8443/s3cr3t?k=s3cr3t\"";
+    let config = load(&format!("{url}\nsecret = {{ file = \"secret\" }}")).into_config().unwrap();
+    let expected = serde_json::json!({
+        "url": "https://hooks.example:8443/***", "secret": "***", "previous_secret": null,
+        "thresholds": [50, 80, 100], "ahead": "7d",
+    });
+    assert_eq!(describe(&config)["webhooks"], expected);
+}
