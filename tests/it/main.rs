@@ -12,6 +12,7 @@ mod exact;
 mod guesses;
 mod kill;
 mod memory;
+mod notifications;
 mod pages;
 mod process;
 mod quota;
