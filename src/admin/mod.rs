@@ -14,6 +14,7 @@ mod config_page;
 mod customers;
 mod documents;
 mod enforcement;
+mod events;
 mod gate;
 mod import;
 mod keys;
@@ -173,6 +174,8 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}/retry", post(events::retry))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
         .route("/v1/backup", post(backup::create))
         .route("/v1/config", get(config_page::show))

@@ -8,8 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, backup, config_page, customers, enforcement, import, keys,
-    operation, report, subscriptions,
+    adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
+    keys, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,8 @@ use super::{
         customers::show_usage,
         enforcement::put,
         enforcement::show,
+        events::list,
+        events::retry,
         import::create,
         keys::create,
         keys::list,

@@ -84,6 +84,7 @@ impl From<Rejection> for Problem {
                 Self::new(StatusCode::CONFLICT, "declared_in_file", detail)
             }
             Rejection::Invalid(errors) => Self::fields(errors),
+            Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {
                 let code = match noun {
                     "application" => "application_not_found",

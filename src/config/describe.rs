@@ -8,7 +8,9 @@ use std::path::Path;
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
-use super::{AccessLog, Admin, Config, KeyLocation, Log, Secret, Server, ServerLimits, Store};
+use super::{
+    AccessLog, Admin, Config, KeyLocation, Log, Secret, Server, ServerLimits, Store, Webhooks,
+};
 use crate::{
     answer::Code,
     guesses::GuessLimit,
@@ -29,6 +31,7 @@ pub fn describe(config: &Config) -> Value {
         key_locations,
         guesses,
         status_by_code,
+        webhooks,
         upstreams,
         routes,
         plans,
@@ -51,6 +54,7 @@ pub fn describe(config: &Config) -> Value {
         "log": of_log(log),
         "auth": {"locations": locations, "guesses": guesses.as_ref().map(of_guesses)},
         "answers": {"status": status},
+        "webhooks": of_webhooks(webhooks),
         "upstreams": upstreams,
         "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
         "plans": plans,
@@ -105,6 +109,19 @@ fn of_store(store: &Store) -> Value {
         "url": format!("sqlite:{}", database.display()),
         "journal": path(journal),
         "durability": "normal",
+    })
+}
+
+/// Many receivers put a secret into the path of their URL, so that is left out.
+fn of_webhooks(webhooks: &Webhooks) -> Value {
+    let Webhooks { endpoint, thresholds, ahead } = webhooks;
+    let previous = endpoint.as_ref().filter(|endpoint| endpoint.secrets.count() > 1);
+    json!({
+        "url": endpoint.as_ref().map(|endpoint| format!("{}/{MASK}", endpoint.target.origin())),
+        "secret": endpoint.as_ref().map(|_| MASK),
+        "previous_secret": previous.map(|_| MASK),
+        "thresholds": thresholds,
+        "ahead": duration_text(*ahead),
     })
 }
 

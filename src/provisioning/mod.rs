@@ -7,6 +7,7 @@
 mod adjustments;
 mod applications;
 mod customers;
+mod events;
 mod import;
 mod input;
 mod keys;
@@ -35,6 +36,7 @@ use crate::{
     gateway::Gateway,
     ledger::AccountId,
     model::{ApiKey, CustomerTerms},
+    notifications::{self, Teller},
     roster::Claim,
     snapshot::Snapshot,
     store::{
@@ -55,6 +57,9 @@ pub enum Rejection {
     /// Values that cannot be.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
+    /// Only what was given up is sent again.
+    #[error("the event `{0}` was not given up; it is delivered, or still to be sent")]
+    NotFailed(String),
     /// There is nothing of this id.
     #[error("{}", missing(noun, id))]
     NotFound {
@@ -110,7 +115,12 @@ pub enum Effect {
     /// Enforcement is on or off.
     Enforce(bool),
     /// A customer is new or changed.
-    PutCustomer(CustomerTerms),
+    PutCustomer {
+        /// What it is now.
+        terms: CustomerTerms,
+        /// Whether its own webhook is on.
+        has_webhook: bool,
+    },
     /// A key is new or changed.
     PutKey(ApiKey),
     /// A customer is gone.
@@ -135,6 +145,8 @@ pub struct Change<'a> {
 pub struct Applied {
     effects: Vec<Effect>,
     claims: Vec<Claim>,
+    /// Whether there is something new to be sent.
+    has_told: bool,
 }
 
 impl<'a> Change<'a> {
@@ -160,12 +172,17 @@ impl<'a> Change<'a> {
         let mut effects = Vec::new();
         for id in mem::take(&mut self.touched) {
             let Some(record) = self.records.customer(&id)? else { continue };
+            let has_webhook = record.has_webhook();
             let subscription = self.records.subscription(&id)?;
             let applications = self.records.applications(&id)?;
-            effects.push(Effect::PutCustomer(load::terms(record, subscription, applications)));
+            let terms = load::terms(record, subscription, applications);
+            effects.push(Effect::PutCustomer { terms, has_webhook });
         }
         effects.append(&mut self.applied.effects);
-        Ok(Applied { effects, ..self.applied })
+        let mut teller = Teller::new(self.records, self.gateway, &self.snapshot, self.now);
+        notifications::tell_change(&mut teller, &effects)?;
+        let has_told = self.applied.has_told || teller.has_told();
+        Ok(Applied { effects, has_told, ..self.applied })
     }
 
     /// Gives what is stored, as this transaction sees it.
@@ -216,6 +233,9 @@ impl Applied {
         for effect in &self.effects {
             effect.apply(gateway);
         }
+        if self.has_told {
+            gateway.notifications().wake();
+        }
     }
 }
 
@@ -227,9 +247,13 @@ impl Effect {
                 ledger.customer(customer).adjust(account, *units);
             }
             Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
-            Self::PutCustomer(terms) => live.put_customer(terms.clone()),
+            Self::PutCustomer { terms, has_webhook } => {
+                gateway.notifications().set_own(&terms.id, *has_webhook);
+                live.put_customer(terms.clone());
+            }
             Self::PutKey(key) => live.put_key(key.clone()),
             Self::RemoveCustomer(id) => {
+                gateway.notifications().set_own(id, false);
                 live.remove_customer(id);
                 ledger.remove(id);
             }

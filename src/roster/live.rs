@@ -171,6 +171,12 @@ impl Live {
         in_use.map(|entry| (Arc::clone(entry.key()), *entry.value())).collect()
     }
 
+    /// Calls `each` for every customer, in no order. A part of the table is locked meanwhile, so `each`
+    /// must not ask anything of it.
+    pub fn each_customer(&self, each: &mut dyn FnMut(&Arc<CustomerTerms>)) {
+        self.customers.iter().for_each(|holder| each(&holder.terms()));
+    }
+
     /// Counts the customers.
     pub fn customer_count(&self) -> usize {
         self.customers.len()

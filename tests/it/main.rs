@@ -13,6 +13,7 @@ mod exact;
 mod guesses;
 mod kill;
 mod memory;
+mod notifications;
 mod pages;
 mod process;
 mod quota;
