@@ -1,6 +1,7 @@
 //! The commands of an operator against a gateway that runs, both by the real binary.
 
 mod bulk;
+mod events;
 mod limits;
 mod readme;
 mod refused;
@@ -44,6 +45,8 @@ plan = "starter"
 keys = [{ id = "filed-key", digest = "sha256:1a06df82cf0f5aa8a64b6ddc1da0a4e6fd1c5a5f0d45e7c0d2b0a9ebd8b7aa52" }]
 "#;
 
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// A gateway in a directory of its own, with who operates it.
 struct Shop {
     gateway: Option<Gateway>,
@@ -55,12 +58,19 @@ struct Shop {
 
 impl Shop {
     fn open() -> Self {
+        Self::open_with("")
+    }
+
+    /// Opens it with more tables in its file, and a secret for webhooks beside it.
+    fn open_with(tables: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("secret"), WEBHOOK_SECRET).unwrap();
         let upstream = CountingUpstream::start();
         let (address, admin) = (free_address(), free_address());
         let plans = PLANS.replace("@UPSTREAM@", &upstream.address.to_string());
-        let file =
-            format!("[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{admin}\"\n{plans}");
+        let file = format!(
+            "[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{admin}\"\n{plans}{tables}"
+        );
         fs::write(directory.path().join("faregate.toml"), file).unwrap();
         let gateway = Some(Gateway::start(directory.path(), address, admin));
         Self { gateway, upstream, admin, address, directory }
