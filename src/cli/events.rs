@@ -16,7 +16,7 @@ use crate::cli::{
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
         faregate events --state failed\n  \
-        faregate events retry evt_1f2e3d"
+        faregate events retry msg_019aa10d2c5f"
 )]
 pub(super) struct Events {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub(super) struct Events {
 #[derive(Debug, Subcommand)]
 enum One {
     /// Send an event again
-    #[command(after_help = "Example:\n  faregate events retry evt_1f2e3d")]
+    #[command(after_help = "Example:\n  faregate events retry msg_019aa10d2c5f")]
     Retry(Retry),
 }
 
