@@ -42,6 +42,7 @@ impl Change<'_> {
         errors.finish()?;
         let (quota, QuotaStanding { used, window, .. }) =
             self.find_quota(customer, &scope, &quota)?;
+        let (scope, name) = (quota.scope.to_string(), quota.name.to_string());
         let account = AccountId { scope: quota.scope, quota: quota.account, window };
         let after = i128::from(used) - i128::from(amount);
         let Ok(after) = u64::try_from(after) else {
@@ -51,7 +52,6 @@ impl Change<'_> {
             );
             return Err(Rejection::field("amount", message));
         };
-        let (scope, name) = (account.scope.to_string(), account.quota.to_string());
         self.correct(customer, account, amount)?;
         let entry = AdjustmentRecord {
             id: new_id("adj", self.now),

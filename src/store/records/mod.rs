@@ -143,7 +143,7 @@ pub struct AdjustmentRecord {
     pub customer: String,
     /// Empty for the customer as a whole; `application/NAME` or `key/ID` for a part of it.
     pub scope: String,
-    /// The quota's account.
+    /// The quota's name.
     pub quota: String,
     /// The window that was corrected.
     pub window: Window,

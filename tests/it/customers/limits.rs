@@ -126,6 +126,11 @@ fn limit_of_zero_and_no_limit_at_all() {
     set(json!([{"name": "requests", "limit": 3, "window": "month", "renamed_from": "calls"}]));
     assert_eq!(calls(&gateway, &plain, 2), ["200", "402 quota_exceeded"]);
     assert_eq!(gateway.usage("acme")["quotas"][0]["name"], "requests");
+    let given = json!({"quota": "requests", "amount": 1, "reason": "x"});
+    let path = "/v1/customers/acme/adjustments";
+    let entry = gateway.changed("POST", path, &given);
+    assert_eq!((&entry["quota"], &entry["used"]), (&json!("requests"), &json!(2)));
+    assert_eq!(calls(&gateway, &plain, 2), ["200", "402 quota_exceeded"]);
     // Without own quotas the plan's hold again, with what was used of them.
     set(json!(null));
     assert_eq!(gateway.used("acme"), (0, 0));
