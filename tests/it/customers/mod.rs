@@ -5,6 +5,7 @@ mod changes;
 mod description;
 mod keys;
 mod limits;
+mod load;
 mod repetition;
 mod walk;
 
