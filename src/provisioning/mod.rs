@@ -13,6 +13,8 @@ mod keys;
 mod load;
 mod settings;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod valid;
 
 use std::{collections::BTreeSet, mem, sync::Arc};
