@@ -136,7 +136,7 @@ pub struct Applied {
 impl<'a> Change<'a> {
     /// Begins a change in a transaction.
     pub fn new(records: &'a mut dyn Records, gateway: &'a Gateway, actor: &'a str) -> Self {
-        let (snapshot, now) = (gateway.snapshot(), gateway.clock().now());
+        let (snapshot, now) = (gateway.snapshot(), stored(gateway.clock().now()));
         Self {
             records,
             gateway,
@@ -177,7 +177,7 @@ impl<'a> Change<'a> {
         &self.snapshot
     }
 
-    /// Gives the time of the change.
+    /// Gives the time of the change, in whole milliseconds.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -202,6 +202,13 @@ impl<'a> Change<'a> {
         })?;
         Ok(())
     }
+}
+
+/// Gives a time as records keep it, in whole milliseconds: what is answered, what memory goes by and
+/// what the audit says is then what a restart finds.
+fn stored(now: Timestamp) -> Timestamp {
+    let ms = now.as_nanosecond().div_euclid(1_000_000);
+    i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now)
 }
 
 impl Applied {

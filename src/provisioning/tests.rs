@@ -15,7 +15,8 @@ use crate::{
     store::{Sqlite, Store, Verdict},
 };
 
-const NOW: &str = "2026-11-20T12:00:00Z";
+/// Finer than what is stored.
+const NOW: &str = "2026-11-20T12:00:00.123456789Z";
 
 const TABLES: &str = r#"
 [server]
@@ -235,4 +236,33 @@ fn what_is_not_committed_is_neither_in_memory_nor_claimed() {
     assert_eq!(place.other().reload(&acme_in_file()), Ok(()));
     assert_eq!(place.other().reload(&key_in_file("k", "k")), Ok(()));
     assert_eq!(place.other().reload(""), Ok(()));
+}
+
+#[test]
+fn times_are_answered_as_they_are_stored() {
+    let mut place = Place::new();
+    place.make(&|change| {
+        let new = json!({"id": "acme", "subscription": {"plan": "pro"}});
+        let made = change.create_customer(serde_json::from_value(new).unwrap())?;
+        assert_eq!(change.records().customer("acme")?, Some(made));
+        create_key(change)
+    });
+    place.make(&|change| {
+        let input = json!({"plan": "starter", "change": "restart"});
+        let input = serde_json::from_value(input).unwrap();
+        let (held, _) = change.put_subscription("acme", &input)?;
+        assert!(held.restarted.is_some());
+        assert_eq!(change.records().subscription("acme")?, Some(held));
+        let input = serde_json::from_value(json!({"grace": "1h"})).unwrap();
+        let successor = change.rotate_key("k", &input)?.record;
+        let entries = change.records().audit(None, None, 1)?;
+        let before = serde_json::to_value(change.records().key("k")?).unwrap();
+        assert_eq!(entries[0].1.after, Some(before));
+        assert_eq!(change.records().key(&successor.id)?, Some(successor));
+        change.revoke_key("k")?;
+        let entries = change.records().audit(None, None, 1)?;
+        let after = serde_json::to_value(change.records().key("k")?).unwrap();
+        assert_eq!(entries[0].1.after, Some(after));
+        Ok(())
+    });
 }

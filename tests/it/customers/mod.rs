@@ -1,9 +1,11 @@
 //! Customers, keys and subscriptions made and changed while the gateway runs.
 
 mod access;
+mod audit;
 mod changes;
 mod description;
 mod keys;
+mod kill;
 mod limits;
 mod load;
 mod repetition;
