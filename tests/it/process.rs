@@ -104,21 +104,37 @@ pub(crate) fn free_address() -> SocketAddr {
 impl Gateway {
     /// Starts `faregate run` on `faregate.toml` in a directory and waits until it is ready.
     pub(crate) fn start(directory: &Path, address: SocketAddr, admin: SocketAddr) -> Self {
+        Self::start_by(Command::new(FAREGATE), directory, address, admin)
+    }
+
+    /// Starts it so that no file of its may become longer than so many KiB: a disk that is full.
+    pub(crate) fn start_on_small_disk(
+        kib: u64,
+        directory: &Path,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
+        let mut shell = Command::new("bash");
+        // Without the signal a write that goes too far fails like one on a full disk.
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec {FAREGATE} \"$@\""), "sh"]);
+        Self::start_by(shell, directory, address, admin)
+    }
+
+    fn start_by(
+        mut command: Command,
+        directory: &Path,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
         let begun = Instant::now();
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(directory.join("stderr.log"))
             .unwrap();
-        let child = Command::new(FAREGATE)
-            .arg("run")
-            .current_dir(directory)
-            .env_remove("FAREGATE_CONFIG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        command.arg("run").current_dir(directory).env_remove("FAREGATE_CONFIG");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         let mut gateway = Self {
             child,
             address,

@@ -16,7 +16,7 @@ use super::audit;
 use crate::process::{Client, CountingUpstream, Gateway, exchange, free_address};
 
 /// Kills in an ordinary test run; `FAREGATE_KILLS` asks for another number.
-const KILLS: u64 = 8;
+const KILLS: u64 = 16;
 
 /// Operators who make changes at the same time, each of customers of its own.
 const OPERATORS: usize = 3;
@@ -81,6 +81,8 @@ struct Operator {
     made: u64,
     customers: BTreeMap<String, Value>,
     keys: BTreeMap<String, Known>,
+    /// Keys of customers that are deleted.
+    gone: Vec<String>,
     unanswered: Option<Call>,
     acknowledged: u64,
 }
@@ -89,7 +91,8 @@ impl Operator {
     fn new(name: usize, seed: u64) -> Self {
         let random = seed.wrapping_add(u64::try_from(name).unwrap()).wrapping_mul(2) | 1;
         let (customers, keys) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, random, made: 0, customers, keys, unanswered: None, acknowledged: 0 }
+        let (gone, unanswered) = (Vec::new(), None);
+        Self { name, random, made: 0, customers, keys, gone, unanswered, acknowledged: 0 }
     }
 
     /// Gives a number below another.
@@ -192,7 +195,9 @@ impl Operator {
             }
             ("DELETE", ["customers", id]) => {
                 self.customers.remove(*id);
-                self.keys.retain(|_, known| known.document["customer"] != *id);
+                let gone = |_: &String, known: &mut Known| known.document["customer"] == **id;
+                let gone = self.keys.extract_if(.., gone).filter_map(|(_, known)| known.secret);
+                self.gone.extend(gone);
             }
             (_, ["customers", id, "subscription"]) => {
                 self.customers.get_mut(*id).unwrap()["subscription"] = answer;
@@ -252,6 +257,11 @@ impl Operator {
         if !was_made {
             return;
         }
+        if *method == "PATCH" {
+            for (field, value) in body.as_object().unwrap() {
+                assert_eq!(found[field], *value, "half of {call:?}");
+            }
+        }
         let answer = match parts.as_slice() {
             ["customers", _, "subscription"] => found["subscription"].clone(),
             _ => found,
@@ -282,6 +292,13 @@ impl Operator {
         }
     }
 
+    fn check_gone(&self, client: &mut Client) {
+        for secret in self.gone.iter().rev().take(10) {
+            let (_, body) = client.ask("/x", secret).unwrap();
+            assert!(body.contains("\"invalid_api_key\""), "{body}");
+        }
+    }
+
     fn check_key(&self, known: &Known, found: &Value, client: &mut Client) {
         for field in ["customer", "application", "name", "status", "replaced_by", "created_at"] {
             assert_eq!(found[field], known.document[field], "{field} of {found}");
@@ -293,8 +310,8 @@ impl Operator {
         });
         let expected = match text(&found["status"]).as_str() {
             "revoked" => "api_key_revoked",
-            _ if is_over => "api_key_expired",
             "disabled" => "api_key_disabled",
+            _ if is_over => "api_key_expired",
             _ if customer["suspended"] == true => "account_suspended",
             _ => customer["subscription"]["code"].as_str().unwrap_or("ok"),
         };
@@ -394,13 +411,14 @@ fn acknowledged_changes_survive_every_kill() {
     let scene = Scene::new();
     let mut operators: Vec<_> = (0..OPERATORS).map(|name| Operator::new(name, seed)).collect();
     for kill in 0..kills {
-        let pause = Duration::from_millis(20 + u64::try_from(operators[0].below(180)).unwrap());
+        let pause = Duration::from_millis(20 + u64::try_from(operators[0].below(130)).unwrap());
         scene.kill_meanwhile(&mut operators, pause);
         let (gateway, admin) = scene.start();
         let mut client = Client::connect(scene.address).unwrap();
         for operator in &mut operators {
             operator.resolve(&admin);
             operator.check(&admin, &mut client);
+            operator.check_gone(&mut client);
         }
         let entries = audit::check(&admin);
         let acknowledged: u64 = operators.iter().map(|operator| operator.acknowledged).sum();
@@ -411,4 +429,59 @@ fn acknowledged_changes_survive_every_kill() {
     }
     let least = kills * u64::try_from(OPERATORS).unwrap();
     assert!(operators.iter().map(|operator| operator.acknowledged).sum::<u64>() > least);
+}
+
+/// A disk that is full in the middle of the changes: what was refused is neither in memory nor in the
+/// store, what was acknowledged is in both, and once there is room the refused ones can be made.
+#[test]
+fn change_that_the_disk_has_no_room_for_is_not_made() {
+    let scene = Scene::new();
+    let directory = scene.directory.path();
+    // The log of the database grows to some MB before it is begun anew.
+    let gateway = Gateway::start_on_small_disk(600, directory, scene.address, scene.admin);
+    let admin = Admin { address: scene.admin, authorization: gateway.authorization() };
+    let body = json!({"id": "acme", "subscription": {"plan": "large"}});
+    admin.call("POST", "/v1/customers", None, &body).unwrap();
+    let make_key = |admin: &Admin, number: u64| {
+        let digest = KeyDigest::of(secret_of(0, number).as_bytes()).to_string();
+        let body = json!({"id": format!("k{number}"), "digest": digest});
+        admin.call("POST", "/v1/customers/acme/keys", None, &body).unwrap()
+    };
+    let (mut made, mut refused) = (Vec::new(), Vec::new());
+    for number in 0..1000 {
+        match make_key(&admin, number) {
+            (201, _) => made.push(number),
+            (503, answer) => {
+                assert_eq!(answer["code"], "store_unavailable");
+                refused.push(number);
+            }
+            other => panic!("{other:?}"),
+        }
+        if refused.len() == 5 {
+            break;
+        }
+    }
+    println!("{} keys made, {} refused", made.len(), refused.len());
+    assert!(!made.is_empty() && refused.len() == 5);
+    let check = |admin: &Admin| {
+        let mut client = Client::connect(scene.address).unwrap();
+        for number in &made {
+            let (status, body) = client.ask("/x", &secret_of(0, *number)).unwrap();
+            assert_eq!(status, 200, "{number}: {body}");
+        }
+        for number in &refused {
+            let (_, body) = client.ask("/x", &secret_of(0, *number)).unwrap();
+            assert!(body.contains("\"invalid_api_key\""), "{body}");
+            assert_eq!(admin.get(&format!("/v1/keys/k{number}")).0, 404);
+        }
+        audit::check(admin)
+    };
+    let entries = check(&admin);
+    gateway.kill();
+    let (_gateway, admin) = scene.start();
+    assert_eq!(check(&admin), entries, "memory had what the store has");
+    for number in &refused {
+        assert_eq!(make_key(&admin, *number).0, 201, "nothing holds its id");
+    }
+    assert_eq!(audit::check(&admin), entries + refused.len());
 }
