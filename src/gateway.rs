@@ -18,6 +18,7 @@ use crate::{
     guesses::Guesses,
     ledger::Ledger,
     model::KeyDigest,
+    notifications::Notifications,
     roster::{Conflict, Live, Lookup},
     snapshot::Snapshot,
     stamp::Stamp,
@@ -36,6 +37,7 @@ pub struct Gateway {
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
     guesses: Guesses,
+    notifications: Notifications,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -148,6 +150,7 @@ impl Gateway {
             clock,
             enforcing: AtomicBool::new(true),
             guesses: Guesses::default(),
+            notifications: Notifications::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -248,6 +251,16 @@ impl Gateway {
     /// Gives the failed keys of all addresses.
     pub fn guesses(&self) -> &Guesses {
         &self.guesses
+    }
+
+    /// Gives what is told by webhook, and to whom.
+    pub fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
+
+    /// Gives the configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Gives the source of decision time.

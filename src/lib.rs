@@ -17,6 +17,7 @@ pub mod journal;
 pub mod keeper;
 pub mod ledger;
 pub mod model;
+pub mod notifications;
 pub mod process;
 pub mod progress;
 pub mod provisioning;

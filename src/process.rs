@@ -25,11 +25,13 @@ use crate::{
     journal::{Follower, Journal, Recovery, ReplayError, Writer},
     keeper::Keeper,
     ledger::{AccountId, Ledger},
+    notifications::{Tasks, UsageWatch},
     provisioning,
     roster::Conflict,
     server::{acceptor, thread},
     store::{OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
+    webhooks::RootsError,
     worker::Stop,
 };
 
@@ -80,6 +82,9 @@ pub enum StartError {
     /// What is stored cannot be read.
     #[error("the usage known from before cannot be read")]
     Store(#[from] crate::store::StoreError),
+    /// Who sends webhooks.
+    #[error(transparent)]
+    Webhooks(#[from] RootsError),
     /// A thread or a runtime.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -125,7 +130,9 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
-    let keeper = Keeper::start(books.follower, Box::new(books.store), None);
+    let outbox_reader = books.store.reader()?;
+    let watch = UsageWatch::new(Arc::clone(&gateway));
+    let keeper = Keeper::start(books.follower, Box::new(books.store), Some(Box::new(watch)));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
     let start_worker = |(index, writer)| {
@@ -140,10 +147,13 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         hosts: &config.admin.hosts,
         keeper: Arc::clone(&keeper),
         reader,
+        database: &config.store.database,
         stop: stopping.clone(),
     });
+    let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listener,
+        tasks,
         admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
@@ -171,6 +181,7 @@ struct Control {
     listener: TcpListener,
     admin_listener: TcpListener,
     admin: admin::State,
+    tasks: Tasks,
     workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
@@ -192,9 +203,18 @@ impl Control {
 
     /// Runs until a stop is asked for and every worker has ended.
     async fn run(self) {
-        let Self { listener, admin_listener, admin, workers, connections_max, gateway, stopping } =
-            self;
+        let Self {
+            listener,
+            admin_listener,
+            admin,
+            tasks,
+            workers,
+            connections_max,
+            gateway,
+            stopping,
+        } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
+        let telling = tokio::spawn(tasks.run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -203,6 +223,8 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
+        // It has hold of the keeper, and ends by itself.
+        let _ = telling.await;
         reloading.abort();
         comparing.abort();
         admin.abort();
@@ -295,7 +317,7 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
 
 fn report(recovery: &Recovery) {
     let Recovery { segments, settled, orphans, unknown, unknown_units, torn } = recovery;
-    if *segments > 0 {
+    if *segments > 0 || *unknown > 0 {
         tracing::info!(segments, settled, unknown, unknown_units, "journal of the last run folded");
     }
     if *orphans > 0 {

@@ -86,6 +86,11 @@ impl Call {
         });
         Ok(Self { actor, repetition })
     }
+
+    /// Gives who makes it.
+    pub(super) fn into_actor(self) -> String {
+        self.actor
+    }
 }
 
 fn text(head: &Parts, name: &'static str, longest: usize) -> Result<Option<String>, Problem> {

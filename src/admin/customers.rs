@@ -19,8 +19,12 @@ use super::{
 };
 use crate::{
     gateway::Gateway,
+    model::SubscriptionTerms,
     provisioning::{CustomerPatch, NewCustomer},
-    store::{StoreError, records::Reads},
+    store::{
+        StoreError,
+        records::{CustomerRecord, Reads},
+    },
     usage,
 };
 
@@ -142,6 +146,9 @@ pub(super) async fn show_usage(
 /// How many stored customers a call looks at in search of those that it asks for.
 const LOOKED_AT_MAX: usize = 10_000;
 
+/// How many it looks at at a time, when only some are wanted.
+const CHUNK: usize = 500;
+
 /// Finds a page of customers: those of the file and those of the store, by id.
 fn find(
     reads: &dyn Reads,
@@ -181,23 +188,24 @@ fn stored(
 ) -> Result<Option<String>, StoreError> {
     let (mut matches, mut looked_at) = (0, 0);
     let mut cursor = filter.after.clone();
+    // Ids that begin with the prefix come right behind it; it may be one itself.
+    if cursor.as_deref().unwrap_or_default() < filter.prefix() {
+        if let Some(record) = reads.customer(filter.prefix())? {
+            let held = reads.subscription(&record.id)?;
+            matches += usize::from(add(reads, gateway, filter, (record, held), found)?);
+        }
+        cursor = filter.prefix.clone();
+    }
+    let rows_max = if filter.plan.is_some() { CHUNK } else { limit.saturating_add(1) };
     while matches <= limit {
-        let rows = reads.customers(cursor.as_deref(), limit.saturating_add(1))?;
+        let rows = reads.customers(cursor.as_deref(), rows_max)?;
         let Some((last, _)) = rows.last() else { return Ok(None) };
         let last = last.id.clone();
         looked_at += rows.len();
-        for (record, held) in rows {
-            let wanted = filter.wants_id(&record.id)
-                && filter.wants_plan(held.as_ref().map(|held| &*held.plan));
-            if !wanted {
-                continue;
-            }
-            let applications = reads.applications(&record.id)?;
-            let names = applications.into_iter().map(|one| one.name).collect();
-            found.push(CustomerDocument::of(gateway, record, held, names));
-            matches += 1;
+        for row in rows {
+            matches += usize::from(add(reads, gateway, filter, row, found)?);
         }
-        if filter.is_past(&last) {
+        if !last.starts_with(filter.prefix()) {
             return Ok(None);
         }
         if looked_at >= LOOKED_AT_MAX {
@@ -206,6 +214,24 @@ fn stored(
         cursor = Some(last);
     }
     Ok(None)
+}
+
+/// Adds a customer if it is one that is asked for; tells whether it is.
+fn add(
+    reads: &dyn Reads,
+    gateway: &Gateway,
+    filter: &Filter,
+    (record, held): (CustomerRecord, Option<SubscriptionTerms>),
+    found: &mut Vec<CustomerDocument>,
+) -> Result<bool, StoreError> {
+    let plan = held.as_ref().map(|held| &*held.plan);
+    if !filter.wants_id(&record.id) || !filter.wants_plan(plan) {
+        return Ok(false);
+    }
+    let applications = reads.applications(&record.id)?;
+    let names = applications.into_iter().map(|one| one.name).collect();
+    found.push(CustomerDocument::of(gateway, record, held, names));
+    Ok(true)
 }
 
 impl Filter {
@@ -219,10 +245,5 @@ impl Filter {
 
     fn wants_plan(&self, plan: Option<&str>) -> bool {
         self.plan.is_none() || self.plan.as_deref() == plan
-    }
-
-    /// Tells whether no id behind this one begins with the prefix.
-    fn is_past(&self, id: &str) -> bool {
-        id > self.prefix() && !id.starts_with(self.prefix())
     }
 }

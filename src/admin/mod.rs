@@ -7,20 +7,28 @@ mod access;
 mod adjustments;
 mod applications;
 mod audit;
+mod backup;
 mod body;
 mod call;
+mod config_page;
 mod customers;
 mod documents;
 mod enforcement;
+mod events;
+mod gate;
+mod import;
 mod keys;
 mod openapi;
 mod operation;
 mod page;
+mod pipe;
 mod problem;
+mod report;
 mod subscriptions;
 
 use std::{
     net::TcpListener,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -35,12 +43,12 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use self::{access::Tokens, call::Recent, problem::Problem};
+use self::{access::Tokens, call::Recent, gate::Gates, problem::Problem};
 use crate::{
     config::Secret,
     gateway::Gateway,
     keeper::Keeper,
-    store::{Reader, records::Reads},
+    store::{Reader, StoreError, records::Reads},
     worker::Stop,
 };
 
@@ -56,6 +64,9 @@ pub struct State {
     /// One is enough for people and their scripts; what takes long has one of its own.
     reader: Arc<Mutex<Box<dyn Reader>>>,
     recent: Arc<Recent>,
+    gates: Gates,
+    /// Where the database is: a copy of it is made beside it.
+    database: Arc<Path>,
     stop: watch::Receiver<Stop>,
 }
 
@@ -74,6 +85,8 @@ pub struct Parts<'a> {
     pub keeper: Arc<Keeper>,
     /// A connection for reading.
     pub reader: Box<dyn Reader>,
+    /// Where the database is.
+    pub database: &'a Path,
     /// The signal to stop.
     pub stop: watch::Receiver<Stop>,
 }
@@ -81,7 +94,7 @@ pub struct Parts<'a> {
 impl State {
     /// Joins what the calls need.
     pub fn new(parts: Parts<'_>) -> Self {
-        let Parts { gateway, token, read_token, hosts, keeper, reader, stop } = parts;
+        let Parts { gateway, token, read_token, hosts, keeper, reader, database, stop } = parts;
         Self {
             gateway,
             tokens: Tokens::new(token, read_token),
@@ -89,6 +102,8 @@ impl State {
             keeper,
             reader: Arc::new(Mutex::new(reader)),
             recent: Arc::default(),
+            gates: Gates::default(),
+            database: database.into(),
             stop,
         }
     }
@@ -106,6 +121,11 @@ impl State {
             work(reads, &gateway)
         });
         reading.await.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
+    /// Opens a connection for a reading that takes long. It blocks.
+    fn another_reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).another()
     }
 }
 
@@ -154,7 +174,13 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}/retry", post(events::retry))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
+        .route("/v1/backup", post(backup::create))
+        .route("/v1/config", get(config_page::show))
+        .route("/v1/import", post(import::create))
+        .route("/v1/usage", get(report::show))
         .route("/v1/reload", post(operation::reload))
         .route("/openapi.json", get(openapi::show))
         .route_layer(middleware::from_fn_with_state(state.clone(), access::authorise))

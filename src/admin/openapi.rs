@@ -8,7 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, customers, enforcement, keys, operation, subscriptions,
+    adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
+    keys, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -26,6 +27,8 @@ use super::{
         applications::put,
         applications::show,
         audit::list,
+        backup::create,
+        config_page::show,
         customers::create,
         customers::delete,
         customers::list,
@@ -34,6 +37,9 @@ use super::{
         customers::show_usage,
         enforcement::put,
         enforcement::show,
+        events::list,
+        events::retry,
+        import::create,
         keys::create,
         keys::list,
         keys::patch,
@@ -41,6 +47,7 @@ use super::{
         keys::rotate,
         keys::show,
         operation::reload,
+        report::show,
         subscriptions::cancel,
         subscriptions::put,
         subscriptions::show,

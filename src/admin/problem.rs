@@ -49,7 +49,7 @@ impl Problem {
     /// Makes the problem of fields that are wrong.
     pub(super) fn fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
-            [error] => format!("{}: {}.", error.field, error.message),
+            [error] => format!("{error}."),
             _ => format!("{} fields are not valid; see `errors`.", errors.len()),
         };
         let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -84,6 +84,7 @@ impl From<Rejection> for Problem {
                 Self::new(StatusCode::CONFLICT, "declared_in_file", detail)
             }
             Rejection::Invalid(errors) => Self::fields(errors),
+            Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {
                 let code = match noun {
                     "application" => "application_not_found",

@@ -4,6 +4,7 @@
 //! compares them with one another. Both report every problem, so that one look shows all.
 
 mod check;
+mod describe;
 mod excerpt;
 mod file;
 mod load;
@@ -14,6 +15,7 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
+pub use describe::describe;
 pub use load::{LoadError, Loaded, find, load};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
@@ -26,6 +28,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
+    webhooks::Endpoint,
 };
 
 /// A whole configuration without mistakes.
@@ -45,6 +48,8 @@ pub struct Config {
     pub guesses: Option<GuessLimit>,
     /// Another status for a code.
     pub status_by_code: HashMap<Code, StatusCode>,
+    /// What is told by webhook, and where to.
+    pub webhooks: Webhooks,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.
@@ -133,6 +138,24 @@ pub enum AccessLog {
     Off,
     /// To standard output.
     Stdout,
+}
+
+/// What is told by webhook, and where to.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    /// The operator's endpoint; without one only customers with endpoints of their own are told.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// The parts of a quota, in percent, whose use is told; ascending.
+    pub thresholds: Arc<[u8]>,
+    /// How long before it an end is told.
+    pub ahead: Duration,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        let ahead = Duration::from_secs(7 * 24 * 3600);
+        Self { endpoint: None, thresholds: [50, 80, 100].into(), ahead }
+    }
 }
 
 /// Where a key may stand in a request.

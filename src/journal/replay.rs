@@ -3,7 +3,10 @@
 //! Invariant: a segment is deleted only when the store has all of it. A process killed between the
 //! commit and the deletion finds the positions when it starts, and reads nothing twice.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    mem,
+};
 
 use crate::{
     journal::{
@@ -26,7 +29,7 @@ pub struct Recovery {
     pub settled: u64,
     /// Ordinary settles whose reservation is nowhere: 0 unless the database or a segment was lost.
     pub orphans: u64,
-    /// Reservations that were open and are now charged in full.
+    /// Reservations that were open and are now charged in full; also those of a journal that is gone.
     pub unknown: u64,
     /// What those were charged.
     pub unknown_units: u64,
@@ -69,6 +72,7 @@ pub(super) fn replay(
     }
     replay.fold.close_unknown();
     replay.commit(store)?;
+    replay.close_lost(store)?;
     store.caught_up()?;
     for id in segments {
         if let Err(error) = segment::delete(directory.path(), id) {
@@ -143,6 +147,19 @@ impl Replay<'_> {
         let known = self.workers.get(&id.worker).map_or(0, |reached| reached.sequence);
         let sequence = reader.sequence().max(known);
         self.workers.insert(id.worker, Reached { segment: id.number, offset, sequence });
+        Ok(())
+    }
+
+    /// Charges in full what other nodes left open. They have journals of their own, which are gone:
+    /// what ended there since the store was copied will not be told.
+    fn close_lost(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        for node in store.lost_nodes(self.directory.node())? {
+            let own = mem::replace(&mut self.fold, Fold::load(node, store)?);
+            self.fold.close_unknown();
+            let closed = self.commit(store);
+            self.fold = own;
+            closed?;
+        }
         Ok(())
     }
 

@@ -48,6 +48,10 @@ pub trait Watch: Send {
         records: &mut dyn Records,
         usage: &[UsageRow<'_>],
     ) -> Result<(), StoreError>;
+
+    /// Is told that what it wrote since the last time is committed, or undone: it may wake others for
+    /// it.
+    fn committed(&mut self) {}
 }
 
 #[derive(Debug, Default)]

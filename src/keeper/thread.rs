@@ -71,6 +71,7 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
             continue;
         }
         let result = follower.fold(&mut *store, &mut beside);
+        beside.tell_watch();
         pause = match &result {
             Ok(()) => PERIOD,
             Err(_) => (pause * 2).min(PAUSE_MAX),
@@ -116,6 +117,15 @@ fn make_changes(shared: &Shared, store: &mut dyn Store) {
 struct Beside<'a> {
     shared: &'a Shared,
     watch: Option<Box<dyn Watch>>,
+}
+
+impl Beside<'_> {
+    fn tell_watch(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        if panic::catch_unwind(AssertUnwindSafe(|| watch.committed())).is_err() {
+            tracing::error!("the watch of usage panicked");
+        }
+    }
 }
 
 impl Company for Beside<'_> {

@@ -66,6 +66,11 @@ impl Ledger {
         self.customers.remove(id).map(|(_, accounts)| accounts)
     }
 
+    /// Lists the customers, in no order. It looks at all of them: not for a thread that runs tasks.
+    pub fn ids(&self) -> Vec<Arc<str>> {
+        self.customers.iter().map(|entry| Arc::clone(entry.key())).collect()
+    }
+
     /// Counts the customers.
     pub fn len(&self) -> usize {
         self.customers.len()

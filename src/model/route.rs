@@ -85,6 +85,24 @@ impl ChargeOn {
         }
     }
 
+    /// Gives what is charged as ranges of statuses, such as `100-401`.
+    pub fn ranges(&self) -> Vec<String> {
+        let charged = (FIRST_STATUS..).zip(self.0.iter());
+        let charged = charged.filter_map(|(status, charged)| charged.then_some(status));
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for status in charged {
+            match ranges.last_mut().filter(|(_, last)| last + 1 == status) {
+                Some((_, last)) => *last = status,
+                None => ranges.push((status, status)),
+            }
+        }
+        let text = |(first, last): &(u16, u16)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        ranges.iter().map(text).collect()
+    }
+
     /// Tells whether an answer with this status is charged.
     pub fn contains(&self, status: StatusCode) -> bool {
         let index = usize::from(status.as_u16().saturating_sub(FIRST_STATUS));
@@ -139,5 +157,9 @@ mod tests {
         ] {
             assert_eq!(set.contains(StatusCode::from_u16(status).unwrap()), charged, "{status}");
         }
+        assert_eq!(set.ranges(), ["100-401", "403-407", "409-424", "426-428", "430-499"]);
+        let mut one = ChargeOn::none();
+        one.set(599, 599, true);
+        assert_eq!(one.ranges(), ["599"]);
     }
 }

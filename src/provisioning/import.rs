@@ -2,7 +2,7 @@
 //!
 //! To repeat a line changes nothing, so that an import that was broken off is simply begun again.
 
-use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{
     Change, CustomerPatch, NewCustomer, Rejection, SubscriptionInput,
@@ -18,8 +18,7 @@ use crate::{
 const ID_DIGITS: usize = 16;
 
 /// A line of an import. What is left out or empty is not changed.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, ToSchema)]
 pub struct ImportLine {
     /// The customer's id.
     pub customer: String,
@@ -28,6 +27,7 @@ pub struct ImportLine {
     /// The plan that it holds.
     pub plan: Option<String>,
     /// The subscription's state.
+    #[schema(value_type = Option<String>)]
     pub status: Option<StatusName>,
     /// Where anchored windows count from.
     pub anchor: Option<InputDate>,
@@ -41,7 +41,7 @@ pub struct ImportLine {
     pub application: Option<String>,
     /// The first instant at which the key is no longer good.
     pub expires: Option<InputDate>,
-    /// What the key may do.
+    /// What the key may do; in CSV with blanks between.
     pub scopes: Option<Vec<String>>,
 }
 
@@ -129,13 +129,8 @@ impl Change<'_> {
             return key.without_digest();
         };
         let mut errors = Errors::default();
-        if let Some(id) = &key_id {
-            errors.id("key_id", id);
-        }
-        if let Some(application) = &application {
-            errors.id("application", application);
-        }
-        errors.scopes(scopes.as_deref().unwrap_or_default());
+        let named = scopes.as_deref().unwrap_or_default();
+        errors.key(("key_id", key_id.as_deref()), application.as_deref(), named);
         errors.finish()?;
         let Some(before) = self.records.key_by_digest(&digest)? else {
             let id = key_id.unwrap_or_else(|| format!("key_{}", digest.short(ID_DIGITS)));

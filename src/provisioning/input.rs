@@ -1,6 +1,6 @@
 //! Values as they come in a call: dates, durations, limits, and what a patch leaves alone.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -18,6 +18,14 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong, and what to write.
     pub message: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, message } = self;
+        // What is about the whole has no field.
+        if field.is_empty() { f.write_str(message) } else { write!(f, "{field}: {message}") }
+    }
 }
 
 /// What a patch says of a field (RFC 7396): nothing, that it goes, or its new value.

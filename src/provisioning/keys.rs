@@ -128,16 +128,10 @@ impl Change<'_> {
             concurrency,
         } = new;
         let mut errors = Errors::default();
-        if let Some(id) = &id {
-            errors.id("id", id);
-        }
         if let Some(name) = &name {
             errors.text("name", name);
         }
-        if let Some(application) = &application {
-            errors.id("application", application);
-        }
-        errors.scopes(&scopes);
+        errors.key(("id", id.as_deref()), application.as_deref(), &scopes);
         let allow_from = errors.networks(&allow_from);
         let limits = LimitsInput::given(quotas, rate, concurrency);
         let limits = errors.limits(limits, OwnLimits::default());

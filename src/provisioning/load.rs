@@ -48,6 +48,9 @@ pub fn api_key(key: KeyRecord) -> ApiKey {
 pub fn load(gateway: &Gateway, reads: &dyn Reads) -> Result<(), StoreError> {
     let live = gateway.live();
     reads.load_customers(&mut |customer, subscription, applications| {
+        if customer.has_webhook() {
+            gateway.notifications().set_own(&customer.id, true);
+        }
         live.put_customer(terms(customer, subscription, applications));
     })?;
     reads.load_keys(&mut |key| live.put_key(api_key(key)))?;

@@ -7,6 +7,7 @@
 mod adjustments;
 mod applications;
 mod customers;
+mod events;
 mod import;
 mod input;
 mod keys;
@@ -37,6 +38,7 @@ use crate::{
     gateway::Gateway,
     ledger::AccountId,
     model::{ApiKey, CustomerTerms},
+    notifications::{self, Teller},
     roster::Claim,
     snapshot::Snapshot,
     store::{
@@ -57,6 +59,9 @@ pub enum Rejection {
     /// Values that cannot be.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
+    /// Only what was given up is sent again.
+    #[error("the event `{0}` was not given up; it is delivered, or still to be sent")]
+    NotFailed(String),
     /// There is nothing of this id.
     #[error("there is no {noun} `{id}`")]
     NotFound {
@@ -83,10 +88,8 @@ impl Rejection {
 
 fn summary(errors: &[FieldError]) -> String {
     match errors {
-        [FieldError { field, message }] => format!("{field}: {message}"),
-        [FieldError { field, message }, rest @ ..] => {
-            format!("{field}: {message} (and {} more)", rest.len())
-        }
+        [error] => error.to_string(),
+        [error, rest @ ..] => format!("{error} (and {} more)", rest.len()),
         [] => "the request is not valid".to_owned(),
     }
 }
@@ -106,7 +109,12 @@ pub enum Effect {
     /// Enforcement is on or off.
     Enforce(bool),
     /// A customer is new or changed.
-    PutCustomer(CustomerTerms),
+    PutCustomer {
+        /// What it is now.
+        terms: CustomerTerms,
+        /// Whether its own webhook is on.
+        has_webhook: bool,
+    },
     /// A key is new or changed.
     PutKey(ApiKey),
     /// A customer is gone.
@@ -131,12 +139,16 @@ pub struct Change<'a> {
 pub struct Applied {
     effects: Vec<Effect>,
     claims: Vec<Claim>,
+    /// Whether there is something new to be sent.
+    has_told: bool,
 }
 
 impl<'a> Change<'a> {
     /// Begins a change in a transaction.
     pub fn new(records: &'a mut dyn Records, gateway: &'a Gateway, actor: &'a str) -> Self {
-        let (snapshot, now) = (gateway.snapshot(), stored(gateway.clock().now()));
+        let snapshot = gateway.snapshot();
+        // In whole milliseconds, as it is stored: what is answered now is what is read later.
+        let now = crate::store::instant(gateway.clock().now().as_millisecond());
         Self {
             records,
             gateway,
@@ -154,12 +166,17 @@ impl<'a> Change<'a> {
         let mut effects = Vec::new();
         for id in mem::take(&mut self.touched) {
             let Some(record) = self.records.customer(&id)? else { continue };
+            let has_webhook = record.has_webhook();
             let subscription = self.records.subscription(&id)?;
             let applications = self.records.applications(&id)?;
-            effects.push(Effect::PutCustomer(load::terms(record, subscription, applications)));
+            let terms = load::terms(record, subscription, applications);
+            effects.push(Effect::PutCustomer { terms, has_webhook });
         }
         effects.append(&mut self.applied.effects);
-        Ok(Applied { effects, ..self.applied })
+        let mut teller = Teller::new(self.records, self.gateway, &self.snapshot, self.now);
+        notifications::tell_change(&mut teller, &effects)?;
+        let has_told = self.applied.has_told || teller.has_told();
+        Ok(Applied { effects, has_told, ..self.applied })
     }
 
     /// Gives what is stored, as this transaction sees it.
@@ -204,18 +221,14 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Gives a time as records keep it, in whole milliseconds: what is answered, what memory goes by and
-/// what the audit says is then what a restart finds.
-fn stored(now: Timestamp) -> Timestamp {
-    let ms = now.as_nanosecond().div_euclid(1_000_000);
-    i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now)
-}
-
 impl Applied {
     /// Lets memory know. Called once the transaction is committed, on the store's thread.
     pub fn apply(&self, gateway: &Gateway) {
         for effect in &self.effects {
             effect.apply(gateway);
+        }
+        if self.has_told {
+            gateway.notifications().wake();
         }
     }
 }
@@ -228,9 +241,13 @@ impl Effect {
                 ledger.customer(customer).adjust(account, *units);
             }
             Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
-            Self::PutCustomer(terms) => live.put_customer(terms.clone()),
+            Self::PutCustomer { terms, has_webhook } => {
+                gateway.notifications().set_own(&terms.id, *has_webhook);
+                live.put_customer(terms.clone());
+            }
             Self::PutKey(key) => live.put_key(key.clone()),
             Self::RemoveCustomer(id) => {
+                gateway.notifications().set_own(id, false);
                 live.remove_customer(id);
                 ledger.remove(id);
             }

@@ -87,7 +87,7 @@ impl Change<'_> {
                 return Err(Rejection::field("plan", "a new subscription needs a plan"));
             }
         };
-        fill(&mut after, input);
+        fill(&mut after, input, self.now);
         self.change_plan(customer, &mut after, before.is_some(), input, &mut errors)?;
         self.check_terms(&after, &mut errors);
         errors.finish()?;
@@ -329,10 +329,15 @@ fn account(quota: &Quota, window: Window) -> AccountId {
 }
 
 /// Fills in what the input gives beside the plan.
-fn fill(terms: &mut SubscriptionTerms, input: &SubscriptionInput) {
+fn fill(terms: &mut SubscriptionTerms, input: &SubscriptionInput, now: Timestamp) {
     let date = |patch: &Patch<InputDate>| patch.clone().map(|date| date.0);
+    let is_over = matches!(terms.status, StatusName::Canceled | StatusName::IncompleteExpired);
     if let Some(status) = input.status {
         terms.status = status;
+    } else if is_over && input.plan.is_some() {
+        // What is over never comes back: to name a plan is to subscribe again.
+        terms.status = StatusName::Active;
+        terms.cancel_at = terms.cancel_at.filter(|end| *end > now);
     }
     date(&input.anchor).apply(&mut terms.anchor);
     date(&input.starts).apply(&mut terms.starts);

@@ -75,6 +75,21 @@ impl Errors {
         }
     }
 
+    /// Checks what a key is called, what it belongs to and what it may do.
+    pub(super) fn key(
+        &mut self,
+        id: (&str, Option<&str>),
+        application: Option<&str>,
+        scopes: &[String],
+    ) {
+        for (field, id) in [id, ("application", application)] {
+            if let Some(id) = id {
+                self.id(field, id);
+            }
+        }
+        self.scopes(scopes);
+    }
+
     /// Checks the scopes of a key.
     pub(super) fn scopes(&mut self, scopes: &[String]) {
         if scopes.len() > LIST_MAX {

@@ -37,6 +37,8 @@ impl Holder {
     pub(super) fn add_key(&self, id: &Arc<str>) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if !keys.contains(id) {
+            // Most have one, and there may be a million of them.
+            keys.reserve_exact(1);
             keys.push(Arc::clone(id));
         }
     }

@@ -20,7 +20,7 @@ use crate::model::{ApiKey, CustomerTerms, KeyDigest};
 pub struct Live {
     /// No guard of these maps leaves this file: holding one while asking again deadlocks.
     keys: DashMap<KeyDigest, Arc<KeyCell>>,
-    keys_by_id: DashMap<Arc<str>, KeyDigest>,
+    keys_by_id: DashMap<Arc<str>, Arc<KeyCell>>,
     customers: DashMap<Arc<str>, Arc<Holder>>,
     /// How many stored subscriptions name a plan, now or as the next one.
     plans: DashMap<Arc<str>, usize>,
@@ -147,8 +147,9 @@ impl Live {
         }
         let (id, digest) = (Arc::clone(&key.id), key.digest);
         owner.add_key(&id);
-        self.keys.insert(digest, Arc::new(KeyCell::new(Arc::new(key), owner)));
-        self.keys_by_id.insert(id, digest);
+        let cell = Arc::new(KeyCell::new(Arc::new(key), owner));
+        self.keys.insert(digest, Arc::clone(&cell));
+        self.keys_by_id.insert(id, cell);
     }
 
     /// Takes out a customer with its keys.
@@ -156,8 +157,8 @@ impl Live {
         let Some((_, holder)) = self.customers.remove(id) else { return };
         self.count_plans(&holder.terms(), -1);
         for key in holder.keys() {
-            if let Some((_, digest)) = self.keys_by_id.remove(&key) {
-                self.keys.remove(&digest);
+            if let Some((_, cell)) = self.keys_by_id.remove(&key) {
+                self.keys.remove(&cell.key().digest);
             }
         }
     }
@@ -167,8 +168,7 @@ impl Live {
     }
 
     pub(super) fn key_by_id(&self, id: &str) -> Option<Arc<KeyCell>> {
-        let digest = self.keys_by_id.get(id).map(|digest| *digest)?;
-        self.key(&digest)
+        self.keys_by_id.get(id).map(|cell| Arc::clone(&cell))
     }
 
     pub(super) fn customer(&self, id: &str) -> Option<Arc<Holder>> {
@@ -179,6 +179,12 @@ impl Live {
     pub fn plans_in_use(&self) -> HashMap<Arc<str>, usize> {
         let in_use = self.plans.iter().filter(|entry| *entry.value() > 0);
         in_use.map(|entry| (Arc::clone(entry.key()), *entry.value())).collect()
+    }
+
+    /// Calls `each` for every customer, in no order. A part of the table is locked meanwhile, so `each`
+    /// must not ask anything of it.
+    pub fn each_customer(&self, each: &mut dyn FnMut(&Arc<CustomerTerms>)) {
+        self.customers.iter().for_each(|holder| each(&holder.terms()));
     }
 
     /// Counts the customers.

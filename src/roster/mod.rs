@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{
     ledger::{Ledger, Limits},
-    model::{Customer, KeyDigest},
+    model::{ApiKey, Customer, CustomerTerms, KeyDigest},
     snapshot::Snapshot,
 };
 
@@ -74,6 +74,17 @@ impl Lookup<'_> {
         }
         let keys = keys.iter().map(|cell| &**cell.key());
         Some(Arc::new(resolve::all_limits(&customer, keys)))
+    }
+
+    /// Gives the same for terms that are not in force yet, with keys that were made or changed.
+    pub fn limits_of(&self, terms: &Arc<CustomerTerms>, changed: &[&ApiKey]) -> Limits {
+        let customer = resolve::customer(terms, self.snapshot, self.now);
+        let ids = self.holder(&terms.id).map(|holder| holder.keys()).unwrap_or_default();
+        let is_changed = |id: &Arc<str>| changed.iter().any(|key| key.id == *id);
+        let cells = ids.iter().filter(|id| !is_changed(id)).filter_map(|id| self.cell(id));
+        let known: Vec<_> = cells.collect();
+        let known = known.iter().map(|cell| &**cell.key());
+        resolve::all_limits(&customer, known.chain(changed.iter().copied()))
     }
 
     fn cell(&self, key_id: &str) -> Option<Arc<KeyCell>> {

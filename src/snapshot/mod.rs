@@ -13,7 +13,7 @@ use http::StatusCode;
 use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},
-    config::{Config, KeyLocation, Server},
+    config::{self, Config, KeyLocation, Server, Webhooks},
     guesses::GuessLimit,
     model::Plan,
     roster::Declared,
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub guesses: Option<GuessLimit>,
     /// The operator's own statuses.
     pub status_by_code: HashMap<Code, StatusCode>,
+    /// What is told by webhook, and where to.
+    pub webhooks: Webhooks,
     /// The realm of challenges.
     pub realm: Arc<str>,
     /// The table of routes.
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub plans: Vec<Arc<Plan>>,
     /// What the file declares of customers and keys.
     pub declared: Declared,
+    /// The whole configuration as it may be shown.
+    pub described: serde_json::Value,
     plans_by_id: HashMap<Arc<str>, Arc<Plan>>,
 }
 
@@ -53,10 +57,12 @@ impl Snapshot {
             key_locations: config.key_locations.clone(),
             guesses: config.guesses,
             status_by_code: config.status_by_code.clone(),
+            webhooks: config.webhooks.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),
             declared: Declared::new(&config.customers, &config.keys),
+            described: config::describe(config),
             plans_by_id: config.plans.iter().map(by_id).collect(),
         }
     }

@@ -50,6 +50,11 @@ pub trait Store: Send {
     /// Gives the reservations of the node that were open at its last fold.
     fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError>;
 
+    /// Gives the other nodes whose open reservations nobody will settle any more: those of a journal
+    /// that was given up, as when a copy of the store takes its place. A store that several processes
+    /// share gives none, since the others are at work.
+    fn lost_nodes(&self, node: NodeId) -> Result<Vec<NodeId>, StoreError>;
+
     /// Calls `each` for every account whose window is not over at `now`. A callback, since there
     /// may be a million.
     fn load_usage(
@@ -64,6 +69,9 @@ pub trait Store: Send {
 
 /// Reads what is stored, on a connection of its own. Each call sees the latest commit before it.
 pub trait Reader: Reads + Send {
+    /// Opens another connection like this one, for what takes long.
+    fn another(&self) -> Result<Box<dyn Reader>, StoreError>;
+
     /// Writes a consistent copy of the store to a new file while the writer goes on. The copy is on
     /// the disk when this returns; a file that is there already is refused and left as it is.
     fn backup(&self, to: &Path) -> Result<(), StoreError>;

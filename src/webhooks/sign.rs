@@ -104,6 +104,11 @@ impl Secrets {
         }
     }
 
+    /// Counts the secrets.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Gives the value of `webhook-signature`: one signature for each secret. The time is that of
     /// the attempt, not of the event, because receivers refuse what is older than minutes.
     pub fn sign(&self, id: &MessageId, attempted: Timestamp, body: &[u8]) -> String {

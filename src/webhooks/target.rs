@@ -119,6 +119,25 @@ impl Target {
             trust,
         })
     }
+
+    /// Gives the URL without its path and query.
+    pub fn origin(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    }
+
+    /// Tells whether what is sent cannot be read on the way.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Tells whether it stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Address(address) => address.to_canonical().is_loopback(),
+            Host::Name(name) => name == "localhost",
+        }
+    }
 }
 
 impl fmt::Debug for Target {

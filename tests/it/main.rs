@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admin;
+mod admin_streams;
 mod cli;
 mod customers;
 mod demo;
@@ -11,6 +12,7 @@ mod exact;
 mod guesses;
 mod kill;
 mod memory;
+mod notifications;
 mod pages;
 mod process;
 mod quota;

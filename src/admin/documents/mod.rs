@@ -1,6 +1,7 @@
 //! What the calls answer: documents made of what is stored and of what the file declares.
 
 mod customer;
+mod event;
 mod key;
 mod record;
 mod subscription;
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 
 pub(super) use self::{
     customer::{ApplicationDocument, CustomerDocument},
+    event::EventDocument,
     key::KeyDocument,
     record::{AdjustmentDocument, AuditDocument},
     subscription::SubscriptionDocument,

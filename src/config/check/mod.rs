@@ -19,6 +19,7 @@ mod server;
 mod statuses;
 mod upstreams;
 mod url;
+mod webhooks;
 
 use std::path::Path;
 
@@ -26,8 +27,19 @@ use crate::config::{Config, file::File, report::Problems};
 
 /// Checks a whole file. Relative paths in it are relative to `directory`.
 pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Config> {
-    let File { server, admin, store, log, auth, answers, upstreams, routes, plans, customers } =
-        file;
+    let File {
+        server,
+        admin,
+        store,
+        log,
+        auth,
+        answers,
+        webhooks,
+        upstreams,
+        routes,
+        plans,
+        customers,
+    } = file;
     let server_listen = server.value().and_then(|server| server.listen.given());
     let admin = server::check_admin(admin, server_listen, directory, problems);
     let server = server::check_server(server, problems);
@@ -36,6 +48,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let key_locations = server::check_locations(auth, problems);
     let guesses = server::check_guesses(auth, problems);
     let status_by_code = server::check_answers(answers, problems);
+    let webhooks = webhooks::check(webhooks, directory, problems);
 
     let listeners = upstreams::Listeners {
         server: server_listen.map(|listen| listen.value),
@@ -59,6 +72,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         key_locations,
         guesses,
         status_by_code,
+        webhooks,
         upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
         routes: routes.checked,
         plans: plans.into_iter().map(|plan| plan.checked).collect(),

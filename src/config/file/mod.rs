@@ -12,6 +12,7 @@ mod server;
 mod syntax;
 mod table;
 mod value;
+mod webhooks;
 
 pub(super) use choice::Zone;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
@@ -25,6 +26,7 @@ pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
 pub(super) use value::{Size, Timeout, expected};
+pub(super) use webhooks::{Receiver, WebhooksTable};
 
 use toml::de::DeTable;
 
@@ -39,6 +41,7 @@ pub(super) struct File {
     pub(super) log: Field<LogTable>,
     pub(super) auth: Field<AuthTable>,
     pub(super) answers: Field<AnswersTable>,
+    pub(super) webhooks: Field<WebhooksTable>,
     pub(super) upstreams: Field<Vec<Named<UpstreamTable>>>,
     pub(super) routes: Field<Vec<Spanned<RouteTable>>>,
     pub(super) plans: Field<Vec<Named<PlanTable>>>,
@@ -67,6 +70,7 @@ impl File {
             log: table.field("log"),
             auth: table.field("auth"),
             answers: table.field("answers"),
+            webhooks: table.field("webhooks"),
             upstreams: table.field("upstreams"),
             routes: table.field("routes"),
             plans: table.field("plans"),

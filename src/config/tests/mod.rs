@@ -2,6 +2,7 @@ mod damage;
 mod reports;
 mod secrets;
 mod values;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -64,6 +64,10 @@ impl Store for Flaky {
         self.store.open_reservations(node)
     }
 
+    fn lost_nodes(&self, node: NodeId) -> Result<Vec<NodeId>, StoreError> {
+        self.store.lost_nodes(node)
+    }
+
     fn load_usage(
         &self,
         now: Timestamp,

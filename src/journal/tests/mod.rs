@@ -330,17 +330,27 @@ fn a_change_of_plan_is_defined_anew() {
 }
 
 #[test]
-fn another_nodes_reservations_are_left_alone() {
+fn what_a_journal_that_is_gone_left_open_is_charged_in_full() {
     let place = Place::new();
     let mut process = place.start();
+    let done = process.reserve(&set(1, "acme"), 1);
+    process.settle(done, &set(1, "acme"), Ending::Completed, 1);
     let _ = process.reserve(&set(1, "acme"), 2);
+    let _ = process.reserve(&set(2, "other"), 4);
+    process.flush();
     process.fold();
     drop(process);
     let mut store = Sqlite::open(&place.database()).unwrap();
     let other = place.temp.path().join("other");
+    let (journal, recovery) = Journal::open(&other, &mut store).unwrap();
+    assert_eq!(recovery, Recovery { unknown: 2, unknown_units: 6, ..Recovery::default() });
+    assert_eq!(usage(&store)[&("acme".into(), String::new())], 3);
+    assert_eq!(endings(&store, "acme")["unknown"], (1, 2));
+    assert_eq!(endings(&store, "other")["unknown"], (1, 4));
+    drop(journal);
     let (_journal, recovery) = Journal::open(&other, &mut store).unwrap();
     assert_eq!(recovery, Recovery::default());
-    assert!(usage(&store).is_empty());
+    assert_eq!(usage(&store)[&("acme".into(), String::new())], 3);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryRecord, DeliveryState, EventRecord, IdempotencyRecord, KeyRecord,
-            OwnedAccountKey, ReportRange, ReportRow, ThresholdRecord,
+            OwnedAccountKey, Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
         },
     },
 };
@@ -94,23 +94,47 @@ pub trait Reads {
         max: usize,
     ) -> Result<Vec<DeliveryRecord>, StoreError>;
 
+    /// Finds a delivery by its event's id.
+    fn delivery(&self, id: &str) -> Result<Option<DeliveryRecord>, StoreError>;
+
+    /// Counts the pending deliveries.
+    fn pending_deliveries(&self) -> Result<u64, StoreError>;
+
     /// Gives the pending deliveries whose time has come, the oldest of each (endpoint, customer)
     /// alone, so that order is kept.
-    fn due_deliveries(&self, now: Timestamp, max: usize)
-    -> Result<Vec<DeliveryRecord>, StoreError>;
+    fn due_deliveries(
+        &self,
+        to: Receivers,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError>;
 
-    /// Gives the time at which the next pending delivery is due.
-    fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Gives the first time after `after` at which a pending delivery is due.
+    fn next_delivery(
+        &self,
+        to: Receivers,
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Gives subscriptions that end (`cancel_at`, or `trial_end` while trialing) in the stretch.
+    /// Gives subscriptions that end so in the stretch, in the order of time and customer. Of those
+    /// that end at its start come only the customers after `after`: that is how to go on behind a
+    /// page, however many end at one instant.
     fn subscriptions_ending(
         &self,
+        by: SubscriptionEnd,
         window: Window,
+        after: &str,
         max: usize,
     ) -> Result<Vec<(String, SubscriptionTerms)>, StoreError>;
 
-    /// Gives active keys that expire in the stretch.
-    fn keys_expiring(&self, window: Window, max: usize) -> Result<Vec<KeyRecord>, StoreError>;
+    /// Gives active keys that expire in the stretch, in the order of time and id. Of those that
+    /// expire at its start come only the ids after `after`.
+    fn keys_expiring(
+        &self,
+        window: Window,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Adds up usage until `each` answers `false`; rows come in the order of what they are told
     /// apart by. Told apart by nothing there is one row, also when nothing was used.
@@ -200,6 +224,14 @@ pub trait Records: Reads {
         last_status: Option<u16>,
         last_error: Option<&str>,
     ) -> Result<(), StoreError>;
+
+    /// Gives up what is pending for an endpoint, up to `max` of it; tells how much that was.
+    fn fail_deliveries(
+        &mut self,
+        endpoint: &str,
+        reason: &str,
+        max: usize,
+    ) -> Result<usize, StoreError>;
 
     /// Removes deliveries that ended before the time.
     fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError>;

@@ -40,6 +40,13 @@ pub struct CustomerRecord {
     pub updated_at: Timestamp,
 }
 
+impl CustomerRecord {
+    /// Tells whether its own events are sent to it.
+    pub fn has_webhook(&self) -> bool {
+        self.webhook.as_ref().is_some_and(|webhook| webhook.disabled.is_none())
+    }
+}
+
 /// Where a customer's events are sent.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct WebhookRecord {
@@ -213,6 +220,25 @@ pub struct DeliveryRecord {
     pub last_status: Option<u16>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+/// Whose endpoints deliveries are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Receivers {
+    /// The operator's and the customers'.
+    All,
+    /// The customers' own alone.
+    Customers,
+}
+
+/// By what a subscription ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionEnd {
+    /// It is cancelled at a date.
+    CancelAt,
+    /// It is a trial with a stated end.
+    TrialEnd,
 }
 
 /// Which thresholds of an account were told.

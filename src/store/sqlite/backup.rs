@@ -9,9 +9,19 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::store::{Reader, StoreError, sqlite::reads::Rows};
+use crate::store::{
+    Reader, StoreError,
+    sqlite::{open, reads::Rows},
+};
 
 impl Reader for Rows<Connection> {
+    fn another(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let path = self.connection().path().map(Path::new);
+        let path = path.ok_or_else(|| StoreError::new("read", "the name must be UTF-8"))?;
+        let connection = open::to_read(path).map_err(|error| StoreError::new("read", error))?;
+        Ok(Box::new(Self::new(connection)))
+    }
+
     fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let failed = |error: io::Error| {
             let reason = match error.kind() {

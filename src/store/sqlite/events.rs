@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use crate::store::{
     StoreError,
-    records::{DeliveryRecord, DeliveryState, EventRecord},
+    records::{DeliveryRecord, DeliveryState, EventRecord, Receivers},
     sqlite::query::{self, Cells, limit, ms, name_of, signed},
 };
 
@@ -39,25 +39,58 @@ pub(super) fn page(
     }
 }
 
+pub(super) fn find(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<DeliveryRecord>, StoreError> {
+    query::one(connection, TABLE, &format!("{SELECT} WHERE id = ?1"), [id], read)
+}
+
+pub(super) fn count_pending(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT 'pending', count(*) FROM outbox WHERE state = 'pending'";
+    let count = query::one(connection, TABLE, sql, [], |cells| {
+        cells.skip(1);
+        cells.count()
+    })?;
+    Ok(count.unwrap_or(0))
+}
+
 pub(super) fn due(
     connection: &Connection,
+    to: Receivers,
     now: Timestamp,
     max: usize,
 ) -> Result<Vec<DeliveryRecord>, StoreError> {
     let sql = format!(
-        "{SELECT} WHERE state = 'pending' AND next_attempt <= ?1
-         ORDER BY next_attempt, sequence LIMIT ?2"
+        "{SELECT} WHERE state = 'pending' AND {} next_attempt <= ?1
+         ORDER BY next_attempt, sequence LIMIT ?2",
+        only(to)
     );
     query::all(connection, TABLE, &sql, params![ms(now), limit(max)], read)
 }
 
-pub(super) fn next(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT sequence, next_attempt FROM outbox
-        WHERE state = 'pending' AND next_attempt IS NOT NULL ORDER BY next_attempt LIMIT 1";
-    query::one(connection, TABLE, sql, [], |cells| {
+pub(super) fn next(
+    connection: &Connection,
+    to: Receivers,
+    after: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = format!(
+        "SELECT sequence, next_attempt FROM outbox
+         WHERE state = 'pending' AND {} next_attempt > ?1 ORDER BY next_attempt LIMIT 1",
+        only(to)
+    );
+    query::one(connection, TABLE, &sql, [ms(after)], |cells| {
         cells.skip(1);
         cells.time()
     })
+}
+
+/// Customers' own have an index of their own, so that the operator's backlog is not waded through.
+fn only(to: Receivers) -> &'static str {
+    match to {
+        Receivers::All => "",
+        Receivers::Customers => "endpoint <> '' AND",
+    }
 }
 
 /// Due at once, unless something of the same endpoint and customer is before it.
@@ -121,6 +154,30 @@ pub(super) fn put_progress(
             AND sequence > ?3 AND sequence >= ?4 AND sequence <= ?5 AND next_attempt IS NOT NULL";
     query::write(connection, sql, params![endpoint, customer, first, number, last])?;
     Ok(())
+}
+
+/// Customer by customer and the oldest first, so that only the last one's order is to be restored.
+pub(super) fn fail(
+    connection: &Connection,
+    endpoint: &str,
+    reason: &str,
+    max: usize,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT sequence, customer FROM outbox WHERE state = 'pending' AND endpoint = ?1
+        ORDER BY customer, sequence LIMIT ?2";
+    let found = query::all(connection, TABLE, sql, params![endpoint, limit(max)], |cells| {
+        Ok((cells.get::<i64>()?, cells.get::<String>()?))
+    })?;
+    let sql = "UPDATE outbox SET state = 'failed', last_error = ?2, next_attempt = NULL,
+            ended_at = coalesce(next_attempt, at)
+        WHERE sequence = ?1";
+    for (sequence, _) in &found {
+        query::write(connection, sql, params![sequence, reason])?;
+    }
+    if let Some((_, customer)) = found.last() {
+        promote_first(connection, endpoint, customer)?;
+    }
+    Ok(found.len())
 }
 
 pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {

@@ -48,14 +48,15 @@ pub(super) fn page(
 pub(super) fn expiring(
     connection: &Connection,
     window: Window,
+    after: &str,
     max: usize,
 ) -> Result<Vec<KeyRecord>, StoreError> {
     let Window { start, end } = window;
     let sql = format!(
-        "{SELECT} WHERE expires >= ?1 AND expires < ?2 AND status = 'active'
-         ORDER BY expires, id LIMIT ?3"
+        "{SELECT} WHERE (expires, id) > (?1, ?2) AND expires < ?3 AND status = 'active'
+         ORDER BY expires, id LIMIT ?4"
     );
-    let params = params![ms(start), end.map_or(i64::MAX, ms), limit(max)];
+    let params = params![ms(start), after, end.map_or(i64::MAX, ms), limit(max)];
     query::all(connection, TABLE, &sql, params, read)
 }
 

@@ -27,7 +27,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, Params, Row, Transaction, TransactionBehavior, params, types::FromSqlError,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -239,6 +241,15 @@ impl Store for Sqlite {
                 cost: unsigned(row.get(5)?),
                 opened_at: instant(row.get(6)?),
             })
+        })
+    }
+
+    /// This process alone has the database, so whoever else is in it has ended.
+    fn lost_nodes(&self, node: NodeId) -> Result<Vec<NodeId>, StoreError> {
+        let sql = "SELECT DISTINCT node FROM open_reservations WHERE node <> ?1 ORDER BY node";
+        self.all(sql, params![node.to_string()], |row| {
+            let id = row.get_ref(0)?.as_str()?.parse();
+            id.map(NodeId).map_err(|error| FromSqlError::other(error).into())
         })
     }
 

@@ -171,6 +171,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint may have to undo: some pages for each change, in a file else.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = match schema(&transaction)? {
         Schema::None => 0,

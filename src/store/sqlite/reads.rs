@@ -13,7 +13,7 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryRecord, DeliveryState, IdempotencyRecord, KeyRecord, OwnedAccountKey, Reads,
-            ReportRange, ReportRow, ThresholdRecord,
+            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
         },
         sqlite::{accounts, audit, calls, customers, events, keys, report, subscriptions},
     },
@@ -128,28 +128,48 @@ impl<C: Borrow<Connection>> Reads for Rows<C> {
         events::page(self.connection(), state, before, max)
     }
 
+    fn delivery(&self, id: &str) -> Result<Option<DeliveryRecord>, StoreError> {
+        events::find(self.connection(), id)
+    }
+
+    fn pending_deliveries(&self) -> Result<u64, StoreError> {
+        events::count_pending(self.connection())
+    }
+
     fn due_deliveries(
         &self,
+        to: Receivers,
         now: Timestamp,
         max: usize,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        events::due(self.connection(), now, max)
+        events::due(self.connection(), to, now, max)
     }
 
-    fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
-        events::next(self.connection())
+    fn next_delivery(
+        &self,
+        to: Receivers,
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        events::next(self.connection(), to, after)
     }
 
     fn subscriptions_ending(
         &self,
+        by: SubscriptionEnd,
         window: Window,
+        after: &str,
         max: usize,
     ) -> Result<Vec<(String, SubscriptionTerms)>, StoreError> {
-        subscriptions::ending(self.connection(), window, max)
+        subscriptions::ending(self.connection(), by, window, after, max)
     }
 
-    fn keys_expiring(&self, window: Window, max: usize) -> Result<Vec<KeyRecord>, StoreError> {
-        keys::expiring(self.connection(), window, max)
+    fn keys_expiring(
+        &self,
+        window: Window,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        keys::expiring(self.connection(), window, after, max)
     }
 
     fn report(

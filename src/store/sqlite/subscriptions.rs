@@ -9,6 +9,7 @@ use crate::{
     model::SubscriptionTerms,
     store::{
         StoreError,
+        records::SubscriptionEnd,
         sqlite::query::{self, Cells, json, limit, ms, name_of},
     },
 };
@@ -31,19 +32,21 @@ pub(super) fn find(
 /// The next to end first, so that whoever asks again goes on where it stopped.
 pub(super) fn ending(
     connection: &Connection,
+    by: SubscriptionEnd,
     window: Window,
+    after: &str,
     max: usize,
 ) -> Result<Vec<(String, SubscriptionTerms)>, StoreError> {
     let Window { start, end } = window;
+    let (column, condition) = match by {
+        SubscriptionEnd::CancelAt => ("cancel_at", ""),
+        SubscriptionEnd::TrialEnd => ("trial_end", "AND status = 'trialing'"),
+    };
     let sql = format!(
-        "{SELECT} WHERE cancel_at >= ?1 AND cancel_at < ?2
-             OR trial_end >= ?1 AND trial_end < ?2 AND status = 'trialing'
-         ORDER BY min(coalesce(cancel_at, ?2),
-                      CASE status WHEN 'trialing' THEN coalesce(trial_end, ?2) ELSE ?2 END),
-                  customer
-         LIMIT ?3"
+        "{SELECT} WHERE ({column}, customer) > (?1, ?2) AND {column} < ?3 {condition}
+         ORDER BY {column}, customer LIMIT ?4"
     );
-    let params = params![ms(start), end.map_or(i64::MAX, ms), limit(max)];
+    let params = params![ms(start), after, end.map_or(i64::MAX, ms), limit(max)];
     query::all(connection, TABLE, &sql, params, read)
 }
 

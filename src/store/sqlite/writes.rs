@@ -99,6 +99,15 @@ impl Records for Rows<&Connection> {
         events::put_progress(self.connection(), sequence, &progress)
     }
 
+    fn fail_deliveries(
+        &mut self,
+        endpoint: &str,
+        reason: &str,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        events::fail(self.connection(), endpoint, reason, max)
+    }
+
     fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError> {
         events::forget(self.connection(), before)
     }

@@ -37,7 +37,8 @@ use crate::webhooks::{
 /// Posts events.
 pub struct Client {
     resolver: Arc<dyn Resolver>,
-    tls: TlsConnector,
+    /// Nothing where nobody can vouch for receivers.
+    tls: Option<TlsConnector>,
     timing: Timing,
 }
 
@@ -94,6 +95,8 @@ enum Fault {
     NoAddress,
     #[error("the message cannot be written: {0}")]
     Request(#[from] http::Error),
+    #[error("this gateway has no CA certificates to check an https receiver by")]
+    Roots,
     #[error("no TLS connection: {0}")]
     Tls(io::Error),
 }
@@ -112,13 +115,22 @@ const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("faregate/", env!("CARGO_PKG_VERSION")));
 
 impl Client {
-    /// Makes a client. The roots are read once, now.
+    /// Makes a client. The roots are read once, now. On a machine without any the client is good for
+    /// http alone, and the log says so.
     pub fn new(
         resolver: Arc<dyn Resolver>,
         roots: Roots,
         timing: Timing,
     ) -> Result<Self, RootsError> {
-        let tls = TlsConnector::from(Arc::new(tls::client_config(roots)?));
+        let tls = match tls::client_config(roots) {
+            Ok(config) => Some(TlsConnector::from(Arc::new(config))),
+            Err(error @ RootsError::System(_)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "webhooks cannot be sent to https URLs");
+                None
+            }
+            Err(error @ RootsError::Given(_)) => return Err(error),
+        };
         Ok(Self { resolver, tls, timing })
     }
 
@@ -147,14 +159,18 @@ impl Client {
         let deadline = started + self.timing.whole;
         let open_deadline = deadline.min(started + self.timing.open);
         let request = request(target, secrets, event, now)?;
+        let tls = match target.is_https {
+            true => Some(self.tls.as_ref().ok_or(Fault::Roots)?),
+            false => None,
+        };
         let late = |_| Fault::LateConnection(self.timing.open);
         let opening = async {
             let addresses = self.addresses(target).await?;
             connect(&addresses, open_deadline).await?.ok_or_else(|| late(()))
         };
         let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))??;
-        let answering = if target.is_https {
-            let opening = self.tls.connect(server_name(&target.host)?, stream);
+        let answering = if let Some(tls) = tls {
+            let opening = tls.connect(server_name(&target.host)?, stream);
             let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))?;
             converse(stream.map_err(Fault::Tls)?, request, deadline).await
         } else {

@@ -287,3 +287,19 @@ fn reasons_are_bounded() {
     };
     assert_eq!(failure.reason.chars().count(), REASON_CHARS_MAX);
 }
+
+#[tokio::test]
+async fn without_certificates_only_https_fails() {
+    let nowhere = fixed(Some(&[]));
+    let client = Client { tls: None, ..client(&nowhere) };
+    for (url, expected) in [
+        ("https://hooks.example/", "this gateway has no CA certificates"),
+        ("http://hooks.example/", "the host's name has no address"),
+    ] {
+        let target = target(url, Trust::Operator);
+        let outcome = client.post(&target, &secrets(), &event(), now()).await;
+        let Outcome::Failed { failure, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(failure.reason.starts_with(expected), "{url}: {}", failure.reason);
+    }
+    assert_eq!(nowhere.asked.load(Ordering::Relaxed), 1, "https is not looked up");
+}

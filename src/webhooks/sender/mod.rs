@@ -69,8 +69,9 @@ struct Shared {
     failing: AtomicBool,
 }
 
-/// The longest time between two looks at the outbox. It bounds what a step of the clock can delay.
-const POLL: Duration = Duration::from_secs(60);
+/// The longest time between two looks at the outbox. It bounds what a step of the clock can delay, and
+/// a wake-up that came before what it was for was committed.
+const POLL: Duration = Duration::from_secs(5);
 
 /// How long an outbox that fails is left alone.
 const REST: Duration = Duration::from_secs(1);

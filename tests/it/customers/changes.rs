@@ -129,6 +129,21 @@ fn change_comes_at_its_date_unless_taken_back() {
 }
 
 #[test]
+fn to_name_a_plan_after_the_end_is_to_subscribe_again() {
+    let upstream = Upstream::ok();
+    let gateway = start(&upstream);
+    let key = customer(&gateway, "acme", "starter");
+    assert_eq!(calls(&gateway, &key, 2), ["200"; 2]);
+    set(&gateway, json!({"cancel_at": "2026-11-15T00:00:00Z"}));
+    assert_eq!(gateway.admin("DELETE", "/v1/customers/acme/subscription").status(), 200);
+    set(&gateway, json!({"pause_collection": true}));
+    assert_eq!(call(&gateway, &key), "402 subscription_ended", "nobody named a plan");
+    let held = set(&gateway, json!({"plan": "starter"}));
+    assert_eq!((&held["status"], &held["cancel_at"]), (&json!("active"), &json!(null)));
+    assert_eq!(calls(&gateway, &key, 2), ["200", "402 quota_exceeded"], "what was used is kept");
+}
+
+#[test]
 fn dates_decide_without_anyone_coming_by() {
     let upstream = Upstream::ok();
     let mut gateway = start(&upstream);

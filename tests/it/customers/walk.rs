@@ -245,6 +245,7 @@ fn lists_come_page_by_page() {
     assert_eq!(all(""), expected, "declared and stored together, by id");
     assert_eq!(all("&plan=pro"), ["c00", "c05", "c10", "c15", "c20"]);
     assert_eq!(all("&prefix=c1").len(), 10);
+    assert_eq!(all("&prefix=c17"), ["c17"], "an id is a prefix of itself");
     assert_eq!(all("&prefix=c1&plan=pro"), ["c10", "c15"]);
     assert_eq!(all("&prefix=zzz"), Vec::<String>::new());
     for query in ["limit=0", "limit=1001", "limit=x", "colour=red"] {

@@ -113,11 +113,13 @@ impl Gateway {
         self.running = Some(process::start(&config, options).unwrap());
     }
 
-    /// Moves the clock.
+    /// Moves the clock; of a gateway that is stopped, the one that it starts with.
     pub(crate) fn set_time(&mut self, now: &str) {
         let now = now.parse().unwrap();
         self.clock = Some(now);
-        self.running().gateway().clock().set(now);
+        if let Some(running) = &self.running {
+            running.gateway().clock().set(now);
+        }
     }
 
     /// Gives what runs.

@@ -16,10 +16,10 @@ use crate::support::upstream::Received;
 use bench::{Bench, Names, client, endpoint};
 use outbox::MemoryOutbox;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Verifies a message as a receiver does, and gives its id and the second it was signed in.
-fn verify(received: &Received) -> (MessageId, i64) {
+pub(crate) fn verify(received: &Received) -> (MessageId, i64) {
     let field = |name: &str| received.field(name).unwrap();
     let (id, timestamp) = (field("webhook-id"), field("webhook-timestamp"));
     let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();

@@ -159,9 +159,12 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE UNIQUE INDEX outbox_by_mark ON outbox (endpoint, mark) WHERE mark IS NOT NULL;
+CREATE INDEX outbox_by_id ON outbox (id);
 CREATE INDEX outbox_by_state ON outbox (state, next_attempt);
 CREATE INDEX outbox_by_number ON outbox (state, sequence);
 CREATE INDEX outbox_pending ON outbox (endpoint, customer, sequence) WHERE state = 'pending';
+CREATE INDEX outbox_of_customers ON outbox (next_attempt)
+    WHERE state = 'pending' AND endpoint <> '' AND next_attempt IS NOT NULL;
 CREATE INDEX outbox_by_end ON outbox (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE thresholds (

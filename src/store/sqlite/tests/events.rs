@@ -16,7 +16,7 @@ fn event(id: &str, endpoint: &str, customer: &str, second: i64) -> EventRecord {
 }
 
 fn due(place: &Place, now: i64) -> Vec<String> {
-    let due = place.store.reads().due_deliveries(at(now), 99).unwrap();
+    let due = place.store.reads().due_deliveries(Receivers::All, at(now), 99).unwrap();
     due.into_iter().map(|delivery| delivery.event.id).collect()
 }
 
@@ -43,12 +43,15 @@ fn the_oldest_of_each_endpoint_and_customer_comes_first_and_holds_up_the_others(
         .unwrap();
     assert_eq!(due(&place, 9), [""; 0]);
     assert_eq!(due(&place, 10), ["1", "3", "4"]);
+    let own = place.store.reads().due_deliveries(Receivers::Customers, at(10), 99).unwrap();
+    assert_eq!(own.into_iter().map(|delivery| delivery.event.id).collect::<Vec<_>>(), ["4"]);
+    assert_eq!(place.store.reads().pending_deliveries().unwrap(), 5);
     // A delay of the first is a delay of those behind it, and of nobody else.
     put(&mut place, 1, Pending, Some(50));
     assert_eq!(due(&place, 20), ["3", "4"]);
     put(&mut place, 3, Delivered, None);
     put(&mut place, 4, Delivered, None);
-    assert_eq!(place.store.reads().next_delivery().unwrap(), Some(at(50)));
+    assert_eq!(place.store.reads().next_delivery(Receivers::All, at(0)).unwrap(), Some(at(50)));
     assert_eq!(due(&place, 50), ["1"]);
     // Given up is over as well.
     put(&mut place, 1, Failed, None);
@@ -56,7 +59,7 @@ fn the_oldest_of_each_endpoint_and_customer_comes_first_and_holds_up_the_others(
     put(&mut place, 2, Delivered, None);
     assert_eq!(due(&place, 20), ["5"]);
     put(&mut place, 5, Delivered, None);
-    assert_eq!(place.store.reads().next_delivery().unwrap(), None);
+    assert_eq!(place.store.reads().next_delivery(Receivers::All, at(0)).unwrap(), None);
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn what_is_sent_again_by_hand_goes_before_what_is_younger() {
     put(&mut place, 2, Pending, Some(40));
     put(&mut place, 1, Pending, Some(30));
     assert_eq!(due(&place, 99), ["1"]);
-    assert_eq!(place.store.reads().next_delivery().unwrap(), Some(at(30)));
+    assert_eq!(place.store.reads().next_delivery(Receivers::All, at(0)).unwrap(), Some(at(30)));
     // One that waits behind another cannot be hurried.
     put(&mut place, 3, Pending, Some(5));
     assert_eq!(due(&place, 99), ["1"]);
@@ -101,6 +104,35 @@ fn of_two_events_with_one_mark_the_first_is_kept() {
     put(&mut place, 1, Delivered, None);
     let again = place.write(|records| records.put_event(&marked("5", ""))).unwrap();
     assert!(!again, "a mark outlives the delivery");
+}
+
+#[test]
+fn what_waits_for_an_endpoint_is_given_up_piece_by_piece_and_in_order() {
+    let mut place = Place::new();
+    place
+        .write(|records| {
+            for (id, endpoint, customer) in
+                [("1", "", "b"), ("2", "", "a"), ("3", "", "a"), ("4", "x", "a"), ("5", "", "b")]
+            {
+                records.put_event(&event(id, endpoint, customer, 10))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let fail = |place: &mut Place, max| {
+        place.write(|records| records.fail_deliveries("", "nobody is there", max)).unwrap()
+    };
+    assert_eq!(fail(&mut place, 3), 3);
+    assert_eq!(due(&place, 10), ["4", "5"]);
+    assert_eq!(fail(&mut place, 3), 1);
+    assert_eq!(fail(&mut place, 3), 0);
+    assert_eq!(due(&place, 10), ["4"]);
+    let reads = place.store.reads();
+    assert_eq!(reads.next_delivery(Receivers::All, at(10)).unwrap(), None);
+    assert_eq!(reads.next_delivery(Receivers::Customers, at(9)).unwrap(), Some(at(10)));
+    let failed = reads.delivery("5").unwrap().unwrap();
+    assert_eq!((failed.state, failed.last_error.as_deref()), (Failed, Some("nobody is there")));
+    assert_eq!(reads.delivery("6").unwrap(), None);
 }
 
 #[test]

@@ -255,16 +255,23 @@ fn what_ends_soon_is_found_in_the_order_of_its_end() {
         .unwrap();
     let reads = place.store.reads();
     let window = Window { start: at(10), end: Some(at(20)) };
-    let ending = |max| {
-        let found = reads.subscriptions_ending(window, max).unwrap();
+    let ending = |by, start, after: &str, max| {
+        let window = Window { start: at(start), end: Some(at(20)) };
+        let found = reads.subscriptions_ending(by, window, after, max).unwrap();
         found.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
     };
-    assert_eq!(ending(9), ["first", "trial", "cancelled"]);
-    assert_eq!(ending(2), ["first", "trial"]);
-    let ever = Window { start: at(16), end: None };
-    assert_eq!(reads.subscriptions_ending(ever, 9).unwrap().len(), 2);
-    let expiring = reads.keys_expiring(window, 9).unwrap();
-    assert_eq!(expiring.into_iter().map(|key| key.id).collect::<Vec<_>>(), ["k2", "k1"]);
+    let (cancel, trial) = (SubscriptionEnd::CancelAt, SubscriptionEnd::TrialEnd);
+    assert_eq!(ending(cancel, 10, "", 9), ["first", "cancelled"]);
+    assert_eq!(ending(cancel, 10, "", 1), ["first"]);
+    assert_eq!(ending(cancel, 10, "first", 9), ["cancelled"]);
+    assert_eq!(ending(trial, 10, "", 9), ["trial"]);
+    let expiring = |after: &str, max| {
+        let found = reads.keys_expiring(window, after, max).unwrap();
+        found.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(expiring("", 9), ["k2", "k1"]);
+    assert_eq!(expiring("", 1), ["k2"]);
+    assert_eq!(expiring("k2", 9), ["k1"]);
 }
 
 #[test]

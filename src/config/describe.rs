@@ -1,0 +1,288 @@
+//! The configuration in force, written in the shape of the file with every default filled in.
+//!
+//! Invariant: no secret is in it. Every struct is taken apart whole, so that whoever adds a field
+//! has to say whether it may be shown.
+
+use std::path::Path;
+
+use http::HeaderValue;
+use serde_json::{Map, Value, json};
+
+use super::{
+    AccessLog, Admin, Config, KeyLocation, Log, Secret, Server, ServerLimits, Store, Webhooks,
+};
+use crate::{
+    answer::Code,
+    guesses::GuessLimit,
+    model::{Access, HostHeader, Methods, Plan, Route, Upstream, duration_text},
+};
+
+/// What stands in the place of a secret.
+const MASK: &str = "***";
+
+/// Writes the configuration as a document. Of customers there is the number alone: they have calls
+/// of their own.
+pub fn describe(config: &Config) -> Value {
+    let Config {
+        server,
+        admin,
+        store,
+        log,
+        key_locations,
+        guesses,
+        status_by_code,
+        webhooks,
+        upstreams,
+        routes,
+        plans,
+        customers,
+        keys: _,
+    } = config;
+    let locations: Vec<String> = key_locations.iter().map(location).collect();
+    let status: Map<String, Value> = status_by_code
+        .iter()
+        .map(|(code, status): (&Code, _)| (code.name().to_owned(), status.as_u16().into()))
+        .collect();
+    let upstreams: Map<String, Value> =
+        upstreams.iter().map(|upstream| (upstream.id.to_string(), of_upstream(upstream))).collect();
+    let plans: Map<String, Value> =
+        plans.iter().map(|plan| (plan.id.to_string(), of_plan(plan))).collect();
+    json!({
+        "server": of_server(server),
+        "admin": of_admin(admin),
+        "store": of_store(store),
+        "log": of_log(log),
+        "auth": {"locations": locations, "guesses": guesses.as_ref().map(of_guesses)},
+        "answers": {"status": status},
+        "webhooks": of_webhooks(webhooks),
+        "upstreams": upstreams,
+        "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
+        "plans": plans,
+        "customers": {"declared": customers.len()},
+    })
+}
+
+fn of_server(server: &Server) -> Value {
+    let Server { listen, public_url, reserved_prefix, drain_timeout, workers, limits } = server;
+    let ServerLimits {
+        connections,
+        header_bytes,
+        headers,
+        body_bytes,
+        header_timeout,
+        idle_timeout,
+        request_timeout,
+    } = limits;
+    json!({
+        "listen": listen,
+        "public_url": public_url,
+        "reserved_prefix": reserved_prefix,
+        "drain_timeout": duration_text(*drain_timeout),
+        "workers": workers.unwrap_or_else(processors),
+        "limits": {
+            "connections": connections,
+            "header_bytes": size(u64::try_from(*header_bytes).unwrap_or(u64::MAX)),
+            "headers": headers,
+            "body_bytes": size(*body_bytes),
+            "header_timeout": duration_text(*header_timeout),
+            "idle_timeout": duration_text(*idle_timeout),
+            "request_timeout": request_timeout.map_or("none".to_owned(), duration_text),
+        },
+    })
+}
+
+/// How many workers there are where the file does not say it.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn of_admin(admin: &Admin) -> Value {
+    let Admin { listen, token: _, read_token, hosts } = admin;
+    // Where the file has no token one was made: there is one in any case.
+    let read_token = read_token.as_ref().map(|_: &Secret| MASK);
+    json!({"listen": listen, "token": MASK, "read_token": read_token, "hosts": hosts})
+}
+
+fn of_store(store: &Store) -> Value {
+    let Store { database, journal } = store;
+    json!({
+        "url": format!("sqlite:{}", database.display()),
+        "journal": path(journal),
+        "durability": "normal",
+    })
+}
+
+/// Many receivers put a secret into the path of their URL, so that is left out.
+fn of_webhooks(webhooks: &Webhooks) -> Value {
+    let Webhooks { endpoint, thresholds, ahead } = webhooks;
+    let previous = endpoint.as_ref().filter(|endpoint| endpoint.secrets.count() > 1);
+    json!({
+        "url": endpoint.as_ref().map(|endpoint| format!("{}/{MASK}", endpoint.target.origin())),
+        "secret": endpoint.as_ref().map(|_| MASK),
+        "previous_secret": previous.map(|_| MASK),
+        "thresholds": thresholds,
+        "ahead": duration_text(*ahead),
+    })
+}
+
+fn of_log(log: &Log) -> Value {
+    let Log { access, level } = log;
+    let access = match access {
+        AccessLog::File(file) => path(file),
+        AccessLog::Off => "off".to_owned(),
+        AccessLog::Stdout => "stdout".to_owned(),
+    };
+    json!({"access": access, "level": level.as_str().to_ascii_lowercase()})
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn location(location: &KeyLocation) -> String {
+    match location {
+        KeyLocation::Basic => "basic".to_owned(),
+        KeyLocation::Bearer => "bearer".to_owned(),
+        KeyLocation::Cookie(name) => format!("cookie:{name}"),
+        own if *own == KeyLocation::x_api_key() => "x-api-key".to_owned(),
+        KeyLocation::Header(name) => format!("header:{name}"),
+        KeyLocation::Query(name) => format!("query:{name}"),
+    }
+}
+
+fn of_guesses(guesses: &GuessLimit) -> Value {
+    let GuessLimit { limit, window } = guesses;
+    json!({"limit": limit, "window": duration_text(*window)})
+}
+
+fn of_upstream(upstream: &Upstream) -> Value {
+    let Upstream {
+        id: _,
+        host: _,
+        port: _,
+        authority,
+        base_path,
+        connect_timeout,
+        response_timeout,
+        idle_timeout,
+        keepalive_timeout,
+        set_headers,
+        host_header,
+    } = upstream;
+    // As it stands in a URL: with brackets, and without the scheme's own port.
+    let authority = authority.to_str().unwrap_or_default();
+    // Whether a value is a secret only its writer knows.
+    let masked = |(name, _): &(http::HeaderName, HeaderValue)| (name.to_string(), MASK.into());
+    json!({
+        "url": format!("http://{authority}{base_path}"),
+        "connect_timeout": duration_text(*connect_timeout),
+        "response_timeout": duration_text(*response_timeout),
+        "idle_timeout": duration_text(*idle_timeout),
+        "keepalive_timeout": duration_text(*keepalive_timeout),
+        "host": match host_header {
+            HostHeader::Preserve => "preserve",
+            HostHeader::Upstream => "upstream",
+        },
+        "set_headers": set_headers.iter().map(masked).collect::<Map<String, Value>>(),
+    })
+}
+
+fn of_route(route: &Route) -> Value {
+    let Route {
+        name,
+        host,
+        path,
+        methods,
+        upstream,
+        strip_prefix,
+        access,
+        cost,
+        scopes,
+        enforce,
+        charge_on,
+        request_timeout,
+    } = route;
+    let methods: Option<Vec<&str>> = match methods {
+        Methods::Any => None,
+        Methods::Only(methods) => Some(methods.iter().map(http::Method::as_str).collect()),
+    };
+    json!({
+        "name": name,
+        "host": host,
+        "path": path,
+        "methods": methods,
+        "upstream": upstream.id,
+        "strip_prefix": strip_prefix,
+        "access": match access {
+            Access::Key => "key",
+            Access::Public => "public",
+        },
+        "cost": cost,
+        "scopes": scopes,
+        "enforce": enforce,
+        "charge_on": charge_on.ranges(),
+        "request_timeout": request_timeout.map_or("none".to_owned(), duration_text),
+    })
+}
+
+fn of_plan(plan: &Plan) -> Value {
+    let Plan {
+        id: _,
+        title,
+        routes,
+        quotas,
+        rate,
+        concurrency,
+        trial,
+        grace,
+        upgrade_url,
+        on_sale,
+        archived,
+        change,
+        enforce,
+    } = plan;
+    json!({
+        "title": title,
+        "routes": routes,
+        "quotas": quotas,
+        "rate": rate,
+        "concurrency": concurrency,
+        "trial": trial.map(duration_text),
+        "grace": duration_text(*grace),
+        "upgrade_url": upgrade_url,
+        "on_sale": on_sale,
+        "archived": archived,
+        "change": change,
+        "enforce": enforce,
+    })
+}
+
+/// Writes a size in the largest unit that leaves a whole number.
+fn size(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let whole = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn every_option_of_the_example_is_described() {
+        let text = include_str!("../../config/faregate.toml");
+        let loaded = Loaded::parse(text, Path::new("/etc/faregate/faregate.toml"));
+        let mut described = describe(&loaded.into_config().unwrap());
+        // As many as there are processors.
+        described["server"]["workers"].take();
+        insta::assert_json_snapshot!(described);
+    }
+
+    #[test]
+    fn sizes_are_written_in_whole_units() {
+        for (bytes, text) in [(0, "0B"), (1000, "1000B"), (32 << 10, "32KiB"), (3 << 30, "3GiB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
