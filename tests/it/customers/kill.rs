@@ -24,8 +24,8 @@ const OPERATORS: usize = 3;
 /// What calls the admin listener of a gateway that may be killed meanwhile.
 #[derive(Clone)]
 pub(super) struct Admin {
-    address: SocketAddr,
-    authorization: String,
+    pub(super) address: SocketAddr,
+    pub(super) authorization: String,
 }
 
 /// A status and a document; null for none.
@@ -333,15 +333,15 @@ fn text(value: &Value) -> String {
 }
 
 /// A gateway that is started again and again on one directory.
-struct Scene {
+pub(super) struct Scene {
     directory: tempfile::TempDir,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     admin: SocketAddr,
     _upstream: CountingUpstream,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (upstream, directory) = (CountingUpstream::start(), tempfile::tempdir().unwrap());
         let (address, admin) = (free_address(), free_address());
         let tables = format!(
@@ -373,7 +373,7 @@ impl Scene {
         Self { directory, address, admin, _upstream: upstream }
     }
 
-    fn start(&self) -> (Gateway, Admin) {
+    pub(super) fn start(&self) -> (Gateway, Admin) {
         let gateway = Gateway::start(self.directory.path(), self.address, self.admin);
         let admin = Admin { address: self.admin, authorization: gateway.authorization() };
         (gateway, admin)

@@ -6,6 +6,7 @@ mod changes;
 mod description;
 mod keys;
 mod kill;
+mod kill_import;
 mod limits;
 mod load;
 mod repetition;
