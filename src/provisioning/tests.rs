@@ -35,6 +35,9 @@ quotas = [{ limit = 5, window = "month" }]
 
 const PRO: &str = "[plans.pro]\nquotas = [{ limit = 10, window = \"month\" }]\n";
 
+/// Something to do in a change.
+type Work<'a> = &'a dyn Fn(&mut Change<'_>) -> Result<(), Rejection>;
+
 /// A gateway without threads, and its store.
 struct Place {
     temp: TempDir,
@@ -60,7 +63,7 @@ impl Place {
     /// told.
     fn transact<const N: usize>(
         &mut self,
-        works: [&dyn Fn(&mut Change<'_>) -> Result<(), Rejection>; N],
+        works: [Work<'_>; N],
         before_the_end: impl FnOnce(&Other<'_>),
     ) -> Vec<Result<Applied, Rejection>> {
         let mut results = Vec::new();
@@ -90,7 +93,7 @@ impl Place {
     }
 
     /// Makes one change, and lets memory know.
-    fn make(&mut self, work: &dyn Fn(&mut Change<'_>) -> Result<(), Rejection>) {
+    fn make(&mut self, work: Work<'_>) {
         for result in self.transact([work], |_| ()) {
             result.unwrap().apply(&self.gateway);
         }
@@ -139,8 +142,7 @@ fn key_in_file(id: &str, key: &str) -> String {
 fn refused_change_gives_up_its_own_claim_alone() {
     let mut place = Place::new();
     let declared = Err(vec![Conflict::Customer("acme".to_owned())]);
-    let works: [&dyn Fn(&mut Change<'_>) -> Result<(), Rejection>; 2] =
-        [&|change| create(change, "pro"), &|change| create(change, "pro")];
+    let works: [Work<'_>; 2] = [&|change| create(change, "pro"), &|change| create(change, "pro")];
     let results = place.transact(works, |other| {
         assert_eq!(other.reload(&acme_in_file()), declared, "the first is about to be stored");
     });
@@ -150,7 +152,7 @@ fn refused_change_gives_up_its_own_claim_alone() {
     }
     drop(results);
     assert_eq!(place.other().reload(&acme_in_file()), declared);
-    let works: [&dyn Fn(&mut Change<'_>) -> Result<(), Rejection>; 2] = [&create_key, &create_key];
+    let works: [Work<'_>; 2] = [&create_key, &create_key];
     let results = place.transact(works, |other| {
         let expected = Err(vec![Conflict::Key("k".to_owned())]);
         assert_eq!(other.reload(&key_in_file("k", "another")), expected);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::kill::Admin;
+use super::program::Admin;
 
 /// What the audit's entries lead to: kind and subject, and the last thing that was said of it.
 type Stored = BTreeMap<(String, String), Value>;

@@ -3,59 +3,24 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use faregate::model::KeyDigest;
+use faregate::{clock::Clock, model::KeyDigest};
 use serde_json::{Value, json};
 
-use super::audit;
-use crate::process::{Client, CountingUpstream, Gateway, exchange, free_address};
+use super::{
+    audit,
+    program::{Admin, Scene},
+};
+use crate::process::Client;
 
 /// Kills in an ordinary test run; `FAREGATE_KILLS` asks for another number.
 const KILLS: u64 = 16;
 
 /// Operators who make changes at the same time, each of customers of its own.
 const OPERATORS: usize = 3;
-
-/// What calls the admin listener of a gateway that may be killed meanwhile.
-#[derive(Clone)]
-pub(super) struct Admin {
-    pub(super) address: SocketAddr,
-    pub(super) authorization: String,
-}
-
-/// A status and a document; null for none.
-type Answer = (u16, Value);
-
-impl Admin {
-    /// Calls once. An error means that nobody knows what became of it.
-    fn call(&self, method: &str, path: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
-        let mut fields = vec![("authorization", self.authorization.as_str())];
-        fields.extend(key.map(|key| ("idempotency-key", key)));
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        if !text.is_empty() {
-            fields.push(("content-type", "application/json"));
-        }
-        let answer = exchange(self.address, method, path, &fields, &text).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        match serde_json::from_str(body) {
-            Ok(document) => Some((status, document)),
-            Err(_) if body.is_empty() && status == 204 => Some((status, Value::Null)),
-            // Cut off in the middle.
-            Err(_) => None,
-        }
-    }
-
-    /// Reads a document from a gateway that lives.
-    pub(super) fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, None, &Value::Null).unwrap()
-    }
-}
 
 /// A change that is asked for.
 #[derive(Clone, Debug)]
@@ -195,8 +160,11 @@ impl Operator {
             }
             ("DELETE", ["customers", id]) => {
                 self.customers.remove(*id);
-                let gone = |_: &String, known: &mut Known| known.document["customer"] == **id;
-                let gone = self.keys.extract_if(.., gone).filter_map(|(_, known)| known.secret);
+                let keys = std::mem::take(&mut self.keys).into_iter();
+                let (gone, kept): (Vec<_>, Vec<_>) =
+                    keys.partition(|(_, known)| known.document["customer"] == **id);
+                self.keys = kept.into_iter().collect();
+                let gone = gone.into_iter().filter_map(|(_, known)| known.secret);
                 self.gone.extend(gone);
             }
             (_, ["customers", id, "subscription"]) => {
@@ -306,7 +274,7 @@ impl Operator {
         let Some(secret) = &known.secret else { return };
         let customer = &self.customers[&text(&found["customer"])];
         let is_over = found["expires"].as_str().is_some_and(|expires| {
-            expires.parse::<jiff::Timestamp>().unwrap() < jiff::Timestamp::now()
+            expires.parse::<jiff::Timestamp>().unwrap() < Clock::system().now()
         });
         let expected = match text(&found["status"]).as_str() {
             "revoked" => "api_key_revoked",
@@ -332,72 +300,24 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned()
 }
 
-/// A gateway that is started again and again on one directory.
-pub(super) struct Scene {
-    directory: tempfile::TempDir,
-    pub(super) address: SocketAddr,
-    admin: SocketAddr,
-    _upstream: CountingUpstream,
-}
-
-impl Scene {
-    pub(super) fn new() -> Self {
-        let (upstream, directory) = (CountingUpstream::start(), tempfile::tempdir().unwrap());
-        let (address, admin) = (free_address(), free_address());
-        let tables = format!(
-            r#"
-            [server]
-            listen = "{address}"
-            workers = 1
-            [admin]
-            listen = "{admin}"
-            [log]
-            access = "off"
-            [upstreams.api]
-            url = "http://{}"
-            [[routes]]
-            path = "/{{*path}}"
-            upstream = "api"
-            [plans.large]
-            quotas = [{{ limit = 1000000, window = "month" }}]
-            [plans.larger]
-            quotas = [{{ limit = 2000000, window = "month" }}]
-            [customers.filed]
-            plan = "large"
-            keys = ["{}"]
-            "#,
-            upstream.address,
-            KeyDigest::of(b"filed"),
-        );
-        fs::write(directory.path().join("faregate.toml"), tables).unwrap();
-        Self { directory, address, admin, _upstream: upstream }
-    }
-
-    pub(super) fn start(&self) -> (Gateway, Admin) {
-        let gateway = Gateway::start(self.directory.path(), self.address, self.admin);
-        let admin = Admin { address: self.admin, authorization: gateway.authorization() };
-        (gateway, admin)
-    }
-
-    /// Lets operators work, and requests be served beside, until the gateway is killed.
-    fn kill_meanwhile(&self, operators: &mut [Operator], pause: Duration) {
-        let (gateway, admin) = self.start();
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for operator in operators {
-                let admin = &admin;
-                scope.spawn(move || operator.work(admin));
-            }
-            // So that folds and changes take turns.
-            scope.spawn(|| {
-                let mut client = Client::connect(self.address).unwrap();
-                while !stop.load(Ordering::Relaxed) && client.ask("/x", "filed").is_ok() {}
-            });
-            std::thread::sleep(pause);
-            gateway.kill();
-            stop.store(true, Ordering::Relaxed);
+/// Lets operators work, and requests be served beside, until the gateway is killed.
+fn kill_meanwhile(scene: &Scene, operators: &mut [Operator], pause: Duration) {
+    let (gateway, admin) = scene.start();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for operator in operators {
+            let admin = &admin;
+            scope.spawn(move || operator.work(admin));
+        }
+        // So that folds and changes take turns.
+        scope.spawn(|| {
+            let mut client = Client::connect(scene.address).unwrap();
+            while client.ask("/x", "filed").is_ok() && !stop.load(Ordering::Relaxed) {}
         });
-    }
+        std::thread::sleep(pause);
+        gateway.kill();
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
@@ -412,7 +332,7 @@ fn acknowledged_changes_survive_every_kill() {
     let mut operators: Vec<_> = (0..OPERATORS).map(|name| Operator::new(name, seed)).collect();
     for kill in 0..kills {
         let pause = Duration::from_millis(20 + u64::try_from(operators[0].below(130)).unwrap());
-        scene.kill_meanwhile(&mut operators, pause);
+        kill_meanwhile(&scene, &mut operators, pause);
         let (gateway, admin) = scene.start();
         let mut client = Client::connect(scene.address).unwrap();
         for operator in &mut operators {
@@ -429,59 +349,4 @@ fn acknowledged_changes_survive_every_kill() {
     }
     let least = kills * u64::try_from(OPERATORS).unwrap();
     assert!(operators.iter().map(|operator| operator.acknowledged).sum::<u64>() > least);
-}
-
-/// A disk that is full in the middle of the changes: what was refused is neither in memory nor in the
-/// store, what was acknowledged is in both, and once there is room the refused ones can be made.
-#[test]
-fn change_that_the_disk_has_no_room_for_is_not_made() {
-    let scene = Scene::new();
-    let directory = scene.directory.path();
-    // The log of the database grows to some MB before it is begun anew.
-    let gateway = Gateway::start_on_small_disk(600, directory, scene.address, scene.admin);
-    let admin = Admin { address: scene.admin, authorization: gateway.authorization() };
-    let body = json!({"id": "acme", "subscription": {"plan": "large"}});
-    admin.call("POST", "/v1/customers", None, &body).unwrap();
-    let make_key = |admin: &Admin, number: u64| {
-        let digest = KeyDigest::of(secret_of(0, number).as_bytes()).to_string();
-        let body = json!({"id": format!("k{number}"), "digest": digest});
-        admin.call("POST", "/v1/customers/acme/keys", None, &body).unwrap()
-    };
-    let (mut made, mut refused) = (Vec::new(), Vec::new());
-    for number in 0..1000 {
-        match make_key(&admin, number) {
-            (201, _) => made.push(number),
-            (503, answer) => {
-                assert_eq!(answer["code"], "store_unavailable");
-                refused.push(number);
-            }
-            other => panic!("{other:?}"),
-        }
-        if refused.len() == 5 {
-            break;
-        }
-    }
-    println!("{} keys made, {} refused", made.len(), refused.len());
-    assert!(!made.is_empty() && refused.len() == 5);
-    let check = |admin: &Admin| {
-        let mut client = Client::connect(scene.address).unwrap();
-        for number in &made {
-            let (status, body) = client.ask("/x", &secret_of(0, *number)).unwrap();
-            assert_eq!(status, 200, "{number}: {body}");
-        }
-        for number in &refused {
-            let (_, body) = client.ask("/x", &secret_of(0, *number)).unwrap();
-            assert!(body.contains("\"invalid_api_key\""), "{body}");
-            assert_eq!(admin.get(&format!("/v1/keys/k{number}")).0, 404);
-        }
-        audit::check(admin)
-    };
-    let entries = check(&admin);
-    gateway.kill();
-    let (_gateway, admin) = scene.start();
-    assert_eq!(check(&admin), entries, "memory had what the store has");
-    for number in &refused {
-        assert_eq!(make_key(&admin, *number).0, 201, "nothing holds its id");
-    }
-    assert_eq!(audit::check(&admin), entries + refused.len());
 }

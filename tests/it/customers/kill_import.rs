@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     audit,
-    kill::{Admin, Scene},
+    program::{Admin, Scene},
 };
 use crate::{
     process::{Client, DEADLINE},

@@ -4,11 +4,13 @@ mod access;
 mod audit;
 mod changes;
 mod description;
+mod full_disk;
 mod keys;
 mod kill;
 mod kill_import;
 mod limits;
 mod load;
+mod program;
 mod repetition;
 mod walk;
 
