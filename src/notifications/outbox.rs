@@ -9,7 +9,7 @@ use crate::{
     gateway::Gateway,
     keeper::Keeper,
     store::{
-        Reader, StoreError,
+        Reader, StoreError, instant,
         records::{AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Receivers, Records},
     },
     webhooks::{
@@ -222,7 +222,8 @@ fn gone(
     let mut after = before.clone();
     let Some(webhook) = &mut after.webhook else { return Ok(None) };
     webhook.disabled = Some("the receiver answered 410".to_owned());
-    after.updated_at = at;
+    // As it is stored, so that the audit tells what is there.
+    after.updated_at = instant(at.as_millisecond());
     records.put_customer(&after)?;
     records.append_audit(&AuditRecord {
         at,

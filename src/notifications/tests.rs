@@ -117,7 +117,9 @@ impl Scene {
     }
 
     fn keep(&mut self, delivery: i64, verdict: Verdict) -> Option<String> {
-        let record = Record { delivery: DeliveryId(delivery), at: at(9), verdict };
+        // Finer than what is stored.
+        let at = at(9) + std::time::Duration::from_nanos(1);
+        let record = Record { delivery: DeliveryId(delivery), at, verdict };
         self.write(|records| keep(records, &record))
     }
 
@@ -174,6 +176,7 @@ fn endpoint_that_is_gone_is_switched_off_unless_it_is_the_operators() {
     let audit = scene.store.reads().audit(Some("acme"), None, 9).unwrap();
     assert_eq!(audit[0].1.action, "webhook.disable");
     assert!(!audit[0].1.before.as_ref().unwrap().to_string().contains("whsec_"));
+    assert_eq!(audit[0].1.after, serde_json::to_value(customer).ok(), "as it is stored");
 }
 
 #[test]

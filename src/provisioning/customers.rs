@@ -191,6 +191,9 @@ impl Change<'_> {
     /// Deletes a customer: its keys stop working at once; what it used is kept under a pseudonym.
     pub fn delete_customer(&mut self, id: &str) -> Result<(), Rejection> {
         let before = self.stored_customer(id)?;
+        // Until it is gone from everywhere a reload must not declare it, or it would get its usage.
+        let claim = self.gateway.live().claim_customer(|| false, id);
+        self.applied.claims.extend(claim);
         let pseudonym = crate::store::records::new_id("deleted", self.now);
         let name = self.gateway.ledger().name_of(id);
         self.records.delete_customer(id, &name, &pseudonym)?;

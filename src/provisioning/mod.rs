@@ -14,6 +14,8 @@ mod keys;
 mod load;
 mod settings;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod valid;
 
 use std::{collections::BTreeSet, mem, sync::Arc};
@@ -200,7 +202,7 @@ impl<'a> Change<'a> {
         &self.snapshot
     }
 
-    /// Gives the time of the change.
+    /// Gives the time of the change, in whole milliseconds.
     pub fn now(&self) -> Timestamp {
         self.now
     }

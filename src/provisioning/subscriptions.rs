@@ -257,12 +257,32 @@ impl Change<'_> {
         after: &SubscriptionTerms,
         action: &str,
     ) -> Result<(), Rejection> {
+        self.claim_plans(before, after)?;
         self.records.put_subscription(customer, after)?;
         if let Some(before) = before {
             self.merge_periods(customer, before, after)?;
         }
         self.audit(action, Some(customer), customer, before, Some(after))?;
         self.touched.insert(customer.to_owned());
+        Ok(())
+    }
+
+    /// Claims the plans that a subscription did not name before. What it names already keeps them.
+    fn claim_plans(
+        &mut self,
+        before: Option<&SubscriptionTerms>,
+        after: &SubscriptionTerms,
+    ) -> Result<(), Rejection> {
+        let known: Vec<_> = before.into_iter().flat_map(plans_of).collect();
+        let gateway = self.gateway;
+        for plan in plans_of(after).filter(|plan| !known.contains(plan)) {
+            // The snapshot of this moment, not of the change's beginning: see `roster::Claim`.
+            let declared = || gateway.snapshot().plan(plan).is_some();
+            let claim = gateway.live().claim_plan(declared, plan).ok_or_else(|| {
+                Rejection::field("plan", "there is no such plan since the last reload")
+            })?;
+            self.applied.claims.push(claim);
+        }
         Ok(())
     }
 
@@ -297,6 +317,11 @@ impl Change<'_> {
         }
         Ok(())
     }
+}
+
+/// Gives the plans that a subscription names, now and as the next one.
+fn plans_of(terms: &SubscriptionTerms) -> impl Iterator<Item = &Arc<str>> {
+    std::iter::once(&terms.plan).chain(terms.next.as_ref().map(|next| &next.plan))
 }
 
 fn account(quota: &Quota, window: Window) -> AccountId {

@@ -72,6 +72,12 @@ impl Live {
         (!declared()).then(|| self.claims.key(&mut taken, id, digest))
     }
 
+    /// Claims a plan that a subscription is to name, if the file has it.
+    pub fn claim_plan(&self, declared: impl Fn() -> bool, id: &str) -> Option<Claim> {
+        let mut taken = self.claims.lock();
+        declared().then(|| self.claims.plan(&mut taken, id))
+    }
+
     /// Puts what a file declares in force by `swap`, unless something in it conflicts with what is
     /// stored or about to be.
     pub fn declare(
@@ -94,7 +100,11 @@ impl Live {
                 conflicts.push(Conflict::Digest(key.id.to_string()));
             }
         }
-        for (plan, subscriptions) in self.plans_in_use() {
+        let mut in_use = self.plans_in_use();
+        for plan in taken.plans.iter() {
+            in_use.entry(plan.as_str().into()).or_insert(1);
+        }
+        for (plan, subscriptions) in in_use {
             if !plans(&plan) {
                 conflicts.push(Conflict::Plan { plan: plan.to_string(), subscriptions });
             }

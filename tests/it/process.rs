@@ -104,21 +104,37 @@ pub(crate) fn free_address() -> SocketAddr {
 impl Gateway {
     /// Starts `faregate run` on `faregate.toml` in a directory and waits until it is ready.
     pub(crate) fn start(directory: &Path, address: SocketAddr, admin: SocketAddr) -> Self {
+        Self::start_by(Command::new(FAREGATE), directory, address, admin)
+    }
+
+    /// Starts it so that no file of its may become longer than so many KiB: a disk that is full.
+    pub(crate) fn start_on_small_disk(
+        kib: u64,
+        directory: &Path,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
+        let mut shell = Command::new("bash");
+        // Without the signal a write that goes too far fails like one on a full disk.
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec {FAREGATE} \"$@\""), "sh"]);
+        Self::start_by(shell, directory, address, admin)
+    }
+
+    fn start_by(
+        mut command: Command,
+        directory: &Path,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
         let begun = Instant::now();
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(directory.join("stderr.log"))
             .unwrap();
-        let child = Command::new(FAREGATE)
-            .arg("run")
-            .current_dir(directory)
-            .env_remove("FAREGATE_CONFIG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        command.arg("run").current_dir(directory).env_remove("FAREGATE_CONFIG");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         let mut gateway = Self {
             child,
             address,
@@ -157,10 +173,15 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Gives the field that permits calls of the admin listener.
+    pub(crate) fn authorization(&self) -> String {
+        let token = fs::read_to_string(self.directory.join("faregate.db.journal/admin-token"));
+        format!("Bearer {}", token.unwrap().trim())
+    }
+
     /// Gives a customer's usage document.
     pub(crate) fn usage(&self, customer: &str) -> serde_json::Value {
-        let token = fs::read_to_string(self.directory.join("faregate.db.journal/admin-token"));
-        let authorization = format!("Bearer {}", token.unwrap().trim());
+        let authorization = self.authorization();
         let path = format!("/v1/customers/{customer}/usage");
         let answer = get(self.admin, &path, &[("authorization", &authorization)]).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -208,11 +229,27 @@ pub(crate) fn get(
     path: &str,
     fields: &[(&str, &str)],
 ) -> std::io::Result<String> {
+    exchange(address, "GET", path, fields, "")
+}
+
+/// Sends one request on a connection of its own and gives the whole answer.
+pub(crate) fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    let fields: String =
-        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{fields}\r\n")?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let _ = stream.shutdown(Shutdown::Both);

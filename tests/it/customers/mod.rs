@@ -1,10 +1,16 @@
 //! Customers, keys and subscriptions made and changed while the gateway runs.
 
 mod access;
+mod audit;
 mod changes;
 mod description;
+mod full_disk;
 mod keys;
+mod kill;
+mod kill_import;
 mod limits;
+mod load;
+mod program;
 mod repetition;
 mod walk;
 

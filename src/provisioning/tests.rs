@@ -1,0 +1,270 @@
+//! Changes, reloads and a store that fails, in the orders in which they can meet.
+
+use std::fs;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    config::Loaded,
+    gateway::ReloadError,
+    ledger::Ledger,
+    roster::Conflict,
+    store::{Sqlite, Store, Verdict},
+};
+
+/// Finer than what is stored.
+const NOW: &str = "2026-11-20T12:00:00.123456789Z";
+
+const TABLES: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[upstreams.api]
+url = "http://127.0.0.1:1"
+
+[[routes]]
+path = "/{*rest}"
+upstream = "api"
+
+[plans.starter]
+quotas = [{ limit = 5, window = "month" }]
+"#;
+
+const PRO: &str = "[plans.pro]\nquotas = [{ limit = 10, window = \"month\" }]\n";
+
+/// Something to do in a change.
+type Work<'a> = &'a dyn Fn(&mut Change<'_>) -> Result<(), Rejection>;
+
+/// A gateway without threads, and its store.
+struct Place {
+    temp: TempDir,
+    gateway: Gateway,
+    store: Sqlite,
+}
+
+impl Place {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("faregate.toml");
+        let text = format!("{TABLES}{PRO}");
+        fs::write(&file, &text).unwrap();
+        let config = Loaded::parse(&text, &file).into_config().unwrap();
+        let now = NOW.parse().unwrap();
+        let clock = Arc::new(Clock::manual(now));
+        let gateway = Gateway::new(&config, Some(file), Ledger::new(Timestamp::MIN), clock);
+        let store = Sqlite::open(&temp.path().join("faregate.db")).unwrap();
+        Self { temp, gateway, store }
+    }
+
+    /// Does works in one transaction, as the keeper does them, and then looks around before memory is
+    /// told.
+    fn transact<const N: usize>(
+        &mut self,
+        works: [Work<'_>; N],
+        before_the_end: impl FnOnce(&Other<'_>),
+    ) -> Vec<Result<Applied, Rejection>> {
+        let mut results = Vec::new();
+        let mut left = works.iter();
+        let mut before_the_end = Some(before_the_end);
+        let (gateway, other) = (&self.gateway, Other { temp: &self.temp, gateway: &self.gateway });
+        let outcome = self.store.transact(&mut |records| {
+            let Some(work) = left.next() else {
+                if let Some(look) = before_the_end.take() {
+                    look(&other);
+                }
+                return Verdict::Done;
+            };
+            let mut change = Change::new(records, gateway, "test");
+            let done = work(&mut change);
+            let result = done.and_then(|()| Ok(change.finish()?));
+            let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+            results.push(result);
+            verdict
+        });
+        outcome.unwrap();
+        results
+    }
+
+    fn other(&self) -> Other<'_> {
+        Other { temp: &self.temp, gateway: &self.gateway }
+    }
+
+    /// Makes one change, and lets memory know.
+    fn make(&mut self, work: Work<'_>) {
+        for result in self.transact([work], |_| ()) {
+            result.unwrap().apply(&self.gateway);
+        }
+    }
+}
+
+/// Somebody who reloads meanwhile.
+struct Other<'a> {
+    temp: &'a TempDir,
+    gateway: &'a Gateway,
+}
+
+impl Other<'_> {
+    fn reload(&self, more: &str) -> Result<(), Vec<Conflict>> {
+        fs::write(self.temp.path().join("faregate.toml"), format!("{TABLES}{more}")).unwrap();
+        match self.gateway.reload() {
+            Ok(()) => Ok(()),
+            Err(ReloadError::Conflicts(conflicts)) => Err(conflicts),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn create(change: &mut Change<'_>, plan: &str) -> Result<(), Rejection> {
+    let new = json!({"id": "acme", "subscription": {"plan": plan}});
+    change.create_customer(serde_json::from_value(new).unwrap()).map(drop)
+}
+
+fn create_key(change: &mut Change<'_>) -> Result<(), Rejection> {
+    let new = json!({"id": "k", "digest": crate::model::KeyDigest::of(b"k").to_string()});
+    change.create_key("acme", serde_json::from_value(new).unwrap()).map(drop)
+}
+
+fn acme_in_file() -> String {
+    format!("{PRO}[customers.acme]\nplan = \"pro\"\n")
+}
+
+fn key_in_file(id: &str, key: &str) -> String {
+    let digest = crate::model::KeyDigest::of(key.as_bytes());
+    format!(
+        "{PRO}[customers.other]\nplan = \"pro\"\nkeys = [{{ id = \"{id}\", digest = \"{digest}\" }}]\n"
+    )
+}
+
+#[test]
+fn refused_change_gives_up_its_own_claim_alone() {
+    let mut place = Place::new();
+    let declared = Err(vec![Conflict::Customer("acme".to_owned())]);
+    let works: [Work<'_>; 2] = [&|change| create(change, "pro"), &|change| create(change, "pro")];
+    let results = place.transact(works, |other| {
+        assert_eq!(other.reload(&acme_in_file()), declared, "the first is about to be stored");
+    });
+    assert!(matches!(results[..], [Ok(_), Err(Rejection::AlreadyExists(_))]), "{results:?}");
+    for result in results.iter().flatten() {
+        result.apply(&place.gateway);
+    }
+    drop(results);
+    assert_eq!(place.other().reload(&acme_in_file()), declared);
+    let works: [Work<'_>; 2] = [&create_key, &create_key];
+    let results = place.transact(works, |other| {
+        let expected = Err(vec![Conflict::Key("k".to_owned())]);
+        assert_eq!(other.reload(&key_in_file("k", "another")), expected);
+        let expected = Err(vec![Conflict::Digest("another".to_owned())]);
+        assert_eq!(other.reload(&key_in_file("another", "k")), expected);
+    });
+    assert!(matches!(results[..], [Ok(_), Err(Rejection::AlreadyExists(_))]), "{results:?}");
+}
+
+#[test]
+fn plan_that_a_change_is_about_to_use_is_not_dropped() {
+    let mut place = Place::new();
+    let conflict = || Err(vec![Conflict::Plan { plan: "pro".to_owned(), subscriptions: 1 }]);
+    let results = place.transact([&|change| create(change, "pro")], |other| {
+        assert_eq!(other.reload(""), conflict());
+    });
+    let applied = results.into_iter().next().unwrap().unwrap();
+    assert_eq!(place.other().reload(""), conflict());
+    applied.apply(&place.gateway);
+    drop(applied);
+    assert_eq!(place.other().reload(""), conflict());
+    let starter = |change: &mut Change<'_>| {
+        let input = serde_json::from_value(json!({"plan": "starter"})).unwrap();
+        change.put_subscription("acme", &input).map(drop)
+    };
+    place.make(&starter);
+    assert_eq!(place.other().reload(""), Ok(()));
+}
+
+#[test]
+fn plan_that_was_dropped_meanwhile_is_not_given() {
+    let mut place = Place::new();
+    let (temp, gateway) = (place.temp.path().join("faregate.toml"), &place.gateway);
+    let result = place.store.transact(&mut |records| {
+        let mut change = Change::new(records, gateway, "test");
+        fs::write(&temp, TABLES).unwrap();
+        gateway.reload().unwrap();
+        match create(&mut change, "pro") {
+            Err(Rejection::Invalid(errors)) => assert_eq!(errors[0].field, "subscription.plan"),
+            other => panic!("{other:?}"),
+        }
+        Verdict::Done
+    });
+    result.unwrap();
+    assert!(place.gateway.live().plans_in_use().is_empty());
+}
+
+#[test]
+fn customer_is_not_declared_before_it_is_wholly_gone() {
+    let mut place = Place::new();
+    place.make(&|change| create(change, "pro"));
+    let gone = |change: &mut Change<'_>| change.delete_customer("acme");
+    let results = place.transact([&gone], |_| ());
+    let applied = results.into_iter().next().unwrap().unwrap();
+    applied.apply(&place.gateway);
+    let declared = Err(vec![Conflict::Customer("acme".to_owned())]);
+    assert_eq!(place.other().reload(&acme_in_file()), declared);
+    drop(applied);
+    assert_eq!(place.other().reload(&acme_in_file()), Ok(()));
+}
+
+#[test]
+fn what_is_not_committed_is_neither_in_memory_nor_claimed() {
+    let mut place = Place::new();
+    let gateway = &place.gateway;
+    let mut applied = Vec::new();
+    let result = place.store.transact(&mut |records| {
+        if !applied.is_empty() {
+            return Verdict::Done;
+        }
+        let mut change = Change::new(records, gateway, "test");
+        create(&mut change, "pro").unwrap();
+        create_key(&mut change).unwrap();
+        applied.push(change.finish().unwrap());
+        // As a keeper sees it whose disk is full.
+        Verdict::Undo
+    });
+    result.unwrap();
+    drop(applied);
+    let live = place.gateway.live();
+    assert_eq!((live.customer_count(), live.key_count()), (0, 0));
+    assert!(live.plans_in_use().is_empty());
+    assert_eq!(place.other().reload(&acme_in_file()), Ok(()));
+    assert_eq!(place.other().reload(&key_in_file("k", "k")), Ok(()));
+    assert_eq!(place.other().reload(""), Ok(()));
+}
+
+#[test]
+fn times_are_answered_as_they_are_stored() {
+    let mut place = Place::new();
+    place.make(&|change| {
+        let new = json!({"id": "acme", "subscription": {"plan": "pro"}});
+        let made = change.create_customer(serde_json::from_value(new).unwrap())?;
+        assert_eq!(change.records().customer("acme")?, Some(made));
+        create_key(change)
+    });
+    place.make(&|change| {
+        let input = json!({"plan": "starter", "change": "restart"});
+        let input = serde_json::from_value(input).unwrap();
+        let (held, _) = change.put_subscription("acme", &input)?;
+        assert!(held.restarted.is_some());
+        assert_eq!(change.records().subscription("acme")?, Some(held));
+        let input = serde_json::from_value(json!({"grace": "1h"})).unwrap();
+        let successor = change.rotate_key("k", &input)?.record;
+        let entries = change.records().audit(None, None, 1)?;
+        let before = serde_json::to_value(change.records().key("k")?).unwrap();
+        assert_eq!(entries[0].1.after, Some(before));
+        assert_eq!(change.records().key(&successor.id)?, Some(successor));
+        change.revoke_key("k")?;
+        let entries = change.records().audit(None, None, 1)?;
+        let after = serde_json::to_value(change.records().key("k")?).unwrap();
+        assert_eq!(entries[0].1.after, Some(after));
+        Ok(())
+    });
+}
