@@ -4,6 +4,7 @@
 
 mod adjust;
 mod admin;
+mod application;
 mod audit;
 mod backup;
 mod check;
@@ -17,6 +18,7 @@ mod health;
 mod import;
 mod input;
 mod key;
+mod limits;
 mod list;
 mod overview;
 mod partial;
@@ -69,6 +71,9 @@ enum Command {
     /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
+    /// Make, list and remove applications, which have limits of their own
+    #[command(subcommand)]
+    Application(application::Application),
     /// Set, show and cancel the plan that a customer holds
     #[command(subcommand)]
     Subscription(subscription::Subscription),
@@ -113,6 +118,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(config) => config.run().map(done),
         Command::Customer(customer) => customer.run().map(done),
         Command::Key(key) => key.run().map(done),
+        Command::Application(application) => application.run().map(done),
         Command::Subscription(subscription) => subscription.run().map(done),
         Command::Import(import) => import.run(),
         Command::Usage(usage) => usage.run().map(done),

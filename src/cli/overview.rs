@@ -7,7 +7,7 @@ use crate::cli;
 /// The groups. A test sees to it that every command is in one of them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The gateway", &["demo", "run", "check", "health", "reload", "config"]),
-    ("Who may call", &["customer", "key", "subscription", "import"]),
+    ("Who may call", &["customer", "key", "application", "subscription", "import"]),
     ("What was used", &["usage", "adjust", "export"]),
     ("Operation", &["enforcement", "events", "audit", "backup", "completions"]),
 ];

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::{
     admin::{Call, Remote},
     input::{self, WrongUsage},
+    limits::LimitChanges,
     list::{Extent, List},
     print::plain,
 };
@@ -110,44 +111,10 @@ pub(super) struct Set {
     /// Something of your own to keep with it; `KEY=` takes it away; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     metadata: Vec<(String, String)>,
-    /// An allowance, such as name=monthly,limit=1000,window=month; repeat it for each one, for all
-    /// together replace the plan's. Windows: hour, day, week, month, year, period, lifetime. Further
-    /// parts: align=anchor or align=calendar, zone, renamed_from. The name is the window's if none
-    /// is given
-    #[arg(
-        long,
-        value_name = "QUOTA",
-        value_parser = input::quota,
-        conflicts_with_all = ["no_quotas", "unlimited"]
-    )]
-    quota: Vec<Value>,
-    /// Requests per time, and how many at once after a pause: 50/1s or 50/1s:100
-    #[arg(
-        long,
-        value_name = "LIMIT/WINDOW[:BURST]",
-        value_parser = input::rate,
-        conflicts_with = "no_rate"
-    )]
-    rate: Option<Value>,
-    /// Requests in flight at once
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..),
-        conflicts_with = "no_concurrency"
-    )]
-    concurrency: Option<u32>,
-    /// No quotas of its own: the plan's hold again
-    #[arg(long, conflicts_with = "unlimited")]
-    no_quotas: bool,
-    /// No rate of its own: the plan's holds again
-    #[arg(long)]
-    no_rate: bool,
-    /// No concurrency of its own: the plan's holds again
-    #[arg(long)]
-    no_concurrency: bool,
+    #[command(flatten)]
+    limits: LimitChanges,
     /// No quota at all, the plan's neither: what is used is not limited
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["quota", "no_quotas"])]
     unlimited: bool,
     #[command(flatten)]
     remote: Remote,
@@ -245,19 +212,7 @@ impl ListArguments {
 
 impl Set {
     fn call(&self) -> anyhow::Result<Call> {
-        let Self {
-            id,
-            name,
-            metadata,
-            quota,
-            rate,
-            concurrency,
-            no_quotas,
-            no_rate,
-            no_concurrency,
-            unlimited,
-            remote: _,
-        } = self;
+        let Self { id, name, metadata, limits, unlimited, remote: _ } = self;
         let mut body = Map::new();
         // As in the gateway's merge patch, null takes away.
         let text = |text: &String| if text.is_empty() { Value::Null } else { text.clone().into() };
@@ -268,16 +223,9 @@ impl Set {
             let pairs = metadata.iter().map(|(name, value)| (name.clone(), text(value)));
             body.insert("metadata".to_owned(), Value::Object(pairs.collect()));
         }
-        if *no_quotas {
-            body.insert("quotas".to_owned(), Value::Null);
-        } else if *unlimited || !quota.is_empty() {
-            body.insert("quotas".to_owned(), quota.clone().into());
-        }
-        if *no_rate || rate.is_some() {
-            body.insert("rate".to_owned(), rate.clone().unwrap_or_default());
-        }
-        if *no_concurrency || concurrency.is_some() {
-            body.insert("concurrency".to_owned(), (*concurrency).into());
+        limits.add_to(&mut body);
+        if *unlimited {
+            body.insert("quotas".to_owned(), json!([]));
         }
         if body.is_empty() {
             let message =

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::{
         admin::{Call, Remote, random_key},
-        input::{self, When},
+        input::{self, When, WrongUsage},
+        limits::{GivenLimits, LimitChanges},
         list::{Extent, List},
         print::plain,
     },
@@ -31,6 +32,11 @@ pub(super) enum Key {
     /// Show one key, without its secret, which the gateway does not know
     #[command(after_help = "Example:\n  faregate key show key_1f2e3d")]
     Show(One),
+    /// Change what a key may do, until when, and its limits, which come in addition to the customer's
+    #[command(after_help = "Examples:\n  \
+        faregate key set key_1f2e3d --scope read --expires 90d\n  \
+        faregate key set key_1f2e3d --quota name=key-daily,limit=100,window=day --no-rate")]
+    Set(Set),
     /// Make a successor; the old key works until the grace is over
     #[command(after_help = "Examples:\n  \
         faregate key rotate key_1f2e3d                the old one works for another 24 hours\n  \
@@ -99,6 +105,37 @@ pub(super) struct Create {
     #[arg(long, value_name = "sha256:HEX")]
     digest: Option<KeyDigest>,
     #[command(flatten)]
+    limits: GivenLimits,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Set {
+    /// The key's id, as `key list` shows it
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    /// Another name for people; '' takes it away
+    #[arg(long)]
+    name: Option<String>,
+    /// What it may do from now on; repeatable; replaces what it could; '' for nothing
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// When it stops working: an instant, a date (midnight UTC), or 30d from now
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    expires: Option<When>,
+    /// It does not stop working by itself
+    #[arg(long, conflicts_with = "expires")]
+    no_expiry: bool,
+    /// A network that it may be used from; repeatable; replaces those before
+    #[arg(long, value_name = "NET", value_parser = input::network)]
+    allow_from: Vec<String>,
+    /// It may be used from anywhere
+    #[arg(long, conflicts_with = "allow_from")]
+    from_anywhere: bool,
+    #[command(flatten)]
+    limits: LimitChanges,
+    #[command(flatten)]
     remote: Remote,
 }
 
@@ -137,6 +174,7 @@ impl Key {
             Self::Show(One { id, remote }) => {
                 remote.show(&Call::get(&["keys", &id]).about(&id), show::details)
             }
+            Self::Set(set) => set.remote.show(&set.call()?, show::details),
             Self::Rotate(rotate) => {
                 let made = |key: &Value| show::successor(&rotate.id, &rotate.grace, key);
                 rotate.remote.show(&rotate.call()?, made)
@@ -174,6 +212,7 @@ impl Create {
             allow_from,
             id,
             digest,
+            limits,
             remote: _,
         } = self;
         let expires = expires.map(|when| when.resolve(input::now())).transpose()?;
@@ -192,10 +231,52 @@ impl Create {
             ("id", id.clone().map(Value::from)),
             ("digest", digest.map(|digest| digest.to_string().into())),
         ];
-        let body: Map<String, Value> =
+        let mut body: Map<String, Value> =
             given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        limits.add_to(&mut body);
         let call = Call::post(&["customers", customer, "keys"], body.into()).about(customer);
         Ok(call.idempotency_key(random_key()?))
+    }
+}
+
+impl Set {
+    fn call(&self) -> anyhow::Result<Call> {
+        let Self {
+            id,
+            name,
+            scope,
+            expires,
+            no_expiry,
+            allow_from,
+            from_anywhere,
+            limits,
+            remote: _,
+        } = self;
+        let mut body = Map::new();
+        let mut set = |field: &str, value: Value| body.insert(field.to_owned(), value);
+        if let Some(name) = name {
+            // As in the gateway's merge patch, null takes away.
+            set("name", if name.is_empty() { Value::Null } else { name.clone().into() });
+        }
+        if !scope.is_empty() {
+            let scopes: Vec<_> = scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
+            set("scopes", scopes.into());
+        }
+        if let Some(when) = expires {
+            set("expires", when.resolve(input::now())?.to_string().into());
+        }
+        if *no_expiry {
+            set("expires", Value::Null);
+        }
+        if *from_anywhere || !allow_from.is_empty() {
+            set("allow_from", if *from_anywhere { Value::Null } else { allow_from.clone().into() });
+        }
+        limits.add_to(&mut body);
+        if body.is_empty() {
+            let message = "there is nothing to change; give an option such as --scope or --expires";
+            return Err(WrongUsage(message.to_owned()).into());
+        }
+        Ok(Call::patch(&["keys", id], body.into()).about(id))
     }
 }
 
@@ -246,6 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn set_sends_what_was_given() {
+        let body = |line: &str| {
+            let Key::Set(set) = parse(line).unwrap() else { unreachable!() };
+            assert_eq!(set.call().unwrap().line(), "PATCH /v1/keys/k1");
+            set.call().unwrap().document()
+        };
+        let line = "set k1 --name ci --scope read --expires 2027-01-01 --allow-from 203.0.113.7 \
+                    --quota limit=5,window=day --no-rate";
+        let quotas = json!([{"name": "day", "limit": 5, "window": "day"}]);
+        let expected = json!({"name": "ci", "scopes": ["read"], "quotas": quotas, "rate": null,
+            "expires": "2027-01-01T00:00:00Z", "allow_from": ["203.0.113.7/32"]});
+        assert_eq!(body(line), expected);
+        let away = body("set k1 --name= --scope= --no-expiry --from-anywhere --no-quotas");
+        let expected = json!({"name": null, "scopes": [], "expires": null, "allow_from": null,
+            "quotas": null});
+        assert_eq!(away, expected);
+        let Key::Set(set) = parse("set k1").unwrap() else { unreachable!() };
+        assert!(set.call().is_err_and(|error| error.is::<WrongUsage>()));
+    }
+
+    #[test]
     fn wrong_values_are_wrong_usage() {
         for line in [
             "create",
@@ -255,6 +357,8 @@ mod tests {
             "create acme --digest fg_live_x",
             "rotate k1 --grace 5",
             "show",
+            "set k1 --quota limit=1,window=day --no-quotas",
+            "set k1 --expires 1d --no-expiry",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

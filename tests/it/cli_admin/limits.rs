@@ -39,6 +39,34 @@ fn own_limits_hold_instead_of_the_plans() {
 }
 
 #[test]
+fn limits_of_applications_and_keys_come_in_addition() {
+    let shop = Shop::open();
+    shop.done(&["customer", "create", "acme", "--plan", "starter"]);
+    let quota = "name=mobile-daily,limit=2,window=day";
+    let set = ["application", "set", "acme", "mobile", "--quota", quota];
+    shop.tells(&set, &["application  mobile", "mobile-daily: 2 per day"]);
+    let arguments =
+        ["create", "acme", "--application", "mobile", "--id", "k", "--concurrency", "3"];
+    let (_, key) = shop.key(&arguments);
+    assert_eq!(shop.calls(&key, 3), ["200", "200", "402 quota_exceeded"]);
+    shop.tells(&["usage", "acme"], &["application/mobile"]);
+    shop.done(&["application", "set", "acme", "mobile"]);
+    let quota = "name=key-daily,limit=1,window=day";
+    let set = ["key", "set", "k", "--quota", quota, "--no-concurrency", "--scope", "reports"];
+    shop.tells(&set, &["key-daily: 1 per day", "reports"]);
+    assert_eq!(shop.calls(&key, 2), ["200", "402 quota_exceeded"]);
+    shop.tells(&["application", "list", "acme"], &["mobile"]);
+    let delete = ["application", "delete", "acme", "mobile"];
+    shop.refused(
+        &delete,
+        "faregate: mobile: name: the key `k` belongs to it; revoke its keys first",
+    );
+    shop.done(&["key", "revoke", "k"]);
+    shop.done(&delete);
+    assert_eq!(shop.ask("/v1/customers/acme/applications").1["items"], json!([]));
+}
+
+#[test]
 fn notes_and_name_are_changed_one_by_one() {
     let shop = Shop::open();
     let create = ["customer", "create", "acme", "--metadata", "crm=17", "--metadata", "city=Bern"];
