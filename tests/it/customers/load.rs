@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     process::{Client, CountingUpstream},
-    support::{Gateway, wait_for},
+    support::{Gateway, Response, wait_for},
 };
 
 /// Connections of those whom the change is about, and of everybody else.
@@ -117,6 +117,18 @@ impl Scene {
 
     /// Makes a change under load and looks at every single answer.
     fn change_under_load(&self, case: &Case, method: &str, path: &str, body: &Value) {
+        self.under_load(case, || self.gateway.change(method, path, body));
+    }
+
+    /// Writes the file and has it read. A file that lay there for longer would be read by itself.
+    fn reload_under_load(&self, case: &Case, tables: &str) {
+        self.under_load(case, || {
+            self.write(tables);
+            self.gateway.admin("POST", "/v1/reload")
+        });
+    }
+
+    fn under_load(&self, case: &Case, change: impl FnOnce() -> Response) {
         let received = self.upstream.received();
         let load = Load::default();
         let address = self.gateway.running().address();
@@ -130,7 +142,7 @@ impl Scene {
             let (concerned, others) = (start(case.keys), start(&OTHERS));
             load.wait();
             let asked_at = Instant::now();
-            let answer = self.gateway.change(method, path, body);
+            let answer = change();
             let answered_at = Instant::now();
             assert!((200..300).contains(&answer.status()), "{}", answer.text());
             load.wait();
@@ -294,12 +306,10 @@ fn deleted_customer_is_refused_at_once_and_leaves_nothing_behind() {
 fn reload_takes_a_customer_out_and_puts_it_in_again() {
     let scene = Scene::start();
     let refused = "401 invalid_api_key";
-    scene.write(&format!("{TABLES}{DECLARED_TOO}"));
     let case = Case { keys: FILED, before: "200", after: refused };
-    scene.change_under_load(&case, "POST", "/v1/reload", &Value::Null);
-    scene.write(&format!("{TABLES}{DECLARED}{DECLARED_TOO}"));
+    scene.reload_under_load(&case, &format!("{TABLES}{DECLARED_TOO}"));
     let case = Case { keys: FILED, before: refused, after: "200" };
-    scene.change_under_load(&case, "POST", "/v1/reload", &Value::Null);
+    scene.reload_under_load(&case, &format!("{TABLES}{DECLARED}{DECLARED_TOO}"));
     let used = scene.used("filed") + others_used(&scene);
     assert_eq!(used, scene.upstream.received(), "what was used before is still known");
 }
@@ -309,11 +319,12 @@ fn reload_without_a_plan_that_nobody_has_is_noticed_by_nobody() {
     let scene = Scene::start();
     let body = json!({"id": "last", "subscription": {"plan": "unused"}});
     scene.gateway.changed("POST", "/v1/customers", &body);
-    scene.write(&format!("{TABLES}{DECLARED}{DECLARED_TOO}"));
+    let tables = format!("{TABLES}{DECLARED}{DECLARED_TOO}");
+    scene.write(&tables);
     assert_eq!(scene.gateway.admin("POST", "/v1/reload").verdict(), "409 declared_twice");
     scene.gateway.changed("PUT", "/v1/customers/last/subscription", &json!({"plan": "small"}));
     let case = Case { keys: &["acme-1", "filed-1"], before: "200", after: "200" };
-    scene.change_under_load(&case, "POST", "/v1/reload", &Value::Null);
+    scene.reload_under_load(&case, &tables);
     let body = json!({"id": "late", "subscription": {"plan": "unused"}});
     let refused = scene.gateway.change("POST", "/v1/customers", &body);
     assert_eq!(refused.verdict(), "422 invalid_request_body", "the plan is gone");
