@@ -62,17 +62,24 @@ impl KeyCell {
         &self.key
     }
 
-    /// Gives what a request by the key needs now.
-    pub(super) fn caller(&self, lookup: &Lookup<'_>) -> Arc<Caller> {
+    /// Gives what a request by the key needs now; `None` when its owner is removed.
+    ///
+    /// Race: a request that found the key just before its owner was removed may ask the ledger for
+    /// accounts just after, and would get those of whoever has the id next. The mark is set before the
+    /// accounts go, so who sees none got them before.
+    pub(super) fn caller(&self, lookup: &Lookup<'_>) -> Option<Arc<Caller>> {
         let customer = self.owner.customer(lookup);
         if let Some(known) = &*self.caller.load()
             && Arc::ptr_eq(&known.customer, &customer)
         {
-            return Arc::clone(known);
+            return Some(Arc::clone(known));
         }
         let caller = Arc::new(Caller::new(&self.key, customer, lookup));
+        if self.owner.is_removed() {
+            return None;
+        }
         self.caller.store(Some(Arc::clone(&caller)));
-        caller
+        Some(caller)
     }
 }
 
@@ -97,5 +104,56 @@ impl Caller {
     /// Gives the plan that the customer holds, in force or not.
     pub fn plan(&self) -> Option<&Arc<Plan>> {
         self.customer.subscription.as_ref().map(|subscription| &subscription.plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        config::Loaded,
+        ledger::Ledger,
+        model::{CustomerTerms, KeyDigest, KeyState},
+        roster::Live,
+        snapshot::Snapshot,
+    };
+
+    #[test]
+    fn key_of_a_removed_customer_gets_no_accounts() {
+        let minimal = include_str!("../../config/minimal.toml");
+        let config = Loaded::parse(minimal, Path::new("minimal.toml")).into_config().unwrap();
+        let (snapshot, live) = (Snapshot::new(&config), Live::default());
+        let (now, digest) = (Timestamp::UNIX_EPOCH, KeyDigest::of(b"k"));
+        let ledger = Ledger::new(now);
+        let lookup = Lookup { snapshot: &snapshot, live: &live, ledger: &ledger, now };
+        live.put_customer(CustomerTerms {
+            id: "acme".into(),
+            suspended: false,
+            subscription: None,
+            limits: None,
+            applications: Vec::new(),
+        });
+        live.put_key(ApiKey {
+            id: "k".into(),
+            digest,
+            customer: "acme".into(),
+            application: None,
+            expires: None,
+            scopes: Vec::new(),
+            allow_from: Vec::new(),
+            state: KeyState::Active,
+            lineage: "k".into(),
+            limits: None,
+        });
+        // As a request that found the key just before.
+        let cell = live.key(&digest).unwrap();
+        live.remove_customer("acme");
+        ledger.remove("acme");
+        assert!(cell.caller(&lookup).is_none());
+        assert!(lookup.caller(&digest).is_none());
     }
 }

@@ -1,6 +1,9 @@
 //! A customer as the roster holds it: its terms, which change, and what they resolve to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -13,6 +16,8 @@ pub(super) struct Holder {
     terms: ArcSwap<CustomerTerms>,
     /// Made on the first request. Two threads may make it at once; either is right.
     resolved: ArcSwapOption<Customer>,
+    /// Set before its accounts are taken out of the ledger.
+    is_removed: AtomicBool,
     /// The ids of its keys. Not on the way of a request.
     keys: Mutex<Vec<Arc<str>>>,
 }
@@ -20,7 +25,18 @@ pub(super) struct Holder {
 impl Holder {
     pub(super) fn new(terms: Arc<CustomerTerms>) -> Self {
         let keys = Mutex::default();
-        Self { terms: ArcSwap::new(terms), resolved: ArcSwapOption::empty(), keys }
+        let resolved = ArcSwapOption::empty();
+        Self { terms: ArcSwap::new(terms), resolved, is_removed: false.into(), keys }
+    }
+
+    /// Notes that the customer is removed. Its accounts may be taken out of the ledger after this.
+    pub(super) fn remove(&self) {
+        self.is_removed.store(true, Ordering::Release);
+    }
+
+    /// Tells whether the customer is removed.
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed.load(Ordering::Acquire)
     }
 
     /// Replaces the terms; the next request is decided by them.

@@ -155,6 +155,7 @@ impl Live {
     /// Takes out a customer with its keys.
     pub fn remove_customer(&self, id: &str) {
         let Some((_, holder)) = self.customers.remove(id) else { return };
+        holder.remove();
         self.count_plans(&holder.terms(), -1);
         for key in holder.keys() {
             if let Some((_, cell)) = self.keys_by_id.remove(&key) {

@@ -49,12 +49,10 @@ impl Lookup<'_> {
     pub fn caller(&self, digest: &KeyDigest) -> Option<Arc<Caller>> {
         let declared = self.snapshot.declared.key(digest);
         let cell = declared.or_else(|| self.live.key(digest))?;
-        cell.key().digest.matches(digest).then(|| cell.caller(self))
-    }
-
-    /// Finds a key by its identifier.
-    pub fn caller_by_id(&self, key_id: &str) -> Option<Arc<Caller>> {
-        Some(self.cell(key_id)?.caller(self))
+        if !cell.key().digest.matches(digest) {
+            return None;
+        }
+        cell.caller(self)
     }
 
     /// Finds a customer by its id.

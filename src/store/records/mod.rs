@@ -36,7 +36,7 @@ pub struct CustomerRecord {
     pub webhook: Option<WebhookRecord>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it or its subscription was changed last.
+    /// When it was changed last; a change of its subscription is not one.
     pub updated_at: Timestamp,
 }
 

@@ -62,8 +62,9 @@ pub(super) fn delete_customer(
     for sql in LEFT {
         query::write(connection, sql, [id])?;
     }
+    // The first stays: what is written under the name is of the life that ended first.
     let sql = "INSERT INTO pseudonyms VALUES (?1, ?2)
-        ON CONFLICT (name) DO UPDATE SET pseudonym = excluded.pseudonym";
+        ON CONFLICT (name) DO NOTHING";
     query::write(connection, sql, [name, pseudonym])?;
     Ok(())
 }
