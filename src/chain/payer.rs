@@ -1,7 +1,7 @@
 //! Who pays for a request; and shadow mode, in which a refusal is found and the request forwarded all
 //! the same.
 //!
-//! Invariant: what is overlooked takes nothing. Every step asks through [`Payer::judge`], which puts
+//! Invariant: what is overlooked takes nothing. Every step asks through `Payer::judge`, which puts
 //! only a caller before it against whom nothing was found; so the first refusal is the one that is
 //! told, and nothing after it decides about the caller or takes units.
 

@@ -1,9 +1,8 @@
 //! Who may call: customers and keys, declared in the file or made at run time.
 //!
-//! What is known of a customer ([`CustomerTerms`](crate::model::CustomerTerms)) and of a key
-//! ([`ApiKey`]) is kept small, because there may be a million of each. What a request needs of
-//! them, limits put together and fields written out, is made on their first request and kept until
-//! the terms, the configuration or a date in them changes it.
+//! What is known of a customer (its terms) and of a key is kept small, because there may be a million
+//! of each. What a request needs of them, limits put together and fields written out, is made on
+//! their first request and kept until the terms, the configuration or a date in them changes it.
 
 mod caller;
 mod claim;
