@@ -74,7 +74,7 @@ pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     remove_named_by_connection(fields);
     REQUEST_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
     remove_ours(fields);
-    remove_look_alikes(fields, REQUEST_DROPPED);
+    remove_lookalikes(fields, REQUEST_DROPPED);
     set_host(fields, upstream, told);
     set_told(fields, told);
     for (name, value) in &upstream.set_headers {
@@ -87,7 +87,7 @@ pub fn answer(fields: &mut HeaderMap) {
     remove_named_by_connection(fields);
     ANSWER_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
     remove_ours(fields);
-    remove_look_alikes(fields, ANSWER_DROPPED);
+    remove_lookalikes(fields, ANSWER_DROPPED);
 }
 
 fn set_host(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
@@ -136,7 +136,7 @@ fn remove_ours(fields: &mut HeaderMap) {
 
 /// Removes names that some servers take for one of ours or of the removed ones, because to them an
 /// underscore is a dash.
-fn remove_look_alikes(fields: &mut HeaderMap, removed: &[&str]) {
+fn remove_lookalikes(fields: &mut HeaderMap, removed: &[&str]) {
     remove_where(fields, |name| {
         name.contains('_') && {
             let dashed = name.replace('_', "-");
