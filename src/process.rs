@@ -29,7 +29,7 @@ use crate::{
     provisioning,
     roster::Conflict,
     server::{acceptor, thread},
-    store::{OpenError, Sqlite, Store},
+    store::{NodeId, OpenError, Sqlite, Store},
     telemetry::access_log::{self, Format, WriterThread},
     webhooks::RootsError,
     worker::Stop,
@@ -148,6 +148,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         keeper: Arc::clone(&keeper),
         reader,
         database: &config.store.database,
+        node: admin::Node { id: books.node, started_at: gateway.clock().now() },
         stop: stopping.clone(),
     });
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
@@ -294,6 +295,7 @@ struct OpenBooks {
     follower: Follower,
     store: Sqlite,
     recovery: Recovery,
+    node: NodeId,
 }
 
 fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
@@ -311,8 +313,9 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    let node = journal.node();
     let (writers, follower) = journal.start(&store, workers).map_err(StartError::Thread)?;
-    Ok(OpenBooks { ledger, writers, follower, store, recovery })
+    Ok(OpenBooks { ledger, writers, follower, store, recovery, node })
 }
 
 fn report(recovery: &Recovery) {

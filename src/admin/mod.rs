@@ -18,6 +18,7 @@ mod events;
 mod gate;
 mod import;
 mod keys;
+mod nodes;
 mod openapi;
 mod operation;
 mod page;
@@ -43,6 +44,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
+pub use self::nodes::Node;
 use self::{access::Tokens, call::Recent, gate::Gates, problem::Problem};
 use crate::{
     config::Secret,
@@ -67,6 +69,7 @@ pub struct State {
     gates: Gates,
     /// Where the database is: a copy of it is made beside it.
     database: Arc<Path>,
+    node: Node,
     stop: watch::Receiver<Stop>,
 }
 
@@ -87,6 +90,8 @@ pub struct Parts<'a> {
     pub reader: Box<dyn Reader>,
     /// Where the database is.
     pub database: &'a Path,
+    /// What this gateway is among those that share the store.
+    pub node: Node,
     /// The signal to stop.
     pub stop: watch::Receiver<Stop>,
 }
@@ -94,7 +99,8 @@ pub struct Parts<'a> {
 impl State {
     /// Joins what the calls need.
     pub fn new(parts: Parts<'_>) -> Self {
-        let Parts { gateway, token, read_token, hosts, keeper, reader, database, stop } = parts;
+        let Parts { gateway, token, read_token, hosts, keeper, reader, database, node, stop } =
+            parts;
         Self {
             gateway,
             tokens: Tokens::new(token, read_token),
@@ -104,6 +110,7 @@ impl State {
             recent: Arc::default(),
             gates: Gates::default(),
             database: database.into(),
+            node,
             stop,
         }
     }
@@ -176,6 +183,7 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/audit", get(audit::list))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}/retry", post(events::retry))
+        .route("/v1/nodes", get(nodes::list))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
         .route("/v1/backup", post(backup::create))
         .route("/v1/config", get(config_page::show))

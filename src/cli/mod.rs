@@ -20,6 +20,7 @@ mod input;
 mod key;
 mod limits;
 mod list;
+mod nodes;
 mod overview;
 mod partial;
 mod print;
@@ -92,6 +93,8 @@ enum Command {
     Events(events::Events),
     /// Show who changed what
     Audit(audit::Audit),
+    /// Show who shares the store
+    Nodes(nodes::Nodes),
     /// Copy the store of a running gateway into a file
     Backup(backup::Backup),
     /// Print a script that completes these commands in a shell
@@ -127,6 +130,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Enforcement(enforcement) => enforcement.run().map(done),
         Command::Events(events) => events.run().map(done),
         Command::Audit(audit) => audit.run().map(done),
+        Command::Nodes(nodes) => nodes.run().map(done),
         Command::Backup(backup) => backup.run().map(done),
         Command::Completions(completions) => completions.run().map(done),
     };

@@ -261,3 +261,18 @@ fn reload_under_load_drops_nothing() {
     gateway.wait_used("acme", served);
     assert_eq!(gateway.usage("acme")["quotas"][0]["limit"], 1_000_019);
 }
+
+#[test]
+fn node_is_the_owner_of_the_journal() {
+    let upstream = Upstream::ok();
+    let mut gateway = Gateway::start(SMALL, &upstream);
+    let file = gateway.directory().join("faregate.db.journal/node-id");
+    let id = std::fs::read_to_string(file).unwrap().trim().to_owned();
+    for _ in 0..2 {
+        let nodes = gateway.admin("GET", "/v1/nodes").json();
+        let node = &nodes["items"][0];
+        assert_eq!((&node["id"], &node["this"]), (&json!(id), &json!(true)));
+        assert_eq!(nodes["items"].as_array().unwrap().len(), 1);
+        gateway.restart();
+    }
+}

@@ -56,6 +56,7 @@ fn limits_of_applications_and_keys_come_in_addition() {
     shop.tells(&set, &["key-daily: 1 per day", "reports"]);
     assert_eq!(shop.calls(&key, 2), ["200", "402 quota_exceeded"]);
     shop.tells(&["application", "list", "acme"], &["mobile"]);
+    assert_eq!(shop.json(&["nodes"])["items"][0]["this"], true);
     let delete = ["application", "delete", "acme", "mobile"];
     shop.refused(
         &delete,

@@ -175,6 +175,7 @@ fn script() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("DELETE", "/v1/customers/{id}/subscription", "acme", json!(null)),
         ("GET", "/v1/audit", "", json!(null)),
         ("GET", "/v1/enforcement", "", json!(null)),
+        ("GET", "/v1/nodes", "", json!(null)),
         ("PUT", "/v1/enforcement", "", json!({"enforce": true, "reason": "as it was"})),
         ("POST", "/v1/reload", "", json!(null)),
         ("DELETE", one, "acme", json!(null)),
