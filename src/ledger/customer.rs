@@ -78,11 +78,6 @@ impl Accounts {
         self.lock().look(limits, now)
     }
 
-    /// Counts the requests in flight.
-    pub fn in_flight(&self) -> u32 {
-        self.lock().in_flight()
-    }
-
     /// Asserts what must hold between any two calls.
     pub fn check_invariants(&self) {
         self.lock().check_invariants();

@@ -90,7 +90,7 @@ fn each_scope_has_its_rate_and_its_requests_in_flight() {
     let first = limits("key/1");
     open.settle(1);
     assert_eq!(refused(&accounts, &first, 1), [Violation::Rate(1)]);
-    assert_eq!(accounts.in_flight(), 1);
+    assert_eq!(accounts.standing(&first, ts(NOW)).in_flight, 1);
     other.settle(1);
     let third = accounts.reserve(&reloaded, 1, ts(NOW)).unwrap();
     assert_eq!(*third.standing().concurrency, [1, 1, 1]);
