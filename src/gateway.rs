@@ -22,6 +22,7 @@ use crate::{
     roster::{Conflict, Live, Lookup},
     snapshot::Snapshot,
     stamp::Stamp,
+    telemetry::metrics::Metrics,
 };
 
 /// How often the file is looked at.
@@ -37,6 +38,7 @@ pub struct Gateway {
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
     guesses: Guesses,
+    metrics: Metrics,
     notifications: Notifications,
     file: Option<PathBuf>,
     fixed: Fixed,
@@ -150,6 +152,7 @@ impl Gateway {
             clock,
             enforcing: AtomicBool::new(true),
             guesses: Guesses::default(),
+            metrics: Metrics::default(),
             notifications: Notifications::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
@@ -162,6 +165,7 @@ impl Gateway {
     pub fn reload(&self) -> Result<(), ReloadError> {
         let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
         let result = self.reload_from(file);
+        self.metrics.count_reload(result.is_ok());
         match &result {
             Ok(()) => tracing::info!(file = %file.display(), "configuration reloaded"),
             Err(error) => {
@@ -251,6 +255,11 @@ impl Gateway {
     /// Gives the failed keys of all addresses.
     pub fn guesses(&self) -> &Guesses {
         &self.guesses
+    }
+
+    /// Gives what is counted for monitoring.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Gives what is told by webhook, and to whom.

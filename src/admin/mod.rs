@@ -18,6 +18,7 @@ mod events;
 mod gate;
 mod import;
 mod keys;
+mod metrics;
 mod nodes;
 mod openapi;
 mod operation;
@@ -151,6 +152,7 @@ fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(operation::alive))
         .route("/readyz", get(operation::ready))
+        .route("/metrics", get(metrics::show))
         .merge(guarded(&state))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such call.")

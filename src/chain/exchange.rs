@@ -1,6 +1,6 @@
 //! One request from its head to its end: what is noted on the way, and the line that tells it.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
@@ -14,7 +14,10 @@ use crate::{
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
     snapshot::Snapshot,
-    telemetry::access_log::Line,
+    telemetry::{
+        access_log::Line,
+        metrics::requests::{Labels, Request as Counted},
+    },
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
 };
@@ -31,6 +34,10 @@ pub struct Exchange {
     request_id: Uuid,
     /// Scheme and authority under which the caller reached us.
     base_url: String,
+    /// The time at the upstream, from the wait for a connection to the head of its answer.
+    upstream: Cell<Duration>,
+    /// The time until the answer's head was made, less that.
+    gateway: Cell<Option<Duration>>,
     caller: Option<Arc<Caller>>,
     /// `None` once the line is written.
     line: Option<Box<Line>>,
@@ -83,6 +90,8 @@ impl Exchange {
             now,
             started,
             request_id,
+            upstream: Cell::new(Duration::ZERO),
+            gateway: Cell::new(None),
             caller: None,
             line: Some(Box::new(line)),
         }
@@ -150,6 +159,17 @@ impl Exchange {
         if let (Some(line), Some(code)) = (&mut self.line, code) {
             line.shadow = Some(code.name());
         }
+    }
+
+    /// Notes how long the upstream took to the head of its answer, or until it was given up.
+    pub fn note_upstream(&self, took: Duration) {
+        self.upstream.set(took);
+    }
+
+    /// Notes that all is decided: what comes now waits for the caller.
+    pub fn note_decided(&self) {
+        let took = self.started.elapsed().saturating_sub(self.upstream.get());
+        self.gateway.set(Some(took));
     }
 
     /// Notes bytes of the answer's body.
@@ -264,10 +284,27 @@ impl Exchange {
             line.charged = 0;
         }
         line.ending = ending.map(Ending::name);
+        let whole = self.started.elapsed();
         // In whole microseconds: more digits would only seem exact.
-        line.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        line.duration_ms = (whole.as_secs_f64() * 1e6).round() / 1e3;
+        self.count(&line, whole);
         self.worker.log().push(*line);
         self.connection.watch.end();
+    }
+
+    fn count(&self, line: &Line, whole: Duration) {
+        let labels = Labels {
+            route: line.route.as_deref().unwrap_or_default(),
+            plan: line.plan.as_deref().unwrap_or_default(),
+            status: line.status,
+            code: line.code.unwrap_or_default(),
+            shadow: line.shadow.unwrap_or_default(),
+            ending: line.ending.unwrap_or_default(),
+        };
+        let undecided = || whole.saturating_sub(self.upstream.get());
+        let gateway = self.gateway.get().unwrap_or_else(undecided);
+        let (units, bytes) = (line.charged, line.bytes);
+        self.worker.recorder().count(&labels, &Counted { units, bytes, gateway, whole });
     }
 }
 

@@ -92,6 +92,7 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
 fn make_changes(shared: &Shared, store: &mut dyn Store) {
     let mut made = Vec::new();
     let mut began = None;
+    let asked = Instant::now();
     let result = store.transact(&mut |records| {
         let began = began.get_or_insert_with(Instant::now);
         if made.len() >= GROUP_MAX || began.elapsed() >= GROUP_TIME {
@@ -102,7 +103,11 @@ fn make_changes(shared: &Shared, store: &mut dyn Store) {
         made.push(work);
         verdict
     });
+    if result.is_ok() {
+        shared.figures.committed_changes(asked.elapsed());
+    }
     if let Err(error) = &result {
+        shared.figures.failed_changes();
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(%error, cause, changes = made.len(), "changes are not made");
         if made.is_empty() {
@@ -146,11 +151,16 @@ impl Company for Beside<'_> {
             make_changes(self.shared, store);
         }
     }
+
+    fn committed(&mut self, bytes: u64, took: Duration) {
+        self.shared.figures.committed_fold(bytes, took);
+    }
 }
 
 /// Logs when it begins to fail and when it is over, not each attempt.
 fn report(shared: &Shared, result: &Result<(), FoldError>) {
     let failing = result.is_err();
+    shared.figures.folded(!failing);
     let was_failing = shared.failing.swap(failing, Ordering::Relaxed);
     match result {
         Err(error) if !was_failing => {

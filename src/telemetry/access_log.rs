@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::config::AccessLog;
+use crate::{config::AccessLog, telemetry::figures::Count};
 
 /// Batches that may wait for the writer.
 const BATCHES_WAITING: usize = 64;
@@ -168,15 +168,17 @@ impl WriterThread {
 #[derive(Debug)]
 pub struct Buffer {
     lines: RefCell<Vec<Line>>,
+    /// Dropped and not told yet.
     dropped: Cell<u64>,
+    dropped_ever: Arc<Count>,
     sink: Sink,
     wake: Rc<Notify>,
 }
 
 impl Buffer {
     /// Makes an empty buffer; `wake` is told when there is something to hand over.
-    pub fn new(sink: Sink, wake: Rc<Notify>) -> Self {
-        Self { lines: RefCell::default(), dropped: Cell::new(0), sink, wake }
+    pub fn new(sink: Sink, wake: Rc<Notify>, dropped_ever: Arc<Count>) -> Self {
+        Self { lines: RefCell::default(), dropped: Cell::new(0), dropped_ever, sink, wake }
     }
 
     /// Takes a line. It may be called from a drop: it writes nothing and waits for nobody.
@@ -209,6 +211,7 @@ impl Buffer {
             Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) => {
                 let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
                 self.dropped.set(self.dropped.get().saturating_add(count));
+                self.dropped_ever.add(count);
             }
         }
     }

@@ -1,3 +1,5 @@
 //! What is written about requests and about the gateway itself.
 
 pub mod access_log;
+pub mod figures;
+pub mod metrics;

@@ -17,7 +17,10 @@ use crate::{
     answer::headers::field_value,
     gateway::Gateway,
     journal::Writer,
-    telemetry::access_log::{Buffer, Sink},
+    telemetry::{
+        access_log::{Buffer, Sink},
+        metrics::{self, Recorder, upstreams::Directory},
+    },
     upstream::pool::Pool,
 };
 
@@ -48,6 +51,8 @@ pub struct Worker {
     stop: signal::Receiver<Stop>,
     ids: IdMaker,
     wake: Rc<Notify>,
+    recorder: Recorder,
+    figures: Arc<metrics::Worker>,
 }
 
 /// What the requests of one client connection share.
@@ -79,11 +84,17 @@ impl Worker {
         ids: IdMaker,
     ) -> Self {
         let wake = Rc::new(Notify::new());
+        let figures = Arc::new(metrics::Worker::new(writer.figures()));
+        let metrics = gateway.metrics();
+        metrics.add_worker(Arc::clone(&figures));
+        let books = Arc::clone(&figures.books);
         Self {
-            books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake))),
-            log: Buffer::new(sink, Rc::clone(&wake)),
+            books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake), books)),
+            log: Buffer::new(sink, Rc::clone(&wake), Arc::clone(&figures.lines_dropped)),
+            pool: Pool::new(Directory::new(Arc::clone(metrics.endpoints()))),
+            recorder: Recorder::new(Arc::clone(&figures.requests)),
+            figures,
             gateway,
-            pool: Pool::default(),
             stop,
             ids,
             wake,
@@ -103,6 +114,16 @@ impl Worker {
     /// Gives the log lines collected.
     pub fn log(&self) -> &Buffer {
         &self.log
+    }
+
+    /// Gives what counts its requests.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Gives what it counts of its client connections.
+    pub fn connections(&self) -> &Arc<metrics::worker::Connections> {
+        &self.figures.connections
     }
 
     /// Gives the unused upstream connections.

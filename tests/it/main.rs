@@ -13,6 +13,7 @@ mod exact;
 mod guesses;
 mod kill;
 mod memory;
+mod metrics;
 mod notifications;
 mod pages;
 mod process;

@@ -1,0 +1,83 @@
+//! What is counted for the operator's monitoring, and the page that shows it.
+//!
+//! Workers count in numbers of their own (`figures.rs`), which cost a request some nanoseconds; they
+//! are added up when somebody asks.
+
+pub mod exposition;
+mod family;
+pub mod page;
+pub mod process;
+pub mod requests;
+pub mod upstreams;
+pub mod worker;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+pub use self::{requests::Recorder, upstreams::Endpoints, worker::Worker};
+
+/// What all threads count. It belongs to the gateway and outlives every reload.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    workers: Mutex<Vec<Arc<Worker>>>,
+    endpoints: Arc<Endpoints>,
+    /// Configurations put in force since the start.
+    pub reloads: AtomicU64,
+    /// Configurations that were refused.
+    pub reloads_refused: AtomicU64,
+    /// Events kept for delivery, by their kind.
+    events: Mutex<BTreeMap<String, u64>>,
+    /// Attempts to deliver one, by what came of it.
+    deliveries: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Metrics {
+    /// Takes note of a worker that begins.
+    pub fn add_worker(&self, worker: Arc<Worker>) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// Gives the workers.
+    pub fn workers(&self) -> Vec<Arc<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the endpoints of all workers.
+    pub fn endpoints(&self) -> &Arc<Endpoints> {
+        &self.endpoints
+    }
+
+    /// Counts what came of a reload.
+    pub fn count_reload(&self, is_in_force: bool) {
+        let count = if is_in_force { &self.reloads } else { &self.reloads_refused };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an event that was put into the outbox. The kinds are ours, so they are few.
+    pub fn count_event(&self, kind: &str) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        match events.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(events.insert(kind.to_owned(), 1)),
+        }
+    }
+
+    /// Counts an attempt to deliver an event.
+    pub fn count_delivery(&self, result: &'static str) {
+        let mut deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        *deliveries.entry(result).or_default() += 1;
+    }
+
+    fn events(&self) -> BTreeMap<String, u64> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn deliveries(&self) -> BTreeMap<&'static str, u64> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

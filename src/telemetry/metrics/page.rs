@@ -1,0 +1,414 @@
+//! All that is counted, gathered for one look at it.
+//!
+//! Names are `faregate_<noun>_<unit>`; the process has those that every exporter gives it. What has
+//! no value yet has no series, except where zero is what an alarm compares with.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use super::{
+    Worker,
+    family::{Family, Labels, Series, labels},
+    process::{self, Process},
+    upstreams::State,
+};
+use crate::{gateway::Gateway, keeper, telemetry::figures::Distribution};
+
+/// Gathers everything.
+pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> Vec<Family> {
+    let workers = gateway.metrics().workers();
+    let mut families = requests(&workers);
+    families.extend(connections(&workers));
+    families.extend(books(&workers, keeper));
+    families.extend(store(keeper, is_healthy));
+    families.extend(upstreams(gateway));
+    families.extend(configuration(gateway));
+    families.extend(notifications(gateway));
+    families.extend(process_families(&process::read()));
+    families
+}
+
+#[derive(Default)]
+struct Requests {
+    ended: BTreeMap<[String; 5], u64>,
+    shadow: BTreeMap<[String; 3], u64>,
+    units: BTreeMap<[String; 2], u64>,
+    bytes: BTreeMap<String, u64>,
+    gateway: BTreeMap<String, Distribution>,
+    whole: BTreeMap<String, Distribution>,
+}
+
+impl Requests {
+    fn of(workers: &[std::sync::Arc<Worker>]) -> Self {
+        let mut sums = Self::default();
+        let Self { ended, shadow, units, bytes, gateway, whole } = &mut sums;
+        for worker in workers {
+            let mut add_series = |series: &super::requests::Series| {
+                let of = series.labels();
+                let requests = series.requests.get();
+                let (route, plan) = (of.route.to_owned(), of.plan.to_owned());
+                let (status, code) = (of.status.to_string(), of.code.to_owned());
+                let key = [route.clone(), plan.clone(), status, code, of.ending.to_owned()];
+                *ended.entry(key).or_default() += requests;
+                if !of.shadow.is_empty() {
+                    let key = [route.clone(), plan.clone(), of.shadow.to_owned()];
+                    *shadow.entry(key).or_default() += requests;
+                }
+                *bytes.entry(route.clone()).or_default() += series.bytes.get();
+                let charged = series.units.get();
+                if charged > 0 {
+                    *units.entry([route, plan]).or_default() += charged;
+                }
+            };
+            let add_times = |times: &super::requests::RouteTimes| {
+                times.gateway.add_to(gateway.entry(times.route.to_string()).or_default());
+                times.whole.add_to(whole.entry(times.route.to_string()).or_default());
+            };
+            worker.requests.read(&mut add_series, add_times);
+        }
+        sums
+    }
+}
+
+fn requests(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
+    let Requests { ended, shadow, units, bytes, gateway, whole } = Requests::of(workers);
+    vec![
+        Family {
+            name: "faregate_requests",
+            help: "Requests that have ended. status 0: no answer was given; ending empty: a page of \
+                   the gateway's own; code empty: not refused.",
+            series: counters(["route", "plan", "status", "code", "ending"], ended),
+        },
+        Family {
+            name: "faregate_overlooked_refusals",
+            help: "Requests that were forwarded although they would be refused, because refusals \
+                   are not enforced; code is the one they would be refused with.",
+            series: counters(["route", "plan", "code"], shadow),
+        },
+        Family {
+            name: "faregate_units_charged",
+            help: "Units charged.",
+            series: counters(["route", "plan"], units),
+        },
+        Family {
+            name: "faregate_answer_body_bytes",
+            help: "Bytes of the answers' bodies.",
+            series: counters(["route"], bytes.into_iter().map(|(route, n)| ([route], n))),
+        },
+        Family {
+            name: "faregate_gateway_duration_seconds",
+            help: "Time of a request until the head of its answer, less the time at the upstream: \
+                   what the gateway itself took.",
+            series: histograms("route", gateway),
+        },
+        Family {
+            name: "faregate_request_duration_seconds",
+            help: "Time of a request until the last byte of its answer is handed over.",
+            series: histograms("route", whole),
+        },
+    ]
+}
+
+fn connections(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
+    let sum = |of: fn(&super::worker::Connections) -> i64| -> f64 {
+        workers.iter().map(|worker| of(&worker.connections)).sum::<i64>() as f64
+    };
+    let total = |of: fn(&super::worker::Connections) -> u64| -> u64 {
+        workers.iter().map(|worker| of(&worker.connections)).sum()
+    };
+    let states = vec![
+        (labels([("state", "head")]), sum(|of| of.head.get())),
+        (labels([("state", "idle")]), sum(|of| of.idle.get())),
+        (labels([("state", "request")]), sum(|of| of.request.get())),
+    ];
+    vec![
+        Family {
+            name: "faregate_connections",
+            help: "Open client connections: head, waiting for a request's head or reading it; idle, \
+                   between two requests; request, serving one.",
+            series: Series::Gauges(states),
+        },
+        Family::count(
+            "faregate_connections_accepted",
+            "Client connections taken.",
+            total(|of| of.accepted.get()),
+        ),
+        Family::count(
+            "faregate_unparsable_requests",
+            "Heads that are not HTTP: answered without a body, the connection closed.",
+            total(|of| of.unparsable.get()),
+        ),
+        Family::count(
+            "faregate_access_log_lines_dropped",
+            "Access-log lines that were dropped because the log could not be written fast enough.",
+            workers.iter().map(|worker| worker.lines_dropped.get()).sum(),
+        ),
+    ]
+}
+
+fn books(workers: &[std::sync::Arc<Worker>], keeper: &keeper::Reading) -> Vec<Family> {
+    let total = |of: fn(&crate::journal::Figures) -> u64| -> u64 {
+        workers.iter().map(|worker| of(&worker.books.journal)).sum()
+    };
+    let open: i64 = workers.iter().map(|worker| worker.books.open.get()).sum();
+    let written = total(|of| of.bytes.get());
+    vec![
+        Family::gauge(
+            "faregate_reservations_open",
+            "Reservations of requests in flight, or of such as could not be settled yet.",
+            open as f64,
+        ),
+        Family::count("faregate_journal_bytes", "Bytes written to the journal.", written),
+        Family::count(
+            "faregate_journal_appends",
+            "Appends to the journal, each one write.",
+            total(|of| of.appends.get()),
+        ),
+        Family::count(
+            "faregate_journal_append_failures",
+            "Appends that failed; their requests were refused, or settle later.",
+            total(|of| of.failures.get()),
+        ),
+        Family::count(
+            "faregate_journal_segments_opened",
+            "Segments of the journal begun.",
+            total(|of| of.segments.get()),
+        ),
+        Family::gauge(
+            "faregate_journal_unfolded_bytes",
+            "Bytes of the journal that are not yet in the store.",
+            written.saturating_sub(keeper.folded_bytes) as f64,
+        ),
+        Family::gauge(
+            "faregate_journal_fold_lag_seconds",
+            "Time since the store last had everything that was in the journal.",
+            keeper.since_fold.as_secs_f64(),
+        ),
+    ]
+}
+
+fn store(keeper: &keeper::Reading, is_healthy: bool) -> Vec<Family> {
+    let by_kind = |folds: u64, changes: u64| {
+        Series::Counters(vec![
+            (labels([("kind", "change")]), changes),
+            (labels([("kind", "fold")]), folds),
+        ])
+    };
+    let times = vec![
+        (labels([("kind", "change")]), keeper.changes.clone()),
+        (labels([("kind", "fold")]), keeper.folds.clone()),
+    ];
+    vec![
+        Family {
+            name: "faregate_store_commit_duration_seconds",
+            help: "Time of a transaction of the store with its sync: fold, usage out of the journal; \
+                   change, of customers, keys and so on.",
+            series: Series::Histograms(times),
+        },
+        Family {
+            name: "faregate_store_commit_failures",
+            help: "Transactions of the store that failed.",
+            series: by_kind(keeper.fold_failures, keeper.change_failures),
+        },
+        Family::gauge(
+            "faregate_store_changes_waiting",
+            "Changes that wait for the store.",
+            keeper.waiting as f64,
+        ),
+        Family::gauge(
+            "faregate_store_up",
+            "1 when the last attempt to write usage to the store succeeded.",
+            f64::from(u8::from(is_healthy)),
+        ),
+    ]
+}
+
+#[derive(Default)]
+struct Endpoint {
+    results: BTreeMap<&'static str, u64>,
+    opened: u64,
+    busy: i64,
+    idle: i64,
+    state: State,
+    head: Distribution,
+}
+
+fn upstreams(gateway: &Gateway) -> Vec<Family> {
+    let mut endpoints: BTreeMap<(String, String), Endpoint> = BTreeMap::new();
+    gateway.metrics().endpoints().read(|of| {
+        let key = (of.upstream.to_string(), of.address.to_string());
+        let sums = endpoints.entry(key).or_default();
+        of.results().for_each(|(result, n)| *sums.results.entry(result).or_default() += n);
+        sums.opened += of.opened.get();
+        sums.busy += of.busy.get();
+        sums.idle += of.idle.get();
+        sums.state = of.state();
+        of.head.add_to(&mut sums.head);
+    });
+    let mut results = Vec::new();
+    let mut opened = Vec::new();
+    let mut connections = Vec::new();
+    let mut up = Vec::new();
+    let mut times = Vec::new();
+    for ((upstream, address), sums) in endpoints {
+        let which = labels([("upstream", &upstream), ("endpoint", &address)]);
+        let with = |name, value: &str| {
+            let mut labels = which.clone();
+            labels.push((name, value.to_owned()));
+            labels
+        };
+        let Endpoint { results: counts, opened: count, busy, idle, state, head } = sums;
+        results.extend(counts.into_iter().map(|(result, n)| (with("result", result), n)));
+        connections.push((with("state", "busy"), busy as f64));
+        connections.push((with("state", "idle"), idle as f64));
+        opened.push((which.clone(), count));
+        if state != State::Unknown {
+            up.push((which.clone(), f64::from(u8::from(state == State::Up))));
+        }
+        times.push((which, head));
+    }
+    vec![
+        Family {
+            name: "faregate_upstream_requests",
+            help: "Requests to an endpoint: answered, the head of an answer came; failed, sent and \
+                   broken before it; timed_out; unreachable, no connection could be opened.",
+            series: Series::Counters(results),
+        },
+        Family {
+            name: "faregate_upstream_duration_seconds",
+            help: "Time at an endpoint: from the wait for a connection to the head of the answer.",
+            series: Series::Histograms(times),
+        },
+        Family {
+            name: "faregate_upstream_connections",
+            help: "Open connections to an endpoint.",
+            series: Series::Gauges(connections),
+        },
+        Family {
+            name: "faregate_upstream_connections_opened",
+            help: "Connections opened to an endpoint.",
+            series: Series::Counters(opened),
+        },
+        Family {
+            name: "faregate_upstream_endpoint_up",
+            help: "1 when an endpoint answered last, 0 when it could not be reached or broke off.",
+            series: Series::Gauges(up),
+        },
+    ]
+}
+
+fn configuration(gateway: &Gateway) -> Vec<Family> {
+    let metrics = gateway.metrics();
+    let snapshot = gateway.snapshot();
+    let reloads = vec![
+        (labels([("result", "in_force")]), metrics.reloads.load(Ordering::Relaxed)),
+        (labels([("result", "refused")]), metrics.reloads_refused.load(Ordering::Relaxed)),
+    ];
+    let counted = |declared: usize, live: usize| {
+        Series::Gauges(vec![
+            (labels([("where", "file")]), declared as f64),
+            (labels([("where", "store")]), live as f64),
+        ])
+    };
+    let (declared, live) = (&snapshot.declared, gateway.live());
+    vec![
+        Family {
+            name: "faregate_build",
+            help: "The program that runs.",
+            series: Series::Info(labels([("version", env!("CARGO_PKG_VERSION"))])),
+        },
+        Family {
+            name: "faregate_reloads",
+            help: "Attempts to put a configuration in force since the start.",
+            series: Series::Counters(reloads),
+        },
+        Family {
+            name: "faregate_customers",
+            help: "Customers, by where they are kept.",
+            series: counted(declared.customer_count(), live.customer_count()),
+        },
+        Family {
+            name: "faregate_keys",
+            help: "API keys, by where they are kept.",
+            series: counted(declared.key_count(), live.key_count()),
+        },
+        Family::gauge(
+            "faregate_enforcing",
+            "1 when who may not be served is refused, 0 when he is forwarded all the same.",
+            f64::from(u8::from(gateway.enforcing())),
+        ),
+        Family::gauge(
+            "faregate_clock_ahead_seconds",
+            "How far the machine's clock is ahead of the time that is decided by, while it is not \
+             believed; else 0.",
+            gateway.clock().doubted_seconds() as f64,
+        ),
+    ]
+}
+
+fn notifications(gateway: &Gateway) -> Vec<Family> {
+    let metrics = gateway.metrics();
+    let events = metrics.events().into_iter().map(|(kind, n)| ([kind], n));
+    let deliveries = metrics.deliveries().into_iter().map(|(result, n)| ([result.to_owned()], n));
+    vec![
+        Family {
+            name: "faregate_events",
+            help: "Events put into the outbox since the start, such as a quota's threshold.",
+            series: counters(["type"], events),
+        },
+        Family {
+            name: "faregate_webhook_attempts",
+            help: "Attempts to deliver an event: delivered; failed, to be tried again; given_up.",
+            series: counters(["result"], deliveries),
+        },
+        Family::gauge(
+            "faregate_events_waiting",
+            "Events that wait to be delivered: counted every 15 s, new ones added at once.",
+            gateway.notifications().pending() as f64,
+        ),
+    ]
+}
+
+fn process_families(process: &Process) -> Vec<Family> {
+    let Process {
+        cpu_seconds,
+        resident_bytes,
+        virtual_bytes,
+        threads,
+        open_fds,
+        max_fds,
+        start_seconds,
+    } = *process;
+    let whole = |number: Option<u64>| number.map(|number| number as f64);
+    let gauges = [
+        ("process_resident_memory_bytes", "Resident memory.", whole(resident_bytes)),
+        ("process_virtual_memory_bytes", "Virtual memory.", whole(virtual_bytes)),
+        ("process_threads", "Threads.", whole(threads)),
+        ("process_open_fds", "Open file descriptors.", whole(open_fds)),
+        ("process_max_fds", "How many file descriptors may be open.", whole(max_fds)),
+        ("process_start_time_seconds", "Start of the process since 1970.", start_seconds),
+    ];
+    let cpu = cpu_seconds.map(|seconds| Family {
+        name: "process_cpu_seconds",
+        help: "Processor time, user and system.",
+        series: Series::Seconds(vec![(Labels::new(), seconds)]),
+    });
+    let gauges = gauges
+        .into_iter()
+        .filter_map(|(name, help, value)| Some(Family::gauge(name, help, value?)));
+    cpu.into_iter().chain(gauges).collect()
+}
+
+fn counters<const N: usize>(
+    names: [&'static str; N],
+    sums: impl IntoIterator<Item = ([String; N], u64)>,
+) -> Series {
+    let one = |(values, count): ([String; N], u64)| {
+        (names.into_iter().zip(values).collect::<Labels>(), count)
+    };
+    Series::Counters(sums.into_iter().map(one).collect())
+}
+
+fn histograms(name: &'static str, sums: BTreeMap<String, Distribution>) -> Series {
+    let one = |(value, times)| (vec![(name, value)], times);
+    Series::Histograms(sums.into_iter().map(one).collect())
+}
