@@ -26,6 +26,8 @@ class Run:
     options: object
     stage: Stage
     workload: Workload
+    # Two customers only, against which the memory of all is measured.
+    few: Workload
     contestants: list
 
 
@@ -87,7 +89,8 @@ def _set_up(chosen, folder, started, competing):
         baseline=chosen.baseline,
     )
     start_upstream(stage)
-    return Run(chosen, stage, Workload(folder / "keys", chosen.keys), competing)
+    workload, few = Workload(folder / "keys", chosen.keys), Workload(folder / "few", 2)
+    return Run(chosen, stage, workload, few, competing)
 
 
 def _standing(run, measured, about):
@@ -118,7 +121,7 @@ def _measure(run, scenario, about, instance_of):
     told = {}
     for contestant in run.contestants:
         told[contestant.name] = {"summary": contestant.summary, "rounds": []}
-        reason = scenario.lacks(contestant, run)
+        reason = scenario.lacks(contestant, run, instance_of(contestant))
         if reason:
             told[contestant.name]["lacks"] = reason
     for number in range(run.options.rounds):

@@ -27,6 +27,9 @@ class Processes:
         return self
 
     def __exit__(self, *_):
+        # Whoever is impatient shall not leave something behind.
+        for impatience in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(impatience, signal.SIG_IGN)
         for process in list(self._alive):
             self.stop(process)
 

@@ -12,13 +12,19 @@ def _scenario(result):
     figures = [Figure(**figure) for figure in result["figures"]]
     lines = [f"## {result['scenario']}: {result['title']}", "", _circumstances(result), ""]
     heads = ["contestant", *(figure.title for figure in figures)]
-    heads += [f"ratio to {result['reference']}" for figure in figures if figure.ratio]
+    heads += _ratio_heads(result["reference"], [figure for figure in figures if figure.ratio])
     heads += ["remark"]
     lines += [_row(heads), _row(["---", *["---:"] * (len(heads) - 2), "---"])]
     reference = result["contestants"].get(result["reference"], {}).get("rounds", [])
     for name, told in result["contestants"].items():
         lines.append(_row(_cells(name, told, figures, reference)))
     return "\n".join([*lines, ""])
+
+
+def _ratio_heads(reference, figures):
+    if len(figures) == 1:
+        return [f"ratio to {reference}"]
+    return [f"{figure.title}: ratio to {reference}" for figure in figures]
 
 
 def _cells(name, told, figures, reference):

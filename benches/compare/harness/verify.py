@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import ssl
 
 from .failure import Failure
+from .stage import CHECKED_PATH
 from .workload import BODY_BYTES, SPENT_LIMIT
 
 
@@ -13,6 +15,7 @@ def verify(contestant, instance, workload):
     with _Client(instance.name, checked.port) as client:
         client.expect(checked.path, workload.hot, 200)
         client.expect(checked.path, list(workload.paying)[-1], 200)
+        _expect_forwarded(client, contestant, workload)
         if contestant.checks_keys:
             client.expect(checked.path, workload.unknown[0], 401)
             client.expect(checked.path, None, 401)
@@ -21,6 +24,25 @@ def verify(contestant, instance, workload):
                 _spend(client, checked.path, key, exactly=number == 0)
     with _Client(instance.name, plain.port) as client:
         client.expect(plain.path, None, 200)
+    if "tls" in instance.endpoints:
+        tls = instance.endpoints["tls"]
+        with _Client(instance.name, tls.port, tls=True) as client:
+            client.expect(tls.path, workload.hot, 200)
+
+
+def _expect_forwarded(client, contestant, workload):
+    """Fails unless the upstream is told the customer and not the key, over connections that are kept."""
+    calls = 0
+    for _ in range(40):
+        _, _, body = client.call(f"{CHECKED_PATH.rpartition('/')[0]}/saw", workload.hot)
+        saw = json.loads(body)
+        calls = max(calls, saw["calls"])
+        if contestant.checks_keys and saw["key"]:
+            raise Failure(f"{client.name} forwards the key")
+        if contestant.checks_keys and saw["customer"] != workload.paying[workload.hot]:
+            raise Failure(f"{client.name} tells the upstream {saw['customer']!r} as the customer")
+    if calls < 10:
+        raise Failure(f"{client.name} does not keep its connections to the upstream")
 
 
 def _spend(client, path, key, exactly):
@@ -32,9 +54,16 @@ def _spend(client, path, key, exactly):
 
 
 class _Client:
-    def __init__(self, name, port):
+    def __init__(self, name, port, tls=False):
         self.name = name
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        if tls:
+            # Whose certificate it is does not matter here; it is one of ours, made a moment ago.
+            context = ssl._create_unverified_context()
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=20, context=context
+            )
+        else:
+            self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
 
     def __enter__(self):
         return self
@@ -44,11 +73,11 @@ class _Client:
 
     def status(self, path, key):
         """The status of one call."""
-        return self._call(path, key)[0]
+        return self.call(path, key)[0]
 
     def expect(self, path, key, status):
         """Fails unless the call has that status, and JSON of the right kind in its body."""
-        got, kind, body = self._call(path, key)
+        got, kind, body = self.call(path, key)
         what = "a key" if key else "no key"
         if got != status:
             raise Failure(f"{self.name} answered {got} instead of {status} ({path}, {what}): {body[:300]!r}")
@@ -60,7 +89,8 @@ class _Client:
         if status != 200 and document.get("status") != status:
             raise Failure(f"{self.name} refused without saying so in its body: {body[:300]!r}")
 
-    def _call(self, path, key):
+    def call(self, path, key):
+        """Status, content type and body of one call."""
         headers = {"X-Api-Key": key} if key else {}
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()

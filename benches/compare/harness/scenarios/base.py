@@ -24,7 +24,7 @@ class Scenario:
     # Whether the contestants are to be started with TLS where they have it.
     tls = False
 
-    def lacks(self, contestant, run):
+    def lacks(self, contestant, run, instance):
         """Why a contestant cannot be measured; None when it can."""
         return None
 

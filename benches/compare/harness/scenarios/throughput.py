@@ -19,7 +19,7 @@ class Requests(Scenario):
         self._keys = keys
         self._status = status
 
-    def lacks(self, contestant, run):
+    def lacks(self, contestant, run, instance):
         """A contestant without the check in question cannot refuse."""
         if self._status == 401 and not contestant.checks_keys:
             return "checks no keys"
@@ -45,7 +45,7 @@ class Checks(Scenario):
     )
     programs = ("wrk",)
 
-    def lacks(self, contestant, run):
+    def lacks(self, contestant, run, instance):
         """A contestant without checks has nothing to subtract."""
         return None if contestant.checks_keys else "checks nothing"
 
