@@ -23,6 +23,7 @@ class Stage:
     certificate: tuple
     binary: Path = None
     baseline: Path = None
+    upstream: object = None
     upstream_port: int = 0
     # Faregate's stores with the customers imported, by binary and number of keys.
     stores: dict = field(default_factory=dict)

@@ -34,6 +34,20 @@ def cpu_seconds(root):
     return ticks / TICKS
 
 
+def busy_seconds():
+    """Time that all processors were busy since boot, with what other machines on this hardware took."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _, _, irq, softirq, steal = (int(value) for value in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+def ended_children_seconds():
+    """Processor time of this process and of its children that have ended, such as load generators."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def memory_bytes(root):
     """Resident memory, of which pages shared by several processes count once (PSS)."""
     total = 0

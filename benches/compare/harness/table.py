@@ -2,6 +2,9 @@
 
 from .figures import Figure, ratios, spread, values
 
+# The share of the machine that others may take in a round before the table says so.
+OTHERS_MAX = 0.1
+
 
 def render(results):
     """All scenarios, each with the machine and the time it was measured at."""
@@ -45,8 +48,12 @@ def _remark(rounds):
     problems = [one["problem"] for one in rounds if one.get("problem")]
     if problems:
         return f"**failed in {len(problems)} of {len(rounds)} rounds: {problems[0]}**"
-    remarks = dict.fromkeys(one["remark"] for one in rounds if one.get("remark"))
-    return "; ".join(list(remarks)[:2])
+    remarks = list(dict.fromkeys(one["remark"] for one in rounds if one.get("remark")))[:2]
+    disturbed = [one["others"] for one in rounds if one.get("others", 0) > OTHERS_MAX]
+    if disturbed:
+        most = f"up to {max(disturbed):.0%} of the machine"
+        remarks.append(f"others took {most} in {len(disturbed)} of {len(rounds)} rounds")
+    return "; ".join(remarks)
 
 
 def _number(found, digits):

@@ -69,6 +69,11 @@ class Tables(unittest.TestCase):
         self.assertIn("| haproxy | 20.0 (10.0–30.0) | 1.00 |  |", text)
         self.assertIn("| faregate | 20.0 (20.0–30.0) | 1.00 (1.00–2.00) |  |", text)
 
+    def test_a_disturbed_round_is_told(self):
+        told = {"rounds": [{"cpu_us": 10.0, "others": 0.4}, {"cpu_us": 10.0, "others": 0.05}]}
+        text = table.render([result(haproxy=told)])
+        self.assertIn("others took up to 40% of the machine in 1 of 2 rounds", text)
+
     def test_what_a_contestant_lacks_stands_in_its_row(self):
         text = table.render([result(nginx={"lacks": "checks no keys", "rounds": []})])
         self.assertIn("| nginx | – | – | checks no keys |", text)

@@ -26,14 +26,14 @@ def _common(stage, directory):
 
 
 def start_upstream(stage):
-    """Starts the API that every contestant forwards to, and tells its port."""
+    """Starts the API that every contestant forwards to."""
     directory = stage.fresh_directory("upstream")
     stage.upstream_port = free_port()
     values = _common(stage, directory) | {"body": body()}
     # It does next to nothing for a request; a second worker would only be woken in vain.
     values["workers"] = max(1, stage.workers // 2)
     config = render("upstream.conf", directory / "upstream.conf", values)
-    return _run(stage, config, directory, stage.upstream_port, "upstream")
+    stage.upstream = _run(stage, config, directory, stage.upstream_port, "upstream")
 
 
 def _run(stage, config, directory, port, name):

@@ -1,8 +1,9 @@
 """What a scenario is, and how processor time per request is measured in all of them."""
 
+import os
 import time
 
-from .. import load
+from .. import load, system
 
 WARM_UP_SECONDS = 1
 # Work that is put off, such as the fold of a journal or the flush of a log, belongs to the requests.
@@ -38,13 +39,23 @@ def loaded(run, contestant, instance, status, generate):
     generate(WARM_UP_SECONDS)
     time.sleep(0.2)
     instance.empty_log()
-    before = instance.cpu_seconds()
+    begin, before, ours = time.monotonic(), instance.cpu_seconds(), _ours(run)
+    busy = system.busy_seconds()
     counted = generate(run.options.seconds)
     time.sleep(AFTERMATH_SECONDS)
     used = instance.cpu_seconds() - before
+    others = system.busy_seconds() - busy - used - (_ours(run) - ours)
     instance.check_alive()
     # What is in flight when a load ends is logged as cut off by the client, that of the warm-up too.
-    return report(contestant, instance, counted, used, status, cut=2 * run.options.connections)
+    told = report(contestant, instance, counted, used, status, cut=2 * run.options.connections)
+    machine_seconds = (time.monotonic() - begin) * (os.cpu_count() or 1)
+    told["others"] = max(0.0, others / machine_seconds)
+    return told
+
+
+def _ours(run):
+    """Processor time of the upstream, the load generators and this program."""
+    return system.cpu_seconds(run.stage.upstream.pid) + system.ended_children_seconds()
 
 
 def report(contestant, instance, counted, used, status, cut=0):
