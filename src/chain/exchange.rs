@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Code, Ending, headers::field_value, problem},
+    answer::{Code, Ending, headers::request_id_value, problem},
     chain::{
         route::Routed,
         target::{Host, Target},
@@ -223,11 +223,7 @@ impl Exchange {
 
     /// Gives the request's id as a field's value.
     pub fn request_id_value(&self) -> HeaderValue {
-        let write = || {
-            let mut text = Uuid::encode_buffer();
-            field_value(self.request_id.hyphenated().encode_lower(&mut text))
-        };
-        self.request_id_value.get_or_init(write).clone()
+        self.request_id_value.get_or_init(|| request_id_value(self.request_id)).clone()
     }
 
     /// Gives what finding its caller takes.

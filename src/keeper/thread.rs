@@ -26,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// customers each fold writes much of the database anew, and one that brings more of each costs
 /// hardly more. Who must see everything asks for a fold.
 const PAUSE_FACTOR: u32 = 20;
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(5);
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// How many changes share a transaction at most, and how long they may take together before it is
 /// committed: both bound how long the first of them and a fold wait.

@@ -67,10 +67,17 @@ class Instance:
     log: Path
     # What stands before the status in a line of its log; None when the log has no file.
     status_mark: bytes = None
+    # A command after which nothing of the load is left to be done; None where nothing is put off.
+    finishing: list = None
 
     def cpu_seconds(self):
         """Processor time used so far by all its processes."""
         return sum(system.cpu_seconds(process.pid) for process in self.processes)
+
+    def finish(self):
+        """Makes it do now what it would do later of the load, so that this is counted too."""
+        if self.finishing is not None:
+            self.stage.processes.output(self.finishing, seconds=60)
 
     def memory_bytes(self):
         """Memory of all its processes."""

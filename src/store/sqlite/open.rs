@@ -176,6 +176,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // A fold with many customers writes thousands of pages, most of them again by the next one: what
     // is carried over less often is carried over fewer times. 32 MiB of write-ahead log.
     connection.pragma_update(None, "wal_autocheckpoint", 8192)?;
+    // In KiB. What does not fit is written in the middle of a transaction, and often once more.
+    connection.pragma_update(None, "cache_size", -32_768)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = match schema(&transaction)? {
         Schema::None => 0,

@@ -79,7 +79,11 @@ class Faregate(Contestant):
         if with_tls:
             endpoints = {"tls": Endpoint(port, CHECKED_PATH, "https")}
         mark = b'"status":' if self._log else None
-        return Instance(self.name, stage, [process], endpoints, directory / "access.log", mark)
+        # A report has everything, so what is still in the journal goes to the store for it.
+        report = ["export", "--config", config, "--from", "2000-01-01", "--to", "2000-01-02"]
+        finishing = [self._binary(stage), *report]
+        log = directory / "access.log"
+        return Instance(self.name, stage, [process], endpoints, log, mark, finishing)
 
     def _store(self, stage, workload):
         """A directory with the customers imported by this binary."""

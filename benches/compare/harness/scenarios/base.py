@@ -38,11 +38,13 @@ def loaded(run, contestant, instance, status, generate):
     """Warms up, then measures a load: `generate(seconds)` makes it and gives what it counted."""
     generate(WARM_UP_SECONDS)
     time.sleep(0.2)
+    instance.finish()
     instance.empty_log()
     begin, before, ours = time.monotonic(), instance.cpu_seconds(), _ours(run)
     busy = system.busy_seconds()
     counted = generate(run.options.seconds)
     time.sleep(AFTERMATH_SECONDS)
+    instance.finish()
     used = instance.cpu_seconds() - before
     others = system.busy_seconds() - busy - used - (_ours(run) - ours)
     instance.check_alive()
