@@ -15,6 +15,7 @@ mod kill;
 mod memory;
 mod metrics;
 mod notifications;
+mod observe;
 mod pages;
 mod process;
 mod quota;
