@@ -1,6 +1,12 @@
 //! One request from its head to its end: what is noted on the way, and the line that tells it.
 
-use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
@@ -9,7 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Code, Ending, headers::field_value, problem},
-    chain::{route::Routed, target::Target},
+    chain::{
+        route::Routed,
+        target::{Host, Target},
+    },
     guesses::Guesses,
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
@@ -33,7 +42,10 @@ pub struct Exchange {
     started: Instant,
     request_id: Uuid,
     /// Scheme and authority under which the caller reached us.
-    base_url: String,
+    base_url: OnceCell<String>,
+    host: Option<Host>,
+    /// Written once: the upstream, the caller and the log are told it.
+    request_id_value: OnceCell<HeaderValue>,
     /// The time at the upstream, from the wait for a connection to the head of its answer.
     upstream: Cell<Duration>,
     /// The time until the answer's head was made, less that.
@@ -85,7 +97,9 @@ impl Exchange {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             progress,
-            base_url: snapshot.server.public_url.as_deref().unwrap_or_default().to_owned(),
+            base_url: OnceCell::new(),
+            host: None,
+            request_id_value: OnceCell::new(),
             snapshot,
             now,
             started,
@@ -102,9 +116,7 @@ impl Exchange {
         if let Some(line) = self.line.as_mut().filter(|line| line.path != target.path()) {
             line.path = target.path().to_owned();
         }
-        if let (None, Some(host)) = (&self.snapshot.server.public_url, target.host()) {
-            self.base_url = format!("http://{}", host.authority());
-        }
+        self.host = target.host().cloned();
     }
 
     /// Notes the route, and sets the clocks that it and its upstream give.
@@ -211,7 +223,11 @@ impl Exchange {
 
     /// Gives the request's id as a field's value.
     pub fn request_id_value(&self) -> HeaderValue {
-        field_value(&self.request_id.to_string())
+        let write = || {
+            let mut text = Uuid::encode_buffer();
+            field_value(self.request_id.hyphenated().encode_lower(&mut text))
+        };
+        self.request_id_value.get_or_init(write).clone()
     }
 
     /// Gives what finding its caller takes.
@@ -241,7 +257,11 @@ impl Exchange {
 
     /// Gives scheme and authority under which the caller reached us; empty when it said none.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        self.base_url.get_or_init(|| match (&self.snapshot.server.public_url, &self.host) {
+            (Some(url), _) => url.to_string(),
+            (None, Some(host)) => format!("http://{}", host.authority()),
+            (None, None) => String::new(),
+        })
     }
 
     /// Gives the worker's books.
@@ -264,7 +284,7 @@ impl Exchange {
         problem::Context {
             request_id: self.request_id,
             now: self.now,
-            base_url: &self.base_url,
+            base_url: self.base_url(),
             prefix: &server.reserved_prefix,
             realm: &self.snapshot.realm,
             plan: plan.map(|plan| &*plan.id),

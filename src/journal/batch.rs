@@ -136,6 +136,11 @@ impl Batch {
         self.counts
     }
 
+    /// Gives about how many rows it comes to.
+    pub(super) fn len(&self) -> usize {
+        self.minutes.len() + self.opened.len() + self.closed.len()
+    }
+
     /// Tells whether the store would learn nothing from it.
     pub(super) fn is_empty(&self) -> bool {
         self.positions.is_empty() && self.charges.is_empty() && self.closed.is_empty()

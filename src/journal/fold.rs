@@ -50,8 +50,10 @@ pub(super) struct Fold {
     bytes: u64,
 }
 
-/// The journal bytes from which on a batch is committed before more is read.
-const BATCH_BYTES: u64 = 4 << 20;
+/// From this many journal bytes, or rows to write, on a batch is committed before more is read. The
+/// rows bound the memory; many bytes that come down to few rows are what a batch is for.
+const BATCH_BYTES: u64 = 64 << 20;
+const BATCH_ROWS: usize = 50_000;
 
 impl Fold {
     /// Begins with the reservations that the store has as open.
@@ -93,7 +95,7 @@ impl Fold {
 
     /// Tells whether it is time to commit.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES
+        self.bytes >= BATCH_BYTES || self.batch.len() >= BATCH_ROWS
     }
 
     /// Closes what is open. Right only when nobody will settle it any more.

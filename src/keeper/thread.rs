@@ -22,6 +22,12 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// The longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// A fold that took long is followed by a pause this many times as long, within bounds: with many
+/// customers each fold writes much of the database anew, and one that brings more of each costs
+/// hardly more. Who must see everything asks for a fold.
+const PAUSE_FACTOR: u32 = 20;
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// How many changes share a transaction at most, and how long they may take together before it is
 /// committed: both bound how long the first of them and a fold wait.
 const GROUP_MAX: usize = 256;
@@ -70,10 +76,12 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
         if !is_last && !turn.is_asked && Instant::now() < fold_at {
             continue;
         }
+        let began = Instant::now();
         let result = follower.fold(&mut *store, &mut beside);
+        let took = began.elapsed();
         beside.tell_watch();
         pause = match &result {
-            Ok(()) => PERIOD,
+            Ok(()) => (took * PAUSE_FACTOR).clamp(PERIOD, BUSY_PAUSE_MAX),
             Err(_) => (pause * 2).min(PAUSE_MAX),
         };
         fold_at = Instant::now() + pause;

@@ -8,6 +8,7 @@ mod cli;
 mod cli_admin;
 mod customers;
 mod demo;
+mod deployment;
 mod endings;
 mod exact;
 mod guesses;
