@@ -262,6 +262,11 @@ impl Gateway {
         &self.metrics
     }
 
+    /// Gives how many client connections may be open.
+    pub fn connections_max(&self) -> usize {
+        self.fixed.connections
+    }
+
     /// Gives what is told by webhook, and to whom.
     pub fn notifications(&self) -> &Notifications {
         &self.notifications

@@ -16,6 +16,7 @@ mod kill;
 mod memory;
 mod metrics;
 mod notifications;
+mod observe;
 mod pages;
 mod process;
 mod quota;

@@ -223,10 +223,37 @@ fn endpoint_that_cannot_be_reached_is_down_until_it_answers() {
     assert!(results.contains(&unreachable), "{results:?}");
     let down = format!("faregate_upstream_endpoint_up{{{}}}", name(nowhere));
     assert_eq!(value(&gateway, &down), 0.0);
-    assert_eq!(value(&gateway, "faregate_reloads_total{result=\"in_force\"}"), 1.0);
+}
+
+#[test]
+fn reloads_are_counted_and_the_last_one_stays_shown() {
+    let upstream = upstream();
+    let gateway = start(&upstream);
+    let tables = TABLES.replace("@UPSTREAM@", &upstream.address().to_string());
+    let shown = || {
+        let reloads = |result| value(&gateway, &format!("faregate_reloads_total{{{result}}}"));
+        let last = value(&gateway, "faregate_last_reload_successful");
+        (reloads("result=\"in_force\""), reloads("result=\"refused\""), last)
+    };
+    assert_eq!(shown(), (0.0, 0.0, 1.0));
     gateway.write_raw("nonsense");
     assert_ne!(gateway.admin("POST", "/v1/reload").status(), 200);
-    assert_eq!(value(&gateway, "faregate_reloads_total{result=\"refused\"}"), 1.0);
+    assert_eq!(shown(), (0.0, 1.0, 0.0));
+    gateway.write(&tables);
+    assert_eq!(gateway.admin("POST", "/v1/reload").status(), 200);
+    assert_eq!(shown(), (1.0, 1.0, 1.0));
+}
+
+#[test]
+fn limits_and_zeros_that_alarms_compare_with_are_shown_from_the_start() {
+    let upstream = upstream();
+    let limits = "[server.limits]\nconnections = 77\n";
+    let gateway = Gateway::start(&format!("{limits}{TABLES}"), &upstream);
+    assert_eq!(value(&gateway, "faregate_connections_max"), 77.0);
+    for result in ["delivered", "failed", "given_up"] {
+        let attempts = format!("faregate_webhook_attempts_total{{result=\"{result}\"}}");
+        assert_eq!(value(&gateway, &attempts), 0.0);
+    }
 }
 
 #[test]

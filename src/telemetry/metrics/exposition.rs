@@ -7,7 +7,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, MetricEncoder, text},
     metrics::{MetricType, exemplar::Exemplar},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 use super::family::{Family, Labels, Series};
@@ -66,11 +66,19 @@ impl Collector for Families {
                 Series::Histograms(_) => MetricType::Histogram,
                 Series::Info(_) => MetricType::Info,
             };
-            let metric = encoder.encode_descriptor(name, help, None, kind)?;
+            let (name, unit) = split_unit(name);
+            let metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
             encode(series, metric)?;
         }
         Ok(())
     }
+}
+
+/// Takes the unit off a name: it is written behind the name again, and in a line of its own.
+fn split_unit(name: &str) -> (&str, Option<Unit>) {
+    let units = [("_bytes", Unit::Bytes), ("_seconds", Unit::Seconds)];
+    let split = |(suffix, unit)| Some((name.strip_suffix(suffix)?, Some(unit)));
+    units.into_iter().find_map(split).unwrap_or((name, None))
 }
 
 fn encode(series: &Series, mut metric: MetricEncoder<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -30,11 +30,16 @@ pub struct Metrics {
     pub reloads: AtomicU64,
     /// Configurations that were refused.
     pub reloads_refused: AtomicU64,
+    /// Whether the last attempt at one failed. None counts as success: the start took the file.
+    last_reload_refused: AtomicBool,
     /// Events kept for delivery, by their kind.
     events: Mutex<BTreeMap<String, u64>>,
     /// Attempts to deliver one, by what came of it.
     deliveries: Mutex<BTreeMap<&'static str, u64>>,
 }
+
+/// What can come of an attempt to deliver an event, as it is shown.
+const DELIVERIES: [&str; 3] = ["delivered", "failed", "given_up"];
 
 impl Metrics {
     /// Takes note of a worker that begins.
@@ -56,6 +61,12 @@ impl Metrics {
     pub fn count_reload(&self, is_in_force: bool) {
         let count = if is_in_force { &self.reloads } else { &self.reloads_refused };
         count.fetch_add(1, Ordering::Relaxed);
+        self.last_reload_refused.store(!is_in_force, Ordering::Relaxed);
+    }
+
+    /// Tells whether the last reload, if there was one, put its configuration in force.
+    pub fn is_last_reload_in_force(&self) -> bool {
+        !self.last_reload_refused.load(Ordering::Relaxed)
     }
 
     /// Counts an event that was put into the outbox. The kinds are ours, so they are few.
@@ -77,7 +88,11 @@ impl Metrics {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Gives the attempts by what came of them, those that never did too: an alarm sees the first
+    /// only if there was a zero before it.
     fn deliveries(&self) -> BTreeMap<&'static str, u64> {
-        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut deliveries: BTreeMap<_, _> = DELIVERIES.map(|result| (result, 0)).into();
+        deliveries.extend(&*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
+        deliveries
     }
 }

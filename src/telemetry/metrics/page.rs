@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use super::{
     Worker,
     family::{Family, Labels, Series, labels},
-    process::{self, Process},
+    process,
     upstreams::State,
 };
 use crate::{gateway::Gateway, keeper, telemetry::figures::Distribution};
@@ -17,13 +17,13 @@ use crate::{gateway::Gateway, keeper, telemetry::figures::Distribution};
 pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> Vec<Family> {
     let workers = gateway.metrics().workers();
     let mut families = requests(&workers);
-    families.extend(connections(&workers));
+    families.extend(connections(&workers, gateway.connections_max()));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));
     families.extend(upstreams(gateway));
     families.extend(configuration(gateway));
     families.extend(notifications(gateway));
-    families.extend(process_families(&process::read()));
+    families.extend(process::read().families());
     families
 }
 
@@ -108,7 +108,7 @@ fn requests(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
     ]
 }
 
-fn connections(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
+fn connections(workers: &[std::sync::Arc<Worker>], limit: usize) -> Vec<Family> {
     let sum = |of: fn(&super::worker::Connections) -> i64| -> f64 {
         workers.iter().map(|worker| of(&worker.connections)).sum::<i64>() as f64
     };
@@ -127,6 +127,11 @@ fn connections(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
                    between two requests; request, serving one.",
             series: Series::Gauges(states),
         },
+        Family::gauge(
+            "faregate_connections_max",
+            "How many client connections may be open: server.limits.connections.",
+            limit as f64,
+        ),
         Family::count(
             "faregate_connections_accepted",
             "Client connections taken.",
@@ -321,6 +326,12 @@ fn configuration(gateway: &Gateway) -> Vec<Family> {
             help: "Attempts to put a configuration in force since the start.",
             series: Series::Counters(reloads),
         },
+        Family::gauge(
+            "faregate_last_reload_successful",
+            "0 when the last attempt was refused, so that another configuration is in force than the \
+             file has; else 1.",
+            f64::from(u8::from(metrics.is_last_reload_in_force())),
+        ),
         Family {
             name: "faregate_customers",
             help: "Customers, by where they are kept.",
@@ -366,36 +377,6 @@ fn notifications(gateway: &Gateway) -> Vec<Family> {
             gateway.notifications().pending() as f64,
         ),
     ]
-}
-
-fn process_families(process: &Process) -> Vec<Family> {
-    let Process {
-        cpu_seconds,
-        resident_bytes,
-        virtual_bytes,
-        threads,
-        open_fds,
-        max_fds,
-        start_seconds,
-    } = *process;
-    let whole = |number: Option<u64>| number.map(|number| number as f64);
-    let gauges = [
-        ("process_resident_memory_bytes", "Resident memory.", whole(resident_bytes)),
-        ("process_virtual_memory_bytes", "Virtual memory.", whole(virtual_bytes)),
-        ("process_threads", "Threads.", whole(threads)),
-        ("process_open_fds", "Open file descriptors.", whole(open_fds)),
-        ("process_max_fds", "How many file descriptors may be open.", whole(max_fds)),
-        ("process_start_time_seconds", "Start of the process since 1970.", start_seconds),
-    ];
-    let cpu = cpu_seconds.map(|seconds| Family {
-        name: "process_cpu_seconds",
-        help: "Processor time, user and system.",
-        series: Series::Seconds(vec![(Labels::new(), seconds)]),
-    });
-    let gauges = gauges
-        .into_iter()
-        .filter_map(|(name, help, value)| Some(Family::gauge(name, help, value?)));
-    cpu.into_iter().chain(gauges).collect()
 }
 
 fn counters<const N: usize>(

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::family::{Family, Labels, Series};
+
 /// The process as the system sees it. What cannot be read is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
@@ -40,6 +42,37 @@ pub fn read() -> Process {
 }
 
 impl Process {
+    /// Gives it as metrics.
+    pub(super) fn families(&self) -> Vec<Family> {
+        let Self {
+            cpu_seconds,
+            resident_bytes,
+            virtual_bytes,
+            threads,
+            open_fds,
+            max_fds,
+            start_seconds,
+        } = *self;
+        let whole = |number: Option<u64>| number.map(|number| number as f64);
+        let gauges = [
+            ("process_resident_memory_bytes", "Resident memory.", whole(resident_bytes)),
+            ("process_virtual_memory_bytes", "Virtual memory.", whole(virtual_bytes)),
+            ("process_threads", "Threads.", whole(threads)),
+            ("process_open_fds", "Open file descriptors.", whole(open_fds)),
+            ("process_max_fds", "How many file descriptors may be open.", whole(max_fds)),
+            ("process_start_time_seconds", "Start of the process since 1970.", start_seconds),
+        ];
+        let cpu = cpu_seconds.map(|seconds| Family {
+            name: "process_cpu_seconds",
+            help: "Processor time, user and system.",
+            series: Series::Seconds(vec![(Labels::new(), seconds)]),
+        });
+        let gauges = gauges
+            .into_iter()
+            .filter_map(|(name, help, value)| Some(Family::gauge(name, help, value?)));
+        cpu.into_iter().chain(gauges).collect()
+    }
+
     /// Takes apart proc(5)'s line: fields are counted from the third, behind the name in parentheses,
     /// which may contain anything.
     fn read_stat(&mut self, stat: &str, system: Option<&str>, ticks_per_second: f64) {
