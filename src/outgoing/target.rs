@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use http::{HeaderValue, Uri};
 
-use crate::webhooks::guard::{self, Forbidden};
+use crate::outgoing::guard::{self, Forbidden};
 
 /// An endpoint's URL in its checked form. It prints without path and query, because many receivers
 /// put a secret there.
