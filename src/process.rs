@@ -30,7 +30,7 @@ use crate::{
     roster::Conflict,
     server::{acceptor, thread},
     store::{NodeId, OpenError, Sqlite, Store},
-    telemetry::access_log::{self, Format, WriterThread},
+    telemetry::{access_log, messages::LevelHandle},
     webhooks::RootsError,
     worker::Stop,
 };
@@ -46,8 +46,8 @@ const TOKEN_BYTES: usize = 32;
 pub struct Options {
     /// The file that a reload reads.
     pub file: Option<PathBuf>,
-    /// How access-log lines are written.
-    pub log_format: Format,
+    /// What changes the level of the program's own messages; `None` where they are not the gateway's.
+    pub level: Option<LevelHandle>,
     /// The source of decision time.
     pub clock: Clock,
 }
@@ -110,23 +110,27 @@ pub struct Running {
     ended: mpsc::Receiver<()>,
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
-    log: WriterThread,
+    log: access_log::Writer,
     recovery: Recovery,
 }
 
 /// Starts a gateway. When this returns it serves.
 pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-    let Options { file, log_format, clock } = options;
+    let Options { file, level, clock } = options;
     let listener = listen("server.listen", config.server.listen)?;
     let admin_listener = listen("admin.listen", config.admin.listen)?;
     let address = local_address("server.listen", &listener, config.server.listen)?;
     let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
-    let (sink, log) =
-        access_log::start(&config.log.access, log_format).map_err(StartError::AccessLog)?;
+    let (sink, log) = access_log::start(&config.log.access, config.log.access_format)
+        .map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
     let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
-    let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
+    let gateway = Gateway::new(config, file, books.ledger, clock);
+    let gateway = Arc::new(match level {
+        Some(level) => gateway.with_level(level),
+        None => gateway,
+    });
     provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
@@ -256,6 +260,11 @@ impl Running {
     /// Reads the configuration again.
     pub fn reload(&self) -> Result<(), ReloadError> {
         self.gateway.reload()
+    }
+
+    /// Opens the file of the access log anew, after another program has renamed it.
+    pub fn reopen_log(&self) {
+        self.log.reopen();
     }
 
     /// Gives the address of the data listener.

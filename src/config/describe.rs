@@ -15,6 +15,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{Access, HostHeader, Methods, Plan, Route, Upstream, duration_text},
+    telemetry::{access_log, messages},
 };
 
 /// What stands in the place of a secret.
@@ -126,13 +127,26 @@ fn of_webhooks(webhooks: &Webhooks) -> Value {
 }
 
 fn of_log(log: &Log) -> Value {
-    let Log { access, level } = log;
+    let Log { access, access_format, format, level } = log;
     let access = match access {
         AccessLog::File(file) => path(file),
         AccessLog::Off => "off".to_owned(),
         AccessLog::Stdout => "stdout".to_owned(),
     };
-    json!({"access": access, "level": level.as_str().to_ascii_lowercase()})
+    let access_format = match access_format {
+        access_log::Format::Json => "json",
+        access_log::Format::Text => "text",
+    };
+    let format = match format {
+        messages::Format::Json => "json",
+        messages::Format::Text => "text",
+    };
+    json!({
+        "access": access,
+        "access_format": access_format,
+        "format": format,
+        "level": level.to_string(),
+    })
 }
 
 fn path(path: &Path) -> String {

@@ -19,7 +19,7 @@ use crate::{
     gateway::Gateway,
     journal::Writer,
     server::connection,
-    telemetry::access_log::Sink,
+    telemetry::{access_log::Line, batch::Sink},
     worker::{IdMaker, Stop, Worker},
 };
 
@@ -39,7 +39,7 @@ pub fn start(
     index: usize,
     gateway: Arc<Gateway>,
     writer: Writer,
-    sink: Sink,
+    sink: Option<Sink<Line>>,
     stop: watch::Receiver<Stop>,
 ) -> std::io::Result<Handle> {
     let (sockets, handed) = mpsc::channel(HANDOVER_WAITING);

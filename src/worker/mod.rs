@@ -17,7 +17,10 @@ use crate::{
     answer::headers::field_value,
     gateway::Gateway,
     journal::Writer,
-    telemetry::access_log::{Buffer, Sink},
+    telemetry::{
+        access_log::Line,
+        batch::{Buffer, Sink},
+    },
     upstream::pool::Pool,
 };
 
@@ -43,7 +46,7 @@ pub enum Stop {
 pub struct Worker {
     gateway: Arc<Gateway>,
     books: Rc<Books>,
-    log: Buffer,
+    log: Buffer<Line>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
     ids: IdMaker,
@@ -74,7 +77,7 @@ impl Worker {
     pub fn new(
         gateway: Arc<Gateway>,
         writer: Writer,
-        sink: Sink,
+        sink: Option<Sink<Line>>,
         stop: signal::Receiver<Stop>,
         ids: IdMaker,
     ) -> Self {
@@ -101,7 +104,7 @@ impl Worker {
     }
 
     /// Gives the log lines collected.
-    pub fn log(&self) -> &Buffer {
+    pub fn log(&self) -> &Buffer<Line> {
         &self.log
     }
 

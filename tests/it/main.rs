@@ -12,6 +12,7 @@ mod endings;
 mod exact;
 mod guesses;
 mod kill;
+mod logs;
 mod memory;
 mod notifications;
 mod pages;
