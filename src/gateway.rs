@@ -27,6 +27,7 @@ use crate::{
     telemetry::{
         access_log,
         messages::{self, LevelHandle},
+        traces::Counters,
     },
 };
 
@@ -45,6 +46,7 @@ pub struct Gateway {
     guesses: Guesses,
     notifications: Notifications,
     level: LevelHandle,
+    span_counters: Arc<Counters>,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -168,6 +170,7 @@ impl Gateway {
             guesses: Guesses::default(),
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
+            span_counters: Arc::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -285,6 +288,11 @@ impl Gateway {
     /// Gives the level of the program's own messages.
     pub fn level(&self) -> &LevelHandle {
         &self.level
+    }
+
+    /// Gives how many spans went where.
+    pub fn span_counters(&self) -> &Arc<Counters> {
+        &self.span_counters
     }
 
     /// Gives the configuration file, if there is one.

@@ -30,7 +30,11 @@ use crate::{
     roster::Conflict,
     server::{acceptor, thread},
     store::{NodeId, OpenError, Sqlite, Store},
-    telemetry::{access_log, messages::LevelHandle},
+    telemetry::{
+        Sinks, access_log,
+        messages::LevelHandle,
+        traces::exporter::{self, Exporter},
+    },
     webhooks::RootsError,
     worker::Stop,
 };
@@ -111,6 +115,7 @@ pub struct Running {
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
     log: access_log::Writer,
+    exporter: Exporter,
     recovery: Recovery,
 }
 
@@ -121,7 +126,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let admin_listener = listen("admin.listen", config.admin.listen)?;
     let address = local_address("server.listen", &listener, config.server.listen)?;
     let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
-    let (sink, log) = access_log::start(&config.log.access, config.log.access_format)
+    let (lines, log) = access_log::start(&config.log.access, config.log.access_format)
         .map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
     let books = open_books(config, clock.now())?;
@@ -139,8 +144,11 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let keeper = Keeper::start(books.follower, Box::new(books.store), Some(Box::new(watch)));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
+    let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;
+    let (records, exporter) = exporting;
+    let sinks = Sinks { lines, records: Some(records) };
     let start_worker = |(index, writer)| {
-        thread::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
+        thread::start(index, Arc::clone(&gateway), writer, sinks.clone(), stopping.clone())
     };
     let workers: io::Result<Vec<_>> =
         books.writers.into_iter().enumerate().map(start_worker).collect();
@@ -177,6 +185,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         control,
         keeper,
         log,
+        exporter,
         recovery: books.recovery,
     })
 }
@@ -249,6 +258,7 @@ impl Running {
             tracing::error!("the control thread ended by a panic");
         }
         self.log.join();
+        self.exporter.join();
         // The last one to hold the keeper is this one: the admin listener is gone.
         if let Some(keeper) = Arc::into_inner(self.keeper)
             && let Err(error) = keeper.stop()

@@ -14,7 +14,7 @@ use crate::{
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
     snapshot::Snapshot,
-    telemetry::access_log::Line,
+    telemetry::{access_log::Line, traces::Trace},
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
 };
@@ -32,6 +32,8 @@ pub struct Exchange {
     /// Scheme and authority under which the caller reached us.
     base_url: String,
     caller: Option<Arc<Caller>>,
+    /// `None` where nothing is traced, and once the line is written.
+    trace: Option<Trace>,
     /// `None` once the line is written.
     line: Option<Box<Line>>,
 }
@@ -55,9 +57,14 @@ impl Exchange {
             upstream_idle: limits.idle_timeout,
         }));
         connection.watch.begin(Rc::clone(&progress));
+        let trace = snapshot.traces.as_deref().map(|traces| {
+            let span_id = || worker.span_id();
+            Trace::begin(traces, request.headers(), request.version(), request_id, span_id)
+        });
         let line = Line {
             time: now,
             request_id,
+            trace_id: trace.as_ref().and_then(Trace::sampled_id),
             client: connection.peer.ip(),
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
@@ -84,6 +91,7 @@ impl Exchange {
             started,
             request_id,
             caller: None,
+            trace,
             line: Some(Box::new(line)),
         }
     }
@@ -92,6 +100,9 @@ impl Exchange {
     pub fn note_target(&mut self, target: &Target) {
         if let Some(line) = self.line.as_mut().filter(|line| line.path != target.path()) {
             line.path = target.path().to_owned();
+        }
+        if let (Some(trace), Some(host)) = (&mut self.trace, target.host()) {
+            trace.note_host(|| host.authority());
         }
         if let (None, Some(host)) = (&self.snapshot.server.public_url, target.host()) {
             self.base_url = format!("http://{}", host.authority());
@@ -109,6 +120,9 @@ impl Exchange {
         });
         if let Some(line) = &mut self.line {
             line.route = Some(Arc::clone(&route.name));
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note_route(route);
         }
     }
 
@@ -152,6 +166,20 @@ impl Exchange {
         }
     }
 
+    /// Notes that it goes up now: a connection is looked for.
+    pub fn note_sending(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.note_sending(self.started);
+        }
+    }
+
+    /// Notes the head of the upstream's answer, or why none can be passed on.
+    pub fn note_answered(&mut self, answer: Result<StatusCode, Code>) {
+        if let Some(trace) = &mut self.trace {
+            trace.note_answered(self.started, answer);
+        }
+    }
+
     /// Notes bytes of the answer's body.
     pub fn note_sent(&mut self, bytes: usize) {
         if let Some(line) = &mut self.line {
@@ -182,6 +210,11 @@ impl Exchange {
     /// Gives the request's id.
     pub fn request_id(&self) -> Uuid {
         self.request_id
+    }
+
+    /// Gives its place in a trace.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     /// Gives the worker's unused upstream connections.
@@ -266,6 +299,10 @@ impl Exchange {
         line.ending = ending.map(Ending::name);
         // In whole microseconds: more digits would only seem exact.
         line.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let record = self.trace.take().and_then(|trace| trace.into_record(&line, self.started));
+        if let Some(record) = record {
+            self.worker.traces().push(record);
+        }
         self.worker.log().push(*line);
         self.connection.watch.end();
     }

@@ -28,7 +28,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
-    telemetry::{access_log, level::Level, messages},
+    telemetry::{access_log, level::Level, messages, traces::Traces},
     webhooks::Endpoint,
 };
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub status_by_code: HashMap<Code, StatusCode>,
     /// What is told by webhook, and where to.
     pub webhooks: Webhooks,
+    /// Which requests are traced, and where that goes; `None` when none is.
+    pub traces: Option<Arc<Traces>>,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.

@@ -126,6 +126,11 @@ impl Target {
         format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
     }
 
+    /// Gives the port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Tells whether what is sent cannot be read on the way.
     pub fn is_https(&self) -> bool {
         self.is_https

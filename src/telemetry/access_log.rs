@@ -18,7 +18,10 @@ use uuid::Uuid;
 
 use crate::{
     config::AccessLog,
-    telemetry::batch::{self, Sink},
+    telemetry::{
+        batch::{self, Sink},
+        traces::context::TraceId,
+    },
 };
 
 /// What is told about one request.
@@ -28,6 +31,9 @@ pub struct Line {
     pub time: Timestamp,
     /// The id that the answer, the upstream and the ledger share.
     pub request_id: Uuid,
+    /// The trace that it is recorded in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
     /// The client's address.
     pub client: IpAddr,
     /// The method.
@@ -208,6 +214,7 @@ mod tests {
         Line {
             time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
             request_id: Uuid::nil(),
+            trace_id: None,
             client: [192, 0, 2, 1].into(),
             method: "GET".into(),
             path: "/v1/stats".into(),

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     model::{HostHeader, Upstream},
     roster::Identity,
+    telemetry::traces::Trace,
 };
 
 /// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that replace the
@@ -67,6 +68,8 @@ pub struct Told<'a> {
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
     pub host: Option<HeaderValue>,
+    /// Its place in a trace; without one the client's own `traceparent` and `tracestate` pass.
+    pub trace: Option<&'a Trace>,
 }
 
 /// Turns a client's fields, its key already taken off, into those of the forwarded request.
@@ -77,6 +80,9 @@ pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     remove_lookalikes(fields, REQUEST_DROPPED);
     set_host(fields, upstream, told);
     set_told(fields, told);
+    if let Some(trace) = told.trace {
+        trace.forward(fields);
+    }
     for (name, value) in &upstream.set_headers {
         fields.insert(name, value.clone());
     }

@@ -18,8 +18,10 @@ use crate::{
     gateway::Gateway,
     journal::Writer,
     telemetry::{
+        Sinks,
         access_log::Line,
-        batch::{Buffer, Sink},
+        batch::Buffer,
+        traces::{Record, context::SpanId},
     },
     upstream::pool::Pool,
 };
@@ -47,6 +49,7 @@ pub struct Worker {
     gateway: Arc<Gateway>,
     books: Rc<Books>,
     log: Buffer<Line>,
+    traces: Buffer<Record>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
     ids: IdMaker,
@@ -77,14 +80,15 @@ impl Worker {
     pub fn new(
         gateway: Arc<Gateway>,
         writer: Writer,
-        sink: Option<Sink<Line>>,
+        sinks: Sinks,
         stop: signal::Receiver<Stop>,
         ids: IdMaker,
     ) -> Self {
         let wake = Rc::new(Notify::new());
         Self {
             books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake))),
-            log: Buffer::new(sink, Rc::clone(&wake)),
+            log: Buffer::new(sinks.lines, Rc::clone(&wake)),
+            traces: Buffer::new(sinks.records, Rc::clone(&wake)),
             gateway,
             pool: Pool::default(),
             stop,
@@ -108,6 +112,11 @@ impl Worker {
         &self.log
     }
 
+    /// Gives the sampled requests collected.
+    pub fn traces(&self) -> &Buffer<Record> {
+        &self.traces
+    }
+
     /// Gives the unused upstream connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
@@ -123,6 +132,11 @@ impl Worker {
         self.ids.make(self.gateway.clock().now())
     }
 
+    /// Makes the id of a span.
+    pub fn span_id(&self) -> SpanId {
+        self.ids.span()
+    }
+
     /// Writes what waits, a tick after the first of it came. It never ends by itself.
     pub async fn tick(self: Rc<Self>) {
         loop {
@@ -136,6 +150,7 @@ impl Worker {
     pub fn flush(&self) {
         self.books.flush();
         self.log.flush();
+        self.traces.flush();
     }
 
     /// Closes upstream connections that were not used for too long. It never ends by itself.

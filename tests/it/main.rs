@@ -24,4 +24,5 @@ mod served;
 mod shadow;
 mod streaming;
 mod support;
+mod traces;
 mod webhooks;

@@ -15,6 +15,7 @@ use crate::{
         access_log,
         level::{BadLevel, LEVELS, Level},
         messages,
+        traces::Parent,
     },
 };
 
@@ -144,6 +145,12 @@ impl FromToml for access_log::Format {
 impl FromToml for messages::Format {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         choice(value, &[("text", Self::Text), ("json", Self::Json)], &[], problems)
+    }
+}
+
+impl FromToml for Parent {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("continue", Self::Continue), ("ignore", Self::Ignore)], &[], problems)
     }
 }
 
