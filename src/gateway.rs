@@ -14,7 +14,9 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    config::{self, Admin, Config, LoadError, Log, Purpose, Report, Secret, Server, Store},
+    config::{
+        self, AccessLog, Admin, Config, LoadError, Log, Purpose, Report, Secret, Server, Store,
+    },
     guesses::Guesses,
     ledger::Ledger,
     model::KeyDigest,
@@ -22,7 +24,12 @@ use crate::{
     roster::{Conflict, Live, Lookup},
     snapshot::Snapshot,
     stamp::Stamp,
-    telemetry::metrics::Metrics,
+    telemetry::{
+        access_log,
+        messages::{self, LevelHandle},
+        metrics::Metrics,
+        traces::Counters,
+    },
 };
 
 /// How often the file is looked at.
@@ -40,6 +47,8 @@ pub struct Gateway {
     guesses: Guesses,
     metrics: Metrics,
     notifications: Notifications,
+    level: LevelHandle,
+    span_counters: Arc<Counters>,
     file: Option<PathBuf>,
     fixed: Fixed,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
@@ -55,7 +64,9 @@ struct Fixed {
     connections: usize,
     workers: Option<usize>,
     store: Store,
-    log: Log,
+    access: AccessLog,
+    access_format: access_log::Format,
+    log_format: messages::Format,
     /// A digest, so that the token need not be kept to be compared.
     admin_token: Option<KeyDigest>,
     read_token: Option<KeyDigest>,
@@ -96,6 +107,7 @@ impl Fixed {
     fn of(config: &Config) -> Self {
         let Config { server, admin, store, log, .. } = config;
         let Server { listen, workers, limits, .. } = server;
+        let Log { access, access_format, format, level: _ } = log;
         let Admin { listen: admin_listen, token, read_token, hosts } = admin;
         let digest = |token: &Secret| KeyDigest::of(token.expose().as_bytes());
         Self {
@@ -104,7 +116,9 @@ impl Fixed {
             connections: limits.connections,
             workers: *workers,
             store: store.clone(),
-            log: log.clone(),
+            access: access.clone(),
+            access_format: *access_format,
+            log_format: *format,
             admin_token: token.as_ref().map(digest),
             read_token: read_token.as_ref().map(digest),
             admin_hosts: hosts.clone(),
@@ -119,7 +133,9 @@ impl Fixed {
             connections,
             workers,
             store,
-            log,
+            access,
+            access_format,
+            log_format,
             admin_token,
             read_token,
             admin_hosts,
@@ -132,7 +148,9 @@ impl Fixed {
             (*workers != other.workers, "server.workers"),
             (*database != other.store.database, "store.url"),
             (*journal != other.store.journal, "store.journal"),
-            (*log != other.log, "log"),
+            (*access != other.access, "log.access"),
+            (*access_format != other.access_format, "log.access_format"),
+            (*log_format != other.log_format, "log.format"),
             (*admin_token != other.admin_token, "admin.token"),
             (*read_token != other.read_token, "admin.read_token"),
             (*admin_hosts != other.admin_hosts, "admin.hosts"),
@@ -154,10 +172,17 @@ impl Gateway {
             guesses: Guesses::default(),
             metrics: Metrics::default(),
             notifications: Notifications::default(),
+            level: LevelHandle::detached(config.log.level.clone()),
+            span_counters: Arc::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
         }
+    }
+
+    /// Lets it change the level of the program's own messages.
+    pub fn with_level(self, level: LevelHandle) -> Self {
+        Self { level, ..self }
     }
 
     /// Reads the file again, checks it whole and swaps it in; on any mistake nothing changes.
@@ -183,7 +208,9 @@ impl Gateway {
         if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
             return Err(ReloadError::NeedsRestart(key));
         }
-        self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)
+        self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)?;
+        self.level.configure(&config.log.level);
+        Ok(())
     }
 
     /// Checks at start that the file and the store do not have the same things, and that the file has
@@ -270,6 +297,16 @@ impl Gateway {
     /// Gives what is told by webhook, and to whom.
     pub fn notifications(&self) -> &Notifications {
         &self.notifications
+    }
+
+    /// Gives the level of the program's own messages.
+    pub fn level(&self) -> &LevelHandle {
+        &self.level
+    }
+
+    /// Gives how many spans went where.
+    pub fn span_counters(&self) -> &Arc<Counters> {
+        &self.span_counters
     }
 
     /// Gives the configuration file, if there is one.

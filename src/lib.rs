@@ -18,6 +18,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod model;
 pub mod notifications;
+pub mod outgoing;
 pub mod process;
 pub mod progress;
 pub mod provisioning;

@@ -30,7 +30,11 @@ use crate::{
     roster::Conflict,
     server::{acceptor, thread},
     store::{NodeId, OpenError, Sqlite, Store},
-    telemetry::access_log::{self, Format, WriterThread},
+    telemetry::{
+        Sinks, access_log,
+        messages::LevelHandle,
+        traces::exporter::{self, Exporter},
+    },
     webhooks::RootsError,
     worker::Stop,
 };
@@ -46,8 +50,8 @@ const TOKEN_BYTES: usize = 32;
 pub struct Options {
     /// The file that a reload reads.
     pub file: Option<PathBuf>,
-    /// How access-log lines are written.
-    pub log_format: Format,
+    /// What changes the level of the program's own messages; `None` where they are not the gateway's.
+    pub level: Option<LevelHandle>,
     /// The source of decision time.
     pub clock: Clock,
 }
@@ -110,23 +114,29 @@ pub struct Running {
     ended: mpsc::Receiver<()>,
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
-    log: WriterThread,
+    log: access_log::Writer,
+    exporter: Exporter,
     recovery: Recovery,
 }
 
 /// Starts a gateway. When this returns it serves.
 pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-    let Options { file, log_format, clock } = options;
+    let Options { file, level, clock } = options;
     let listener = listen("server.listen", config.server.listen)?;
     let admin_listener = listen("admin.listen", config.admin.listen)?;
     let address = local_address("server.listen", &listener, config.server.listen)?;
     let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
-    let (sink, log) =
-        access_log::start(&config.log.access, log_format).map_err(StartError::AccessLog)?;
+    let (lines, log) = access_log::start(&config.log.access, config.log.access_format)
+        .map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
     let books = open_books(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
-    let gateway = Arc::new(Gateway::new(config, file, books.ledger, clock));
+    let gateway = Gateway::new(config, file, books.ledger, clock);
+    let gateway = Arc::new(match level {
+        Some(level) => gateway.with_level(level),
+        None => gateway,
+    });
+    gateway.metrics().watch_lines_dropped(log.dropped());
     provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
@@ -135,8 +145,11 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let keeper = Keeper::start(books.follower, Box::new(books.store), Some(Box::new(watch)));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
+    let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;
+    let (records, exporter) = exporting;
+    let sinks = Sinks { lines, records: Some(records) };
     let start_worker = |(index, writer)| {
-        thread::start(index, Arc::clone(&gateway), writer, sink.clone(), stopping.clone())
+        thread::start(index, Arc::clone(&gateway), writer, sinks.clone(), stopping.clone())
     };
     let workers: io::Result<Vec<_>> =
         books.writers.into_iter().enumerate().map(start_worker).collect();
@@ -173,6 +186,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         control,
         keeper,
         log,
+        exporter,
         recovery: books.recovery,
     })
 }
@@ -245,6 +259,7 @@ impl Running {
             tracing::error!("the control thread ended by a panic");
         }
         self.log.join();
+        self.exporter.join();
         // The last one to hold the keeper is this one: the admin listener is gone.
         if let Some(keeper) = Arc::into_inner(self.keeper)
             && let Err(error) = keeper.stop()
@@ -256,6 +271,11 @@ impl Running {
     /// Reads the configuration again.
     pub fn reload(&self) -> Result<(), ReloadError> {
         self.gateway.reload()
+    }
+
+    /// Opens the file of the access log anew, after another program has renamed it.
+    pub fn reopen_log(&self) {
+        self.log.reopen();
     }
 
     /// Gives the address of the data listener.

@@ -18,6 +18,7 @@ mod events;
 mod gate;
 mod import;
 mod keys;
+mod log;
 mod metrics;
 mod nodes;
 mod openapi;
@@ -187,6 +188,7 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/events/{id}/retry", post(events::retry))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
+        .route("/v1/log", put(log::put).get(log::show))
         .route("/v1/backup", post(backup::create))
         .route("/v1/config", get(config_page::show))
         .route("/v1/import", post(import::create))

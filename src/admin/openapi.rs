@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::{
     adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
-    keys, nodes, operation, report, subscriptions,
+    keys, log, nodes, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -46,6 +46,8 @@ use super::{
         keys::revoke,
         keys::rotate,
         keys::show,
+        log::put,
+        log::show,
         nodes::list,
         operation::reload,
         report::show,

@@ -26,6 +26,7 @@ use crate::{
     telemetry::{
         access_log::Line,
         metrics::requests::{Labels, Request as Counted},
+        traces::Trace,
     },
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
@@ -51,6 +52,8 @@ pub struct Exchange {
     /// The time until the answer's head was made, less that.
     gateway: Cell<Option<Duration>>,
     caller: Option<Arc<Caller>>,
+    /// `None` where nothing is traced, and once the line is written.
+    trace: Option<Trace>,
     /// `None` once the line is written.
     line: Option<Box<Line>>,
 }
@@ -74,9 +77,14 @@ impl Exchange {
             upstream_idle: limits.idle_timeout,
         }));
         connection.watch.begin(Rc::clone(&progress));
+        let trace = snapshot.traces.as_deref().map(|traces| {
+            let span_id = || worker.span_id();
+            Trace::begin(traces, request.headers(), request.version(), request_id, span_id)
+        });
         let line = Line {
             time: now,
             request_id,
+            trace_id: trace.as_ref().and_then(Trace::sampled_id),
             client: connection.peer.ip(),
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
@@ -107,6 +115,7 @@ impl Exchange {
             upstream: Cell::new(Duration::ZERO),
             gateway: Cell::new(None),
             caller: None,
+            trace,
             line: Some(Box::new(line)),
         }
     }
@@ -117,6 +126,9 @@ impl Exchange {
             line.path = target.path().to_owned();
         }
         self.host = target.host().cloned();
+        if let (Some(trace), Some(host)) = (&mut self.trace, target.host()) {
+            trace.note_host(|| host.authority().to_owned());
+        }
     }
 
     /// Notes the route, and sets the clocks that it and its upstream give.
@@ -130,6 +142,9 @@ impl Exchange {
         });
         if let Some(line) = &mut self.line {
             line.route = Some(Arc::clone(&route.name));
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note_route(route);
         }
     }
 
@@ -173,9 +188,19 @@ impl Exchange {
         }
     }
 
-    /// Notes how long the upstream took to the head of its answer, or until it was given up.
-    pub fn note_upstream(&self, took: Duration) {
+    /// Notes that it goes up now: a connection is looked for.
+    pub fn note_sending(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.note_sending(self.started);
+        }
+    }
+
+    /// Notes how long the upstream took, and the head of its answer or why none can be passed on.
+    pub fn note_answered(&mut self, took: Duration, answer: Result<StatusCode, Code>) {
         self.upstream.set(took);
+        if let Some(trace) = &mut self.trace {
+            trace.note_answered(self.started, answer);
+        }
     }
 
     /// Notes that all is decided: what comes now waits for the caller.
@@ -214,6 +239,11 @@ impl Exchange {
     /// Gives the request's id.
     pub fn request_id(&self) -> Uuid {
         self.request_id
+    }
+
+    /// Gives its place in a trace.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     /// Gives the worker's unused upstream connections.
@@ -304,6 +334,10 @@ impl Exchange {
         // In whole microseconds: more digits would only seem exact.
         line.duration_ms = (whole.as_secs_f64() * 1e6).round() / 1e3;
         self.count(&line, whole);
+        let record = self.trace.take().and_then(|trace| trace.into_record(&line, self.started));
+        if let Some(record) = record {
+            self.worker.traces().push(record);
+        }
         self.worker.log().push(*line);
         self.connection.watch.end();
     }

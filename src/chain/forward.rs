@@ -45,18 +45,23 @@ pub async fn forward(
     reserved: Reserved,
     head: Parts,
     body: UploadBody,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
     let (routed, payer, notice, reservation) = reserved.into_parts();
     let route = Arc::clone(routed.route());
     let identity = payer.caller().map(|caller| &caller.identity);
     let exchanged = match request(head, body, &routed, identity, exchange) {
         Ok(request) => {
+            exchange.note_sending();
             let began = Instant::now();
             let sent = send(request, &route.upstream, exchange).await;
             let took = began.elapsed();
-            exchange.note_upstream(took);
             count(&sent, took, &route.upstream, exchange);
+            let answer = match &sent {
+                Ok((response, _)) => Ok(response.status()),
+                Err(refused) => Err(refused.code()),
+            };
+            exchange.note_answered(took, answer);
             #[cfg(debug_assertions)]
             crate::failpoint::hit(crate::failpoint::Point::BeforeHead, &route.name);
             sent
@@ -94,6 +99,7 @@ fn request(
         request_id: exchange.request_id_value(),
         peer: &exchange.connection().peer_value,
         host: routed.target().host().map(Host::value),
+        trace: exchange.trace(),
     };
     let framing = framing(&head, &body);
     credential::remove(&mut head.headers, locations);

@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Ending, Refusal},
+    answer::{Code, Ending, Refusal},
     chain::{exchange::Exchange, forward::Forwarded, settle::AnswerBody, target::Target},
     worker::{Connection, Worker},
 };
@@ -76,6 +76,16 @@ enum Outcome {
 pub struct Refused {
     refusal: Refusal,
     ending: Ending,
+}
+
+impl Refused {
+    /// Gives the code that the caller is told.
+    fn code(&self) -> Code {
+        match &self.refusal {
+            Refusal::Denial(denial) => denial.code(),
+            Refusal::Fault(fault) => fault.code(),
+        }
+    }
 }
 
 impl<R: Into<Refusal>> From<R> for Refused {

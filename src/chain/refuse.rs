@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::{
-    answer::{Refusal, problem},
+    answer::problem,
     chain::{Refused, exchange::Exchange, settle::AnswerBody},
     progress::Upload,
 };
@@ -57,16 +57,14 @@ pub(super) fn answer(
     close: bool,
     mut exchange: Exchange,
 ) -> Response<AnswerBody> {
+    let code = refused.code();
     let Refused { refusal, ending } = refused;
     let mut response = problem::answer(&refusal, &exchange.context());
     if close {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.note_head(response.status());
-    exchange.note_code(match &refusal {
-        Refusal::Denial(denial) => denial.code(),
-        Refusal::Fault(fault) => fault.code(),
-    });
+    exchange.note_code(code);
     exchange.note_sent(response.body().len());
     exchange.finish(ending);
     response.map(AnswerBody::own)

@@ -20,6 +20,7 @@ mod input;
 mod key;
 mod limits;
 mod list;
+mod log;
 mod nodes;
 mod overview;
 mod partial;
@@ -89,6 +90,8 @@ enum Command {
     /// Show or switch whether refusals are carried out
     #[command(subcommand)]
     Enforcement(enforcement::Enforcement),
+    /// Show or set which of its own messages a running gateway writes
+    Log(log::Log),
     /// List what is sent to webhooks, and send it again
     Events(events::Events),
     /// Show who changed what
@@ -128,6 +131,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Adjust(adjust) => adjust.run().map(done),
         Command::Export(export) => export.run().map(done),
         Command::Enforcement(enforcement) => enforcement.run().map(done),
+        Command::Log(log) => log.run().map(done),
         Command::Events(events) => events.run().map(done),
         Command::Audit(audit) => audit.run().map(done),
         Command::Nodes(nodes) => nodes.run().map(done),

@@ -4,17 +4,20 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::anyhow;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::signals::Signals,
     clock::Clock,
-    config::{self, Colour, Purpose},
+    config::{self, Colour, Log, Purpose},
     process::{self, Options},
-    telemetry::access_log::Format,
+    telemetry::{
+        level::Level,
+        messages::{self, LevelHandle},
+    },
 };
 
-/// Runs the gateway: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration.
+/// Runs the gateway: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration and opens the access
+/// log anew.
 pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     let file = config::find(file)?;
     let loaded = config::load(&file)?;
@@ -23,10 +26,10 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
         eprint!("{}", loaded.report().render(Purpose::Run, colour));
     }
     let config = loaded.into_config().map_err(|report| anyhow!(report.summary(Purpose::Run)))?;
-    log_to_stderr(config.log.level);
+    let level = log_to_stderr(&config.log);
     let signals = Signals::install()?;
     raise_descriptor_limit();
-    let options = Options { file: Some(file), log_format: Format::Json, clock: Clock::system() };
+    let options = Options { file: Some(file), level: Some(level), clock: Clock::system() };
     let running = process::start(&config, options)?;
     tracing::info!(
         address = %running.address(),
@@ -50,14 +53,17 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Sends the gateway's own messages to standard error. `FAREGATE_LOG` may name levels by module.
-pub(super) fn log_to_stderr(level: tracing::Level) {
-    let filter = EnvFilter::try_from_env("FAREGATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(level.to_string()));
-    // A second call, as in tests, keeps the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+/// Sends the gateway's own messages to standard error. `FAREGATE_LOG` stands before the file's level.
+pub(super) fn log_to_stderr(log: &Log) -> LevelHandle {
+    let given = std::env::var("FAREGATE_LOG").ok().filter(|text| !text.is_empty());
+    let given = given.map(|text| Level::parse(&text)).transpose();
+    let (overriding, bad) = match given {
+        Ok(overriding) => (overriding, None),
+        Err(bad) => (None, Some(bad)),
+    };
+    let handle = messages::to_stderr(&log.level, overriding, log.format);
+    if let Some(error) = bad {
+        tracing::warn!(%error, "FAREGATE_LOG is no level, the file's is used");
+    }
+    handle
 }

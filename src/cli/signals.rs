@@ -35,7 +35,7 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGINT or SIGTERM, and reloads on SIGHUP meanwhile.
+    /// Waits for SIGINT or SIGTERM. Meanwhile SIGHUP reloads, and opens the access log anew.
     pub(super) fn wait(self, running: &Running) {
         let Self { runtime, mut hangup, mut interrupt, mut terminate } = self;
         runtime.block_on(async {
@@ -43,8 +43,11 @@ impl Signals {
                 tokio::select! {
                     _ = interrupt.recv() => return,
                     _ = terminate.recv() => return,
-                    // Success and failure are both logged by the reload itself.
-                    _ = hangup.recv() => drop(running.reload()),
+                    _ = hangup.recv() => {
+                        running.reopen_log();
+                        // Success and failure are both logged by the reload itself.
+                        let _ = running.reload();
+                    }
                 }
             }
         });

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,6 +15,10 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{Access, HostHeader, Methods, Plan, Route, Upstream, duration_text},
+    telemetry::{
+        access_log, messages,
+        traces::{Parent, Traces},
+    },
 };
 
 /// What stands in the place of a secret.
@@ -32,6 +36,7 @@ pub fn describe(config: &Config) -> Value {
         guesses,
         status_by_code,
         webhooks,
+        traces,
         upstreams,
         routes,
         plans,
@@ -55,6 +60,7 @@ pub fn describe(config: &Config) -> Value {
         "auth": {"locations": locations, "guesses": guesses.as_ref().map(of_guesses)},
         "answers": {"status": status},
         "webhooks": of_webhooks(webhooks),
+        "traces": traces.as_deref().map(of_traces),
         "upstreams": upstreams,
         "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
         "plans": plans,
@@ -125,14 +131,47 @@ fn of_webhooks(webhooks: &Webhooks) -> Value {
     })
 }
 
+/// The path may hold a secret, as that of a webhook may.
+fn of_traces(traces: &Traces) -> Value {
+    let Traces { endpoint, headers, sample, parent, service } = traces;
+    json!({
+        "endpoint": format!("{}/{MASK}", endpoint.origin()),
+        "headers": headers.iter().map(masked).collect::<Map<String, Value>>(),
+        "sample": sample.to_string(),
+        "parent": match parent {
+            Parent::Continue => "continue",
+            Parent::Ignore => "ignore",
+        },
+        "service": service,
+    })
+}
+
+/// Whether a header's value is a secret only its writer knows.
+fn masked((name, _): &(HeaderName, HeaderValue)) -> (String, Value) {
+    (name.to_string(), MASK.into())
+}
+
 fn of_log(log: &Log) -> Value {
-    let Log { access, level } = log;
+    let Log { access, access_format, format, level } = log;
     let access = match access {
         AccessLog::File(file) => path(file),
         AccessLog::Off => "off".to_owned(),
         AccessLog::Stdout => "stdout".to_owned(),
     };
-    json!({"access": access, "level": level.as_str().to_ascii_lowercase()})
+    let access_format = match access_format {
+        access_log::Format::Json => "json",
+        access_log::Format::Text => "text",
+    };
+    let format = match format {
+        messages::Format::Json => "json",
+        messages::Format::Text => "text",
+    };
+    json!({
+        "access": access,
+        "access_format": access_format,
+        "format": format,
+        "level": level.to_string(),
+    })
 }
 
 fn path(path: &Path) -> String {
@@ -171,8 +210,6 @@ fn of_upstream(upstream: &Upstream) -> Value {
     } = upstream;
     // As it stands in a URL: with brackets, and without the scheme's own port.
     let authority = authority.to_str().unwrap_or_default();
-    // Whether a value is a secret only its writer knows.
-    let masked = |(name, _): &(http::HeaderName, HeaderValue)| (name.to_string(), MASK.into());
     json!({
         "url": format!("http://{authority}{base_path}"),
         "connect_timeout": duration_text(*connect_timeout),

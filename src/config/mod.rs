@@ -28,6 +28,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
+    telemetry::{access_log, level::Level, messages, traces::Traces},
     webhooks::Endpoint,
 };
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub status_by_code: HashMap<Code, StatusCode>,
     /// What is told by webhook, and where to.
     pub webhooks: Webhooks,
+    /// Which requests are traced, and where that goes; `None` when none is.
+    pub traces: Option<Arc<Traces>>,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.
@@ -125,8 +128,12 @@ pub struct Store {
 pub struct Log {
     /// Where the line of each request goes.
     pub access: AccessLog,
-    /// The least important of the gateway's own messages that are written.
-    pub level: tracing::Level,
+    /// How these lines are written.
+    pub access_format: access_log::Format,
+    /// How the gateway's own messages are written.
+    pub format: messages::Format,
+    /// The least important of these messages that are written, in all and by module.
+    pub level: Level,
 }
 
 /// Where the line of each request goes.

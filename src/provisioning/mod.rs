@@ -45,6 +45,7 @@ use crate::{
         StoreError,
         records::{AuditRecord, Records},
     },
+    telemetry::level::Level,
 };
 
 /// Why a change is refused; nothing is written then.
@@ -116,6 +117,8 @@ pub enum Effect {
     },
     /// Enforcement is on or off.
     Enforce(bool),
+    /// The program's own messages have another level.
+    Level(Level),
     /// A customer is new or changed.
     PutCustomer {
         /// What it is now.
@@ -249,6 +252,7 @@ impl Effect {
                 ledger.customer(customer).adjust(account, *units);
             }
             Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
+            Self::Level(level) => gateway.level().set(level.clone()),
             Self::PutCustomer { terms, has_webhook } => {
                 gateway.notifications().set_own(&terms.id, *has_webhook);
                 live.put_customer(terms.clone());

@@ -19,7 +19,7 @@ use crate::{
     gateway::Gateway,
     journal::Writer,
     server::connection,
-    telemetry::access_log::Sink,
+    telemetry::Sinks,
     worker::{IdMaker, Stop, Worker},
 };
 
@@ -39,7 +39,7 @@ pub fn start(
     index: usize,
     gateway: Arc<Gateway>,
     writer: Writer,
-    sink: Sink,
+    sinks: Sinks,
     stop: watch::Receiver<Stop>,
 ) -> std::io::Result<Handle> {
     let (sockets, handed) = mpsc::channel(HANDOVER_WAITING);
@@ -48,7 +48,7 @@ pub fn start(
     let ids = IdMaker::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
-        let worker = Rc::new(Worker::new(gateway, writer, sink, stop, ids));
+        let worker = Rc::new(Worker::new(gateway, writer, sinks, stop, ids));
         let tasks = LocalSet::new();
         tasks.spawn_local(Rc::clone(&worker).tick());
         tasks.spawn_local(Rc::clone(&worker).sweep());

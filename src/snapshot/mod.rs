@@ -17,6 +17,7 @@ use crate::{
     guesses::GuessLimit,
     model::Plan,
     roster::Declared,
+    telemetry::traces::Traces,
 };
 
 /// What one request is decided by.
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub status_by_code: HashMap<Code, StatusCode>,
     /// What is told by webhook, and where to.
     pub webhooks: Webhooks,
+    /// Which requests are traced, and where that goes; `None` when none is.
+    pub traces: Option<Arc<Traces>>,
     /// The realm of challenges.
     pub realm: Arc<str>,
     /// The table of routes.
@@ -58,6 +61,7 @@ impl Snapshot {
             guesses: config.guesses,
             status_by_code: config.status_by_code.clone(),
             webhooks: config.webhooks.clone(),
+            traces: config.traces.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),

@@ -1,34 +1,28 @@
 //! The access log: one line per request, written by a thread of its own.
 //!
-//! Nothing that could be a secret is in a line: no query, no body, no header field. Workers collect
-//! lines and hand them over in batches; when the writer falls behind, lines are dropped and counted
-//! rather than requests held up.
+//! Nothing that could be a secret is in a line: no query, no body, no header field.
 
 use std::{
-    cell::{Cell, RefCell},
     fs::{File, OpenOptions},
     io::{self, Write},
     net::IpAddr,
-    rc::Rc,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     thread::JoinHandle,
 };
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use uuid::Uuid;
 
-use crate::{config::AccessLog, telemetry::figures::Count};
-
-/// Batches that may wait for the writer.
-const BATCHES_WAITING: usize = 64;
-
-/// Lines that a worker collects at most before it hands them over.
-const BATCH_LINES: usize = 256;
+use crate::{
+    config::AccessLog,
+    telemetry::{
+        batch::{self, Sink},
+        traces::context::TraceId,
+    },
+};
 
 /// What is told about one request.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +31,9 @@ pub struct Line {
     pub time: Timestamp,
     /// The id that the answer, the upstream and the ledger share.
     pub request_id: Uuid,
+    /// The trace that it is recorded in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
     /// The client's address.
     pub client: IpAddr,
     /// The method.
@@ -82,42 +79,66 @@ pub enum Format {
 pub const TEXT_HEADING: &str =
     "time       status  code or ending            customer   units       ms  request";
 
-/// The way to the writer. `None` inside means that no log is kept.
-#[derive(Clone, Debug)]
-pub struct Sink(Option<SyncSender<Vec<Line>>>);
-
-/// The writer's thread; joined after every sink is dropped.
+/// The access log of a running gateway. Its thread is joined after every sink is dropped.
 #[derive(Debug)]
-pub struct WriterThread(Option<JoinHandle<()>>);
-
-/// Starts the writer.
-pub fn start(log: &AccessLog, format: Format) -> io::Result<(Sink, WriterThread)> {
-    let mut out: Box<dyn Write + Send> = match log {
-        AccessLog::Off => return Ok((Sink(None), WriterThread(None))),
-        AccessLog::Stdout => Box::new(io::stdout()),
-        AccessLog::File(path) => Box::new(append(path)?),
-    };
-    let (sender, receiver) = sync_channel(BATCHES_WAITING);
-    let run = move || write_all(&receiver, &mut out, format);
-    let thread = std::thread::Builder::new().name("access-log".into()).spawn(run)?;
-    Ok((Sink(Some(sender)), WriterThread(Some(thread))))
+pub struct Writer {
+    thread: Option<JoinHandle<()>>,
+    /// Where lines are written, when that is a file.
+    file: Option<Arc<Reopened>>,
+    /// Lines that were dropped.
+    dropped: Arc<AtomicU64>,
 }
 
-fn append(path: &std::path::Path) -> io::Result<File> {
+/// A file that can be opened anew while it is written. A batch is written under the lock, so it is
+/// whole in the file before or in the one after.
+#[derive(Debug)]
+struct Reopened {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// Starts the writer. Without a sink no log is kept.
+pub fn start(log: &AccessLog, format: Format) -> io::Result<(Option<Sink<Line>>, Writer)> {
+    let dropped = Arc::default();
+    let file = match log {
+        AccessLog::Off => return Ok((None, Writer { thread: None, file: None, dropped })),
+        AccessLog::Stdout => None,
+        AccessLog::File(path) => {
+            let file = Mutex::new(append(path)?);
+            Some(Arc::new(Reopened { path: path.clone(), file }))
+        }
+    };
+    let (sink, receiver) = batch::sink("access log", Arc::clone(&dropped), |_: &Line| 1);
+    let out = file.clone();
+    let run = move || write_all(receiver, out.as_deref(), format);
+    let thread = std::thread::Builder::new().name("access-log".into()).spawn(run)?;
+    Ok((Some(sink), Writer { thread: Some(thread), file, dropped }))
+}
+
+fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn write_all(receiver: &Receiver<Vec<Line>>, out: &mut dyn Write, format: Format) {
+fn write_all(mut receiver: Receiver<Vec<Line>>, file: Option<&Reopened>, format: Format) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     let mut failing = false;
-    for batch in receiver {
+    while let Some(batch) = receiver.blocking_recv() {
         buffer.clear();
         batch.iter().for_each(|line| line.write(&mut buffer, format));
-        let written = out.write_all(&buffer).and_then(|()| out.flush());
+        let written = match file {
+            Some(file) => file.lock().write_all(&buffer),
+            None => io::stdout().write_all(&buffer).and_then(|()| io::stdout().flush()),
+        };
         if let (Err(error), false) = (&written, failing) {
             tracing::error!(%error, "access log cannot be written");
         }
         failing = written.is_err();
+    }
+}
+
+impl Reopened {
+    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,65 +175,33 @@ impl Line {
     }
 }
 
-impl WriterThread {
+impl Writer {
+    /// Opens the file anew under its name: what is written from the return on is in the new one. One
+    /// that cannot be opened leaves the old one in use.
+    pub fn reopen(&self) {
+        let Some(file) = &self.file else { return };
+        let path = file.path.display();
+        match append(&file.path) {
+            Ok(opened) => {
+                *file.lock() = opened;
+                tracing::info!(%path, "access log opened anew");
+            }
+            Err(error) => {
+                tracing::error!(%path, %error, "access log cannot be opened anew, the old file is kept");
+            }
+        }
+    }
+
+    /// Gives the number of lines that were dropped.
+    pub fn dropped(&self) -> &Arc<AtomicU64> {
+        &self.dropped
+    }
+
     /// Waits until everything is written; every sink must be gone by then.
     pub fn join(mut self) {
-        if let Some(thread) = self.0.take() {
+        if let Some(thread) = self.thread.take() {
             // A panic of the writer was reported by its own thread.
             let _ = thread.join();
-        }
-    }
-}
-
-/// The lines that a worker has collected.
-#[derive(Debug)]
-pub struct Buffer {
-    lines: RefCell<Vec<Line>>,
-    /// Dropped and not told yet.
-    dropped: Cell<u64>,
-    dropped_ever: Arc<Count>,
-    sink: Sink,
-    wake: Rc<Notify>,
-}
-
-impl Buffer {
-    /// Makes an empty buffer; `wake` is told when there is something to hand over.
-    pub fn new(sink: Sink, wake: Rc<Notify>, dropped_ever: Arc<Count>) -> Self {
-        Self { lines: RefCell::default(), dropped: Cell::new(0), dropped_ever, sink, wake }
-    }
-
-    /// Takes a line. It may be called from a drop: it writes nothing and waits for nobody.
-    pub fn push(&self, line: Line) {
-        if self.sink.0.is_none() {
-            return;
-        }
-        let mut lines = self.lines.borrow_mut();
-        lines.push(line);
-        let full = lines.len() >= BATCH_LINES;
-        drop(lines);
-        if full {
-            self.flush();
-        } else {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Hands over what was collected.
-    pub fn flush(&self) {
-        let lines = self.lines.take();
-        let Some(sender) = self.sink.0.as_ref().filter(|_| !lines.is_empty()) else { return };
-        match sender.try_send(lines) {
-            Ok(()) => {
-                let dropped = self.dropped.take();
-                if dropped > 0 {
-                    tracing::warn!(lines = dropped, "access log fell behind, lines were dropped");
-                }
-            }
-            Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) => {
-                let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-                self.dropped.set(self.dropped.get().saturating_add(count));
-                self.dropped_ever.add(count);
-            }
         }
     }
 }
@@ -225,6 +214,7 @@ mod tests {
         Line {
             time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
             request_id: Uuid::nil(),
+            trace_id: None,
             client: [192, 0, 2, 1].into(),
             method: "GET".into(),
             path: "/v1/stats".into(),

@@ -1,5 +1,20 @@
 //! What is written about requests and about the gateway itself.
 
 pub mod access_log;
+pub mod batch;
 pub mod figures;
+pub mod level;
+pub mod messages;
 pub mod metrics;
+pub mod traces;
+
+use self::{access_log::Line, batch::Sink, traces::Record};
+
+/// Where workers hand over what they tell about requests; `None` where nothing is kept.
+#[derive(Clone, Debug)]
+pub struct Sinks {
+    /// Lines of the access log.
+    pub lines: Option<Sink<Line>>,
+    /// Sampled requests.
+    pub records: Option<Sink<Record>>,
+}

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     model::{HostHeader, Upstream},
     roster::Identity,
+    telemetry::traces::Trace,
 };
 
 /// Tells fields that concern one connection only (RFC 9110 section 7.6.1), those that replace the
@@ -73,6 +74,8 @@ pub struct Told<'a> {
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
     pub host: Option<HeaderValue>,
+    /// Its place in a trace; without one the client's own `traceparent` and `tracestate` pass.
+    pub trace: Option<&'a Trace>,
 }
 
 /// How many fields are set at most, beside the upstream's own.
@@ -94,6 +97,9 @@ pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     fields.reserve(FIELDS_SET + upstream.set_headers.len());
     set_host(fields, upstream, told);
     set_told(fields, told);
+    if let Some(trace) = told.trace {
+        trace.forward(fields);
+    }
     for (name, value) in &upstream.set_headers {
         fields.insert(name, value.clone());
     }

@@ -5,26 +5,22 @@
 
 mod client;
 mod event;
-mod guard;
 mod outbox;
-mod resolver;
-mod retry_after;
 mod schedule;
 mod sender;
 mod sign;
-mod target;
-mod tls;
 
-pub use client::{Client, Outcome, Timing};
+pub use client::{Client, Outcome};
 pub use event::{Event, MessageId};
-pub use guard::Forbidden;
 pub use outbox::{
     Answer, Ask, CustomerId, Delivery, DeliveryId, Due, Endpoint, EndpointId, Failure, Lane,
     Outbox, OutboxError, Record, Verdict,
 };
-pub use resolver::{Resolved, Resolver, SystemResolver};
 pub use schedule::{ATTEMPTS_MAX, delay_after};
 pub use sender::{Bounds, Sender};
 pub use sign::{SecretError, Secrets, SigningSecret};
-pub use target::{Target, TargetError, Trust};
-pub use tls::{Roots, RootsError};
+
+pub use crate::outgoing::{
+    Forbidden, Resolved, Resolver, Roots, RootsError, SystemResolver, Target, TargetError, Timing,
+    Trust,
+};

@@ -7,7 +7,10 @@ use std::{error::Error, pin::Pin, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::webhooks::{event::Event, sign::Secrets, target::Target};
+use crate::{
+    outgoing::Target,
+    webhooks::{event::Event, sign::Secrets},
+};
 
 /// Why the outbox could not answer.
 pub type OutboxError = Box<dyn Error + Send + Sync>;

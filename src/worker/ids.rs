@@ -5,22 +5,44 @@ use std::cell::Cell;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::telemetry::traces::{self, context::SpanId};
+
 /// Makes request ids: UUIDs of version 7, which sort by time. The random part is a counter from a
 /// random start, so that no request pays for the system's random numbers.
 #[derive(Debug)]
 pub struct IdMaker {
     next: Cell<u128>,
+    next_span: Cell<u64>,
 }
 
 impl IdMaker {
     /// Makes one with a random start.
     pub fn new() -> std::io::Result<Self> {
-        let mut seed = [0; 16];
+        let (mut seed, mut span_seed) = ([0; 16], [0; 8]);
         getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
-        Ok(Self { next: Cell::new(u128::from_le_bytes(seed)) })
+        getrandom::fill(&mut span_seed).map_err(std::io::Error::other)?;
+        Ok(Self {
+            next: Cell::new(u128::from_le_bytes(seed)),
+            next_span: Cell::new(u64::from_le_bytes(span_seed)),
+        })
     }
 
-    pub(super) fn make(&self, now: Timestamp) -> Uuid {
+    /// Makes the id of a span: a counter from a random start, each number spread to another one, so
+    /// that a worker makes none twice.
+    pub(crate) fn span(&self) -> SpanId {
+        loop {
+            let next = self.next_span.get().wrapping_add(1);
+            self.next_span.set(next);
+            let id = traces::mix(next);
+            // One number is spread to zero, which is no id.
+            if id != 0 {
+                return SpanId(id.to_be_bytes());
+            }
+        }
+    }
+
+    /// Makes the id of a request.
+    pub(crate) fn make(&self, now: Timestamp) -> Uuid {
         // An odd stride visits every value before it repeats one.
         const STRIDE: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         let random = self.next.get().wrapping_add(STRIDE);
@@ -36,6 +58,16 @@ impl IdMaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn span_ids_differ_and_are_never_zero() {
+        let ids = IdMaker::new().unwrap();
+        // The mix of zero is zero.
+        ids.next_span.set(u64::MAX - 5);
+        let made: std::collections::HashSet<_> = (0..100_000).map(|_| ids.span()).collect();
+        assert_eq!(made.len(), 100_000);
+        assert!(!made.contains(&SpanId([0; 8])));
+    }
 
     #[test]
     fn request_ids_differ_and_sort_by_time() {

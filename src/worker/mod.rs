@@ -18,8 +18,11 @@ use crate::{
     gateway::Gateway,
     journal::Writer,
     telemetry::{
-        access_log::{Buffer, Sink},
+        Sinks,
+        access_log::Line,
+        batch::Buffer,
         metrics::{self, Recorder, upstreams::Directory},
+        traces::{Record, context::SpanId},
     },
     upstream::pool::Pool,
 };
@@ -46,7 +49,8 @@ pub enum Stop {
 pub struct Worker {
     gateway: Arc<Gateway>,
     books: Rc<Books>,
-    log: Buffer,
+    log: Buffer<Line>,
+    traces: Buffer<Record>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
     ids: IdMaker,
@@ -79,7 +83,7 @@ impl Worker {
     pub fn new(
         gateway: Arc<Gateway>,
         writer: Writer,
-        sink: Sink,
+        sinks: Sinks,
         stop: signal::Receiver<Stop>,
         ids: IdMaker,
     ) -> Self {
@@ -90,7 +94,8 @@ impl Worker {
         let books = Arc::clone(&figures.books);
         Self {
             books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake), books)),
-            log: Buffer::new(sink, Rc::clone(&wake), Arc::clone(&figures.lines_dropped)),
+            log: Buffer::new(sinks.lines, Rc::clone(&wake)),
+            traces: Buffer::new(sinks.records, Rc::clone(&wake)),
             pool: Pool::new(Directory::new(Arc::clone(metrics.endpoints()))),
             recorder: Recorder::new(Arc::clone(&figures.requests)),
             figures,
@@ -112,8 +117,13 @@ impl Worker {
     }
 
     /// Gives the log lines collected.
-    pub fn log(&self) -> &Buffer {
+    pub fn log(&self) -> &Buffer<Line> {
         &self.log
+    }
+
+    /// Gives the sampled requests collected.
+    pub fn traces(&self) -> &Buffer<Record> {
+        &self.traces
     }
 
     /// Gives what counts its requests.
@@ -141,6 +151,11 @@ impl Worker {
         self.ids.make(self.gateway.clock().now())
     }
 
+    /// Makes the id of a span.
+    pub fn span_id(&self) -> SpanId {
+        self.ids.span()
+    }
+
     /// Writes what waits, a tick after the first of it came. It never ends by itself.
     pub async fn tick(self: Rc<Self>) {
         loop {
@@ -154,6 +169,7 @@ impl Worker {
     pub fn flush(&self) {
         self.books.flush();
         self.log.flush();
+        self.traces.flush();
     }
 
     /// Closes upstream connections that were not used for too long. It never ends by itself.

@@ -146,6 +146,7 @@ fn commands_without_a_gateway_say_so() {
         &["import", "customers.csv"],
         &["backup", "copy.db"],
         &["enforcement", "show"],
+        &["log"],
         &["events"],
         &["audit"],
         &["config"],

@@ -73,6 +73,7 @@ url = "sqlite:demo.db"
 journal = "{JOURNAL}"
 
 [log]
+access_format = "text"
 level = "warn"
 
 [upstreams.sample]

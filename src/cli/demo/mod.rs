@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{Colour, Loaded, Purpose},
     process::{self, Options, Running, StartError},
-    telemetry::access_log::{Format, TEXT_HEADING},
+    telemetry::access_log::TEXT_HEADING,
 };
 
 use self::{guide::Guide, state::State, upstream::Sample};
@@ -84,9 +84,9 @@ fn start(text: &str, file: &Path) -> anyhow::Result<Running> {
     let config = loaded
         .into_config()
         .map_err(|report| anyhow!("{}", report.render(Purpose::Run, Colour::Plain).trim_end()))?;
-    run::log_to_stderr(config.log.level);
+    let level = run::log_to_stderr(&config.log);
     let options =
-        Options { file: Some(file.to_owned()), log_format: Format::Text, clock: Clock::system() };
+        Options { file: Some(file.to_owned()), level: Some(level), clock: Clock::system() };
     process::start(&config, options).map_err(|error| match error {
         StartError::Listen { key, address, source } => {
             let option = if key == "admin.listen" { "--admin-listen" } else { "--listen" };

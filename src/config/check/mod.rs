@@ -17,6 +17,7 @@ mod plans;
 mod routes;
 mod server;
 mod statuses;
+mod traces;
 mod upstreams;
 mod url;
 mod webhooks;
@@ -40,6 +41,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         auth,
         answers,
         webhooks,
+        traces,
         upstreams,
         routes,
         plans,
@@ -59,6 +61,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         server: server_listen.map(|listen| listen.value),
         admin: admin.listen,
     };
+    let traces = traces::check(traces, &listeners, directory, problems);
     let upstreams = upstreams::check(upstreams, &listeners, directory, problems);
     let surroundings = routes::Surroundings {
         upstreams: &upstreams,
@@ -78,6 +81,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         guesses,
         status_by_code,
         webhooks,
+        traces,
         upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
         routes: routes.checked,
         plans: plans.into_iter().map(|plan| plan.checked).collect(),

@@ -22,6 +22,7 @@ use crate::{
         wording::{nearest, quote, suggest},
     },
     guesses::GuessLimit,
+    telemetry::{access_log, level::Level},
 };
 
 /// Checks `[server]`, the one table that must be there.
@@ -259,7 +260,7 @@ fn check_store_url<'t>(url: &'t Spanned<String>, problems: &mut Problems) -> Opt
 /// Checks `[log]`.
 pub(super) fn check_log(field: &Field<LogTable>, directory: &Path, problems: &mut Problems) -> Log {
     let default = LogTable::default();
-    let LogTable { access, level } = field.value().unwrap_or(&default);
+    let LogTable { access, access_format, format, level } = field.value().unwrap_or(&default);
     let access = match access.given().map(|access| (access.value.as_str(), access.span)) {
         None | Some(("stdout", _)) => AccessLog::Stdout,
         Some(("off", _)) => AccessLog::Off,
@@ -277,7 +278,12 @@ pub(super) fn check_log(field: &Field<LogTable>, directory: &Path, problems: &mu
             AccessLog::File(directory.join(path))
         }
     };
-    Log { access, level: level.value().copied().unwrap_or(tracing::Level::INFO) }
+    Log {
+        access,
+        access_format: access_format.value().copied().unwrap_or(access_log::Format::Json),
+        format: format.value().copied().unwrap_or_default(),
+        level: level.value().cloned().unwrap_or(Level::of(tracing::Level::INFO)),
+    }
 }
 
 /// Checks `[auth]`.

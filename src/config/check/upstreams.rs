@@ -193,7 +193,7 @@ fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, P
 
 /// Tells whether a connection to host and port would meet the listener. One that is bound to a
 /// single outer address leaves the same port of the loopback to an upstream beside it.
-fn leads_to(host: &Host, port: u16, listener: SocketAddr) -> bool {
+pub(super) fn leads_to(host: &Host, port: u16, listener: SocketAddr) -> bool {
     let ip = listener.ip().to_canonical();
     let is_equal = match host {
         Host::Address(address) => address.to_canonical() == ip,
@@ -225,7 +225,7 @@ const OWN_HEADERS: [&str; 9] = [
 /// Fields that hold credentials by definition.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
-fn check_headers(
+pub(super) fn check_headers(
     field: &Field<Vec<Named<HeaderSource>>>,
     directory: &Path,
     problems: &mut Problems,

@@ -11,6 +11,12 @@ use crate::{
     },
     ledger::WindowKind,
     model::{Access, Align, ChangeRule, HostHeader, KeyState, StatusName},
+    telemetry::{
+        access_log,
+        level::{BadLevel, LEVELS, Level},
+        messages,
+        traces::Parent,
+    },
 };
 
 /// Reads one of the `allowed` words; the words of `later` are known but not acted on.
@@ -130,15 +136,36 @@ impl FromToml for Zone {
     }
 }
 
-impl FromToml for tracing::Level {
+impl FromToml for access_log::Format {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let allowed = [
-            ("error", Self::ERROR),
-            ("warn", Self::WARN),
-            ("info", Self::INFO),
-            ("debug", Self::DEBUG),
-            ("trace", Self::TRACE),
-        ];
-        choice(value, &allowed, &[], problems)
+        choice(value, &[("json", Self::Json), ("text", Self::Text)], &[], problems)
+    }
+}
+
+impl FromToml for messages::Format {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("text", Self::Text), ("json", Self::Json)], &[], problems)
+    }
+}
+
+impl FromToml for Parent {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("continue", Self::Continue), ("ignore", Self::Ignore)], &[], problems)
+    }
+}
+
+impl FromToml for Level {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let DeValue::String(text) = value.toml else {
+            super::value::expected(value, "a string", problems);
+            return None;
+        };
+        Self::parse(text)
+            .map_err(|BadLevel { message, help }| {
+                // Of a single word it can be said which was meant.
+                let help = nearest(text, &LEVELS).map_or(help, |_| suggest(text, LEVELS));
+                problems.add(Problem::error(value.span, message).help(help));
+            })
+            .ok()
     }
 }

@@ -11,6 +11,7 @@ mod routes;
 mod server;
 mod syntax;
 mod table;
+mod traces;
 mod value;
 mod webhooks;
 
@@ -25,6 +26,7 @@ pub(super) use server::{
 pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
+pub(super) use traces::TracesTable;
 pub(super) use value::{Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};
 
@@ -42,6 +44,7 @@ pub(super) struct File {
     pub(super) auth: Field<AuthTable>,
     pub(super) answers: Field<AnswersTable>,
     pub(super) webhooks: Field<WebhooksTable>,
+    pub(super) traces: Field<TracesTable>,
     pub(super) upstreams: Field<Vec<Named<UpstreamTable>>>,
     pub(super) routes: Field<Vec<Spanned<RouteTable>>>,
     pub(super) plans: Field<Vec<Named<PlanTable>>>,
@@ -77,6 +80,7 @@ impl File {
             auth: table.field("auth"),
             answers: table.field("answers"),
             webhooks: table.field("webhooks"),
+            traces: table.field("traces"),
             upstreams: table.field("upstreams"),
             routes: table.field("routes"),
             plans: table.field("plans"),

@@ -7,10 +7,13 @@ use super::{
     table::{Field, FromToml, Named, Spanned, Table, Value},
     value::{Size, Timeout},
 };
-use crate::config::{
-    KeyLocation,
-    report::{Problems, Span},
-    secret::SecretSource,
+use crate::{
+    config::{
+        KeyLocation,
+        report::{Problems, Span},
+        secret::SecretSource,
+    },
+    telemetry::{access_log, level::Level, messages},
 };
 
 /// `[server]`.
@@ -118,13 +121,20 @@ impl FromToml for StoreTable {
 #[derive(Debug, Default)]
 pub(in crate::config) struct LogTable {
     pub(in crate::config) access: Field<String>,
-    pub(in crate::config) level: Field<tracing::Level>,
+    pub(in crate::config) access_format: Field<access_log::Format>,
+    pub(in crate::config) format: Field<messages::Format>,
+    pub(in crate::config) level: Field<Level>,
 }
 
 impl FromToml for LogTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[log]`", problems)?;
-        let read = Self { access: table.field("access"), level: table.field("level") };
+        let read = Self {
+            access: table.field("access"),
+            access_format: table.field("access_format"),
+            format: table.field("format"),
+            level: table.field("level"),
+        };
         table.finish();
         Some(read)
     }

@@ -1,6 +1,7 @@
 mod damage;
 mod reports;
 mod secrets;
+mod traces;
 mod values;
 mod webhooks;
 

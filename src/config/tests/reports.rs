@@ -119,7 +119,8 @@ listen = \"127.0.0.1:8403\"
     store_other: "[store]\nurl = \"mysql://user:my-secret-password@db/faregate\"\ndurability = \"strict\"";
     store_sqlite_url: "[store]\nurl = \"sqlite:///var/lib/faregate.db\"\ndurability = \"high\"";
     store_in_memory: "[store]\nurl = \"sqlite::memory:\"";
-    log_values: "[log]\naccess = \"stdot\"\nlevel = \"warning\"";
+    log_values: "[log]\naccess = \"stdot\"\nlevel = \"warning\"\nformat = \"jsn\"\naccess_format = 5";
+    log_level_by_module: "[log]\nlevel = \"info,faregate::jurnal=debug\"";
     log_access_elsewhere: "[log]\naccess = \"syslog\"";
     auth_locations: "[auth]\nlocations = [\"bearer\", \"bearer\", \"x-api-key\", \"header:X-API-Key\", \"x-api-keys\"]";
     auth_location_names: "[auth]\nlocations = [\"header:a b\", \"header:Cookie\", \"header:Faregate-Key\", \"cookie:\", \"query:a&b\"]";

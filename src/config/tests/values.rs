@@ -12,6 +12,7 @@ use crate::{
     model::{Access, Customer, HostHeader, KeyState, Methods, Route, Status},
     roster::{Live, Lookup},
     snapshot::Snapshot,
+    telemetry::level::Level,
 };
 
 #[test]
@@ -72,7 +73,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.store.database, Path::new("data/usage.db"));
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
-    assert_eq!(config.log.level, tracing::Level::DEBUG);
+    assert_eq!(config.log.level, Level::of(tracing::Level::DEBUG));
     assert_eq!(config.key_locations, [KeyLocation::x_api_key()]);
     let guesses = GuessLimit { limit: 20, window: Duration::from_secs(60) };
     assert_eq!(config.guesses, Some(guesses));

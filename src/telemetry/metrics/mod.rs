@@ -14,7 +14,7 @@ pub mod worker;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -32,6 +32,8 @@ pub struct Metrics {
     pub reloads_refused: AtomicU64,
     /// Whether the last attempt at one failed. None counts as success: the start took the file.
     last_reload_refused: AtomicBool,
+    /// Access-log lines that were dropped; the log's own count.
+    lines_dropped: OnceLock<Arc<AtomicU64>>,
     /// Events kept for delivery, by their kind.
     events: Mutex<BTreeMap<String, u64>>,
     /// Attempts to deliver one, by what came of it.
@@ -50,6 +52,17 @@ impl Metrics {
     /// Gives the workers.
     pub fn workers(&self) -> Vec<Arc<Worker>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of where the access log counts the lines that it drops.
+    pub fn watch_lines_dropped(&self, count: &Arc<AtomicU64>) {
+        // One log, so one count; a second call would change nothing.
+        let _ = self.lines_dropped.set(Arc::clone(count));
+    }
+
+    /// Gives the number of access-log lines that were dropped.
+    pub fn lines_dropped(&self) -> u64 {
+        self.lines_dropped.get().map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Gives the endpoints of all workers.

@@ -8,21 +8,26 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use super::{
     Worker,
     family::{Family, Labels, Series, labels},
-    process,
-    upstreams::State,
+    process, upstreams,
 };
-use crate::{gateway::Gateway, keeper, telemetry::figures::Distribution};
+use crate::{
+    gateway::Gateway,
+    keeper,
+    telemetry::{figures::Distribution, traces::Counters},
+};
 
 /// Gathers everything.
 pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> Vec<Family> {
     let workers = gateway.metrics().workers();
     let mut families = requests(&workers);
-    families.extend(connections(&workers, gateway.connections_max()));
+    let lines_dropped = gateway.metrics().lines_dropped();
+    families.extend(connections(&workers, gateway.connections_max(), lines_dropped));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));
-    families.extend(upstreams(gateway));
+    families.extend(upstreams::families(gateway.metrics().endpoints()));
     families.extend(configuration(gateway));
     families.extend(notifications(gateway));
+    families.push(spans(gateway));
     families.extend(process::read().families());
     families
 }
@@ -108,7 +113,11 @@ fn requests(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
     ]
 }
 
-fn connections(workers: &[std::sync::Arc<Worker>], limit: usize) -> Vec<Family> {
+fn connections(
+    workers: &[std::sync::Arc<Worker>],
+    limit: usize,
+    lines_dropped: u64,
+) -> Vec<Family> {
     let sum = |of: fn(&super::worker::Connections) -> i64| -> f64 {
         workers.iter().map(|worker| of(&worker.connections)).sum::<i64>() as f64
     };
@@ -145,7 +154,7 @@ fn connections(workers: &[std::sync::Arc<Worker>], limit: usize) -> Vec<Family> 
         Family::count(
             "faregate_access_log_lines_dropped",
             "Access-log lines that were dropped because the log could not be written fast enough.",
-            workers.iter().map(|worker| worker.lines_dropped.get()).sum(),
+            lines_dropped,
         ),
     ]
 }
@@ -227,80 +236,6 @@ fn store(keeper: &keeper::Reading, is_healthy: bool) -> Vec<Family> {
     ]
 }
 
-#[derive(Default)]
-struct Endpoint {
-    results: BTreeMap<&'static str, u64>,
-    opened: u64,
-    busy: i64,
-    idle: i64,
-    state: State,
-    head: Distribution,
-}
-
-fn upstreams(gateway: &Gateway) -> Vec<Family> {
-    let mut endpoints: BTreeMap<(String, String), Endpoint> = BTreeMap::new();
-    gateway.metrics().endpoints().read(|of| {
-        let key = (of.upstream.to_string(), of.address.to_string());
-        let sums = endpoints.entry(key).or_default();
-        of.results().for_each(|(result, n)| *sums.results.entry(result).or_default() += n);
-        sums.opened += of.opened.get();
-        sums.busy += of.busy.get();
-        sums.idle += of.idle.get();
-        sums.state = of.state();
-        of.head.add_to(&mut sums.head);
-    });
-    let mut results = Vec::new();
-    let mut opened = Vec::new();
-    let mut connections = Vec::new();
-    let mut up = Vec::new();
-    let mut times = Vec::new();
-    for ((upstream, address), sums) in endpoints {
-        let which = labels([("upstream", &upstream), ("endpoint", &address)]);
-        let with = |name, value: &str| {
-            let mut labels = which.clone();
-            labels.push((name, value.to_owned()));
-            labels
-        };
-        let Endpoint { results: counts, opened: count, busy, idle, state, head } = sums;
-        results.extend(counts.into_iter().map(|(result, n)| (with("result", result), n)));
-        connections.push((with("state", "busy"), busy as f64));
-        connections.push((with("state", "idle"), idle as f64));
-        opened.push((which.clone(), count));
-        if state != State::Unknown {
-            up.push((which.clone(), f64::from(u8::from(state == State::Up))));
-        }
-        times.push((which, head));
-    }
-    vec![
-        Family {
-            name: "faregate_upstream_requests",
-            help: "Requests to an endpoint: answered, the head of an answer came; failed, sent and \
-                   broken before it; timed_out; unreachable, no connection could be opened.",
-            series: Series::Counters(results),
-        },
-        Family {
-            name: "faregate_upstream_duration_seconds",
-            help: "Time at an endpoint: from the wait for a connection to the head of the answer.",
-            series: Series::Histograms(times),
-        },
-        Family {
-            name: "faregate_upstream_connections",
-            help: "Open connections to an endpoint.",
-            series: Series::Gauges(connections),
-        },
-        Family {
-            name: "faregate_upstream_connections_opened",
-            help: "Connections opened to an endpoint.",
-            series: Series::Counters(opened),
-        },
-        Family {
-            name: "faregate_upstream_endpoint_up",
-            help: "1 when an endpoint answered last, 0 when it could not be reached or broke off.",
-            series: Series::Gauges(up),
-        },
-    ]
-}
-
 fn configuration(gateway: &Gateway) -> Vec<Family> {
     let metrics = gateway.metrics();
     let snapshot = gateway.snapshot();
@@ -377,6 +312,18 @@ fn notifications(gateway: &Gateway) -> Vec<Family> {
             gateway.notifications().pending() as f64,
         ),
     ]
+}
+
+fn spans(gateway: &Gateway) -> Family {
+    let Counters { sent, refused, dropped } = &**gateway.span_counters();
+    let series = [("dropped", &**dropped), ("refused", refused), ("sent", sent)]
+        .map(|(result, n)| (labels([("result", result)]), n.load(Ordering::Relaxed)));
+    Family {
+        name: "faregate_spans",
+        help: "Spans of sampled requests: sent, the collector took them; refused, it did not; \
+               dropped, it was too slow or could not be reached.",
+        series: Series::Counters(series.into()),
+    }
 }
 
 fn counters<const N: usize>(

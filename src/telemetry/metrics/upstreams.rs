@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -9,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use crate::telemetry::figures::{Count, LONG, Level, Times};
+use super::family::{Family, Series, labels};
+use crate::telemetry::figures::{Count, Distribution, LONG, Level, Times};
 
 /// One endpoint of an upstream.
 #[derive(Debug)]
@@ -153,4 +155,79 @@ impl Endpoints {
         let endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         endpoints.iter().for_each(|endpoint| show(endpoint));
     }
+}
+
+#[derive(Default)]
+struct Sums {
+    results: BTreeMap<&'static str, u64>,
+    opened: u64,
+    busy: i64,
+    idle: i64,
+    state: State,
+    head: Distribution,
+}
+
+/// Gives what is shown of the endpoints, each worker's figures added up.
+pub(super) fn families(all: &Endpoints) -> Vec<Family> {
+    let mut endpoints: BTreeMap<(String, String), Sums> = BTreeMap::new();
+    all.read(|of| {
+        let key = (of.upstream.to_string(), of.address.to_string());
+        let sums = endpoints.entry(key).or_default();
+        of.results().for_each(|(result, n)| *sums.results.entry(result).or_default() += n);
+        sums.opened += of.opened.get();
+        sums.busy += of.busy.get();
+        sums.idle += of.idle.get();
+        sums.state = of.state();
+        of.head.add_to(&mut sums.head);
+    });
+    let mut results = Vec::new();
+    let mut opened = Vec::new();
+    let mut connections = Vec::new();
+    let mut up = Vec::new();
+    let mut times = Vec::new();
+    for ((upstream, address), sums) in endpoints {
+        let which = labels([("upstream", &upstream), ("endpoint", &address)]);
+        let with = |name, value: &str| {
+            let mut labels = which.clone();
+            labels.push((name, value.to_owned()));
+            labels
+        };
+        let Sums { results: counts, opened: count, busy, idle, state, head } = sums;
+        results.extend(counts.into_iter().map(|(result, n)| (with("result", result), n)));
+        connections.push((with("state", "busy"), busy as f64));
+        connections.push((with("state", "idle"), idle as f64));
+        opened.push((which.clone(), count));
+        if state != State::Unknown {
+            up.push((which.clone(), f64::from(u8::from(state == State::Up))));
+        }
+        times.push((which, head));
+    }
+    vec![
+        Family {
+            name: "faregate_upstream_requests",
+            help: "Requests to an endpoint: answered, the head of an answer came; failed, sent and \
+                   broken before it; timed_out; unreachable, no connection could be opened.",
+            series: Series::Counters(results),
+        },
+        Family {
+            name: "faregate_upstream_duration_seconds",
+            help: "Time at an endpoint: from the wait for a connection to the head of the answer.",
+            series: Series::Histograms(times),
+        },
+        Family {
+            name: "faregate_upstream_connections",
+            help: "Open connections to an endpoint.",
+            series: Series::Gauges(connections),
+        },
+        Family {
+            name: "faregate_upstream_connections_opened",
+            help: "Connections opened to an endpoint.",
+            series: Series::Counters(opened),
+        },
+        Family {
+            name: "faregate_upstream_endpoint_up",
+            help: "1 when an endpoint answered last, 0 when it could not be reached or broke off.",
+            series: Series::Gauges(up),
+        },
+    ]
 }

@@ -19,8 +19,6 @@ pub struct Worker {
     pub connections: Arc<Connections>,
     /// Its books.
     pub books: Arc<Books>,
-    /// Access-log lines that were dropped.
-    pub lines_dropped: Arc<Count>,
 }
 
 impl Worker {

@@ -1,61 +1,19 @@
-//! One attempt: a connection of its own, a POST, and what the answer means.
-//!
-//! Redirects are never followed: the URL behind one was never checked.
+//! One attempt: a signed POST, and what the answer means.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, HOST, USER_AGENT},
-};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    body::{Bytes, Incoming},
-    client::conn::http1,
-};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
 use jiff::Timestamp;
-use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
-use tokio_rustls::TlsConnector;
 
-use crate::webhooks::{
-    event::Event,
-    guard::{self, Forbidden},
-    outbox::Failure,
-    resolver::Resolver,
-    retry_after,
-    sign::Secrets,
-    target::{Host, Target, Trust},
-    tls::{self, Roots, RootsError},
+use crate::{
+    outgoing::{self, Resolver, Roots, RootsError, Target, Timing, retry_after},
+    webhooks::{event::Event, outbox::Failure, sign::Secrets},
 };
 
 /// Posts events.
-pub struct Client {
-    resolver: Arc<dyn Resolver>,
-    /// Nothing where nobody can vouch for receivers.
-    tls: Option<TlsConnector>,
-    timing: Timing,
-}
-
-/// How long an attempt may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// To an open connection: look-up, connecting and TLS.
-    pub open: Duration,
-    /// In all.
-    pub whole: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self { open: Duration::from_secs(5), whole: Duration::from_secs(15) }
-    }
-}
+pub struct Client(outgoing::Client);
 
 /// What came of an attempt.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,43 +34,8 @@ pub enum Outcome {
     Gone,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error("no connection: {0}")]
-    Connect(io::ErrorKind),
-    #[error(transparent)]
-    Forbidden(#[from] Forbidden),
-    #[error("no valid answer: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("no answer within {} s", .0.as_secs_f32())]
-    LateAnswer(Duration),
-    #[error("no connection within {} s", .0.as_secs_f32())]
-    LateConnection(Duration),
-    #[error("the host's name could not be looked up: {0}")]
-    Lookup(io::Error),
-    #[error("the host's name has no address")]
-    NoAddress,
-    #[error("the message cannot be written: {0}")]
-    Request(#[from] http::Error),
-    #[error("this gateway has no CA certificates to check an https receiver by")]
-    Roots,
-    #[error("no TLS connection: {0}")]
-    Tls(io::Error),
-}
-
-/// How much of an answer is read, head and body each. The body says nothing to us; it is read so
-/// that a receiver can finish writing it.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// How many addresses of a name are tried.
-const ADDRESSES_MAX: usize = 8;
-
 /// The longest reason that is kept: a certificate can name thousands of hosts.
 const REASON_CHARS_MAX: usize = 300;
-
-const AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("faregate/", env!("CARGO_PKG_VERSION")));
 
 impl Client {
     /// Makes a client. The roots are read once, now. On a machine without any the client is good for
@@ -122,16 +45,7 @@ impl Client {
         roots: Roots,
         timing: Timing,
     ) -> Result<Self, RootsError> {
-        let tls = match tls::client_config(roots) {
-            Ok(config) => Some(TlsConnector::from(Arc::new(config))),
-            Err(error @ RootsError::System(_)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "webhooks cannot be sent to https URLs");
-                None
-            }
-            Err(error @ RootsError::Given(_)) => return Err(error),
-        };
-        Ok(Self { resolver, tls, timing })
+        outgoing::Client::new(resolver, roots, timing).map(Self)
     }
 
     /// Signs an event and posts it. The time is the decision time of the attempt.
@@ -142,87 +56,15 @@ impl Client {
         event: &Event,
         now: Timestamp,
     ) -> Outcome {
-        match self.exchange(target, secrets, event, now).await {
-            Ok((status, headers)) => judge(status, &headers, now),
-            Err(fault) => failed(None, &fault.to_string(), None),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        target: &Target,
-        secrets: &Secrets,
-        event: &Event,
-        now: Timestamp,
-    ) -> Result<(StatusCode, HeaderMap), Fault> {
-        let started = Instant::now();
-        let deadline = started + self.timing.whole;
-        let open_deadline = deadline.min(started + self.timing.open);
-        let request = request(target, secrets, event, now)?;
-        let tls = match target.is_https {
-            true => Some(self.tls.as_ref().ok_or(Fault::Roots)?),
-            false => None,
-        };
-        let late = |_| Fault::LateConnection(self.timing.open);
-        let opening = async {
-            let addresses = self.addresses(target).await?;
-            connect(&addresses, open_deadline).await?.ok_or_else(|| late(()))
-        };
-        let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))??;
-        let answering = if let Some(tls) = tls {
-            let opening = tls.connect(server_name(&target.host)?, stream);
-            let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))?;
-            converse(stream.map_err(Fault::Tls)?, request, deadline).await
-        } else {
-            converse(stream, request, deadline).await
-        };
-        answering?.ok_or(Fault::LateAnswer(self.timing.whole))
-    }
-
-    /// Gives the addresses to connect to. A customer's host is refused when any of its addresses is
-    /// forbidden: the others would only be there to get it past.
-    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
-        let mut addresses = match &target.host {
-            Host::Address(address) => vec![SocketAddr::new(*address, target.port)],
-            Host::Name(name) => {
-                self.resolver.resolve(name, target.port).await.map_err(Fault::Lookup)?
+        let request = match request(target, secrets, event, now) {
+            Ok(request) => request,
+            Err(error) => {
+                return failed(None, &format!("the message cannot be written: {error}"), None);
             }
         };
-        if target.trust == Trust::Tenant {
-            let checked = addresses.iter().try_for_each(|address| guard::check(address.ip()));
-            checked.inspect_err(|Forbidden { kind }| {
-                tracing::warn!(?target, kind, "webhook not sent to an address that is not public");
-            })?;
-        }
-        if addresses.is_empty() {
-            return Err(Fault::NoAddress);
-        }
-        addresses.truncate(ADDRESSES_MAX);
-        Ok(addresses)
-    }
-}
-
-/// Connects to the first address that takes it. Each has its share of the time, so that one that
-/// does not answer leaves some to the others. Gives nothing when the last one was too slow.
-async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Option<TcpStream>, Fault> {
-    let mut last = None;
-    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let time = deadline.saturating_duration_since(Instant::now());
-        let share = time / u32::try_from(left).unwrap_or(u32::MAX);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(Some(stream)),
-            Ok(Err(error)) => last = Some(Fault::Connect(error.kind())),
-            Err(_) => last = None,
-        }
-    }
-    last.map_or(Ok(None), Err)
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, Fault> {
-    match host {
-        Host::Address(address) => Ok(ServerName::from(*address)),
-        Host::Name(name) => {
-            ServerName::try_from(name.clone()).map_err(|error| Fault::Tls(io::Error::other(error)))
+        match self.0.send(target, request).await {
+            Ok(answer) => judge(answer.status, &answer.headers, now),
+            Err(fault) => failed(None, &fault.to_string(), None),
         }
     }
 }
@@ -232,55 +74,13 @@ fn request(
     secrets: &Secrets,
     event: &Event,
     now: Timestamp,
-) -> Result<Request<Full<Bytes>>, Fault> {
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(&*target.path)
-        .header(HOST, &target.authority)
+) -> http::Result<Request<Full<Bytes>>> {
+    outgoing::request(target)
         .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, AGENT)
-        .header(CONNECTION, "close")
         .header("webhook-id", event.id.as_str())
         .header("webhook-timestamp", now.as_second())
         .header("webhook-signature", secrets.sign(&event.id, now, &event.body))
-        .body(Full::new(event.body.clone()))?;
-    Ok(request)
-}
-
-/// Sends the request and reads the answer. Gives nothing when its head is not there in time; a body
-/// that is late, cut off or too long changes nothing.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Full<Bytes>>,
-    deadline: Instant,
-) -> Result<Option<(StatusCode, HeaderMap)>, Fault> {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(ANSWER_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let exchange = async {
-        let Ok(answer) = timeout_at(deadline, sender.send_request(request)).await else {
-            return Ok(None);
-        };
-        let (head, body) = answer?.into_parts();
-        let _ = timeout_at(deadline, discard(body)).await;
-        Ok(Some((head.status, head.headers)))
-    };
-    let mut exchange = pin!(exchange);
-    // The connection is driven here and not by a task, so that it ends with the attempt.
-    tokio::select! {
-        result = &mut exchange => result,
-        _ = connection => exchange.await,
-    }
-}
-
-async fn discard(mut body: Incoming) {
-    let mut left = ANSWER_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        let Some(rest) = left.checked_sub(length) else { return };
-        left = rest;
-    }
+        .body(Full::new(event.body.clone()))
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome {

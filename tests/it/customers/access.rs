@@ -41,7 +41,8 @@ fn prepared(upstream: &Upstream) -> Gateway {
 
 /// Gives everything that a refused call could have changed.
 fn state(gateway: &Gateway) -> Vec<Value> {
-    let paths = ["/v1/customers", "/v1/customers/acme/keys", "/v1/audit", "/v1/enforcement"];
+    let paths =
+        ["/v1/customers", "/v1/customers/acme/keys", "/v1/audit", "/v1/enforcement", "/v1/log"];
     paths.map(|path| gateway.admin("GET", path).json()).to_vec()
 }
 

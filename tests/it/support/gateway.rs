@@ -14,7 +14,6 @@ use faregate::{
     model::KeyDigest,
     process::{self, Options, Running},
     store::Sqlite,
-    telemetry::access_log::Format,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -107,7 +106,7 @@ impl Gateway {
         let config = loaded.into_config().unwrap_or_else(|report| panic!("{report:?}"));
         let options = Options {
             file: Some(self.file()),
-            log_format: Format::Json,
+            level: None,
             clock: self.clock.map_or_else(Clock::system, Clock::manual),
         };
         self.running = Some(process::start(&config, options).unwrap());

@@ -1,6 +1,7 @@
 //! What the tests share: a whole gateway, a scripted upstream, a client on a raw socket.
 
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod gateway;
 pub(crate) mod upstream;
 

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use http::{HeaderValue, Uri};
 
-use crate::webhooks::guard::{self, Forbidden};
+use crate::outgoing::guard::{self, Forbidden};
 
 /// An endpoint's URL in its checked form. It prints without path and query, because many receivers
 /// put a secret there.
@@ -124,6 +124,11 @@ impl Target {
     pub fn origin(&self) -> String {
         let scheme = if self.is_https { "https" } else { "http" };
         format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    }
+
+    /// Gives the port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Tells whether what is sent cannot be read on the way.

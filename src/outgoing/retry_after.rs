@@ -6,7 +6,7 @@ use http::{HeaderMap, header::RETRY_AFTER};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
 /// Reads the wait that a receiver asks for. What cannot be read, or stands twice, asks for none.
-pub(super) fn parse(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn parse(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let mut values = headers.get_all(RETRY_AFTER).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let text = value.to_str().ok()?.trim_matches([' ', '\t']);

@@ -1,0 +1,17 @@
+//! Requests that the gateway makes of its own accord, to receivers of webhooks and of traces.
+//!
+//! Nothing here is on the path of a request.
+
+mod client;
+mod guard;
+mod resolver;
+pub(crate) mod retry_after;
+mod target;
+mod tls;
+
+pub(crate) use client::request;
+pub use client::{Client, Timing};
+pub use guard::Forbidden;
+pub use resolver::{Resolved, Resolver, SystemResolver};
+pub use target::{Target, TargetError, Trust};
+pub use tls::{Roots, RootsError};
