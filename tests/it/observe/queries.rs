@@ -57,9 +57,14 @@ fn rules(monitor: &Monitor) -> Vec<Rule> {
 fn every_query_is_answered_with_series() {
     let scene = Scene::start();
     scene.call_all();
-    let monitor = Monitor::start(&scene);
     let dashboard = dashboard::dashboard();
     let targets = dashboard::targets(&dashboard);
+    let page = Page::parse(&scene.page("text/plain"));
+    for query in targets.iter().map(|target| &target.query) {
+        assert_names_exist(&page, query, query);
+        assert_grouping_exists(&page, query, query);
+    }
+    let monitor = Monitor::start(&scene);
     let mut waiting: Vec<&Target> = targets.iter().collect();
     let deadline = Instant::now() + PATIENCE;
     while !waiting.is_empty() {
@@ -82,11 +87,6 @@ fn every_query_is_answered_with_series() {
     }
     assert_rules_select(&monitor);
     assert_scraped_as_openmetrics(&monitor);
-    let page = Page::parse(&scene.page("text/plain"));
-    for query in targets.iter().map(|target| &target.query) {
-        assert_names_exist(&page, query, query);
-        assert_grouping_exists(&page, query, query);
-    }
     for rule in rules(&monitor) {
         assert_names_exist(&page, rule.query(), rule.name());
         assert_grouping_exists(&page, rule.query(), rule.name());
