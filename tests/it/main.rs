@@ -23,6 +23,7 @@ mod process;
 mod quota;
 mod refusals;
 mod routing;
+mod secrets;
 mod served;
 mod shadow;
 mod streaming;
