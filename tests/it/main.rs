@@ -12,6 +12,7 @@ mod endings;
 mod exact;
 mod guesses;
 mod kill;
+mod live;
 mod memory;
 mod metrics;
 mod notifications;
