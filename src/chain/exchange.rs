@@ -25,7 +25,10 @@ use crate::{
     snapshot::Snapshot,
     telemetry::{
         access_log::Line,
-        metrics::requests::{Labels, Request as Counted},
+        metrics::{
+            busy::Counts,
+            requests::{Labels, Request as Counted},
+        },
         traces::Trace,
     },
     upstream::pool::Pool,
@@ -355,6 +358,11 @@ impl Exchange {
         let gateway = self.gateway.get().unwrap_or_else(undecided);
         let (units, bytes) = (line.charged, line.bytes);
         self.worker.recorder().count(&labels, &Counted { units, bytes, gateway, whole });
+        let busy = self.worker.busy();
+        if busy.is_watched() {
+            let refusals = u64::from(line.ending == Some(Ending::Refused.name()));
+            busy.count(line.customer.as_ref(), Counts { requests: 1, refusals, units });
+        }
     }
 }
 

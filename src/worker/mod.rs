@@ -88,8 +88,9 @@ impl Worker {
         ids: IdMaker,
     ) -> Self {
         let wake = Rc::new(Notify::new());
-        let figures = Arc::new(metrics::Worker::new(writer.figures()));
         let metrics = gateway.metrics();
+        let audience = Arc::clone(metrics.audience());
+        let figures = Arc::new(metrics::Worker::new(writer.figures(), audience));
         metrics.add_worker(Arc::clone(&figures));
         let books = Arc::clone(&figures.books);
         Self {
@@ -129,6 +130,11 @@ impl Worker {
     /// Gives what counts its requests.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// Gives what counts its busiest customers.
+    pub fn busy(&self) -> &metrics::busy::Counter {
+        &self.figures.busy
     }
 
     /// Gives what it counts of its client connections.
@@ -172,11 +178,13 @@ impl Worker {
         self.traces.flush();
     }
 
-    /// Closes upstream connections that were not used for too long. It never ends by itself.
+    /// Closes upstream connections that were not used for too long, and ends counting that nobody looks
+    /// at. It never ends by itself.
     pub async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.pool.sweep();
+            self.figures.busy.rest();
         }
     }
 }

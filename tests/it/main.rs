@@ -13,6 +13,7 @@ mod endings;
 mod exact;
 mod guesses;
 mod kill;
+mod live;
 mod logs;
 mod memory;
 mod metrics;

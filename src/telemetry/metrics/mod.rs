@@ -3,6 +3,7 @@
 //! Workers count in numbers of their own (`figures.rs`), which cost a request some nanoseconds; they
 //! are added up when somebody asks.
 
+pub mod busy;
 pub mod exposition;
 mod family;
 pub mod page;
@@ -19,13 +20,14 @@ use std::{
     },
 };
 
-pub use self::{requests::Recorder, upstreams::Endpoints, worker::Worker};
+pub use self::{busy::Audience, requests::Recorder, upstreams::Endpoints, worker::Worker};
 
 /// What all threads count. It belongs to the gateway and outlives every reload.
 #[derive(Debug, Default)]
 pub struct Metrics {
     workers: Mutex<Vec<Arc<Worker>>>,
     endpoints: Arc<Endpoints>,
+    audience: Arc<Audience>,
     /// Configurations put in force since the start.
     pub reloads: AtomicU64,
     /// Configurations that were refused.
@@ -68,6 +70,11 @@ impl Metrics {
     /// Gives the endpoints of all workers.
     pub fn endpoints(&self) -> &Arc<Endpoints> {
         &self.endpoints
+    }
+
+    /// Gives who watches.
+    pub fn audience(&self) -> &Arc<Audience> {
+        &self.audience
     }
 
     /// Counts what came of a reload.

@@ -6,7 +6,10 @@ use crate::{
     journal,
     telemetry::{
         figures::{Count, Level},
-        metrics::requests::Roll,
+        metrics::{
+            busy::{Audience, Counter},
+            requests::Roll,
+        },
     },
 };
 
@@ -19,13 +22,16 @@ pub struct Worker {
     pub connections: Arc<Connections>,
     /// Its books.
     pub books: Arc<Books>,
+    /// Its busiest customers.
+    pub busy: Arc<Counter>,
 }
 
 impl Worker {
     /// Makes those of a worker with this journal.
-    pub fn new(journal: Arc<journal::Figures>) -> Self {
+    pub fn new(journal: Arc<journal::Figures>, audience: Arc<Audience>) -> Self {
         let books = Arc::new(Books { open: Level::default(), journal });
-        Self { books, ..Self::default() }
+        let busy = Arc::new(Counter::new(audience));
+        Self { books, busy, ..Self::default() }
     }
 }
 
