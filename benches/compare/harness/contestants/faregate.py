@@ -21,20 +21,11 @@ class Faregate(Contestant):
 
     def start(self, stage, workload, tls=False):
         """Starts it on a copy of a store with the customers, which is made once for a binary."""
-        directory = stage.fresh_directory(self.name)
         store = self._store(stage, workload)
-        for name in _STATE:
-            source = store / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, directory / name)
-        instance = self._run(stage, directory, with_tls=False)
+        instance = self._run(stage, _copy(store, stage.fresh_directory(self.name)), with_tls=False)
         if tls and self.lacks_tls(stage) is None:
-            again = stage.fresh_directory(f"{self.name}-tls")
-            for name in _STATE:
-                source = store / name
-                copy = shutil.copytree if source.is_dir() else shutil.copy
-                copy(source, again / name)
-            second = self._run(stage, again, with_tls=True)
+            directory = _copy(store, stage.fresh_directory(f"{self.name}-tls"))
+            second = self._run(stage, directory, with_tls=True)
             instance.processes += second.processes
             instance.endpoints["tls"] = second.endpoints["tls"]
         return instance
@@ -93,3 +84,11 @@ class Faregate(Contestant):
             instance.stop()
             stage.stores[made] = directory
         return stage.stores[made]
+
+
+def _copy(store, directory):
+    """Copies the database and the journal of a gateway that was stopped."""
+    for name in _STATE:
+        copy = shutil.copytree if (store / name).is_dir() else shutil.copy
+        copy(store / name, directory / name)
+    return directory
