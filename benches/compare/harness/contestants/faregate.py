@@ -2,7 +2,10 @@
 
 import shutil
 import subprocess
+import time
+import urllib.request
 
+from ..failure import Failure
 from ..processes import free_port, wait_for_port
 from ..stage import CHECKED_PATH, PLAIN_PATH, Endpoint, Instance, render
 from ..workload import PAYING_LIMIT, SPENT_LIMIT
@@ -33,7 +36,7 @@ class Faregate(Contestant):
     def lacks_tls(self, stage):
         """Asks the program whether it takes a configuration with TLS."""
         directory = stage.fresh_directory(f"{self.name}-asked")
-        config, _ = self._configure(stage, directory, with_tls=True)
+        config, *_ = self._configure(stage, directory, with_tls=True)
         command = [self._binary(stage), "check", "--config", config]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return None if done.returncode == 0 else "not available: this version takes no `server.tls`"
@@ -54,15 +57,16 @@ class Faregate(Contestant):
             "paying_limit": PAYING_LIMIT,
             "spent_limit": SPENT_LIMIT,
         }
-        return render("faregate.toml", directory / "faregate.toml", values), port
+        return render("faregate.toml", directory / "faregate.toml", values), port, admin
 
     def _run(self, stage, directory, with_tls):
-        config, port = self._configure(stage, directory, with_tls)
+        config, port, admin = self._configure(stage, directory, with_tls)
         errors = directory / "error.log"
         with open(errors, "ab") as err:
             command = [self._binary(stage), "run", "--config", config]
             process = stage.processes.start(command, stdout=err, stderr=err)
         wait_for_port(process, port, self.name, errors)
+        _wait_until_ready(process, admin, self.name)
         endpoints = {
             "checked": Endpoint(port, CHECKED_PATH),
             "plain": Endpoint(port, PLAIN_PATH),
@@ -84,6 +88,21 @@ class Faregate(Contestant):
             instance.stop()
             stage.stores[made] = directory
         return stage.stores[made]
+
+
+def _wait_until_ready(process, admin, name, seconds=120):
+    """Its listeners stand from the beginning of its start, the admin token and the customers later."""
+    # Not through a proxy that the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(f"http://127.0.0.1:{admin}/readyz", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.05)
+    raise Failure(f"{name} was not ready within {seconds} s, or ended ({process.poll()})")
 
 
 def _copy(store, directory):
