@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import urllib.request
 
 from ..failure import Failure
 from ..processes import free_port, wait_for_port
@@ -23,20 +24,11 @@ class Faregate(Contestant):
 
     def start(self, stage, workload, tls=False):
         """Starts it on a copy of a store with the customers, which is made once for a binary."""
-        directory = stage.fresh_directory(self.name)
         store = self._store(stage, workload)
-        for name in _STATE:
-            source = store / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, directory / name)
-        instance = self._run(stage, directory, with_tls=False)
+        instance = self._run(stage, _copy(store, stage.fresh_directory(self.name)), with_tls=False)
         if tls and self.lacks_tls(stage) is None:
-            again = stage.fresh_directory(f"{self.name}-tls")
-            for name in _STATE:
-                source = store / name
-                copy = shutil.copytree if source.is_dir() else shutil.copy
-                copy(source, again / name)
-            second = self._run(stage, again, with_tls=True)
+            directory = _copy(store, stage.fresh_directory(f"{self.name}-tls"))
+            second = self._run(stage, directory, with_tls=True)
             instance.processes += second.processes
             instance.endpoints["tls"] = second.endpoints["tls"]
         return instance
@@ -44,7 +36,7 @@ class Faregate(Contestant):
     def lacks_tls(self, stage):
         """Asks the program whether it takes a configuration with TLS."""
         directory = stage.fresh_directory(f"{self.name}-asked")
-        config, _ = self._configure(stage, directory, with_tls=True)
+        config, *_ = self._configure(stage, directory, with_tls=True)
         command = [self._binary(stage), "check", "--config", config]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return None if done.returncode == 0 else "not available: this version takes no `server.tls`"
@@ -65,16 +57,16 @@ class Faregate(Contestant):
             "paying_limit": PAYING_LIMIT,
             "spent_limit": SPENT_LIMIT,
         }
-        return render("faregate.toml", directory / "faregate.toml", values), port
+        return render("faregate.toml", directory / "faregate.toml", values), port, admin
 
     def _run(self, stage, directory, with_tls):
-        config, port = self._configure(stage, directory, with_tls)
+        config, port, admin = self._configure(stage, directory, with_tls)
         errors = directory / "error.log"
         with open(errors, "ab") as err:
             command = [self._binary(stage), "run", "--config", config]
             process = stage.processes.start(command, stdout=err, stderr=err)
         wait_for_port(process, port, self.name, errors)
-        self._wait_until_ready(stage, config)
+        _wait_until_ready(process, admin, self.name)
         endpoints = {
             "checked": Endpoint(port, CHECKED_PATH),
             "plain": Endpoint(port, PLAIN_PATH),
@@ -88,15 +80,6 @@ class Faregate(Contestant):
         log = directory / "access.log"
         return Instance(self.name, stage, [process], endpoints, log, mark, finishing)
 
-    def _wait_until_ready(self, stage, config):
-        """The port is open before what is stored is read; ready is later."""
-        command = [self._binary(stage), "health", "--config", config]
-        deadline = time.monotonic() + 60
-        while subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            if time.monotonic() > deadline:
-                raise Failure(f"{self.name} was not ready within 60 s")
-            time.sleep(0.1)
-
     def _store(self, stage, workload):
         """A directory with the customers imported by this binary."""
         made = (self._binary(stage), workload.total)
@@ -109,3 +92,26 @@ class Faregate(Contestant):
             instance.stop()
             stage.stores[made] = directory
         return stage.stores[made]
+
+
+def _wait_until_ready(process, admin, name, seconds=120):
+    """Its listeners stand from the beginning of its start, the admin token and the customers later."""
+    # Not through a proxy that the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(f"http://127.0.0.1:{admin}/readyz", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.05)
+    raise Failure(f"{name} was not ready within {seconds} s, or ended ({process.poll()})")
+
+
+def _copy(store, directory):
+    """Copies the database and the journal of a gateway that was stopped."""
+    for name in _STATE:
+        copy = shutil.copytree if (store / name).is_dir() else shutil.copy
+        copy(store / name, directory / name)
+    return directory

@@ -47,7 +47,7 @@ class SystemCalls(Scenario):
             told["calls"] = total / counted.requests
             told["by_name"] = {name: calls / counted.requests for name, calls in by_name.items()}
             often = sorted(told["by_name"].items(), key=lambda pair: -pair[1])[:6]
-            told["remark"] = ", ".join(f"{name} {calls:.2f}" for name, calls in often if calls >= 0.01)
+            told["remark"] = ", ".join(f"{name} {calls:.1f}" for name, calls in often if calls >= 0.05)
             told["remark"] += f" ({told['counter']})"
         return told
 
