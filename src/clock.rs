@@ -96,6 +96,13 @@ impl Clock {
         }
     }
 
+    /// Gives how far the wall clock is ahead of the decision time while that is not believed; else 0.
+    pub fn doubted_seconds(&self) -> i64 {
+        let doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = self.offset.load(Ordering::Relaxed);
+        doubt.map_or(0, |doubt| doubt.offset.saturating_sub(offset) / NANOS_PER_SECOND)
+    }
+
     fn compare_with(&self, wall: i64) -> Comparison {
         let running = self.running();
         let seen = wall.saturating_sub(running);

@@ -27,6 +27,7 @@ use crate::{
     telemetry::{
         access_log,
         messages::{self, LevelHandle},
+        metrics::Metrics,
         traces::Counters,
     },
 };
@@ -44,6 +45,7 @@ pub struct Gateway {
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
     guesses: Guesses,
+    metrics: Metrics,
     notifications: Notifications,
     level: LevelHandle,
     span_counters: Arc<Counters>,
@@ -168,6 +170,7 @@ impl Gateway {
             clock,
             enforcing: AtomicBool::new(true),
             guesses: Guesses::default(),
+            metrics: Metrics::default(),
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
             span_counters: Arc::default(),
@@ -187,6 +190,7 @@ impl Gateway {
     pub fn reload(&self) -> Result<(), ReloadError> {
         let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
         let result = self.reload_from(file);
+        self.metrics.count_reload(result.is_ok());
         match &result {
             Ok(()) => tracing::info!(file = %file.display(), "configuration reloaded"),
             Err(error) => {
@@ -278,6 +282,16 @@ impl Gateway {
     /// Gives the failed keys of all addresses.
     pub fn guesses(&self) -> &Guesses {
         &self.guesses
+    }
+
+    /// Gives what is counted for monitoring.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Gives how many client connections may be open.
+    pub fn connections_max(&self) -> usize {
+        self.fixed.connections
     }
 
     /// Gives what is told by webhook, and to whom.

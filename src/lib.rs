@@ -16,6 +16,7 @@ mod io;
 pub mod journal;
 pub mod keeper;
 pub mod ledger;
+pub mod live;
 pub mod model;
 pub mod notifications;
 pub mod outgoing;

@@ -136,6 +136,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         Some(level) => gateway.with_level(level),
         None => gateway,
     });
+    gateway.metrics().watch_lines_dropped(log.dropped());
     provisioning::load(&gateway, &books.store.reads())?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;

@@ -18,7 +18,9 @@ mod events;
 mod gate;
 mod import;
 mod keys;
+mod live;
 mod log;
+mod metrics;
 mod nodes;
 mod openapi;
 mod operation;
@@ -51,6 +53,7 @@ use crate::{
     config::Secret,
     gateway::Gateway,
     keeper::Keeper,
+    live::Live,
     store::{Reader, StoreError, records::Reads},
     worker::Stop,
 };
@@ -68,6 +71,7 @@ pub struct State {
     reader: Arc<Mutex<Box<dyn Reader>>>,
     recent: Arc<Recent>,
     gates: Gates,
+    live: Arc<Live>,
     /// Where the database is: a copy of it is made beside it.
     database: Arc<Path>,
     node: Node,
@@ -110,6 +114,7 @@ impl State {
             reader: Arc::new(Mutex::new(reader)),
             recent: Arc::default(),
             gates: Gates::default(),
+            live: Arc::default(),
             database: database.into(),
             node,
             stop,
@@ -152,6 +157,7 @@ fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(operation::alive))
         .route("/readyz", get(operation::ready))
+        .route("/metrics", get(metrics::show))
         .merge(guarded(&state))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such call.")
@@ -184,6 +190,7 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/audit", get(audit::list))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}/retry", post(events::retry))
+        .route("/v1/live", get(live::show))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
         .route("/v1/log", put(log::put).get(log::show))

@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::{
     adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
-    keys, log, nodes, operation, report, subscriptions,
+    keys, live, log, nodes, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -46,6 +46,7 @@ use super::{
         keys::revoke,
         keys::rotate,
         keys::show,
+        live::show,
         log::put,
         log::show,
         nodes::list,

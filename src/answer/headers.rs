@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use http::HeaderValue;
+use uuid::Uuid;
 
 use crate::{
     answer::{
@@ -20,6 +21,11 @@ pub(crate) fn field_value(text: &str) -> HeaderValue {
             text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
         HeaderValue::from_str(&clean).unwrap_or_else(|_| HeaderValue::from_static("?"))
     })
+}
+
+/// Writes a request's id.
+pub(crate) fn request_id_value(request_id: Uuid) -> HeaderValue {
+    field_value(request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 /// Writes `RateLimit-Policy`: each limit by name, with its size and the length of its window.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::answer::{
     Code, Denial, Fault, QuotaDenial, Refusal,
-    headers::{field_value, rate_limit, rate_limit_policy},
+    headers::{field_value, rate_limit, rate_limit_policy, request_id_value},
     quota::Binding,
 };
 
@@ -154,6 +154,9 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
     })
 }
 
+/// Room for most bodies, so that writing one does not grow it step by step.
+const BODY_BYTES: usize = 1024;
+
 fn respond(
     code: Code,
     detail: &str,
@@ -182,7 +185,10 @@ fn respond(
             param: None,
         },
     };
-    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    if serde_json::to_writer(&mut body, &problem).is_err() {
+        body.clear();
+    }
     // For those who look at it in a terminal.
     body.push(b'\n');
     let mut response = Response::new(Bytes::from(body));
@@ -190,7 +196,7 @@ fn respond(
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert("x-request-id", field_value(&context.request_id.to_string()));
+    fields.insert("x-request-id", request_id_value(context.request_id));
     if let Some(href) = link {
         fields.insert(header::LINK, field_value(&format!("<{href}>; rel=\"payment\"")));
     }

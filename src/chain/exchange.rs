@@ -1,6 +1,12 @@
 //! One request from its head to its end: what is noted on the way, and the line that tells it.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, OnceCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
@@ -8,13 +14,23 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Code, Ending, headers::field_value, problem},
-    chain::{route::Routed, target::Target},
+    answer::{Code, Ending, headers::request_id_value, problem},
+    chain::{
+        route::Routed,
+        target::{Host, Target},
+    },
     guesses::Guesses,
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
     snapshot::Snapshot,
-    telemetry::{access_log::Line, traces::Trace},
+    telemetry::{
+        access_log::Line,
+        metrics::{
+            busy::Counts,
+            requests::{Labels, Request as Counted},
+        },
+        traces::Trace,
+    },
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
 };
@@ -30,7 +46,14 @@ pub struct Exchange {
     started: Instant,
     request_id: Uuid,
     /// Scheme and authority under which the caller reached us.
-    base_url: String,
+    base_url: OnceCell<String>,
+    host: Option<Host>,
+    /// Written once: the upstream, the caller and the log are told it.
+    request_id_value: OnceCell<HeaderValue>,
+    /// The time at the upstream, from the wait for a connection to the head of its answer.
+    upstream: Cell<Duration>,
+    /// The time until the answer's head was made, less that.
+    gateway: Cell<Option<Duration>>,
     caller: Option<Arc<Caller>>,
     /// `None` where nothing is traced, and once the line is written.
     trace: Option<Trace>,
@@ -85,11 +108,15 @@ impl Exchange {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             progress,
-            base_url: snapshot.server.public_url.as_deref().unwrap_or_default().to_owned(),
+            base_url: OnceCell::new(),
+            host: None,
+            request_id_value: OnceCell::new(),
             snapshot,
             now,
             started,
             request_id,
+            upstream: Cell::new(Duration::ZERO),
+            gateway: Cell::new(None),
             caller: None,
             trace,
             line: Some(Box::new(line)),
@@ -101,11 +128,9 @@ impl Exchange {
         if let Some(line) = self.line.as_mut().filter(|line| line.path != target.path()) {
             line.path = target.path().to_owned();
         }
+        self.host = target.host().cloned();
         if let (Some(trace), Some(host)) = (&mut self.trace, target.host()) {
-            trace.note_host(|| host.authority());
-        }
-        if let (None, Some(host)) = (&self.snapshot.server.public_url, target.host()) {
-            self.base_url = format!("http://{}", host.authority());
+            trace.note_host(|| host.authority().to_owned());
         }
     }
 
@@ -173,11 +198,18 @@ impl Exchange {
         }
     }
 
-    /// Notes the head of the upstream's answer, or why none can be passed on.
-    pub fn note_answered(&mut self, answer: Result<StatusCode, Code>) {
+    /// Notes how long the upstream took, and the head of its answer or why none can be passed on.
+    pub fn note_answered(&mut self, took: Duration, answer: Result<StatusCode, Code>) {
+        self.upstream.set(took);
         if let Some(trace) = &mut self.trace {
             trace.note_answered(self.started, answer);
         }
+    }
+
+    /// Notes that all is decided: what comes now waits for the caller.
+    pub fn note_decided(&self) {
+        let took = self.started.elapsed().saturating_sub(self.upstream.get());
+        self.gateway.set(Some(took));
     }
 
     /// Notes bytes of the answer's body.
@@ -224,7 +256,7 @@ impl Exchange {
 
     /// Gives the request's id as a field's value.
     pub fn request_id_value(&self) -> HeaderValue {
-        field_value(&self.request_id.to_string())
+        self.request_id_value.get_or_init(|| request_id_value(self.request_id)).clone()
     }
 
     /// Gives what finding its caller takes.
@@ -254,7 +286,11 @@ impl Exchange {
 
     /// Gives scheme and authority under which the caller reached us; empty when it said none.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        self.base_url.get_or_init(|| match (&self.snapshot.server.public_url, &self.host) {
+            (Some(url), _) => url.to_string(),
+            (None, Some(host)) => format!("http://{}", host.authority()),
+            (None, None) => String::new(),
+        })
     }
 
     /// Gives the worker's books.
@@ -277,7 +313,7 @@ impl Exchange {
         problem::Context {
             request_id: self.request_id,
             now: self.now,
-            base_url: &self.base_url,
+            base_url: self.base_url(),
             prefix: &server.reserved_prefix,
             realm: &self.snapshot.realm,
             plan: plan.map(|plan| &*plan.id),
@@ -297,14 +333,36 @@ impl Exchange {
             line.charged = 0;
         }
         line.ending = ending.map(Ending::name);
+        let whole = self.started.elapsed();
         // In whole microseconds: more digits would only seem exact.
-        line.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        line.duration_ms = (whole.as_secs_f64() * 1e6).round() / 1e3;
+        self.count(&line, whole);
         let record = self.trace.take().and_then(|trace| trace.into_record(&line, self.started));
         if let Some(record) = record {
             self.worker.traces().push(record);
         }
         self.worker.log().push(*line);
         self.connection.watch.end();
+    }
+
+    fn count(&self, line: &Line, whole: Duration) {
+        let labels = Labels {
+            route: line.route.as_deref().unwrap_or_default(),
+            plan: line.plan.as_deref().unwrap_or_default(),
+            status: line.status,
+            code: line.code.unwrap_or_default(),
+            shadow: line.shadow.unwrap_or_default(),
+            ending: line.ending.unwrap_or_default(),
+        };
+        let undecided = || whole.saturating_sub(self.upstream.get());
+        let gateway = self.gateway.get().unwrap_or_else(undecided);
+        let (units, bytes) = (line.charged, line.bytes);
+        self.worker.recorder().count(&labels, &Counted { units, bytes, gateway, whole });
+        let busy = self.worker.busy();
+        if busy.is_watched() {
+            let refusals = u64::from(line.ending == Some(Ending::Refused.name()));
+            busy.count(line.customer.as_ref(), Counts { requests: 1, refusals, units });
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Fifth step: the request goes up, and the head of the answer comes back.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::{
-    answer::{Code, Denial, Ending, Fault},
+    answer::{Code, Denial, Ending, Fault, Refusal},
     chain::{
         Refused, credential,
         exchange::Exchange,
@@ -52,11 +53,15 @@ pub async fn forward(
     let exchanged = match request(head, body, &routed, identity, exchange) {
         Ok(request) => {
             exchange.note_sending();
+            let began = Instant::now();
             let sent = send(request, &route.upstream, exchange).await;
-            exchange.note_answered(match &sent {
+            let took = began.elapsed();
+            count(&sent, took, &route.upstream, exchange);
+            let answer = match &sent {
                 Ok((response, _)) => Ok(response.status()),
                 Err(refused) => Err(refused.code()),
-            });
+            };
+            exchange.note_answered(took, answer);
             #[cfg(debug_assertions)]
             crate::failpoint::hit(crate::failpoint::Point::BeforeHead, &route.name);
             sent
@@ -142,6 +147,28 @@ async fn send(
     }
 }
 
+/// Counts how the endpoint did. What the caller broke off says nothing about it.
+fn count(
+    sent: &Result<(Response<Incoming>, Connection), Refused>,
+    took: Duration,
+    upstream: &Upstream,
+    exchange: &Exchange,
+) {
+    let Refused { refusal, ending } = match sent {
+        Ok((_, connection)) => return connection.figures().answered(took),
+        Err(refused) => refused,
+    };
+    let Refusal::Fault(fault) = refusal else { return };
+    let endpoint = exchange.pool().figures(upstream);
+    match (fault, ending) {
+        (Fault::UpstreamError | Fault::UpstreamTimeout, Ending::Unsent) => endpoint.unreachable(),
+        (Fault::UpstreamError, Ending::Failed) => endpoint.failed(),
+        (Fault::UpstreamTimeout, _) => endpoint.timed_out(),
+        (Fault::UpstreamError | Fault::UpstreamPaymentRequired, _) => endpoint.answered(took),
+        (Fault::Internal | Fault::Overloaded | Fault::QuotaUnavailable, _) => {}
+    }
+}
+
 /// Takes an unused connection, or opens one.
 async fn connection(
     upstream: &Upstream,
@@ -155,7 +182,7 @@ async fn connection(
             Some(Err(_)) => {}
         }
     }
-    match unless_cut(Connection::open(upstream), progress).await {
+    match unless_cut(Connection::open(upstream, pool.figures(upstream)), progress).await {
         None => Err(timed_out(progress)),
         Some(Ok(connection)) => Ok(connection),
         Some(Err(error)) => {

@@ -46,11 +46,14 @@ pub async fn serve(
     let (head, body) = request.into_parts();
     let expects_continue = head.headers.contains_key(http::header::EXPECT);
     let mut body = Some(body);
-    match run(&mut exchange, head, &mut body).await {
+    let outcome = run(&mut exchange, head, &mut body).await;
+    exchange.note_decided();
+    match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
         Ok(Outcome::Page(page)) => {
             refuse::dispose(body, expects_continue, &exchange).await;
             exchange.note_head(page.status());
+            exchange.note_sent(page.body().len());
             exchange.finish_own_page();
             page.map(AnswerBody::own)
         }

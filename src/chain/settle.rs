@@ -4,6 +4,7 @@
 //! caller who has read the answer finds it in the usage.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -28,6 +29,14 @@ use crate::{
     progress::{Progress, Upload, Waiting},
     upstream::{headers, pool::Connection},
 };
+
+/// How many fields an answer gets at most.
+const FIELDS_SET: usize = 6;
+
+static COST: HeaderName = HeaderName::from_static("faregate-cost");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer: one of ours, whole; or the upstream's, passing through.
 #[derive(Debug)]
@@ -59,6 +68,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     let charged = route.charge_on.contains(head.status);
     let cost = if charged { route.cost } else { 0 };
     headers::answer(&mut head.headers);
+    head.headers.reserve(FIELDS_SET);
     head.extensions.clear();
     // Ours to the caller, whatever the upstream speaks (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
@@ -67,10 +77,10 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     }
     if let Some(code) = shadow {
         head.headers.insert("faregate-shadow", HeaderValue::from_static(code.name()));
-        head.headers.insert("faregate-cost", HeaderValue::from(0));
+        head.headers.insert(&COST, HeaderValue::from(0));
     }
     exchange.note_head(head.status);
-    head.headers.insert("x-request-id", exchange.request_id_value());
+    head.headers.insert(&REQUEST_ID, exchange.request_id_value());
     if !charged && let Some(reservation) = reservation.take() {
         reservation.settle(Ending::Uncharged);
     }
@@ -103,18 +113,20 @@ fn tell(
     reserved: u64,
     notice: Option<Notice>,
 ) {
-    let mut standing = standing.clone();
     let given_back = reserved.saturating_sub(cost);
-    for quota in &mut standing.quotas {
-        quota.reserved = quota.reserved.saturating_sub(given_back);
+    let mut standing = Cow::Borrowed(standing);
+    if given_back > 0 {
+        for quota in &mut standing.to_mut().quotas {
+            quota.reserved = quota.reserved.saturating_sub(given_back);
+        }
     }
     if let Some(policy) = rate_limit_policy(&standing) {
-        fields.insert("ratelimit-policy", policy);
+        fields.insert(&RATE_LIMIT_POLICY, policy);
     }
     if let Some(left) = rate_limit(&standing) {
-        fields.insert("ratelimit", left);
+        fields.insert(&RATE_LIMIT, left);
     }
-    fields.insert("faregate-cost", HeaderValue::from(cost));
+    fields.insert(&COST, HeaderValue::from(cost));
     match notice {
         None => {}
         Some(Notice::Ends(at)) => {

@@ -29,8 +29,11 @@ pub struct Target {
 /// A host in normal form: lower case, without the dot that may end a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Host {
-    name: String,
-    port: Option<u16>,
+    /// Host and port as a `Host` field has them, all ASCII; that of the request itself where it is in
+    /// normal form, which is almost always.
+    value: HeaderValue,
+    /// The length of the host without the port.
+    name: usize,
 }
 
 impl Target {
@@ -79,6 +82,26 @@ impl Target {
 }
 
 impl Host {
+    /// Reads a `Host` field.
+    fn of(value: &HeaderValue) -> Result<Self, Denial> {
+        let bytes = value.as_bytes();
+        let name = bytes.iter().take_while(|byte| is_plain(**byte)).count();
+        let (_, rest) = bytes.split_at_checked(name).unwrap_or_default();
+        // No port, or one that reads back the same.
+        let is_normal = match rest {
+            [] => true,
+            [b':', b'1'..=b'9', digits @ ..] => {
+                digits.len() < 4 && digits.iter().all(u8::is_ascii_digit)
+            }
+            _ => false,
+        };
+        if is_normal && bytes.get(..name).is_some_and(|name| !matches!(name, [] | [.., b'.'])) {
+            return Ok(Self { value: value.clone(), name });
+        }
+        let malformed = |_| Denial::InvalidRequest("The host is malformed.");
+        Self::parse(value.to_str().map_err(malformed)?)
+    }
+
     /// Reads an authority.
     fn parse(text: &str) -> Result<Self, Denial> {
         const BAD: Denial = Denial::InvalidRequest("The host is malformed.");
@@ -102,26 +125,33 @@ impl Host {
         if name.is_empty() || !valid {
             return Err(BAD);
         }
-        Ok(Self { name: name.to_owned(), port })
+        let authority = match port {
+            None => name.to_owned(),
+            Some(port) => format!("{name}:{port}"),
+        };
+        let value = HeaderValue::try_from(authority).map_err(|_| BAD)?;
+        Ok(Self { value, name: name.len() })
     }
 
     /// Gives the name or address alone.
     pub fn name(&self) -> &str {
-        &self.name
+        self.authority().get(..self.name).unwrap_or_default()
     }
 
-    /// Writes host and port as a `Host` field has them.
-    pub fn authority(&self) -> String {
-        match self.port {
-            None => self.name.clone(),
-            Some(port) => format!("{}:{port}", self.name),
-        }
+    /// Gives host and port as a `Host` field has them.
+    pub fn authority(&self) -> &str {
+        self.value.to_str().unwrap_or_default()
     }
 
-    /// Writes it as a field's value.
+    /// Gives them as a field's value.
     pub fn value(&self) -> HeaderValue {
-        crate::answer::headers::field_value(&self.authority())
+        self.value.clone()
     }
+}
+
+/// Tells what stands in a name in normal form.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
 }
 
 /// Finds the host: an absolute target's wins over the `Host` field (RFC 9112 section 3.2.2).
@@ -136,11 +166,8 @@ fn host(head: &Parts) -> Result<Option<Host>, Denial> {
     }
     let field = match field {
         None => None,
-        Some(value) => {
-            let text =
-                value.to_str().map_err(|_| Denial::InvalidRequest("The host is malformed."))?;
-            if text.is_empty() { None } else { Some(Host::parse(text)?) }
-        }
+        Some(value) if value.is_empty() => None,
+        Some(value) => Some(Host::of(value)?),
     };
     match head.uri.authority() {
         None => Ok(field),
@@ -304,13 +331,37 @@ mod tests {
     #[test]
     fn hosts_have_one_form() {
         let name = |uri: &str, host: &[&str]| {
-            target(uri, host).ok().map(|t| t.host().unwrap().authority())
+            target(uri, host).ok().map(|t| t.host().unwrap().authority().to_owned())
         };
         assert_eq!(name("/", &["API.Example.com."]).as_deref(), Some("api.example.com"));
         assert_eq!(name("/", &["a.example:8080"]).as_deref(), Some("a.example:8080"));
         assert_eq!(name("/", &["[::1]:80"]).as_deref(), Some("[::1]:80"));
         assert_eq!(name("http://b.example/x", &["a.example"]).as_deref(), Some("b.example"));
-        for bad in [&[][..], &["a", "b"], &["a b"], &["u@a"], &["a:99999"], &["a/b"], &["[::1"]] {
+        for (given, expected) in [
+            ("a:1", "a:1"),
+            ("a:9999", "a:9999"),
+            ("a:65535", "a:65535"),
+            ("a:080", "a:80"),
+            ("a:0", "a:0"),
+            ("a:", "a"),
+            ("a.:80", "a:80"),
+            ("A", "a"),
+        ] {
+            let host = target("/", &[given]).unwrap().host().unwrap().clone();
+            assert_eq!((host.authority(), host.name()), (expected, "a"), "{given}");
+            assert_eq!(host.value(), expected, "{given}");
+        }
+        for bad in [
+            &[][..],
+            &["."],
+            &[":80"],
+            &["a", "b"],
+            &["a b"],
+            &["u@a"],
+            &["a:99999"],
+            &["a/b"],
+            &["[::1"],
+        ] {
             assert!(target("/", bad).is_err(), "{bad:?}");
         }
     }

@@ -30,6 +30,7 @@ mod run;
 mod signals;
 mod subscription;
 mod table;
+mod top;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -87,6 +88,8 @@ enum Command {
     Adjust(adjust::Adjust),
     /// Write out what was used, for invoices
     Export(export::Export),
+    /// Watch a running gateway: requests, times, busy customers, quotas near their end
+    Top(top::Top),
     /// Show or switch whether refusals are carried out
     #[command(subcommand)]
     Enforcement(enforcement::Enforcement),
@@ -130,6 +133,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Usage(usage) => usage.run().map(done),
         Command::Adjust(adjust) => adjust.run().map(done),
         Command::Export(export) => export.run().map(done),
+        Command::Top(top) => top.run().map(done),
         Command::Enforcement(enforcement) => enforcement.run().map(done),
         Command::Log(log) => log.run().map(done),
         Command::Events(events) => events.run().map(done),

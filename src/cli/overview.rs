@@ -9,7 +9,10 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("The gateway", &["demo", "run", "check", "health", "reload", "config"]),
     ("Who may call", &["customer", "key", "application", "subscription", "import"]),
     ("What was used", &["usage", "adjust", "export"]),
-    ("Operation", &["enforcement", "log", "events", "audit", "nodes", "backup", "completions"]),
+    (
+        "Operation",
+        &["top", "enforcement", "log", "events", "audit", "nodes", "backup", "completions"],
+    ),
 ];
 
 /// Writes the whole help text, from the commands' own descriptions.

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -77,13 +78,22 @@ fn first_of(paths: &[&str]) -> Result<PathBuf, LoadError> {
 
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    Ok(Loaded::parse(&read(path)?, path))
+}
+
+/// Gives the address of the admin listener, also from a file with mistakes: a gateway does not take
+/// such a file and goes on with the one before, and how it is must still be asked for.
+pub fn admin_listen(path: &Path) -> Result<SocketAddr, LoadError> {
+    Ok(check::admin_listen(&File::glance(&read(path)?)))
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
     let bytes =
         fs::read(path).map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
-    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
+    String::from_utf8(bytes).map_err(|error| LoadError::NotText {
         path: path.to_owned(),
         at: error.utf8_error().valid_up_to(),
-    })?;
-    Ok(Loaded::parse(&text, path))
+    })
 }
 
 /// A file that was read, with what was found.

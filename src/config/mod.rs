@@ -16,7 +16,7 @@ mod wording;
 mod tests;
 
 pub use describe::describe;
-pub use load::{LoadError, Loaded, find, load};
+pub use load::{LoadError, Loaded, admin_listen, find, load};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};

@@ -1,6 +1,8 @@
 //! Carries the journal into the store, some mebibytes per transaction.
 
-use std::mem;
+use std::{mem, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     journal::{
@@ -22,6 +24,9 @@ pub(crate) trait Company {
 
     /// Has the store between two commits.
     fn between(&mut self, store: &mut dyn Store);
+
+    /// Is told that so many bytes of journal are in the store, and how long their commit took.
+    fn committed(&mut self, bytes: u64, took: Duration);
 }
 
 /// Nobody.
@@ -31,6 +36,8 @@ impl Company for () {
     }
 
     fn between(&mut self, _: &mut dyn Store) {}
+
+    fn committed(&mut self, _: u64, _: Duration) {}
 }
 
 /// What stands between the journal and the store: what is open, and what is not yet committed.
@@ -43,8 +50,10 @@ pub(super) struct Fold {
     bytes: u64,
 }
 
-/// The journal bytes from which on a batch is committed before more is read.
-const BATCH_BYTES: u64 = 4 << 20;
+/// From this many journal bytes, or rows to write, on a batch is committed before more is read. The
+/// rows bound the memory; many bytes that come down to few rows are what a batch is for.
+const BATCH_BYTES: u64 = 64 << 20;
+const BATCH_ROWS: usize = 250_000;
 
 impl Fold {
     /// Begins with the reservations that the store has as open.
@@ -86,7 +95,7 @@ impl Fold {
 
     /// Tells whether it is time to commit.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES
+        self.bytes >= BATCH_BYTES || self.batch.len() >= BATCH_ROWS
     }
 
     /// Closes what is open. Right only when nobody will settle it any more.
@@ -104,8 +113,9 @@ impl Fold {
             return Ok(Counts::default());
         }
         let commit = self.batch.commit(self.node);
+        let began = Instant::now();
         store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
-        self.bytes = 0;
+        company.committed(mem::take(&mut self.bytes), began.elapsed());
         Ok(mem::take(&mut self.batch).settle_into(&mut self.open))
     }
 }

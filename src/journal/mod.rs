@@ -11,6 +11,7 @@
 mod batch;
 mod definition;
 mod directory;
+mod figures;
 mod fold;
 mod follower;
 mod reader;
@@ -30,6 +31,7 @@ use crate::{
 
 pub use definition::Origin;
 pub use directory::DirectoryError;
+pub use figures::Figures;
 pub(crate) use fold::Company;
 pub use follower::{FoldError, Follower};
 pub use reader::{ReadError, Torn};

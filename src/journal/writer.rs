@@ -18,6 +18,7 @@ use crate::{
     journal::{
         definition::{Origin, Payload},
         directory::Directory,
+        figures::Figures,
         record::{Body, Record, Salt},
         segment::{Files, Published, SegmentFile, SegmentId},
     },
@@ -41,6 +42,7 @@ pub struct Writer {
     /// Kept between appends so that an append allocates nothing.
     buffer: Vec<u8>,
     published: Arc<Published>,
+    figures: Arc<Figures>,
 }
 
 /// Where a writer begins.
@@ -131,11 +133,17 @@ impl Writer {
             waiting: Vec::new(),
             buffer: Vec::new(),
             published: Arc::default(),
+            figures: Arc::default(),
         }
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
         self.published.clone()
+    }
+
+    /// Gives what it counts.
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
     }
 
     /// Writes that a request took `cost` units from the accounts. When this fails nothing was
@@ -231,6 +239,7 @@ impl Writer {
         let id = SegmentId { worker: self.worker, number };
         let file = self.files.create(&id.path(self.directory.path()))?;
         self.next_segment += 1;
+        self.figures.segments.add(1);
         Ok(Segment {
             file,
             number,
@@ -283,9 +292,12 @@ impl Writer {
         let Some(current) = &mut self.current else { return Err(no_segment()) };
         if let Err(error) = current.file.write_all(&self.buffer) {
             current.torn = current.file.cut(current.length).is_err();
+            self.figures.failures.add(1);
             return Err(error);
         }
         current.length += self.buffer.len() as u64;
+        self.figures.appends.add(1);
+        self.figures.bytes.add(self.buffer.len() as u64);
         if let Some(Fresh { key, known }) = fresh {
             current.next_set += 1;
             current.known.insert(key, known);

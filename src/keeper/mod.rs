@@ -6,6 +6,7 @@
 //! one of them fails all the time.
 
 mod change;
+mod figures;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -22,9 +23,13 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
+pub use self::figures::Reading;
 use crate::{
     journal::{FoldError, Follower},
-    keeper::change::{Change, Work, ended},
+    keeper::{
+        change::{Change, Work, ended},
+        figures::Figures,
+    },
     store::{Store, StoreError, UsageRow, records::Records},
 };
 
@@ -60,6 +65,7 @@ struct Shared {
     /// Wakes the thread for an order or a change, and callers for the answer.
     changed: Condvar,
     failing: AtomicBool,
+    figures: Figures,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +161,12 @@ impl Keeper {
     /// Tells whether the last fold succeeded.
     pub fn is_healthy(&self) -> bool {
         !self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    /// Gives what the thread counts.
+    pub fn figures(&self) -> Reading {
+        let waiting = self.shared.lock().changes.len();
+        self.shared.figures.read(waiting)
     }
 
     /// Makes the changes that wait, folds the rest, deletes what is folded and ends the thread. The

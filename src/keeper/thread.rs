@@ -22,6 +22,12 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// The longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// A fold that took long is followed by a pause this many times as long, within bounds: with many
+/// customers each fold writes much of the database anew, and one that brings more of each costs
+/// hardly more. Who must see everything asks for a fold.
+const PAUSE_FACTOR: u32 = 20;
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(15);
+
 /// How many changes share a transaction at most, and how long they may take together before it is
 /// committed: both bound how long the first of them and a fold wait.
 const GROUP_MAX: usize = 256;
@@ -70,10 +76,12 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
         if !is_last && !turn.is_asked && Instant::now() < fold_at {
             continue;
         }
+        let began = Instant::now();
         let result = follower.fold(&mut *store, &mut beside);
+        let took = began.elapsed();
         beside.tell_watch();
         pause = match &result {
-            Ok(()) => PERIOD,
+            Ok(()) => (took * PAUSE_FACTOR).clamp(PERIOD, BUSY_PAUSE_MAX),
             Err(_) => (pause * 2).min(PAUSE_MAX),
         };
         fold_at = Instant::now() + pause;
@@ -92,6 +100,7 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
 fn make_changes(shared: &Shared, store: &mut dyn Store) {
     let mut made = Vec::new();
     let mut began = None;
+    let asked = Instant::now();
     let result = store.transact(&mut |records| {
         let began = began.get_or_insert_with(Instant::now);
         if made.len() >= GROUP_MAX || began.elapsed() >= GROUP_TIME {
@@ -102,7 +111,11 @@ fn make_changes(shared: &Shared, store: &mut dyn Store) {
         made.push(work);
         verdict
     });
+    if result.is_ok() {
+        shared.figures.committed_changes(asked.elapsed());
+    }
     if let Err(error) = &result {
+        shared.figures.failed_changes();
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(%error, cause, changes = made.len(), "changes are not made");
         if made.is_empty() {
@@ -146,11 +159,16 @@ impl Company for Beside<'_> {
             make_changes(self.shared, store);
         }
     }
+
+    fn committed(&mut self, bytes: u64, took: Duration) {
+        self.shared.figures.committed_fold(bytes, took);
+    }
 }
 
 /// Logs when it begins to fail and when it is over, not each attempt.
 fn report(shared: &Shared, result: &Result<(), FoldError>) {
     let failing = result.is_err();
+    shared.figures.folded(!failing);
     let was_failing = shared.failing.swap(failing, Ordering::Relaxed);
     match result {
         Err(error) if !was_failing => {

@@ -17,6 +17,10 @@ pub struct Ledger {
     floor: Timestamp,
 }
 
+/// Into how many parts the map is divided. A look at all customers locks one part after the other, so
+/// that with many parts nobody who comes for the first time waits for long.
+const PARTS: usize = 256;
+
 /// Gives the customer's id from a name that [`Ledger::name_of`] gave.
 pub fn id_of(name: &str) -> &str {
     name.split_once('#').map_or(name, |(id, _)| id)
@@ -26,7 +30,7 @@ impl Ledger {
     /// Begins empty. No window will be chosen for a time before the floor, which is the latest time
     /// known from before the start: a clock that is behind must not open a closed window again.
     pub fn new(floor: Timestamp) -> Self {
-        Self { customers: DashMap::new(), removals: DashMap::new(), floor }
+        Self { customers: DashMap::with_shard_amount(PARTS), removals: DashMap::new(), floor }
     }
 
     /// Gives the accounts of a customer, new ones if it has none yet.
@@ -69,6 +73,13 @@ impl Ledger {
     /// Lists the customers, in no order. It looks at all of them: not for a thread that runs tasks.
     pub fn ids(&self) -> Vec<Arc<str>> {
         self.customers.iter().map(|entry| Arc::clone(entry.key())).collect()
+    }
+
+    /// Gives the accounts of some customers, at most `max` of them, beginning with the one that comes as
+    /// number `first` in an order of its own. Who comes or goes between two calls may move others.
+    pub fn some(&self, first: usize, max: usize) -> Vec<Arc<Accounts>> {
+        let customers = self.customers.iter().skip(first).take(max);
+        customers.map(|entry| Arc::clone(entry.value())).collect()
     }
 
     /// Counts the customers.

@@ -101,6 +101,13 @@ impl QuotaStanding {
         limit.saturating_sub(self.used).saturating_sub(self.reserved)
     }
 
+    /// Gives how much of the limit is taken, in millionths; `None` where the limit is nothing.
+    pub fn taken_millionths(&self, limit: u64) -> Option<u64> {
+        let taken = u128::from(self.used.saturating_add(self.reserved));
+        let share = taken.saturating_mul(1_000_000).checked_div(limit.into())?;
+        Some(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
     /// Tells whether `used + reserved + cost <= limit`. What costs nothing fits an exhausted quota.
     fn fits(&self, limit: u64, cost: u64) -> bool {
         cost <= self.remaining(limit)

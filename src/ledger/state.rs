@@ -203,6 +203,24 @@ impl State {
         }
     }
 
+    /// Gives how much is taken of the quota of which most is, in millionths, by the limits that requests
+    /// came with last.
+    pub(super) fn fullest_millionths(&self, now: Timestamp) -> Option<u64> {
+        /// A customer's keys may have a thousand views, and the lock is the requests' as well.
+        const LOOKED_AT_MAX: usize = 8;
+        let latest = self.latest.max(now);
+        let views = self.views.iter().take(LOOKED_AT_MAX);
+        let views = views.filter(|(_, view)| view.holds_at(latest));
+        let quotas = views.flat_map(|(limits, view)| {
+            limits.quotas.iter().zip(&view.accounts).zip(&view.set.accounts)
+        });
+        let taken = quotas.filter_map(|((quota, place), id)| {
+            let Tally { used, reserved, .. } = *self.accounts.get(*place)?;
+            QuotaStanding { used, reserved, window: id.window }.taken_millionths(quota.limit)
+        });
+        taken.max()
+    }
+
     /// Counts the requests in flight of the customer as a whole.
     pub(super) fn in_flight(&self) -> u32 {
         self.whole.in_flight()

@@ -99,6 +99,11 @@ impl Notifications {
         }
     }
 
+    /// Gives how many events wait, as of the last count.
+    pub fn pending(&self) -> u64 {
+        PENDING_MAX.saturating_sub(self.room.load(Ordering::Relaxed))
+    }
+
     /// Takes a place for an event. Only the store's thread does so, one event after the other. What is
     /// undone keeps its place until the next count.
     fn take_place(&self) -> bool {

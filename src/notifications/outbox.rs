@@ -72,6 +72,11 @@ impl KeptOutbox {
 
     async fn keep(&self, record: Record) -> Result<(), OutboxError> {
         let gateway = Arc::clone(&self.gateway);
+        let result = match &record.verdict {
+            Verdict::Dead(_) | Verdict::Gone => "given_up",
+            Verdict::Delivered { .. } => "delivered",
+            Verdict::Retry { .. } => "failed",
+        };
         let work = move |records: &mut dyn Records| keep(records, &record);
         let after = move |switched_off: &Option<String>| {
             if let Some(customer) = switched_off {
@@ -79,6 +84,7 @@ impl KeptOutbox {
             }
         };
         self.keeper.submit(work, after).await??;
+        self.gateway.metrics().count_delivery(result);
         Ok(())
     }
 }

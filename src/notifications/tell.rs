@@ -99,7 +99,7 @@ impl<'a> Teller<'a> {
             let event = Event::new(kind, data, self.now);
             let event = event.map_err(|error| StoreError::new("make an event for", error))?;
             let body = String::from_utf8_lossy(&event.body).into_owned();
-            self.has_told |= self.records.put_event(&EventRecord {
+            let is_new = self.records.put_event(&EventRecord {
                 id: event.id.as_str().to_owned(),
                 endpoint: endpoint.to_owned(),
                 customer: customer.to_owned(),
@@ -108,6 +108,10 @@ impl<'a> Teller<'a> {
                 at: self.now,
                 mark: mark.map(ToOwned::to_owned),
             })?;
+            if is_new {
+                self.gateway.metrics().count_event(kind);
+            }
+            self.has_told |= is_new;
         }
         Ok(())
     }

@@ -79,6 +79,16 @@ impl Declared {
         self.customers.keys()
     }
 
+    /// Gives the number of declared customers.
+    pub fn customer_count(&self) -> usize {
+        self.customers.len()
+    }
+
+    /// Gives the number of declared keys.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Gives all declared keys, in no order.
     pub fn api_keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
         self.keys.values().map(|cell| cell.key())

@@ -61,9 +61,15 @@ impl Lookup<'_> {
 
     /// Gives the limits of a customer and of all its applications and keys.
     pub fn all_limits(&self, customer: &str) -> Option<Arc<Limits>> {
+        self.limits_with_keys(customer, usize::MAX)
+    }
+
+    /// Gives the limits of a customer, of its applications and of some of its keys, at most so many.
+    pub fn limits_with_keys(&self, customer: &str, keys_max: usize) -> Option<Arc<Limits>> {
         let holder = self.holder(customer)?;
         let customer = holder.customer(self);
-        let keys: Vec<_> = holder.keys().iter().filter_map(|id| self.cell(id)).collect();
+        let keys = holder.keys();
+        let keys: Vec<_> = keys.iter().take(keys_max).filter_map(|id| self.cell(id)).collect();
         if customer.terms.applications.is_empty()
             && keys.iter().all(|key| key.key().limits.is_none())
         {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell, convert::Infallible, future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe,
-    pin::pin, rc::Rc, task::Poll, time::Duration,
+    pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
 use http::{HeaderValue, Request, Response, header};
@@ -65,7 +65,7 @@ fn settings(limits: &ServerLimits) -> http1::Builder {
 /// Serves a connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let limits = worker.gateway().snapshot().server.limits.clone();
-    let watch = Rc::new(Watch::new(&limits));
+    let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
     let returned = Rc::new(Cell::new(None));
     let connection = Rc::new(Connection::new(peer, Rc::clone(&watch)));
     let io = TokioIo::new(Observed::new(stream, Moves(Rc::clone(&watch), Rc::clone(&returned))));
@@ -96,6 +96,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
                         // hyper answered a head that it could not read, and left the rest of it.
                         if error.is_parse() {
                             watch.leave_unread();
+                            watch.could_not_parse();
                         }
                     }
                     return Poll::Ready(());

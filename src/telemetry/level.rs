@@ -46,6 +46,7 @@ const MODULES: [&str; 29] = [
     "journal",
     "keeper",
     "ledger",
+    "live",
     "model",
     "notifications",
     "outgoing",

@@ -2,8 +2,10 @@
 
 pub mod access_log;
 pub mod batch;
+pub mod figures;
 pub mod level;
 pub mod messages;
+pub mod metrics;
 pub mod traces;
 
 use self::{access_log::Line, batch::Sink, traces::Record};

@@ -11,48 +11,54 @@ use crate::{
     telemetry::traces::Trace,
 };
 
-/// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that replace the
-/// method behind the gateway's back. `Expect` is answered here and not sent on.
-const REQUEST_DROPPED: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "content-length",
-    "upgrade",
-    "http2-settings",
-    "expect",
-    "host",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-real-ip",
-    "x-request-id",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-];
+/// Tells fields that concern one connection only (RFC 9110 section 7.6.1), those that replace the
+/// method behind the gateway's back, and those that only the gateway may say. `Expect` is answered
+/// here and not sent on; `Host` is always set anew.
+fn is_dropped_from_request(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "content-length"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-server"
+            | "x-real-ip"
+            | "x-request-id"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+    )
+}
 
-/// Fields of an answer that concern one connection only, or that only the gateway may say.
-const ANSWER_DROPPED: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "ratelimit",
-    "ratelimit-policy",
-    "x-request-id",
-];
+/// Tells fields of an answer that concern one connection only, or that only the gateway may say.
+fn is_dropped_from_answer(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "ratelimit"
+            | "ratelimit-policy"
+            | "x-request-id"
+    )
+}
 
 /// The prefix of the fields that tell who calls and what it cost.
 const OURS: &str = "faregate-";
@@ -72,12 +78,23 @@ pub struct Told<'a> {
     pub trace: Option<&'a Trace>,
 }
 
+/// How many fields are set at most, beside the upstream's own.
+const FIELDS_SET: usize = 8;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static REQUEST_ID: HeaderName = HeaderName::from_static("faregate-request-id");
+static CUSTOMER: HeaderName = HeaderName::from_static("faregate-customer");
+static KEY_ID: HeaderName = HeaderName::from_static("faregate-key-id");
+static APPLICATION: HeaderName = HeaderName::from_static("faregate-application");
+static PLAN: HeaderName = HeaderName::from_static("faregate-plan");
+
 /// Turns a client's fields, its key already taken off, into those of the forwarded request.
 pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     remove_named_by_connection(fields);
-    REQUEST_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
-    remove_ours(fields);
-    remove_lookalikes(fields, REQUEST_DROPPED);
+    remove_unwanted(fields, is_dropped_from_request);
+    fields.reserve(FIELDS_SET + upstream.set_headers.len());
     set_host(fields, upstream, told);
     set_told(fields, told);
     if let Some(trace) = told.trace {
@@ -91,9 +108,7 @@ pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
 /// Takes off an answer what concerns the upstream's connection or is for the gateway to say.
 pub fn answer(fields: &mut HeaderMap) {
     remove_named_by_connection(fields);
-    ANSWER_DROPPED.iter().for_each(|name| drop(fields.remove(*name)));
-    remove_ours(fields);
-    remove_lookalikes(fields, ANSWER_DROPPED);
+    remove_unwanted(fields, is_dropped_from_answer);
 }
 
 fn set_host(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
@@ -103,22 +118,22 @@ fn set_host(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
     };
     fields.insert(header::HOST, host);
     if let Some(host) = &told.host {
-        fields.insert("x-forwarded-host", host.clone());
+        fields.insert(&X_FORWARDED_HOST, host.clone());
     }
 }
 
 fn set_told(fields: &mut HeaderMap, told: &Told<'_>) {
-    fields.insert("x-forwarded-for", told.peer.clone());
-    fields.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    fields.insert("faregate-request-id", told.request_id.clone());
+    fields.insert(&X_FORWARDED_FOR, told.peer.clone());
+    fields.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    fields.insert(&REQUEST_ID, told.request_id.clone());
     let Some(identity) = told.identity else { return };
-    fields.insert("faregate-customer", identity.customer.clone());
-    fields.insert("faregate-key-id", identity.key_id.clone());
+    fields.insert(&CUSTOMER, identity.customer.clone());
+    fields.insert(&KEY_ID, identity.key_id.clone());
     if let Some(application) = &identity.application {
-        fields.insert("faregate-application", application.clone());
+        fields.insert(&APPLICATION, application.clone());
     }
     if let Some(plan) = &identity.plan {
-        fields.insert("faregate-plan", plan.clone());
+        fields.insert(&PLAN, plan.clone());
     }
 }
 
@@ -135,25 +150,24 @@ fn remove_named_by_connection(fields: &mut HeaderMap) {
     }
 }
 
-/// Removes everything under our prefix.
-fn remove_ours(fields: &mut HeaderMap) {
-    remove_where(fields, |name| name.starts_with(OURS));
-}
-
-/// Removes names that some servers take for one of ours or of the removed ones, because to them an
-/// underscore is a dash.
-fn remove_lookalikes(fields: &mut HeaderMap, removed: &[&str]) {
-    remove_where(fields, |name| {
-        name.contains('_') && {
-            let dashed = name.replace('_', "-");
-            dashed.starts_with(OURS) || removed.contains(&dashed.as_str())
-        }
-    });
-}
-
-fn remove_where(fields: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
-    let unwanted = |name: &&HeaderName| unwanted(name.as_str());
-    let found: Vec<HeaderName> = fields.keys().filter(unwanted).cloned().collect();
+/// Removes what is dropped, everything under our prefix, and names that some servers take for one of
+/// these, because to them an underscore is a dash. One pass over the fields that are there: most
+/// requests have few, and none of what is looked for.
+fn remove_unwanted(fields: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
+    let is_unwanted = |name: &str| is_dropped(name) || name.starts_with(OURS);
+    let found: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            is_unwanted(name)
+                || (name.contains('_') && {
+                    let dashed = name.replace('_', "-");
+                    // `Host` is set anew, but not what only looks like it.
+                    is_unwanted(&dashed) || dashed == "host"
+                })
+        })
+        .cloned()
+        .collect();
     for name in found {
         fields.remove(name);
     }

@@ -1,6 +1,13 @@
 //! Connections to upstreams, one pool per worker: nothing here crosses a thread.
 
-use std::{cell::RefCell, collections::HashMap, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{
@@ -17,6 +24,7 @@ use crate::{
     io::{Observed, Observer},
     model::Upstream,
     progress::Progress,
+    telemetry::metrics::upstreams::{Directory, Endpoint as Figures},
     upstream::body::UploadBody,
 };
 
@@ -27,9 +35,10 @@ type Endpoint = (Arc<str>, u16);
 type Current = Rc<RefCell<Option<Rc<Progress>>>>;
 
 /// The unused connections of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     idle: RefCell<HashMap<Endpoint, Vec<Idle>>>,
+    figures: Directory,
 }
 
 #[derive(Debug)]
@@ -47,9 +56,21 @@ pub struct Connection {
     keepalive: Duration,
     endpoint: Endpoint,
     reused: bool,
+    figures: Arc<Figures>,
+    is_idle: Cell<bool>,
 }
 
 impl Pool {
+    /// Makes an empty one.
+    pub fn new(figures: Directory) -> Self {
+        Self { idle: RefCell::default(), figures }
+    }
+
+    /// Gives what is counted of an upstream's endpoint.
+    pub fn figures(&self, upstream: &Upstream) -> Arc<Figures> {
+        self.figures.find(&upstream.id, &upstream.host, upstream.port)
+    }
+
     /// Takes the connection that was used last and is not known to be closed.
     pub fn take(&self, upstream: &Upstream) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
@@ -57,6 +78,7 @@ impl Pool {
         let now = Instant::now();
         while let Some(Idle { connection, until }) = unused.pop() {
             if now < until && !connection.sender.is_closed() {
+                connection.set_idle(false);
                 return Some(connection);
             }
         }
@@ -70,6 +92,7 @@ impl Pool {
             return;
         }
         connection.reused = true;
+        connection.set_idle(true);
         let until = Instant::now() + connection.keepalive;
         let mut idle = self.idle.borrow_mut();
         idle.entry(connection.endpoint.clone()).or_default().push(Idle { connection, until });
@@ -87,7 +110,7 @@ impl Pool {
 
 impl Connection {
     /// Opens a connection. It must be called on the worker's own runtime.
-    pub async fn open(upstream: &Upstream) -> io::Result<Self> {
+    pub async fn open(upstream: &Upstream, figures: Arc<Figures>) -> io::Result<Self> {
         let address = (&*upstream.host, upstream.port);
         let opening = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address));
         let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -101,6 +124,8 @@ impl Connection {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
+        figures.opened.add(1);
+        figures.busy.raise();
         Ok(Self {
             driver: driver.abort_handle(),
             sender,
@@ -108,12 +133,29 @@ impl Connection {
             keepalive: upstream.keepalive_timeout,
             endpoint: (Arc::clone(&upstream.host), upstream.port),
             reused: false,
+            figures,
+            is_idle: Cell::new(false),
         })
     }
 
     /// Waits until the exchange before is wholly over. An error means that it cannot be used.
     pub async fn ready(&mut self) -> hyper::Result<()> {
         self.sender.ready().await
+    }
+
+    /// Gives what is counted of its endpoint.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    fn set_idle(&self, is_idle: bool) {
+        if self.is_idle.replace(is_idle) == is_idle {
+            return;
+        }
+        let Figures { busy, idle, .. } = &*self.figures;
+        let (left, entered) = if is_idle { (busy, idle) } else { (idle, busy) };
+        left.lower();
+        entered.raise();
     }
 
     /// Tells whether it has served an exchange before.
@@ -139,6 +181,8 @@ impl Drop for Connection {
     /// rest of an upload would go on to flow for a request that was settled.
     fn drop(&mut self) {
         self.driver.abort();
+        let level = if self.is_idle.get() { &self.figures.idle } else { &self.figures.busy };
+        level.lower();
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     ledger::Hold,
     roster::Caller,
     snapshot::table::Entry,
+    telemetry::metrics,
 };
 
 /// A worker's journal and its queue.
@@ -31,6 +32,7 @@ pub struct Books {
     due: RefCell<VecDeque<Due>>,
     wake: Rc<Notify>,
     clock: Arc<Clock>,
+    figures: Arc<metrics::worker::Books>,
     /// The last write failed.
     failing: Cell<bool>,
 }
@@ -80,12 +82,18 @@ impl fmt::Debug for Books {
 
 impl Books {
     /// Opens the books of a worker.
-    pub fn new(writer: Writer, clock: Arc<Clock>, wake: Rc<Notify>) -> Self {
+    pub fn new(
+        writer: Writer,
+        clock: Arc<Clock>,
+        wake: Rc<Notify>,
+        figures: Arc<metrics::worker::Books>,
+    ) -> Self {
         Self {
             writer: RefCell::new(writer),
             due: RefCell::default(),
             wake,
             clock,
+            figures,
             failing: Cell::new(false),
         }
     }
@@ -102,6 +110,9 @@ impl Books {
         let mut writer = self.writer.borrow_mut();
         let written = writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now);
         self.tell(written.as_ref().err());
+        if written.is_ok() {
+            self.figures.open.raise();
+        }
         written
     }
 
@@ -132,6 +143,7 @@ impl Books {
                 return;
             }
             due.hold.settle(charge);
+            self.figures.open.lower();
         }
     }
 

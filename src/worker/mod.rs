@@ -21,6 +21,7 @@ use crate::{
         Sinks,
         access_log::Line,
         batch::Buffer,
+        metrics::{self, Recorder, upstreams::Directory},
         traces::{Record, context::SpanId},
     },
     upstream::pool::Pool,
@@ -54,6 +55,8 @@ pub struct Worker {
     stop: signal::Receiver<Stop>,
     ids: IdMaker,
     wake: Rc<Notify>,
+    recorder: Recorder,
+    figures: Arc<metrics::Worker>,
 }
 
 /// What the requests of one client connection share.
@@ -85,12 +88,19 @@ impl Worker {
         ids: IdMaker,
     ) -> Self {
         let wake = Rc::new(Notify::new());
+        let metrics = gateway.metrics();
+        let audience = Arc::clone(metrics.audience());
+        let figures = Arc::new(metrics::Worker::new(writer.figures(), audience));
+        metrics.add_worker(Arc::clone(&figures));
+        let books = Arc::clone(&figures.books);
         Self {
-            books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake))),
+            books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake), books)),
             log: Buffer::new(sinks.lines, Rc::clone(&wake)),
             traces: Buffer::new(sinks.records, Rc::clone(&wake)),
+            pool: Pool::new(Directory::new(Arc::clone(metrics.endpoints()))),
+            recorder: Recorder::new(Arc::clone(&figures.requests)),
+            figures,
             gateway,
-            pool: Pool::default(),
             stop,
             ids,
             wake,
@@ -115,6 +125,21 @@ impl Worker {
     /// Gives the sampled requests collected.
     pub fn traces(&self) -> &Buffer<Record> {
         &self.traces
+    }
+
+    /// Gives what counts its requests.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Gives what counts its busiest customers.
+    pub fn busy(&self) -> &metrics::busy::Counter {
+        &self.figures.busy
+    }
+
+    /// Gives what it counts of its client connections.
+    pub fn connections(&self) -> &Arc<metrics::worker::Connections> {
+        &self.figures.connections
     }
 
     /// Gives the unused upstream connections.
@@ -153,11 +178,13 @@ impl Worker {
         self.traces.flush();
     }
 
-    /// Closes upstream connections that were not used for too long. It never ends by itself.
+    /// Closes upstream connections that were not used for too long, and ends counting that nobody looks
+    /// at. It never ends by itself.
     pub async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.pool.sweep();
+            self.figures.busy.rest();
         }
     }
 }

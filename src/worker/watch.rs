@@ -8,6 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     config::ServerLimits,
     progress::{Cut, Progress},
+    telemetry::{figures::Level, metrics::worker::Connections},
 };
 
 /// The clocks of one client connection.
@@ -28,6 +30,7 @@ pub struct Watch {
     idle_timeout: Duration,
     request: RefCell<Option<Rc<Progress>>>,
     unread: Cell<bool>,
+    figures: Arc<Connections>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +54,9 @@ pub enum Expired {
 
 impl Watch {
     /// Starts with the wait for the first head.
-    pub fn new(limits: &ServerLimits) -> Self {
+    pub fn new(limits: &ServerLimits, figures: Arc<Connections>) -> Self {
+        figures.accepted.add(1);
+        figures.head.raise();
         Self {
             phase: Cell::new(Phase::Head),
             since: Cell::new(Instant::now()),
@@ -59,6 +64,7 @@ impl Watch {
             idle_timeout: limits.idle_timeout,
             request: RefCell::new(None),
             unread: Cell::new(false),
+            figures,
         }
     }
 
@@ -68,7 +74,7 @@ impl Watch {
             // The time of a head counts from its first byte and is not renewed by the others.
             Phase::Head => {}
             Phase::Idle => {
-                self.phase.set(Phase::Head);
+                self.enter(Phase::Head);
                 self.since.set(Instant::now());
             }
             Phase::Request => self.since.set(Instant::now()),
@@ -83,14 +89,14 @@ impl Watch {
 
     /// Notes that a request is in flight.
     pub fn begin(&self, progress: Rc<Progress>) {
-        self.phase.set(Phase::Request);
+        self.enter(Phase::Request);
         self.since.set(Instant::now());
         *self.request.borrow_mut() = Some(progress);
     }
 
     /// Notes that the request in flight is over.
     pub fn end(&self) {
-        self.phase.set(Phase::Idle);
+        self.enter(Phase::Idle);
         self.since.set(Instant::now());
         *self.request.borrow_mut() = None;
     }
@@ -133,6 +139,25 @@ impl Watch {
         }
     }
 
+    /// Notes that a head came that is none.
+    pub fn could_not_parse(&self) {
+        self.figures.unparsable.add(1);
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.level(self.phase.replace(phase)).lower();
+        self.level(phase).raise();
+    }
+
+    fn level(&self, phase: Phase) -> &Level {
+        let Connections { accepted: _, unparsable: _, head, idle, request } = &*self.figures;
+        match phase {
+            Phase::Head => head,
+            Phase::Idle => idle,
+            Phase::Request => request,
+        }
+    }
+
     fn deadline(&self) -> Option<(Instant, Cut)> {
         let since = self.since.get();
         match self.phase.get() {
@@ -154,5 +179,11 @@ impl Watch {
             }
             _ => Expired::Close,
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.level(self.phase.get()).lower();
     }
 }

@@ -301,6 +301,26 @@ fn health_usage_and_reload_speak_to_a_running_gateway() {
     assert!(gateway.stop());
 }
 
+/// A container that is taken for ill is stopped: a slip in the file must not do that.
+#[test]
+fn health_does_not_depend_on_what_the_file_became() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, admin) = (free_address(), free_address());
+    let file = directory.path().join("faregate.toml");
+    let good = configuration(address, admin, free_address(), 2);
+    fs::write(&file, &good).unwrap();
+    let gateway = Gateway::start(directory.path(), address, admin);
+    for bad in [format!("{good}\n[plans.pro\n"), good.replace("plan = \"starter\"", "plan = 7")] {
+        fs::write(&file, bad).unwrap();
+        assert_refused(&faregate(directory.path(), &["check"]), &["1 error"]);
+        let output = faregate(directory.path(), &["health"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_refused(&faregate(directory.path(), &["usage", "acme"]), &["faregate check"]);
+    }
+    assert!(gateway.stop());
+    assert_refused(&faregate(directory.path(), &["health"]), &["no gateway answers"]);
+}
+
 /// The secrets are where the gateway runs, and need not be where someone asks it.
 #[test]
 fn commands_that_ask_a_gateway_need_none_of_its_secrets() {

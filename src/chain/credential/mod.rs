@@ -17,14 +17,18 @@ use crate::{answer::Denial, chain::query, config::KeyLocation, model::KeyDigest}
 /// Finds the one key that a request carries. Equal keys in several places are one.
 pub fn find(head: &Parts, locations: &[KeyLocation]) -> Result<KeyDigest, Denial> {
     let mut found: Option<Cow<'_, [u8]>> = None;
-    for key in locations.iter().flat_map(|location| at(head, location)) {
-        match &found {
+    let mut is_one = true;
+    for location in locations {
+        each(head, location, &mut |key| match &found {
             None => found = Some(key),
-            Some(other) if *other == key => {}
-            Some(_) => return Err(Denial::AmbiguousCredentials),
-        }
+            Some(other) => is_one &= *other == key,
+        });
     }
-    found.map(|key| KeyDigest::of(&key)).ok_or(Denial::MissingApiKey)
+    match found {
+        None => Err(Denial::MissingApiKey),
+        Some(_) if !is_one => Err(Denial::AmbiguousCredentials),
+        Some(key) => Ok(KeyDigest::of(&key)),
+    }
 }
 
 /// Takes keys out of the fields of what is forwarded, from every place where one may stand. What is
@@ -50,24 +54,21 @@ pub fn query_names(locations: &[KeyLocation]) -> Vec<&str> {
     names.collect()
 }
 
-/// Gives the keys that stand in one place.
-fn at<'a>(head: &'a Parts, location: &'a KeyLocation) -> Vec<Cow<'a, [u8]>> {
+/// Shows the keys that stand in one place.
+fn each<'a>(head: &'a Parts, location: &KeyLocation, show: &mut dyn FnMut(Cow<'a, [u8]>)) {
     let fields = &head.headers;
     match location {
-        KeyLocation::Basic => schemes(fields, BASIC).map(|value| Cow::Owned(user(value))).collect(),
-        KeyLocation::Bearer => schemes(fields, BEARER).map(Cow::Borrowed).collect(),
-        KeyLocation::Cookie(name) => {
-            let values = pairs(fields).filter(|(found, _)| *found == name.as_bytes());
-            values.map(|(_, value)| Cow::Borrowed(value)).collect()
-        }
+        KeyLocation::Basic => schemes(fields, BASIC).for_each(|value| show(user(value).into())),
+        KeyLocation::Bearer => schemes(fields, BEARER).for_each(|value| show(value.into())),
+        KeyLocation::Cookie(name) => pairs(fields)
+            .filter(|(found, _)| *found == name.as_bytes())
+            .for_each(|(_, value)| show(value.into())),
         KeyLocation::Header(name) => {
-            fields.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())).collect()
+            fields.get_all(name).iter().for_each(|value| show(value.as_bytes().into()));
         }
-        KeyLocation::Query(name) => {
-            let query = head.uri.query().unwrap_or_default();
-            let values = query::pairs(query).filter(|pair| pair.is_named(name));
-            values.map(|pair| Cow::Owned(pair.value())).collect()
-        }
+        KeyLocation::Query(name) => query::pairs(head.uri.query().unwrap_or_default())
+            .filter(|pair| pair.is_named(name))
+            .for_each(|pair| show(pair.value().into())),
     }
 }
 

@@ -59,6 +59,11 @@ impl Client {
         })
     }
 
+    /// Gives whom it calls.
+    pub(in crate::cli) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Shortens every wait, so that a test sees its end.
     #[cfg(test)]
     pub(in crate::cli) fn impatient(self, timeout: Duration) -> Self {

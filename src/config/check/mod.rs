@@ -22,9 +22,14 @@ mod upstreams;
 mod url;
 mod webhooks;
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use crate::config::{Config, file::File, report::Problems};
+
+/// Gives the address of the admin listener, whatever else the file says.
+pub(super) fn admin_listen(file: &File) -> SocketAddr {
+    server::admin_listen(&file.admin)
+}
 
 /// Checks a whole file. Relative paths in it are relative to `directory`.
 pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Config> {

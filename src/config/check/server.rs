@@ -140,7 +140,7 @@ pub(super) fn check_admin(
 ) -> Admin {
     let default = AdminTable::default();
     let AdminTable { listen: given, token, read_token, hosts } = field.value().unwrap_or(&default);
-    let listen = given.value().copied().unwrap_or(([127, 0, 0, 1], 8403).into());
+    let listen = admin_listen(field);
     if let Some(server) = server_listen
         && is_same(listen, server.value)
     {
@@ -164,6 +164,12 @@ pub(super) fn check_admin(
         problems.add(Problem::error(span, message).help("give it a value of its own"));
     }
     Admin { listen, token, read_token, hosts: check_hosts(hosts, problems) }
+}
+
+/// Gives the address of the admin listener, or the default where none is given.
+pub(super) fn admin_listen(field: &Field<AdminTable>) -> SocketAddr {
+    let given = field.value().and_then(|admin| admin.listen.value());
+    given.copied().unwrap_or(([127, 0, 0, 1], 8403).into())
 }
 
 fn check_token(

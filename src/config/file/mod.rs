@@ -64,6 +64,12 @@ impl File {
         None
     }
 
+    /// Reads what can be read of a text, without a word about the rest.
+    pub(super) fn glance(text: &str) -> Self {
+        let (document, _) = DeTable::parse_recoverable(text);
+        Self::read(document.get_ref(), &mut Problems::default())
+    }
+
     fn read(document: &DeTable<'_>, problems: &mut Problems) -> Self {
         let mut table = Table::new(document, Span::default(), "the file", problems);
         let read = Self {

@@ -46,12 +46,28 @@ fn report(text: &str) -> String {
     show(parse(text).report())
 }
 
+/// The TOML files of a directory and of those in it.
+fn examples_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let mut examples: Vec<_> = directories.iter().flat_map(|within| examples_in(within)).collect();
+    examples.extend(files.into_iter().filter(|file| file.extension() == Some("toml".as_ref())));
+    examples
+}
+
 #[test]
 fn examples_have_no_problems() {
     for name in ["faregate.toml", "minimal.toml"] {
-        let loaded = load(&example(name)).unwrap();
-        assert_eq!(loaded.report().render(Purpose::Run, Colour::Plain), "", "{name}");
-        loaded.into_config().unwrap();
+        load(&example(name)).unwrap().into_config().unwrap();
+    }
+    let examples = examples_in(&example(""));
+    assert!(examples.len() >= 4, "{examples:?}");
+    for file in examples {
+        let loaded = load(&file).unwrap();
+        // The secrets are where the example will run.
+        let is_mistake = |problem: &&Problem| problem.severity != Severity::MissingSecret;
+        assert_eq!(loaded.report().problems().iter().find(is_mistake), None, "{}", file.display());
+        loaded.into_config_of_another().unwrap();
     }
 }
 

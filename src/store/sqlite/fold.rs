@@ -19,8 +19,8 @@ pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusql
     let mut owners = Owners::new(transaction)?;
     set_positions(transaction, &node, positions)?;
     add_usage(transaction, &mut owners, usage)?;
-    add_minutes(transaction, &mut owners, minutes)?;
-    note_uses(transaction, &mut owners, minutes)?;
+    let new = add_minutes(transaction, &mut owners, minutes)?;
+    note_uses(transaction, &mut owners, &new)?;
     insert_open(transaction, &mut owners, &node, opened)?;
     delete_closed(transaction, &node, closed)
 }
@@ -46,32 +46,43 @@ fn add_usage(
     Ok(())
 }
 
-fn add_minutes(
+/// Gives the rows that the table did not have.
+fn add_minutes<'a, 'b>(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
-    rows: &[MinuteRow<'_>],
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO usage_minutes (customer, minute, key_id, route, ending, requests, units)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (customer, minute, key_id, route, ending) DO UPDATE SET
-             requests = requests + excluded.requests,
-             units = min(units + excluded.units, 9223372036854775807)",
+    rows: &'a [MinuteRow<'b>],
+) -> rusqlite::Result<Vec<&'a MinuteRow<'b>>> {
+    let mut more = transaction.prepare_cached(
+        "UPDATE usage_minutes SET
+             requests = requests + ?6,
+             units = min(units + ?7, 9223372036854775807)
+         WHERE customer = ?1 AND minute = ?2 AND key_id = ?3 AND route = ?4 AND ending = ?5",
     )?;
-    for MinuteRow { customer, key_id, route, minute, ending, requests, units } in rows {
+    let mut first = transaction.prepare_cached(
+        "INSERT INTO usage_minutes (customer, minute, key_id, route, ending, requests, units)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let mut new = Vec::new();
+    for row in rows {
+        let MinuteRow { customer, key_id, route, minute, ending, requests, units } = row;
         let customer = owners.of(customer)?;
         let minute = minute.as_millisecond();
         let (requests, units) = (signed(*requests), signed(*units));
-        statement.execute(params![customer, minute, key_id, route, ending, requests, units])?;
+        let values = params![customer, minute, key_id, route, ending, requests, units];
+        if more.execute(values)? == 0 {
+            first.execute(values)?;
+            new.push(row);
+        }
     }
-    Ok(())
+    Ok(new)
 }
 
-/// Notes the latest minute of every key among them, except of keys that went with their owner.
+/// Notes the latest minute of every key among them, except of keys that went with their owner. Only
+/// of rows that are new: of a minute that was known the key's use was too.
 fn note_uses(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
-    rows: &[MinuteRow<'_>],
+    rows: &[&MinuteRow<'_>],
 ) -> rusqlite::Result<()> {
     let mut latest = BTreeMap::<&str, Timestamp>::new();
     for MinuteRow { customer, key_id, minute, .. } in rows {

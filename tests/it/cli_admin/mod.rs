@@ -5,6 +5,7 @@ mod events;
 mod limits;
 mod readme;
 mod refused;
+mod top;
 mod walk;
 
 use std::{

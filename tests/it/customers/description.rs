@@ -179,6 +179,7 @@ fn script() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("PUT", "/v1/log", "", json!({"level": "loud"})),
         ("GET", "/v1/enforcement", "", json!(null)),
         ("GET", "/v1/nodes", "", json!(null)),
+        ("GET", "/v1/live", "", json!(null)),
         ("PUT", "/v1/enforcement", "", json!({"enforce": true, "reason": "as it was"})),
         ("POST", "/v1/reload", "", json!(null)),
         ("DELETE", one, "acme", json!(null)),

@@ -1,0 +1,118 @@
+//! What is counted for the operator's monitoring, and the page that shows it.
+//!
+//! Workers count in numbers of their own (`figures.rs`), which cost a request some nanoseconds; they
+//! are added up when somebody asks.
+
+pub mod busy;
+pub mod exposition;
+mod family;
+pub mod page;
+pub mod process;
+pub mod requests;
+pub mod upstreams;
+pub mod worker;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+pub use self::{busy::Audience, requests::Recorder, upstreams::Endpoints, worker::Worker};
+
+/// What all threads count. It belongs to the gateway and outlives every reload.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    workers: Mutex<Vec<Arc<Worker>>>,
+    endpoints: Arc<Endpoints>,
+    audience: Arc<Audience>,
+    /// Configurations put in force since the start.
+    pub reloads: AtomicU64,
+    /// Configurations that were refused.
+    pub reloads_refused: AtomicU64,
+    /// Whether the last attempt at one failed. None counts as success: the start took the file.
+    last_reload_refused: AtomicBool,
+    /// Access-log lines that were dropped; the log's own count.
+    lines_dropped: OnceLock<Arc<AtomicU64>>,
+    /// Events kept for delivery, by their kind.
+    events: Mutex<BTreeMap<String, u64>>,
+    /// Attempts to deliver one, by what came of it.
+    deliveries: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What can come of an attempt to deliver an event, as it is shown.
+const DELIVERIES: [&str; 3] = ["delivered", "failed", "given_up"];
+
+impl Metrics {
+    /// Takes note of a worker that begins.
+    pub fn add_worker(&self, worker: Arc<Worker>) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// Gives the workers.
+    pub fn workers(&self) -> Vec<Arc<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of where the access log counts the lines that it drops.
+    pub fn watch_lines_dropped(&self, count: &Arc<AtomicU64>) {
+        // One log, so one count; a second call would change nothing.
+        let _ = self.lines_dropped.set(Arc::clone(count));
+    }
+
+    /// Gives the number of access-log lines that were dropped.
+    pub fn lines_dropped(&self) -> u64 {
+        self.lines_dropped.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Gives the endpoints of all workers.
+    pub fn endpoints(&self) -> &Arc<Endpoints> {
+        &self.endpoints
+    }
+
+    /// Gives who watches.
+    pub fn audience(&self) -> &Arc<Audience> {
+        &self.audience
+    }
+
+    /// Counts what came of a reload.
+    pub fn count_reload(&self, is_in_force: bool) {
+        let count = if is_in_force { &self.reloads } else { &self.reloads_refused };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.last_reload_refused.store(!is_in_force, Ordering::Relaxed);
+    }
+
+    /// Tells whether the last reload, if there was one, put its configuration in force.
+    pub fn is_last_reload_in_force(&self) -> bool {
+        !self.last_reload_refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts an event that was put into the outbox. The kinds are ours, so they are few.
+    pub fn count_event(&self, kind: &str) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        match events.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(events.insert(kind.to_owned(), 1)),
+        }
+    }
+
+    /// Counts an attempt to deliver an event.
+    pub fn count_delivery(&self, result: &'static str) {
+        let mut deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        *deliveries.entry(result).or_default() += 1;
+    }
+
+    fn events(&self) -> BTreeMap<String, u64> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the attempts by what came of them, those that never did too: an alarm sees the first
+    /// only if there was a zero before it.
+    fn deliveries(&self) -> BTreeMap<&'static str, u64> {
+        let mut deliveries: BTreeMap<_, _> = DELIVERIES.map(|result| (result, 0)).into();
+        deliveries.extend(&*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
+        deliveries
+    }
+}
