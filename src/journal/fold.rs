@@ -22,7 +22,7 @@ pub(crate) trait Company {
         usage: &[UsageRow<'_>],
     ) -> Result<(), StoreError>;
 
-    /// Has the store between two commits.
+    /// Has the store between two steps, of which none is in a transaction.
     fn between(&mut self, store: &mut dyn Store);
 
     /// Is told that so many bytes of journal are in the store, and how long their commit took.
@@ -53,7 +53,7 @@ pub(super) struct Fold {
 /// From this many journal bytes, or rows to write, on a batch is committed before more is read. The
 /// rows bound the memory; many bytes that come down to few rows are what a batch is for.
 const BATCH_BYTES: u64 = 64 << 20;
-const BATCH_ROWS: usize = 250_000;
+const BATCH_ROWS: usize = 100_000;
 
 impl Fold {
     /// Begins with the reservations that the store has as open.

@@ -143,8 +143,9 @@ impl Tail {
             }
             if fold.is_full() {
                 fold.commit(store, company)?;
-                company.between(store);
             }
+            // Also while much is read for one commit: nothing of it is in a transaction yet.
+            company.between(store);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import time
 
+from ..failure import Failure
 from ..processes import free_port, wait_for_port
 from ..stage import CHECKED_PATH, PLAIN_PATH, Endpoint, Instance, render
 from ..workload import PAYING_LIMIT, SPENT_LIMIT
@@ -72,6 +74,7 @@ class Faregate(Contestant):
             command = [self._binary(stage), "run", "--config", config]
             process = stage.processes.start(command, stdout=err, stderr=err)
         wait_for_port(process, port, self.name, errors)
+        self._wait_until_ready(stage, config)
         endpoints = {
             "checked": Endpoint(port, CHECKED_PATH),
             "plain": Endpoint(port, PLAIN_PATH),
@@ -84,6 +87,15 @@ class Faregate(Contestant):
         finishing = [self._binary(stage), *report]
         log = directory / "access.log"
         return Instance(self.name, stage, [process], endpoints, log, mark, finishing)
+
+    def _wait_until_ready(self, stage, config):
+        """The port is open before what is stored is read; ready is later."""
+        command = [self._binary(stage), "health", "--config", config]
+        deadline = time.monotonic() + 60
+        while subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.name} was not ready within 60 s")
+            time.sleep(0.1)
 
     def _store(self, stage, workload):
         """A directory with the customers imported by this binary."""
