@@ -314,11 +314,12 @@ keys = [{keys}]
             "/v1/nodes",
             "/v1/enforcement",
             "/metrics",
+            "/v1/live",
             usage,
         ];
         for path in paths {
             let (status, body) = self.admin("GET", path, &[], "");
-            assert!(status == 200 || path == "/metrics", "{path}: {status}");
+            assert_eq!(status, 200, "{path}: {body}");
             self.outputs.push(Output::new(format!("GET {path}"), body));
         }
         for media in ["text/csv", "application/x-ndjson"] {

@@ -61,7 +61,7 @@ pub(crate) struct Exchange<'a> {
 }
 
 /// How much of a body is kept to look at.
-const KEPT: usize = 64 * 1024;
+const KEPT: usize = 256 * 1024;
 
 /// An answer as good as another.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
