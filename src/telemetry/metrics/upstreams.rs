@@ -167,8 +167,8 @@ struct Sums {
     head: Distribution,
 }
 
-/// Gives what is shown of the endpoints, each worker's figures added up.
-pub(super) fn families(all: &Endpoints) -> Vec<Family> {
+/// Adds up each worker's figures, by upstream and address.
+fn sums(all: &Endpoints) -> BTreeMap<(String, String), Sums> {
     let mut endpoints: BTreeMap<(String, String), Sums> = BTreeMap::new();
     all.read(|of| {
         let key = (of.upstream.to_string(), of.address.to_string());
@@ -180,12 +180,17 @@ pub(super) fn families(all: &Endpoints) -> Vec<Family> {
         sums.state = of.state();
         of.head.add_to(&mut sums.head);
     });
+    endpoints
+}
+
+/// Gives what is shown of the endpoints.
+pub(super) fn families(all: &Endpoints) -> Vec<Family> {
     let mut results = Vec::new();
     let mut opened = Vec::new();
     let mut connections = Vec::new();
     let mut up = Vec::new();
     let mut times = Vec::new();
-    for ((upstream, address), sums) in endpoints {
+    for ((upstream, address), sums) in sums(all) {
         let which = labels([("upstream", &upstream), ("endpoint", &address)]);
         let with = |name, value: &str| {
             let mut labels = which.clone();
