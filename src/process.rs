@@ -4,11 +4,9 @@
 //! the journal's lock, the replay and the usage known from before; only then is anything served.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    io,
     net::{SocketAddr, TcpListener},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -18,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
-    admin,
+    admin::{self, token},
     clock::{Clock, Comparison},
     config::{Config, Secret},
     gateway::{self, Gateway, ReloadError},
@@ -41,9 +39,6 @@ use crate::{
 
 /// How often decision time is compared with the wall clock.
 const COMPARE: Duration = Duration::from_secs(1);
-
-/// How much of a token made here is random, in bytes.
-const TOKEN_BYTES: usize = 32;
 
 /// How a gateway is started, beside its configuration.
 #[derive(Debug)]
@@ -148,11 +143,9 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;
     let (records, exporter) = exporting;
     let sinks = Sinks { lines, records: Some(records) };
-    let start_worker = |(index, writer)| {
-        thread::start(index, Arc::clone(&gateway), writer, sinks.clone(), stopping.clone())
-    };
-    let workers: io::Result<Vec<_>> =
-        books.writers.into_iter().enumerate().map(start_worker).collect();
+    let workers = start_workers(books.writers, &gateway, &sinks, &stopping);
+    // The last one is a worker's, so that the log and the exporter end with the workers.
+    drop(sinks);
     let admin = admin::State::new(admin::Parts {
         gateway: Arc::clone(&gateway),
         token: &admin_token,
@@ -189,6 +182,18 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         exporter,
         recovery: books.recovery,
     })
+}
+
+fn start_workers(
+    writers: Vec<Writer>,
+    gateway: &Arc<Gateway>,
+    sinks: &Sinks,
+    stopping: &watch::Receiver<Stop>,
+) -> io::Result<Vec<thread::Handle>> {
+    let start_one = |(index, writer)| {
+        thread::start(index, Arc::clone(gateway), writer, sinks.clone(), stopping.clone())
+    };
+    writers.into_iter().enumerate().map(start_one).collect()
 }
 
 /// What the control thread runs beside the workers: accepting, the admin listener, the clock.
@@ -390,28 +395,6 @@ fn admin_token(config: &Config) -> Result<Secret, StartError> {
     if let Some(token) = &config.admin.token {
         return Ok(token.clone());
     }
-    let path = token_path(&config.store.journal);
-    read_or_make_token(&path).map_err(|source| StartError::Token { path, source })
-}
-
-/// Gives the file of a token that was not configured.
-pub fn token_path(journal: &Path) -> PathBuf {
-    journal.join("admin-token")
-}
-
-fn read_or_make_token(path: &Path) -> io::Result<Secret> {
-    match fs::read_to_string(path) {
-        Ok(token) if !token.trim().is_empty() => return Ok(Secret::new(token.trim().to_owned())),
-        Ok(_) => {
-            return Err(io::Error::other("the file is empty; delete it and a new one is made"));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut random = [0; TOKEN_BYTES];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{token}")?;
-    Ok(Secret::new(token))
+    let path = token::path(&config.store.journal);
+    token::read_or_make(&path).map_err(|source| StartError::Token { path, source })
 }

@@ -29,6 +29,7 @@ mod pipe;
 mod problem;
 mod report;
 mod subscriptions;
+pub mod token;
 
 use std::{
     net::TcpListener,

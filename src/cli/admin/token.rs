@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{config::Config, process::token_path};
+use crate::{admin::token, config::Config};
 
 /// The longest file that may hold a token.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
@@ -63,7 +63,7 @@ pub(super) fn of_config(config: &Config, file: &Path) -> anyhow::Result<Token> {
         (None, Some(place)) => {
             bail!("the admin token is missing: {place} gives none here; give --token-file")
         }
-        (None, None) => of_file(&token_path(&config.store.journal)),
+        (None, None) => of_file(&token::path(&config.store.journal)),
     }
 }
 

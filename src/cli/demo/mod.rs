@@ -66,7 +66,7 @@ impl Demo {
             is_temporary: state.is_temporary(),
             admin_by_config: admin_listen.port() != 0,
             program: std::env::current_exe().unwrap_or_else(|_| "faregate".into()),
-            token_file: process::token_path(&state.journal()),
+            token_file: crate::admin::token::path(&state.journal()),
             file,
             keys,
         };
