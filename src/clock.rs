@@ -85,7 +85,10 @@ impl Clock {
     /// Gives the decision time.
     pub fn now(&self) -> Timestamp {
         let now = self.running().saturating_add(self.offset.load(Ordering::Relaxed));
-        Timestamp::from_nanosecond(i128::from(now)).unwrap_or(Timestamp::MAX)
+        let second = now.div_euclid(NANOS_PER_SECOND);
+        // It is less than a second.
+        let nanosecond = i32::try_from(now.rem_euclid(NANOS_PER_SECOND)).unwrap_or_default();
+        Timestamp::new(second, nanosecond).unwrap_or(Timestamp::MAX)
     }
 
     /// Compares with the wall clock; called about once a second.

@@ -264,6 +264,11 @@ impl Gateway {
         self.snapshot.load_full()
     }
 
+    /// Looks at the snapshot in force, for less than [`Gateway::snapshot`] costs.
+    pub fn look<T>(&self, look: impl FnOnce(&Arc<Snapshot>) -> T) -> T {
+        look(&self.snapshot.load())
+    }
+
     /// Gives what finding a caller takes, under this snapshot and at this time.
     pub fn lookup<'a>(&'a self, snapshot: &'a Snapshot, now: Timestamp) -> Lookup<'a> {
         Lookup { snapshot, live: &self.live, ledger: &self.ledger, now }

@@ -1,7 +1,7 @@
 //! A socket as hyper sees it, which tells an observer what moves through it.
 
 use std::{
-    io,
+    io::{self, Write},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -22,6 +22,9 @@ pub(crate) trait Observer {
     /// hyper is done with the socket.
     fn closed(&self, _stream: TcpStream) {}
 }
+
+/// Up to so many bytes go out in one piece.
+const JOINED_BYTES_MAX: usize = 2048;
 
 /// A socket with an observer.
 pub(crate) struct Observed<O: Observer> {
@@ -80,8 +83,22 @@ impl<O: Observer> AsyncWrite for Observed<O> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.stream()?.poll_write_vectored(context, slices))?;
-        self.note_written(written)
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if total > JOINED_BYTES_MAX {
+            let written = ready!(self.stream()?.poll_write_vectored(context, slices))?;
+            return self.note_written(written);
+        }
+        // To copy a head and a small body costs less than to have the system gather them.
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
+        let mut joined = [0; JOINED_BYTES_MAX];
+        let mut room = joined.as_mut_slice();
+        for slice in slices {
+            room.write_all(slice)?;
+        }
+        let left = room.len();
+        self.poll_write(context, joined.get(..JOINED_BYTES_MAX - left).unwrap_or_default())
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -6,7 +6,11 @@ use std::{net::SocketAddr, path::Path, rc::Rc, sync::Arc};
 use faregate::{
     answer::{Ending, Refusal, problem},
     chain::{
-        authenticate, exchange::Exchange, head, pages, quota, quota::Reserved, route, subscription,
+        authenticate,
+        exchange::{Arrival, Exchange},
+        head, pages, quota,
+        quota::Reserved,
+        route, subscription,
         target::Target,
     },
     clock::Clock,
@@ -87,8 +91,8 @@ impl SmallGateway {
 
     /// Begins a request.
     pub(crate) fn begin(&self, call: &Call) -> Exchange {
-        let id = self.worker.request_id();
-        Exchange::begin(&self.worker, &self.connection, &call.request, id)
+        let arrival = Arrival::now(&self.worker);
+        Exchange::begin(&self.worker, &self.connection, &call.request, arrival)
     }
 }
 
@@ -118,7 +122,7 @@ pub(crate) fn steps(exchange: &mut Exchange, call: &Call) -> Result<Reserved, Re
     let target = Target::parse(head)?;
     exchange.note_target(&target);
     assert!(pages::find(&target, exchange).is_none(), "no page of the gateway's own is measured");
-    let routed = route::route(exchange.snapshot(), head, target, exchange.enforcing())?;
+    let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
     let identified = authenticate::identify(routed, head, exchange)?;
     exchange.note_caller(identified.payer().caller());

@@ -1,7 +1,5 @@
 //! Header fields of answers: the RateLimit fields (IETF httpapi draft) and the challenges.
 
-use std::fmt::Write;
-
 use http::HeaderValue;
 use uuid::Uuid;
 
@@ -30,59 +28,81 @@ pub(crate) fn request_id_value(request_id: Uuid) -> HeaderValue {
 
 /// Writes `RateLimit-Policy`: each limit by name, with its size and the length of its window.
 pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(64);
+    let mut list = List::new();
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
-        push_name(&mut text, &quota.name);
-        let _ = write!(text, ";q={}", quota.limit);
+        list.begin(&quota.name);
+        list.parameter("q", quota.limit);
         if let Some(end) = state.window.end {
-            let _ = write!(text, ";w={}", seconds_until(end, state.window.start));
+            list.parameter("w", seconds_until(end, state.window.start));
         }
     }
     for rate in &limits.rates {
-        push_name(&mut text, policy::rate(rate.level()));
-        let (limit, window) = (rate.limit.limit.min(UNITS_MAX), whole_seconds(rate.limit.window));
-        let _ = write!(text, ";q={limit};w={window}");
+        list.begin(policy::rate(rate.level()));
+        list.parameter("q", rate.limit.limit.min(UNITS_MAX));
+        list.parameter("w", whole_seconds(rate.limit.window));
     }
     for limit in &limits.concurrency {
-        push_name(&mut text, policy::concurrency(limit.level()));
-        let _ = write!(text, ";q={};qu=\"concurrent-requests\"", limit.limit);
+        list.begin(policy::concurrency(limit.level()));
+        list.parameter("q", limit.limit);
+        list.0.push_str(";qu=\"concurrent-requests\"");
     }
-    (!text.is_empty()).then(|| field_value(&text))
+    list.value()
 }
 
 /// Writes `RateLimit`: what is left of each limit, and the seconds until there is more.
 pub(crate) fn rate_limit(standing: &Standing) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(64);
+    let mut list = List::new();
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
-        push_name(&mut text, &quota.name);
-        let _ = write!(text, ";r={}", state.remaining(quota.limit));
+        list.begin(&quota.name);
+        list.parameter("r", state.remaining(quota.limit));
         if let Some(end) = state.window.end {
-            let _ = write!(text, ";t={}", seconds_until(end, standing.at));
+            list.parameter("t", seconds_until(end, standing.at));
         }
     }
     for (rate, state) in limits.rates.iter().zip(standing.rates.iter()) {
-        push_name(&mut text, policy::rate(rate.level()));
+        list.begin(policy::rate(rate.level()));
         // A burst may exceed the policy's q; what is told never does.
-        let _ = write!(text, ";r={}", state.remaining.min(rate.limit.limit).min(UNITS_MAX));
+        list.parameter("r", state.remaining.min(rate.limit.limit).min(UNITS_MAX));
         if !state.next.is_zero() {
-            let _ = write!(text, ";t={}", whole_seconds(state.next));
+            list.parameter("t", whole_seconds(state.next));
         }
     }
     for (limit, in_flight) in limits.concurrency.iter().zip(standing.concurrency.iter()) {
-        push_name(&mut text, policy::concurrency(limit.level()));
-        let _ = write!(text, ";r={}", limit.limit.saturating_sub(*in_flight));
+        list.begin(policy::concurrency(limit.level()));
+        list.parameter("r", limit.limit.saturating_sub(*in_flight));
     }
-    (!text.is_empty()).then(|| field_value(&text))
+    list.value()
 }
 
-/// Begins a list member. Names are lower-case letters, digits, `-` and `_`, so nothing needs escaping.
-fn push_name(text: &mut String, name: &str) {
-    if !text.is_empty() {
-        text.push_str(", ");
+/// A list of strings with parameters whose values are integers (RFC 9651 sections 3.1 and 3.1.2).
+/// Every served answer has two of them, so the numbers are not formatted by std.
+struct List(String);
+
+impl List {
+    fn new() -> Self {
+        Self(String::with_capacity(64))
     }
-    text.push('"');
-    text.push_str(name);
-    text.push('"');
+
+    /// Begins a member. Names are lower-case letters, digits, `-` and `_`, so nothing needs escaping.
+    fn begin(&mut self, name: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str(", ");
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push('"');
+    }
+
+    fn parameter(&mut self, name: &str, value: impl itoa::Integer) {
+        self.0.push(';');
+        self.0.push_str(name);
+        self.0.push('=');
+        self.0.push_str(itoa::Buffer::new().format(value));
+    }
+
+    fn value(self) -> Option<HeaderValue> {
+        (!self.0.is_empty()).then(|| field_value(&self.0))
+    }
 }

@@ -216,9 +216,8 @@ fn adjective(quota: &Quota) -> &str {
 
 /// Gives the whole seconds from `now` to `at`, rounded up and at least 1.
 pub(crate) fn seconds_until(at: Timestamp, now: Timestamp) -> i64 {
-    let nanoseconds = at.as_nanosecond().saturating_sub(now.as_nanosecond());
-    let seconds = nanoseconds.saturating_add(999_999_999) / 1_000_000_000;
-    i64::try_from(seconds).unwrap_or(i64::MAX).max(1)
+    let left = at.duration_since(now);
+    left.as_secs().saturating_add(i64::from(left.subsec_nanos() > 0)).max(1)
 }
 
 /// Gives the duration in whole seconds, rounded up and at least 1.

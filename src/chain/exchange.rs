@@ -1,14 +1,8 @@
 //! One request from its head to its end: what is noted on the way, and the line that tells it.
 
-use std::{
-    cell::{Cell, OnceCell},
-    net::IpAddr,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode, uri::PathAndQuery};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -20,9 +14,10 @@ use crate::{
         target::{Host, Target},
     },
     guesses::Guesses,
+    model::Route,
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
-    snapshot::Snapshot,
+    snapshot::{Held, Snapshot, table::RouteTable},
     telemetry::{
         access_log::Line,
         metrics::{
@@ -35,30 +30,63 @@ use crate::{
     worker::{Connection, Worker, books::Books},
 };
 
+/// When a request came, and the id that it has from then on.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Its id.
+    pub request_id: Uuid,
+    /// The decision time: read once, so that all checks agree.
+    now: Timestamp,
+    started: Instant,
+}
+
+impl Arrival {
+    /// Stands for a request whose head has just come.
+    pub fn now(worker: &Worker) -> Self {
+        let now = worker.gateway().clock().now();
+        Self { request_id: worker.request_id(now), now, started: Instant::now() }
+    }
+}
+
 /// One request and all that is told about it.
 #[derive(Debug)]
 pub struct Exchange {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     progress: Rc<Progress>,
-    snapshot: Arc<Snapshot>,
-    now: Timestamp,
-    started: Instant,
-    request_id: Uuid,
+    snapshot: Held,
+    arrival: Arrival,
     /// Scheme and authority under which the caller reached us.
     base_url: OnceCell<String>,
     host: Option<Host>,
     /// Written once: the upstream, the caller and the log are told it.
     request_id_value: OnceCell<HeaderValue>,
     /// The time at the upstream, from the wait for a connection to the head of its answer.
-    upstream: Cell<Duration>,
+    upstream: Duration,
     /// The time until the answer's head was made, less that.
-    gateway: Cell<Option<Duration>>,
-    caller: Option<Arc<Caller>>,
-    /// `None` where nothing is traced, and once the line is written.
+    gateway: Option<Duration>,
+    /// `None` where nothing is traced, and once it is over.
     trace: Option<Trace>,
-    /// `None` once the line is written.
-    line: Option<Box<Line>>,
+    told: Told,
+    is_over: bool,
+}
+
+/// What is told of it at its end.
+#[derive(Debug)]
+struct Told {
+    method: Method,
+    /// In normal form, or as it came when it has none; `None` where there is no path.
+    path: Option<PathAndQuery>,
+    route: Option<Arc<Route>>,
+    caller: Option<Arc<Caller>>,
+    /// 0 while none is given.
+    status: u16,
+    code: Option<&'static str>,
+    shadow: Option<&'static str>,
+    /// Units taken; the ending decides whether they are charged.
+    reserved: u64,
+    /// Bytes of the answer's body.
+    bytes: u64,
 }
 
 impl Exchange {
@@ -67,14 +95,13 @@ impl Exchange {
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
         request: &Request<B>,
-        request_id: Uuid,
+        arrival: Arrival,
     ) -> Self {
-        let snapshot = worker.gateway().snapshot();
-        let now = worker.gateway().clock().now();
+        let held = worker.snapshot();
+        let snapshot = held.snapshot();
         let limits = &snapshot.server.limits;
-        let started = Instant::now();
         let progress = Rc::new(Progress::new(Clocks {
-            total: limits.request_timeout.map(|timeout| started + timeout),
+            total: limits.request_timeout.map(|timeout| arrival.started + timeout),
             idle: limits.idle_timeout,
             response: limits.idle_timeout,
             upstream_idle: limits.idle_timeout,
@@ -82,51 +109,41 @@ impl Exchange {
         connection.watch.begin(Rc::clone(&progress));
         let trace = snapshot.traces.as_deref().map(|traces| {
             let span_id = || worker.span_id();
-            Trace::begin(traces, request.headers(), request.version(), request_id, span_id)
+            let (fields, version) = (request.headers(), request.version());
+            Trace::begin(traces, fields, version, arrival.request_id, span_id)
         });
-        let line = Line {
-            time: now,
-            request_id,
-            trace_id: trace.as_ref().and_then(Trace::sampled_id),
-            client: connection.peer.ip(),
-            method: request.method().to_string(),
-            path: request.uri().path().to_owned(),
+        let told = Told {
+            method: request.method().clone(),
+            path: request.uri().path_and_query().cloned(),
             route: None,
-            customer: None,
-            application: None,
-            key_id: None,
-            plan: None,
+            caller: None,
             status: 0,
             code: None,
             shadow: None,
-            ending: None,
-            charged: 0,
+            reserved: 0,
             bytes: 0,
-            duration_ms: 0.0,
         };
         Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             progress,
+            snapshot: held,
+            arrival,
             base_url: OnceCell::new(),
             host: None,
             request_id_value: OnceCell::new(),
-            snapshot,
-            now,
-            started,
-            request_id,
-            upstream: Cell::new(Duration::ZERO),
-            gateway: Cell::new(None),
-            caller: None,
+            upstream: Duration::ZERO,
+            gateway: None,
             trace,
-            line: Some(Box::new(line)),
+            told,
+            is_over: false,
         }
     }
 
     /// Notes the target in its normal form.
     pub fn note_target(&mut self, target: &Target) {
-        if let Some(line) = self.line.as_mut().filter(|line| line.path != target.path()) {
-            line.path = target.path().to_owned();
+        if self.told.path.as_ref().is_none_or(|path| path.path() != target.path()) {
+            self.told.path = Some(target.path_and_query().clone());
         }
         self.host = target.host().cloned();
         if let (Some(trace), Some(host)) = (&mut self.trace, target.host()) {
@@ -138,14 +155,12 @@ impl Exchange {
     pub fn note_route(&mut self, routed: &Routed) {
         let route = routed.route();
         self.progress.set_clocks(Clocks {
-            total: route.request_timeout.map(|timeout| self.started + timeout),
-            idle: self.snapshot.server.limits.idle_timeout,
+            total: route.request_timeout.map(|timeout| self.arrival.started + timeout),
+            idle: self.snapshot().server.limits.idle_timeout,
             response: route.upstream.response_timeout,
             upstream_idle: route.upstream.idle_timeout,
         });
-        if let Some(line) = &mut self.line {
-            line.route = Some(Arc::clone(&route.name));
-        }
+        self.told.route = Some(Arc::clone(route));
         if let Some(trace) = &mut self.trace {
             trace.note_route(route);
         }
@@ -153,70 +168,61 @@ impl Exchange {
 
     /// Notes who calls, if that is known.
     pub fn note_caller(&mut self, caller: Option<&Arc<Caller>>) {
-        let Some(caller) = caller else { return };
-        self.caller = Some(Arc::clone(caller));
-        if let Some(line) = &mut self.line {
-            line.customer = Some(Arc::clone(&caller.customer.id));
-            line.application = caller.key.application.clone();
-            line.key_id = Some(Arc::clone(&caller.key.id));
-            line.plan = caller.plan().map(|plan| Arc::clone(&plan.id));
-        }
+        self.told.caller = caller.cloned();
     }
 
     /// Notes the units that are taken for it; its ending decides whether they are charged.
     pub fn note_reserved(&mut self, cost: u64) {
-        if let Some(line) = &mut self.line {
-            line.charged = cost;
-        }
+        self.told.reserved = cost;
     }
 
     /// Notes the status that the caller gets.
     pub fn note_head(&mut self, status: StatusCode) {
-        if let Some(line) = &mut self.line {
-            line.status = status.as_u16();
-        }
+        self.told.status = status.as_u16();
     }
 
     /// Notes the code of a refusal.
     pub fn note_code(&mut self, code: Code) {
-        if let Some(line) = &mut self.line {
-            line.code = Some(code.name());
-        }
+        self.told.code = Some(code.name());
     }
 
     /// Notes the code of a refusal that is overlooked, if there is one.
     pub fn note_shadow(&mut self, code: Option<Code>) {
-        if let (Some(line), Some(code)) = (&mut self.line, code) {
-            line.shadow = Some(code.name());
+        if let Some(code) = code {
+            self.told.shadow = Some(code.name());
         }
     }
 
-    /// Notes that it goes up now: a connection is looked for.
-    pub fn note_sending(&mut self) {
+    /// Notes that it goes up now: a connection is looked for. Gives the instant.
+    pub fn note_sending(&mut self) -> Instant {
+        let now = Instant::now();
+        let began = now - self.arrival.started;
+        self.gateway = Some(began);
         if let Some(trace) = &mut self.trace {
-            trace.note_sending(self.started);
+            trace.note_sending(began);
         }
+        now
     }
 
     /// Notes how long the upstream took, and the head of its answer or why none can be passed on.
     pub fn note_answered(&mut self, took: Duration, answer: Result<StatusCode, Code>) {
-        self.upstream.set(took);
+        self.upstream = took;
         if let Some(trace) = &mut self.trace {
-            trace.note_answered(self.started, answer);
+            trace.note_answered(self.gateway.unwrap_or_default() + took, answer);
         }
     }
 
-    /// Notes that all is decided: what comes now waits for the caller.
-    pub fn note_decided(&self) {
-        let took = self.started.elapsed().saturating_sub(self.upstream.get());
-        self.gateway.set(Some(took));
+    /// Notes that all is decided without the upstream: what comes now waits for the caller.
+    pub fn note_decided(&mut self) {
+        if self.gateway.is_none() {
+            self.gateway = Some(self.arrival.started.elapsed());
+        }
     }
 
     /// Notes bytes of the answer's body.
     pub fn note_sent(&mut self, bytes: usize) {
-        if let Some(line) = &mut self.line {
-            line.bytes = line.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        }
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.told.bytes = self.told.bytes.saturating_add(bytes);
     }
 
     /// Notes that something came from the upstream.
@@ -241,7 +247,7 @@ impl Exchange {
 
     /// Gives the request's id.
     pub fn request_id(&self) -> Uuid {
-        self.request_id
+        self.arrival.request_id
     }
 
     /// Gives its place in a trace.
@@ -256,17 +262,22 @@ impl Exchange {
 
     /// Gives the request's id as a field's value.
     pub fn request_id_value(&self) -> HeaderValue {
-        self.request_id_value.get_or_init(|| request_id_value(self.request_id)).clone()
+        self.request_id_value.get_or_init(|| request_id_value(self.arrival.request_id)).clone()
     }
 
     /// Gives what finding its caller takes.
     pub fn lookup(&self) -> Lookup<'_> {
-        self.worker.gateway().lookup(&self.snapshot, self.now)
+        self.worker.gateway().lookup(self.snapshot(), self.arrival.now)
     }
 
     /// Gives the snapshot that decides about it.
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    pub fn snapshot(&self) -> &Snapshot {
+        self.snapshot.snapshot()
+    }
+
+    /// Gives the table of its routes.
+    pub fn routes(&self) -> &RouteTable {
+        self.snapshot.routes()
     }
 
     /// Tells whether the gateway refuses at all, or forwards who may not be served all the same.
@@ -274,9 +285,9 @@ impl Exchange {
         self.worker.gateway().enforcing()
     }
 
-    /// Gives the decision time: read once, so that all checks agree.
+    /// Gives the decision time.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.arrival.now
     }
 
     /// Gives the client's address.
@@ -286,7 +297,7 @@ impl Exchange {
 
     /// Gives scheme and authority under which the caller reached us; empty when it said none.
     pub fn base_url(&self) -> &str {
-        self.base_url.get_or_init(|| match (&self.snapshot.server.public_url, &self.host) {
+        self.base_url.get_or_init(|| match (&self.snapshot().server.public_url, &self.host) {
             (Some(url), _) => url.to_string(),
             (None, Some(host)) => format!("http://{}", host.authority()),
             (None, None) => String::new(),
@@ -305,20 +316,21 @@ impl Exchange {
 
     /// Gives what a refusal says beside its own reason.
     pub fn context(&self) -> problem::Context<'_> {
-        let server = &self.snapshot.server;
-        let plan = self.caller.as_ref().and_then(|caller| caller.plan());
+        let snapshot = self.snapshot();
+        let server = &snapshot.server;
+        let plan = self.told.caller.as_ref().and_then(|caller| caller.plan());
         // Who holds no plan is shown where one can be bought.
-        let on_sale = || self.snapshot.plans.iter().filter(|plan| plan.on_sale);
+        let on_sale = || snapshot.plans.iter().filter(|plan| plan.on_sale);
         let url = plan.and_then(|plan| plan.upgrade_url.as_deref());
         problem::Context {
-            request_id: self.request_id,
-            now: self.now,
+            request_id: self.arrival.request_id,
+            now: self.arrival.now,
             base_url: self.base_url(),
             prefix: &server.reserved_prefix,
-            realm: &self.snapshot.realm,
+            realm: &snapshot.realm,
             plan: plan.map(|plan| &*plan.id),
             upgrade_url: url.or_else(|| on_sale().find_map(|plan| plan.upgrade_url.as_deref())),
-            status_by_code: &self.snapshot.status_by_code,
+            status_by_code: &snapshot.status_by_code,
         }
     }
 
@@ -328,40 +340,64 @@ impl Exchange {
     }
 
     fn close(&mut self, ending: Option<Ending>) {
-        let Some(mut line) = self.line.take() else { return };
-        if ending.is_none_or(|ending| !ending.charges()) {
-            line.charged = 0;
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
         }
-        line.ending = ending.map(Ending::name);
-        let whole = self.started.elapsed();
-        // In whole microseconds: more digits would only seem exact.
-        line.duration_ms = (whole.as_secs_f64() * 1e6).round() / 1e3;
-        self.count(&line, whole);
-        let record = self.trace.take().and_then(|trace| trace.into_record(&line, self.started));
-        if let Some(record) = record {
+        let trace = self.trace.take();
+        let line = self.line(ending, trace.as_ref());
+        self.count(&line);
+        self.worker.log().push(&line);
+        if let Some(record) = trace.and_then(|trace| trace.into_record(&line)) {
             self.worker.traces().push(record);
         }
-        self.worker.log().push(*line);
         self.connection.watch.end();
     }
 
-    fn count(&self, line: &Line, whole: Duration) {
+    fn line(&self, ending: Option<Ending>, trace: Option<&Trace>) -> Line<'_> {
+        let Told { method, path, route, caller, status, code, shadow, reserved, bytes } =
+            &self.told;
+        let caller = caller.as_deref();
+        let charges = ending.is_some_and(Ending::charges);
+        Line {
+            time: self.arrival.now,
+            request_id: self.arrival.request_id,
+            trace_id: trace.and_then(Trace::sampled_id),
+            client: self.connection.peer.ip(),
+            method: method.as_str(),
+            path: path.as_ref().map_or("", PathAndQuery::path),
+            route: route.as_ref().map(|route| &route.name),
+            customer: caller.map(|caller| &caller.customer.id),
+            application: caller.and_then(|caller| caller.key.application.as_ref()),
+            key_id: caller.map(|caller| &caller.key.id),
+            plan: caller.and_then(|caller| caller.plan()).map(|plan| &plan.id),
+            status: *status,
+            code: *code,
+            shadow: *shadow,
+            ending: ending.map(Ending::name),
+            charged: if charges { *reserved } else { 0 },
+            bytes: *bytes,
+            duration: self.arrival.started.elapsed(),
+        }
+    }
+
+    fn count(&self, line: &Line<'_>) {
         let labels = Labels {
-            route: line.route.as_deref().unwrap_or_default(),
-            plan: line.plan.as_deref().unwrap_or_default(),
+            route: line.route.map_or("", |route| route),
+            plan: line.plan.map_or("", |plan| plan),
             status: line.status,
             code: line.code.unwrap_or_default(),
             shadow: line.shadow.unwrap_or_default(),
             ending: line.ending.unwrap_or_default(),
         };
-        let undecided = || whole.saturating_sub(self.upstream.get());
-        let gateway = self.gateway.get().unwrap_or_else(undecided);
+        let whole = line.duration;
+        let undecided = || whole.saturating_sub(self.upstream);
+        let gateway = self.gateway.unwrap_or_else(undecided);
         let (units, bytes) = (line.charged, line.bytes);
         self.worker.recorder().count(&labels, &Counted { units, bytes, gateway, whole });
         let busy = self.worker.busy();
         if busy.is_watched() {
             let refusals = u64::from(line.ending == Some(Ending::Refused.name()));
-            busy.count(line.customer.as_ref(), Counts { requests: 1, refusals, units });
+            busy.count(line.customer, Counts { requests: 1, refusals, units });
         }
     }
 }

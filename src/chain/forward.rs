@@ -5,7 +5,6 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use crate::{
     answer::{Code, Denial, Ending, Fault, Refusal},
@@ -23,8 +22,9 @@ use crate::{
     roster::Identity,
     upstream::{
         body::UploadBody,
+        connection::Connection,
         headers::{self, Told},
-        pool::{Connection, Pool},
+        pool::Pool,
     },
 };
 
@@ -52,8 +52,7 @@ pub async fn forward(
     let identity = payer.caller().map(|caller| &caller.identity);
     let exchanged = match request(head, body, &routed, identity, exchange) {
         Ok(request) => {
-            exchange.note_sending();
-            let began = Instant::now();
+            let began = exchange.note_sending();
             let sent = send(request, &route.upstream, exchange).await;
             let took = began.elapsed();
             count(&sent, took, &route.upstream, exchange);
@@ -133,8 +132,8 @@ async fn send(
     let progress = exchange.progress();
     loop {
         let mut connection = connection(upstream, exchange.pool(), progress).await?;
-        let sent = connection.send(request, progress);
-        match unless_cut(sent, progress).await {
+        let sent = unless_cut(connection.send(request, progress), progress).await;
+        match sent {
             None => return Err(timed_out(progress)),
             Some(Ok(response)) => return accepted(response, connection),
             // A connection that was closed while unused did not take the request: nothing of it was
@@ -175,12 +174,8 @@ async fn connection(
     pool: &Pool,
     progress: &std::rc::Rc<Progress>,
 ) -> Result<Connection, Refused> {
-    while let Some(mut unused) = pool.take(upstream) {
-        match unless_cut(unused.ready(), progress).await {
-            None => return Err(timed_out(progress)),
-            Some(Ok(())) => return Ok(unused),
-            Some(Err(_)) => {}
-        }
+    if let Some(unused) = pool.take(upstream) {
+        return Ok(unused);
     }
     match unless_cut(Connection::open(upstream, pool.figures(upstream)), progress).await {
         None => Err(timed_out(progress)),

@@ -27,11 +27,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
-use uuid::Uuid;
 
 use crate::{
     answer::{Code, Ending, Refusal},
-    chain::{exchange::Exchange, forward::Forwarded, settle::AnswerBody, target::Target},
+    chain::{
+        exchange::{Arrival, Exchange},
+        forward::Forwarded,
+        settle::AnswerBody,
+        target::Target,
+    },
     worker::{Connection, Worker},
 };
 
@@ -40,9 +44,9 @@ pub async fn serve(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     request: Request<Incoming>,
-    request_id: Uuid,
+    arrival: Arrival,
 ) -> Response<AnswerBody> {
-    let mut exchange = Exchange::begin(worker, connection, &request, request_id);
+    let mut exchange = Exchange::begin(worker, connection, &request, arrival);
     let (head, body) = request.into_parts();
     let expects_continue = head.headers.contains_key(http::header::EXPECT);
     let mut body = Some(body);
@@ -105,7 +109,7 @@ async fn run(
     if let Some(page) = pages::find(&target, exchange) {
         return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
     }
-    let routed = route::route(exchange.snapshot(), &head, target, exchange.enforcing())?;
+    let routed = route::route(exchange.routes(), &head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
     let identified = authenticate::identify(routed, &head, exchange)?;
     exchange.note_caller(identified.payer().caller());

@@ -8,10 +8,7 @@ use crate::{
     answer::Denial,
     chain::target::{Host, Target},
     model::Route,
-    snapshot::{
-        Snapshot,
-        table::{Entry, Found},
-    },
+    snapshot::table::{Entry, Found, RouteTable},
 };
 
 /// A request that a route takes.
@@ -25,13 +22,13 @@ pub struct Routed {
 
 /// Finds the route for a target in normal form. A gateway that is not `enforcing` enforces no route.
 pub fn route(
-    snapshot: &Snapshot,
+    routes: &RouteTable,
     head: &Parts,
     target: Target,
     enforcing: bool,
 ) -> Result<Routed, Denial> {
     let host = target.host().map(Host::name);
-    match snapshot.routes.find(host, target.path(), &head.method) {
+    match routes.find(host, target.path(), &head.method) {
         // It would send back what the gateway adds for the upstream, a credential among it.
         Found::Route(_) if head.method == Method::TRACE => Err(Denial::NotImplemented),
         Found::Route(entry) => {

@@ -27,7 +27,7 @@ use crate::{
     ledger::Standing,
     model::Route,
     progress::{Progress, Upload, Waiting},
-    upstream::{headers, pool::Connection},
+    upstream::{connection::Connection, headers},
 };
 
 /// How many fields an answer gets at most.
@@ -57,13 +57,15 @@ pub struct PassingBody {
     connection: Option<Connection>,
     /// The ending was told.
     over: bool,
+    /// The upstream broke off, and the caller is not told yet.
+    broken: Option<hyper::Error>,
     status: StatusCode,
     route: Arc<Route>,
 }
 
 /// Turns the upstream's answer into the caller's.
 pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBody> {
-    let Forwarded { response, connection, route, shadow, notice, mut reservation } = forwarded;
+    let Forwarded { response, mut connection, route, shadow, notice, mut reservation } = forwarded;
     let (mut head, inner) = response.into_parts();
     let charged = route.charge_on.contains(head.status);
     let cost = if charged { route.cost } else { 0 };
@@ -86,12 +88,16 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     }
     exchange.progress().set_head();
     exchange.progress().set_waiting(Waiting::Client);
+    if exchange.progress().upload() == Upload::Open {
+        connection.detach();
+    }
     let mut body = PassingBody {
         inner,
         exchange,
         reservation,
         connection: Some(connection),
         over: false,
+        broken: None,
         status: head.status,
         route,
     };
@@ -143,6 +149,17 @@ impl PassingBody {
         self.exchange.progress()
     }
 
+    fn poll_upstream(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.connection {
+            Some(connection) => connection.poll_body(&mut self.inner, context),
+            // It has ended, and what was the connection's serves another request.
+            None => Poll::Ready(None),
+        }
+    }
+
     /// Settles the request with an ending, once.
     fn end(&mut self, ending: Ending) {
         if std::mem::replace(&mut self.over, true) {
@@ -177,17 +194,27 @@ impl Body for PassingBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         self.progress().set_waiting(Waiting::Upstream);
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let frame = ready!(self.poll_upstream(context));
         #[cfg(debug_assertions)]
         crate::failpoint::hit(crate::failpoint::Point::AfterHead, &self.route.name);
         self.progress().set_waiting(Waiting::Client);
         self.exchange.moved();
-        match &frame {
-            None => self.end(Ending::Completed),
+        match frame {
+            None => {
+                self.end(Ending::Completed);
+                Poll::Ready(None)
+            }
             Some(Err(error)) => {
                 tracing::debug!(%error, "upstream cut its answer");
                 self.end(Ending::Truncated);
+                // hyper closes at an error and sends nothing more: what came before it goes first.
+                self.broken = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
             Some(Ok(frame)) => {
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
@@ -195,9 +222,9 @@ impl Body for PassingBody {
                 if frame.is_trailers() || self.inner.is_end_stream() {
                     self.end(Ending::Completed);
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -60,6 +60,9 @@ impl Target {
 
     /// Gives the target without the query parameters of some names.
     pub fn without_parameters(&self, names: &[&str]) -> Result<Cow<'_, Self>, Denial> {
+        if names.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
         let query = self.path_and_query.query().unwrap_or_default();
         if !query::pairs(query).any(|pair| names.iter().any(|name| pair.is_named(name))) {
             return Ok(Cow::Borrowed(self));
@@ -90,9 +93,7 @@ impl Host {
         // No port, or one that reads back the same.
         let is_normal = match rest {
             [] => true,
-            [b':', b'1'..=b'9', digits @ ..] => {
-                digits.len() < 4 && digits.iter().all(u8::is_ascii_digit)
-            }
+            [b':', digits @ ..] => is_port(digits),
             _ => false,
         };
         if is_normal && bytes.get(..name).is_some_and(|name| !matches!(name, [] | [.., b'.'])) {
@@ -149,6 +150,15 @@ impl Host {
     }
 }
 
+/// Tells whether digits are a port without zeros before it.
+fn is_port(digits: &[u8]) -> bool {
+    let add =
+        |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
+    let port = || digits.iter().try_fold(0, add);
+    matches!(digits, [b'1'..=b'9', ..] if digits.len() <= 5)
+        && port().is_some_and(|port| port <= u16::MAX.into())
+}
+
 /// Tells what stands in a name in normal form.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
@@ -185,12 +195,11 @@ fn with_query(mut path: String, query: Option<&str>) -> Result<PathAndQuery, Den
 
 /// Brings a path into normal form; `None` when it is so already.
 pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
+    if is_plainly_normal(path) {
+        return Ok(None);
+    }
     if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
         return Err(Denial::InvalidPath);
-    }
-    let plain = path.bytes().all(|b| b == b'/' || is_segment_byte(b));
-    if plain && !path.contains("//") && !path.contains("/.") {
-        return Ok(None);
     }
     let mut kept: Vec<String> = Vec::new();
     // What follows the last slash: a segment that resolves to nothing leaves the slash before it.
@@ -213,6 +222,19 @@ pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
         normal.push('/');
     }
     Ok((normal != path).then_some(normal))
+}
+
+/// Tells in one pass that there is nothing to do, as for almost every path.
+fn is_plainly_normal(path: &str) -> bool {
+    let mut last = 0;
+    path.bytes().all(|byte| {
+        let is_plain = match byte {
+            b'/' | b'.' => last != b'/',
+            _ => is_segment_byte(byte),
+        };
+        last = byte;
+        is_plain
+    })
 }
 
 /// Brings a segment into normal form, and refuses a dot segment that hides.

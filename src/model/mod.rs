@@ -16,7 +16,7 @@ mod upstream;
 
 pub use customer::{Customer, CustomerTerms};
 pub use duration::{DURATION_MAX, duration_text, parse_duration};
-pub use key::{ApiKey, KeyDigest, KeyState, ParseDigestError};
+pub use key::{ApiKey, DigestHasher, DigestTable, KeyDigest, KeyState, ParseDigestError};
 pub use limits::OwnLimits;
 pub use name::{ID_MAX, NAME_MAX, is_id, is_name, is_name_char, is_scope, looks_like_a_key};
 pub use plan::{Align, Plan, QuotaTerms};

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use crate::model::Upstream;
 
 /// A route in its checked form.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// The name that plans, logs and headers use.
     pub name: Arc<str>,

@@ -35,7 +35,24 @@ pub fn normal_segment(raw: &str) -> Result<String, SegmentError> {
 
 /// Tells whether a byte may stand bare in a segment.
 pub fn is_segment_byte(byte: u8) -> bool {
-    is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte)
+    /// Looked up, because each byte of each path is asked about.
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let bytes =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@";
+        let mut index = 0;
+        while index < bytes.len() {
+            #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+            let byte = bytes[index] as usize;
+            #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+            {
+                table[byte] = true;
+            }
+            index += 1;
+        }
+        table
+    };
+    TABLE.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 fn is_unreserved(byte: u8) -> bool {

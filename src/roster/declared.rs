@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{KeyCell, holder::Holder};
-use crate::model::{ApiKey, CustomerTerms, KeyDigest};
+use crate::model::{ApiKey, CustomerTerms, DigestTable, KeyDigest};
 
 /// Customers and keys of the file.
 #[derive(Debug, Default)]
 pub struct Declared {
-    keys: HashMap<KeyDigest, Arc<KeyCell>>,
+    keys: DigestTable<Arc<KeyCell>>,
     keys_by_id: HashMap<Arc<str>, KeyDigest>,
     customers: HashMap<Arc<str>, Arc<Holder>>,
 }

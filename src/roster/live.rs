@@ -3,7 +3,7 @@
 //! Invariant: these tables say what the store says. They are written by the store's thread alone,
 //! after each commit and in the order of the commits.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
 use dashmap::DashMap;
 
@@ -13,13 +13,13 @@ use super::{
     declared::Declared,
     holder::Holder,
 };
-use crate::model::{ApiKey, CustomerTerms, KeyDigest};
+use crate::model::{ApiKey, CustomerTerms, DigestHasher, KeyDigest};
 
 /// Customers and keys made at run time.
 #[derive(Debug, Default)]
 pub struct Live {
     /// No guard of these maps leaves this file: holding one while asking again deadlocks.
-    keys: DashMap<KeyDigest, Arc<KeyCell>>,
+    keys: DashMap<KeyDigest, Arc<KeyCell>, BuildHasherDefault<DigestHasher>>,
     keys_by_id: DashMap<Arc<str>, Arc<KeyCell>>,
     customers: DashMap<Arc<str>, Arc<Holder>>,
     /// How many stored subscriptions name a plan, now or as the next one.

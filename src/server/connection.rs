@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Fault, problem},
-    chain::{self, settle::AnswerBody},
+    chain::{self, exchange::Arrival, settle::AnswerBody},
     config::ServerLimits,
     io::{Observed, Observer},
     worker::{
@@ -31,6 +31,9 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 /// What hyper reads of a head beyond the limit, so that most heads that are too large get a body with
 /// their answer (`chain/head.rs`); the rest get hyper's own, which has none.
 const HEAD_SLACK: usize = 64 * 1024;
+
+/// How many fields hyper takes when it is told nothing.
+const HYPER_HEADERS_MAX: usize = 100;
 
 /// Tells the watch what moves, and keeps the socket for a close that lingers.
 struct Moves(Rc<Watch>, Rc<Cell<Option<TcpStream>>>);
@@ -54,8 +57,11 @@ impl Observer for Moves {
 /// it hyper takes an answer's body as fast as the upstream sends it, however slow the client is.
 fn settings(limits: &ServerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    // hyper's own number costs it less than the same one told.
+    if limits.headers != HYPER_HEADERS_MAX {
+        builder.max_headers(limits.headers);
+    }
     builder
-        .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes + HEAD_SLACK)
         .half_close(false)
         .header_read_timeout(None);
@@ -74,11 +80,17 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         let mut serving = pin!(settings(&limits).serve_connection(io, service));
         let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + limits.header_timeout));
         let stop = Cell::new(Stop::No);
-        let mut following = pin!(follow(worker.stop(), &stop));
+        let signal = worker.stop();
+        let mut following = pin!(follow(signal.clone(), &stop));
+        let mut is_following = false;
         let mut asked = Stop::No;
         poll_fn(|context| {
-            // It never ends by itself: what it sees is in the cell.
-            let _ = following.as_mut().poll(context);
+            // It never ends by itself: what it sees is in the cell. To poll it takes a lock, to look
+            // whether there is something to see does not.
+            if !is_following || signal.has_changed().unwrap_or(true) {
+                is_following = true;
+                let _ = following.as_mut().poll(context);
+            }
             if stop.get() != asked {
                 asked = stop.get();
                 serving.as_mut().graceful_shutdown();
@@ -134,8 +146,9 @@ async fn answer(
     connection: &Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let request_id = worker.request_id();
-    let mut serving = pin!(chain::serve(worker, connection, request, request_id));
+    let arrival = Arrival::now(worker);
+    let request_id = arrival.request_id;
+    let mut serving = pin!(chain::serve(worker, connection, request, arrival));
     let answered = poll_fn(|context| {
         // Nothing that a panic leaves half done is looked at again: the request's state is dropped.
         let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));

@@ -11,8 +11,8 @@ use std::{
 };
 
 use tokio::{
+    runtime::{self, LocalOptions, LocalRuntime},
     sync::{mpsc, watch},
-    task::LocalSet,
 };
 
 use crate::{
@@ -46,20 +46,34 @@ pub fn start(
     let connections = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&connections);
     let ids = IdMaker::new()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
     let run = move || {
+        // Its tasks stay on one thread, so it must be built there.
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        drop(tell.send(Ok(())));
         let worker = Rc::new(Worker::new(gateway, writer, sinks, stop, ids));
-        let tasks = LocalSet::new();
-        tasks.spawn_local(Rc::clone(&worker).tick());
-        tasks.spawn_local(Rc::clone(&worker).sweep());
-        let serving = tasks.run_until(serve(Rc::clone(&worker), handed, counter));
-        runtime.block_on(serving);
-        // Connections that are cut now settle in their drops.
-        drop(tasks);
+        run_to_end(runtime, &worker, handed, counter);
         worker.flush();
     };
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+    told.recv().map_err(std::io::Error::other)??;
     Ok(Handle { sockets, connections, thread })
+}
+
+/// Serves until a stop; connections that are cut with the runtime's end settle in their drops.
+fn run_to_end(
+    runtime: LocalRuntime,
+    worker: &Rc<Worker>,
+    handed: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    counter: Arc<AtomicUsize>,
+) {
+    runtime.spawn_local(Rc::clone(worker).tick());
+    runtime.spawn_local(Rc::clone(worker).sweep());
+    runtime.block_on(serve(Rc::clone(worker), handed, counter));
 }
 
 /// Takes sockets until the acceptor is gone, then waits until the last of them is closed.

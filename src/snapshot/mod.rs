@@ -3,6 +3,7 @@
 //! Invariant: a snapshot never changes. A request loads one and keeps it, so that no request sees
 //! half of a reload. Counters and what was made at run time live outside it.
 
+mod held;
 pub mod table;
 pub mod uid;
 
@@ -10,6 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::StatusCode;
 
+pub use self::held::Held;
 use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},

@@ -20,27 +20,26 @@ use tokio::sync::{
 /// Batches that may wait for the other side.
 const BATCHES_WAITING: usize = 64;
 
-/// Items that a worker collects at most before it hands them over.
-pub const BATCH_ITEMS: usize = 256;
-
 /// The way to the other side, for any number of workers.
 #[derive(Debug)]
 pub struct Sink<T> {
     batches: Sender<Vec<T>>,
+    full: usize,
     dropped: Arc<AtomicU64>,
-    weigh: fn(&T) -> u64,
+    weigh: fn(&[T]) -> u64,
     name: &'static str,
 }
 
-/// Makes a way to another thread. `name` is what the log says has fallen behind; `dropped` counts
-/// what was dropped, each item as `weigh` says.
+/// Makes a way to another thread. `name` is what the log says has fallen behind; a worker hands over
+/// from `full` items on; `dropped` counts what was dropped, as `weigh` says of a batch.
 pub fn sink<T>(
     name: &'static str,
+    full: usize,
     dropped: Arc<AtomicU64>,
-    weigh: fn(&T) -> u64,
+    weigh: fn(&[T]) -> u64,
 ) -> (Sink<T>, Receiver<Vec<T>>) {
     let (batches, receiver) = channel(BATCHES_WAITING);
-    (Sink { batches, dropped, weigh, name }, receiver)
+    (Sink { batches, full, dropped, weigh, name }, receiver)
 }
 
 // Derived, it would ask the same of the items.
@@ -48,6 +47,7 @@ impl<T> Clone for Sink<T> {
     fn clone(&self) -> Self {
         Self {
             batches: self.batches.clone(),
+            full: self.full,
             dropped: Arc::clone(&self.dropped),
             weigh: self.weigh,
             name: self.name,
@@ -74,24 +74,35 @@ impl<T> Buffer<T> {
 
     /// Takes an item. It may be called from a drop: it writes nothing and waits for nobody.
     pub fn push(&self, item: T) {
-        if self.sink.is_none() {
-            return;
-        }
+        self.fill(|items| items.push(item));
+    }
+
+    /// Takes what is put behind the others, as [`Buffer::push`] does.
+    pub fn fill(&self, put: impl FnOnce(&mut Vec<T>)) {
+        let Some(sink) = &self.sink else { return };
         let mut items = self.items.borrow_mut();
-        items.push(item);
-        let full = items.len() >= BATCH_ITEMS;
+        let was_empty = items.is_empty();
+        put(&mut items);
+        let is_full = items.len() >= sink.full;
         drop(items);
-        if full {
+        if is_full {
             self.flush();
-        } else {
+        } else if was_empty {
             self.wake.notify_one();
         }
     }
 
     /// Hands over what was collected.
     pub fn flush(&self) {
-        let items = self.items.take();
-        let Some(sink) = self.sink.as_ref().filter(|_| !items.is_empty()) else { return };
+        let Some(sink) = &self.sink else { return };
+        let mut collected = self.items.borrow_mut();
+        if collected.is_empty() {
+            return;
+        }
+        // The next batch will have about as much.
+        let next = Vec::with_capacity(collected.len());
+        let items = std::mem::replace(&mut *collected, next);
+        drop(collected);
         match sink.batches.try_send(items) {
             Ok(()) => {
                 let dropped = self.dropped.take();
@@ -104,7 +115,7 @@ impl<T> Buffer<T> {
                 }
             }
             Err(TrySendError::Full(items) | TrySendError::Closed(items)) => {
-                let count = items.iter().map(sink.weigh).fold(0, u64::saturating_add);
+                let count = (sink.weigh)(&items);
                 self.dropped.set(self.dropped.get().saturating_add(count));
                 sink.dropped.fetch_add(count, Ordering::Relaxed);
             }
@@ -118,24 +129,26 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_dropped_and_counted() {
+        const FULL: usize = 256;
         let dropped = Arc::new(AtomicU64::new(0));
-        let (sink, mut receiver) = sink("test", Arc::clone(&dropped), |weight: &u64| *weight);
+        let weigh = |weights: &[u64]| weights.iter().sum();
+        let (sink, mut receiver) = sink("test", FULL, Arc::clone(&dropped), weigh);
         let buffer = Buffer::new(Some(sink), Rc::default());
-        for _ in 0..BATCHES_WAITING * BATCH_ITEMS {
+        for _ in 0..BATCHES_WAITING * FULL {
             buffer.push(1);
         }
         assert_eq!(dropped.load(Ordering::Relaxed), 0);
-        for _ in 0..BATCH_ITEMS {
+        for _ in 0..FULL {
             buffer.push(2);
         }
-        assert_eq!(dropped.load(Ordering::Relaxed), 2 * BATCH_ITEMS as u64);
-        assert_eq!(receiver.try_recv().unwrap().len(), BATCH_ITEMS);
+        assert_eq!(dropped.load(Ordering::Relaxed), 2 * FULL as u64);
+        assert_eq!(receiver.try_recv().unwrap().len(), FULL);
         buffer.push(3);
         buffer.flush();
-        assert_eq!(dropped.load(Ordering::Relaxed), 2 * BATCH_ITEMS as u64, "there is room again");
+        assert_eq!(dropped.load(Ordering::Relaxed), 2 * FULL as u64, "there is room again");
         drop(receiver);
         buffer.push(5);
         buffer.flush();
-        assert_eq!(dropped.load(Ordering::Relaxed), 2 * BATCH_ITEMS as u64 + 5);
+        assert_eq!(dropped.load(Ordering::Relaxed), 2 * FULL as u64 + 5);
     }
 }

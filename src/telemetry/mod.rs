@@ -8,13 +8,13 @@ pub mod messages;
 pub mod metrics;
 pub mod traces;
 
-use self::{access_log::Line, batch::Sink, traces::Record};
+use self::{batch::Sink, traces::Record};
 
 /// Where workers hand over what they tell about requests; `None` where nothing is kept.
 #[derive(Clone, Debug)]
 pub struct Sinks {
     /// Lines of the access log.
-    pub lines: Option<Sink<Line>>,
+    pub lines: Option<access_log::Sink>,
     /// Sampled requests.
     pub records: Option<Sink<Record>>,
 }

@@ -138,6 +138,14 @@ fn set_told(fields: &mut HeaderMap, told: &Told<'_>) {
 }
 
 fn remove_named_by_connection(fields: &mut HeaderMap) {
+    // What most senders say names nothing beside what is dropped anyway.
+    let is_usual = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    if fields.get_all(header::CONNECTION).iter().all(is_usual) {
+        return;
+    }
     let named: Vec<HeaderName> = fields
         .get_all(header::CONNECTION)
         .iter()

@@ -1,5 +1,6 @@
 //! The side towards the upstream: connections, bodies and header fields.
 
 pub mod body;
+pub mod connection;
 pub mod headers;
 pub mod pool;

@@ -5,9 +5,10 @@ pub mod books;
 mod ids;
 pub mod watch;
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::HeaderValue;
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch as signal};
 use uuid::Uuid;
 
@@ -17,9 +18,10 @@ use crate::{
     answer::headers::field_value,
     gateway::Gateway,
     journal::Writer,
+    snapshot::Held,
     telemetry::{
         Sinks,
-        access_log::Line,
+        access_log::Lines,
         batch::Buffer,
         metrics::{self, Recorder, upstreams::Directory},
         traces::{Record, context::SpanId},
@@ -48,8 +50,9 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Worker {
     gateway: Arc<Gateway>,
+    snapshot: RefCell<Held>,
     books: Rc<Books>,
-    log: Buffer<Line>,
+    log: Lines,
     traces: Buffer<Record>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
@@ -95,11 +98,12 @@ impl Worker {
         let books = Arc::clone(&figures.books);
         Self {
             books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake), books)),
-            log: Buffer::new(sinks.lines, Rc::clone(&wake)),
+            log: Lines::new(sinks.lines, Rc::clone(&wake)),
             traces: Buffer::new(sinks.records, Rc::clone(&wake)),
             pool: Pool::new(Directory::new(Arc::clone(metrics.endpoints()))),
             recorder: Recorder::new(Arc::clone(&figures.requests)),
             figures,
+            snapshot: RefCell::new(Held::new(gateway.snapshot())),
             gateway,
             stop,
             ids,
@@ -112,13 +116,22 @@ impl Worker {
         &self.gateway
     }
 
+    /// Gives the snapshot in force.
+    pub fn snapshot(&self) -> Held {
+        let mut held = self.snapshot.borrow_mut();
+        if !self.gateway.look(|snapshot| held.is(snapshot)) {
+            *held = Held::new(self.gateway.snapshot());
+        }
+        held.clone()
+    }
+
     /// Gives the journal and the queue of settlements.
     pub fn books(&self) -> &Rc<Books> {
         &self.books
     }
 
     /// Gives the log lines collected.
-    pub fn log(&self) -> &Buffer<Line> {
+    pub fn log(&self) -> &Lines {
         &self.log
     }
 
@@ -153,8 +166,8 @@ impl Worker {
     }
 
     /// Makes the id of a request that has just come.
-    pub fn request_id(&self) -> Uuid {
-        self.ids.make(self.gateway.clock().now())
+    pub fn request_id(&self, now: Timestamp) -> Uuid {
+        self.ids.make(now)
     }
 
     /// Makes the id of a span.

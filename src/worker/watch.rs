@@ -25,11 +25,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Watch {
     phase: Cell<Phase>,
+    /// When something moved last.
     since: Cell<Instant>,
+    /// Something moved after that; when is asked once, when the clocks are looked at.
+    has_moved: Cell<bool>,
     header_timeout: Duration,
     idle_timeout: Duration,
     request: RefCell<Option<Rc<Progress>>>,
     unread: Cell<bool>,
+    /// The timer knows whom to wake, and for when.
+    armed: Cell<bool>,
     figures: Arc<Connections>,
 }
 
@@ -60,10 +65,12 @@ impl Watch {
         Self {
             phase: Cell::new(Phase::Head),
             since: Cell::new(Instant::now()),
+            has_moved: Cell::new(false),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             request: RefCell::new(None),
             unread: Cell::new(false),
+            armed: Cell::new(false),
             figures,
         }
     }
@@ -75,29 +82,29 @@ impl Watch {
             Phase::Head => {}
             Phase::Idle => {
                 self.enter(Phase::Head);
-                self.since.set(Instant::now());
+                self.moved();
             }
-            Phase::Request => self.since.set(Instant::now()),
+            Phase::Request => self.moved(),
         }
     }
 
     /// Notes that something moved: bytes taken by the client, or sent by the upstream. Between heads
     /// it is the end of an answer, which a client may take slowly while it sends its next request.
     pub fn moved(&self) {
-        self.since.set(Instant::now());
+        self.has_moved.set(true);
     }
 
     /// Notes that a request is in flight.
     pub fn begin(&self, progress: Rc<Progress>) {
         self.enter(Phase::Request);
-        self.since.set(Instant::now());
+        self.moved();
         *self.request.borrow_mut() = Some(progress);
     }
 
     /// Notes that the request in flight is over.
     pub fn end(&self) {
         self.enter(Phase::Idle);
-        self.since.set(Instant::now());
+        self.moved();
         *self.request.borrow_mut() = None;
     }
 
@@ -119,19 +126,26 @@ impl Watch {
         }
     }
 
-    /// Waits for a clock to run out.
+    /// Waits for a clock to run out. To be called after each time that the connection was polled: what moved
+    /// since the last call is taken to have moved now.
     pub fn poll_expired(
         &self,
         context: &mut Context<'_>,
         mut sleep: Pin<&mut Sleep>,
     ) -> Poll<Expired> {
+        if self.has_moved.take() {
+            self.since.set(Instant::now());
+        }
         loop {
             let Some((deadline, cut)) = self.deadline() else { return Poll::Pending };
             // An earlier alarm is left as it is: it fires, finds that time moved on and is set anew.
             // So a busy connection does not touch the timer for each request.
             if sleep.deadline() > deadline || sleep.is_elapsed() {
                 sleep.as_mut().reset(deadline);
+            } else if self.armed.get() {
+                return Poll::Pending;
             }
+            self.armed.set(true);
             ready!(sleep.as_mut().poll(context));
             if Instant::now() >= deadline {
                 return Poll::Ready(self.expire(cut));

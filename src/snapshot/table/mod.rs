@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// All routes, ready to be looked up.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     by_host: HashMap<Arc<str>, Paths>,
     any_host: Paths,
 }
 
 /// The routes of one host by path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Paths {
     root: Node,
     groups: Vec<Group>,
@@ -25,7 +25,7 @@ struct Paths {
 
 /// A place in the tree of segments. Not matchit: there a catch-all and a parameter cannot stand at
 /// one place, and here the more specific of the two simply goes first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     literals: HashMap<String, Self>,
     parameter: Option<Box<Self>>,
@@ -36,7 +36,7 @@ struct Node {
 }
 
 /// The routes that share a path and differ by method.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     routes: Vec<Entry>,
 }
@@ -71,6 +71,16 @@ impl RouteTable {
                 Some(host) => table.by_host.entry(Arc::clone(host)).or_default(),
             };
             paths.add(route);
+        }
+        table
+    }
+
+    /// Makes a table of copies of the routes, under the same numbers.
+    pub fn copy(&self) -> Self {
+        let mut table = self.clone();
+        let paths = table.by_host.values_mut().chain([&mut table.any_host]);
+        for entry in paths.flat_map(|paths| &mut paths.groups).flat_map(|group| &mut group.routes) {
+            entry.route = Arc::new(Route::clone(&entry.route));
         }
         table
     }

@@ -94,6 +94,8 @@ struct Made {
 #[derive(Debug)]
 pub struct Recorder {
     hasher: RandomState,
+    /// The one that was counted last, which is the next one's almost always.
+    last: RefCell<Option<Arc<Series>>>,
     /// By the hash of the labels, so that a look-up clones no name.
     series: RefCell<HashMap<u64, Vec<Arc<Series>>>>,
     made: Cell<usize>,
@@ -103,25 +105,39 @@ pub struct Recorder {
 impl Recorder {
     /// Makes one whose series stand on a roll.
     pub fn new(roll: Arc<Roll>) -> Self {
-        Self { hasher: RandomState::new(), series: RefCell::default(), made: Cell::new(0), roll }
+        Self {
+            hasher: RandomState::new(),
+            last: RefCell::default(),
+            series: RefCell::default(),
+            made: Cell::new(0),
+            roll,
+        }
     }
 
     /// Counts a request that has ended.
     pub fn count(&self, labels: &Labels<'_>, request: &Request) {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some(series) if series.labels() == *labels => series.add(request),
+            _ => last.insert(self.find(labels)).add(request),
+        }
+    }
+
+    fn find(&self, labels: &Labels<'_>) -> Arc<Series> {
         let hash = self.hasher.hash_one(labels);
         let mut known = self.series.borrow_mut();
         let alike = known.get(&hash).map(Vec::as_slice).unwrap_or_default();
         if let Some(series) = alike.iter().find(|series| series.labels() == *labels) {
-            return series.add(request);
+            return Arc::clone(series);
         }
         if self.made.get() >= SERIES_MAX && labels.route != OTHER {
             drop(known);
-            return self.count(&Labels { route: OTHER, plan: OTHER, ..*labels }, request);
+            return self.find(&Labels { route: OTHER, plan: OTHER, ..*labels });
         }
         let series = self.roll.make(labels);
-        series.add(request);
-        known.entry(hash).or_default().push(series);
+        known.entry(hash).or_default().push(Arc::clone(&series));
         self.made.set(self.made.get() + 1);
+        series
     }
 }
 

@@ -34,6 +34,9 @@ use crate::{
 /// How long the first request of a message waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 
+/// How many requests a worker collects at most before it hands them over.
+const BATCH_RECORDS: usize = 256;
+
 /// The most requests in one message.
 const MESSAGE_RECORDS: usize = 512;
 
@@ -68,7 +71,8 @@ pub struct Exporter(JoinHandle<()>);
 /// Starts the thread. It does nothing until a request is sampled.
 pub fn start(gateway: Arc<Gateway>) -> io::Result<(Sink<Record>, Exporter)> {
     let counters = Arc::clone(gateway.span_counters());
-    let (sink, receiver) = batch::sink("traces", Arc::clone(&counters.dropped), Record::spans);
+    let (sink, receiver) =
+        batch::sink("traces", BATCH_RECORDS, Arc::clone(&counters.dropped), spans);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
         runtime.block_on(Sending::new(gateway, counters).run(receiver));
@@ -86,6 +90,11 @@ impl Exporter {
             tracing::error!("the thread of traces ended by a panic");
         }
     }
+}
+
+/// Counts the spans that a batch becomes.
+fn spans(records: &[Record]) -> u64 {
+    records.iter().map(Record::spans).sum()
 }
 
 /// What the two halves share: the one that takes, and the one that sends.
@@ -350,13 +359,13 @@ mod tests {
         let (batches, receiver) = tokio::sync::mpsc::channel(1);
         let filling = async {
             for _ in 0..70 {
-                let batch = (0..batch::BATCH_ITEMS).map(|_| record::sample()).collect();
+                let batch = (0..BATCH_RECORDS).map(|_| record::sample()).collect();
                 batches.send(batch).await.unwrap();
             }
             drop(batches);
         };
         tokio::join!(sending.take(receiver), filling);
-        let all = 70 * batch::BATCH_ITEMS;
+        let all = 70 * BATCH_RECORDS;
         assert_eq!(sending.queue.borrow().len(), QUEUE_RECORDS);
         let dropped = sending.counters.dropped.load(Ordering::Relaxed);
         assert_eq!(usize::try_from(dropped).unwrap(), all - QUEUE_RECORDS);

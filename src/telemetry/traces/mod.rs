@@ -9,10 +9,9 @@ mod otlp;
 mod protobuf;
 mod record;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
@@ -173,29 +172,29 @@ impl Trace {
         }
     }
 
-    /// Notes that the request goes up now: a connection is looked for.
-    pub fn note_sending(&mut self, started: Instant) {
+    /// Notes that the request goes up now, so long after its head: a connection is looked for.
+    pub fn note_sending(&mut self, begun: Duration) {
         if let Some(spans) = &mut self.spans {
-            spans.call = Some(Call { begun: started.elapsed(), ended: None });
+            spans.call = Some(Call { begun, ended: None });
         }
     }
 
-    /// Notes the head of the upstream's answer, or why there is none.
-    pub fn note_answered(&mut self, started: Instant, answer: Result<http::StatusCode, Code>) {
+    /// Notes the head of the upstream's answer, or why there is none, so long after the request's.
+    pub fn note_answered(&mut self, at: Duration, answer: Result<http::StatusCode, Code>) {
         let call = self.spans.as_mut().and_then(|spans| spans.call.as_mut());
         if let Some(call) = call {
             let outcome = match answer {
                 Ok(status) => Outcome::Status(status.as_u16()),
                 Err(code) => Outcome::Failed(code.name()),
             };
-            call.ended = Some((started.elapsed(), outcome));
+            call.ended = Some((at, outcome));
         }
     }
 
     /// Makes the record of a request that has ended, if it is sampled.
-    pub fn into_record(self, line: &Line, started: Instant) -> Option<Record> {
+    pub fn into_record(self, line: &Line<'_>) -> Option<Record> {
         let spans = self.spans?;
-        Some(Record::new(self.trace_id, self.upstream_span, spans, line, started.elapsed()))
+        Some(Record::new(self.trace_id, self.upstream_span, spans, line))
     }
 }
 

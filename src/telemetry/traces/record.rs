@@ -86,8 +86,7 @@ impl Record {
         trace_id: TraceId,
         upstream_span: SpanId,
         spans: Box<Spans>,
-        line: &Line,
-        duration: Duration,
+        line: &Line<'_>,
     ) -> Self {
         let method = METHODS.into_iter().find(|method| *method == line.method);
         let mut end = line.path.len().min(PATH_BYTES_MAX);
@@ -99,15 +98,15 @@ impl Record {
             upstream_span,
             spans,
             time: line.time,
-            duration,
+            duration: line.duration,
             request_id: line.request_id,
             client: line.client,
             method: method.unwrap_or(OTHER_METHOD),
             path: line.path.get(..end).unwrap_or_default().to_owned(),
-            customer: line.customer.clone(),
-            application: line.application.clone(),
-            key_id: line.key_id.clone(),
-            plan: line.plan.clone(),
+            customer: line.customer.cloned(),
+            application: line.application.cloned(),
+            key_id: line.key_id.cloned(),
+            plan: line.plan.cloned(),
             status: line.status,
             code: line.code,
             shadow: line.shadow,
@@ -130,8 +129,8 @@ pub(super) fn sample() -> Record {
         request_id: Uuid::nil(),
         trace_id: None,
         client: [192, 0, 2, 1].into(),
-        method: "GET".into(),
-        path: "/".into(),
+        method: "GET",
+        path: "/",
         route: None,
         customer: None,
         application: None,
@@ -143,7 +142,7 @@ pub(super) fn sample() -> Record {
         ending: Some("completed"),
         charged: 0,
         bytes: 0,
-        duration_ms: 0.0,
+        duration: Duration::ZERO,
     };
     let spans = Spans {
         server: SpanId([1; 8]),
@@ -154,5 +153,5 @@ pub(super) fn sample() -> Record {
         route: None,
         call: None,
     };
-    Record::new(TraceId([1; 16]), SpanId([2; 8]), Box::new(spans), &line, Duration::ZERO)
+    Record::new(TraceId([1; 16]), SpanId([2; 8]), Box::new(spans), &line)
 }

@@ -12,32 +12,36 @@ fn route() -> Arc<Route> {
     Arc::clone(&config.routes[0])
 }
 
-fn line() -> Line {
+fn name(text: &str) -> Option<&'static Arc<str>> {
+    Some(Box::leak(Box::new(text.into())))
+}
+
+fn line() -> Line<'static> {
     Line {
         time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
         request_id: Uuid::from_u128(0x019a_a10d_2c5f_7000_8000_0000_0000_0001),
         trace_id: None,
         client: "192.0.2.1".parse().unwrap(),
-        method: "GET".into(),
-        path: "/v1/things".into(),
-        route: Some("things".into()),
-        customer: Some("acme".into()),
-        application: Some("mobile".into()),
-        key_id: Some("acme-key".into()),
-        plan: Some("pro".into()),
+        method: "GET",
+        path: "/v1/things",
+        route: name("things"),
+        customer: name("acme"),
+        application: name("mobile"),
+        key_id: name("acme-key"),
+        plan: name("pro"),
         status: 200,
         code: None,
         shadow: None,
         ending: Some("completed"),
         charged: 300,
         bytes: 80,
-        duration_ms: 0.0,
+        duration: Duration::from_millis(20),
     }
 }
 
-fn record(line: &Line, spans: Spans) -> Record {
+fn record(line: &Line<'_>, spans: Spans) -> Record {
     let (trace, upstream) = (TraceId([0x11; 16]), SpanId([0x33; 8]));
-    Record::new(trace, upstream, Box::new(spans), line, Duration::from_millis(20))
+    Record::new(trace, upstream, Box::new(spans), line)
 }
 
 fn spans() -> Spans {
@@ -61,9 +65,10 @@ fn records() -> Vec<Record> {
         call: Some(Call { begun: Duration::from_millis(2), ended }),
         ..spans()
     };
+    let path = format!("/{}é", "x".repeat(1022));
     let refused = Line {
-        method: "BREW".into(),
-        path: format!("/{}é", "x".repeat(1022)),
+        method: "BREW",
+        path: &path,
         client: "::ffff:192.0.2.9".parse().unwrap(),
         route: None,
         customer: None,
