@@ -12,7 +12,7 @@ pub struct Standing {
     /// The limits it was measured against.
     pub limits: Arc<Limits>,
     /// In the order of `limits.quotas`.
-    pub quotas: Vec<QuotaStanding>,
+    pub quotas: Few<QuotaStanding>,
     /// In the order of `limits.rates`.
     pub rates: Few<RateStanding>,
     /// Requests in flight of each limited scope, in the order of `limits.concurrency`.

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, Limits, QuotaStanding, Standing,
+    AccountId, AccountSet, Few, Limits, QuotaStanding, Standing,
     part::Part,
     rate::Bucket,
     slots::Slots,
@@ -277,9 +277,9 @@ impl State {
             let id = SET_ID_NEXT.fetch_add(1, Ordering::Relaxed);
             Arc::new(AccountSet { id, customer: Arc::clone(customer), accounts: ids })
         });
-        let rates: Box<[usize]> =
+        let rates: Few<usize> =
             limits.rates.iter().map(|rate| self.part_place(&rate.scope)).collect();
-        let concurrency: Box<[usize]> =
+        let concurrency: Few<usize> =
             limits.concurrency.iter().map(|limit| self.part_place(&limit.scope)).collect();
         let of_quotas = limits.quotas.iter().map(|quota| self.part_place(&quota.scope));
         let mut parts: Vec<usize> = of_quotas.collect();
@@ -288,7 +288,7 @@ impl State {
         parts.sort_unstable();
         parts.dedup();
         let until = limits.quotas.iter().filter_map(|quota| quota.window.until(self.latest)).min();
-        let parts = parts.into();
+        let parts = parts.into_iter().collect();
         let view = Arc::new(View { set, accounts, parts, rates, concurrency, until });
         self.views.keep(limits, &view);
         self.drop_idle_parts(now);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{AccountId, AccountSet, Limits};
+use super::{AccountId, AccountSet, Few, Limits};
 
 /// The most views that one customer keeps. Keys with limits of their own have one each; beyond this
 /// number the journal describes a key's accounts again each time its turn comes. Tests, which check
@@ -21,13 +21,13 @@ pub(super) struct View {
     /// One account per quota, in the same order.
     pub(super) set: Arc<AccountSet>,
     /// The places of these accounts.
-    pub(super) accounts: Box<[usize]>,
+    pub(super) accounts: Few<usize>,
     /// The places of the applications and keys that a request is in flight of.
-    pub(super) parts: Box<[usize]>,
+    pub(super) parts: Few<usize>,
     /// The part that each rate limits.
-    pub(super) rates: Box<[usize]>,
+    pub(super) rates: Few<usize>,
     /// The part that each limit on concurrency limits.
-    pub(super) concurrency: Box<[usize]>,
+    pub(super) concurrency: Few<usize>,
     /// The first instant at which the limits mean other accounts.
     pub(super) until: Option<Timestamp>,
 }

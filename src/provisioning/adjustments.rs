@@ -101,10 +101,10 @@ impl Change<'_> {
             .all_limits(customer)
             .ok_or_else(|| Rejection::not_found("customer", customer))?;
         let standing = self.gateway.ledger().customer(customer).standing(&limits, self.now);
-        let in_scope = limits.quotas.iter().zip(standing.quotas);
+        let in_scope = limits.quotas.iter().zip(&standing.quotas);
         let in_scope = in_scope.filter(|(quota, _)| *quota.scope == *scope);
         if let Some((quota, standing)) = in_scope.clone().find(|(q, _)| *q.name == *name) {
-            return Ok((quota.clone(), standing));
+            return Ok((quota.clone(), *standing));
         }
         let names: Vec<&str> = in_scope.map(|(quota, _)| &*quota.name).collect();
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
