@@ -11,7 +11,7 @@ use crate::{
     journal::Ticket,
     ledger::{Hold, Standing},
     progress::Progress,
-    worker::books::{Books, Due, Source},
+    worker::books::{Books, Due, Open, Source},
 };
 
 /// Units taken for one request.
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Reservation {
     /// `None` only after it was settled.
-    open: Option<(Hold, Ticket, Source)>,
+    open: Option<Box<Open>>,
     books: Rc<Books>,
     progress: Rc<Progress>,
 }
@@ -33,7 +33,7 @@ impl Reservation {
         books: Rc<Books>,
         progress: Rc<Progress>,
     ) -> Self {
-        Self { open: Some((hold, ticket, source)), books, progress }
+        Self { open: Some(Box::new(Open { hold, ticket, source })), books, progress }
     }
 
     /// Settles it: written to the journal, and given back where the ending does not charge, before
@@ -45,12 +45,12 @@ impl Reservation {
 
     /// Gives the limits and what was left of them right after the take.
     pub fn standing(&self) -> Option<&Standing> {
-        self.open.as_ref().map(|(hold, ..)| hold.standing())
+        self.open.as_ref().map(|open| open.hold.standing())
     }
 
     fn hand_over(&mut self, ending: Ending) {
-        if let Some((hold, ticket, source)) = self.open.take() {
-            self.books.push(Due { hold, ticket, ending, source });
+        if let Some(open) = self.open.take() {
+            self.books.push(Due { open, ending });
         }
     }
 }

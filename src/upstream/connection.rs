@@ -9,7 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     future::{Future, poll_fn},
-    io,
+    io, mem,
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -108,10 +108,15 @@ impl Connection {
         let answer = unconstrained(self.sender.try_send_request(request));
         async move {
             let mut answer = pin!(answer);
+            let mut is_begun = false;
             poll_fn(|context| {
+                let mut look = |quiet: &mut Context<'_>| answer.as_mut().poll(quiet);
+                if mem::replace(&mut is_begun, true) {
+                    return self.poll(context, look);
+                }
+                // Nothing can have come of it yet, but that the connection is closed.
                 self.drive(context);
-                // It changes by the driver alone, which was just polled; so it need not wake anybody.
-                answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                look(&mut Context::from_waker(Waker::noop()))
             })
             .await
         }
@@ -126,20 +131,18 @@ impl Connection {
         if let Driver::Task(_) = self.driver {
             return Pin::new(body).poll_frame(context);
         }
-        // The first look tells hyper that more is wanted, so that the driver reads it.
-        let mut quiet = Context::from_waker(Waker::noop());
-        let frame = Pin::new(&mut *body).poll_frame(&mut quiet);
-        if frame.is_ready() {
-            return frame;
+        let mut look = |quiet: &mut Context<'_>| Pin::new(&mut *body).poll_frame(quiet);
+        // This first one tells hyper that more is wanted, so that the driver reads it.
+        match look(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.poll(context, look),
+            frame => frame,
         }
-        self.drive(context);
-        Pin::new(body).poll_frame(&mut quiet)
     }
 
     /// Gives it a task of its own, and no further request: for an upload that is to go on even while
     /// the client takes nothing of the answer, when nobody asks for the answer's body.
     pub fn detach(&mut self) {
-        let Driver::User(driver) = std::mem::replace(&mut self.driver, Driver::Closed) else {
+        let Driver::User(driver) = mem::replace(&mut self.driver, Driver::Closed) else {
             return;
         };
         let driving = tokio::task::spawn_local(async move {
@@ -198,6 +201,25 @@ impl Connection {
         let (left, entered) = if is_idle { (busy, idle) } else { (idle, busy) };
         left.lower();
         entered.raise();
+    }
+
+    /// Drives the connection until what is looked for is there. That changes by the driver alone, so who
+    /// looks need never be woken; and the driver itself need not wake anybody where what has come
+    /// already is enough, as it is almost always. It would otherwise have the request polled once more
+    /// for nothing, and the one that used the connection before.
+    fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let mut quiet = Context::from_waker(Waker::noop());
+        self.drive(&mut quiet);
+        let found = look(&mut quiet);
+        if found.is_ready() {
+            return found;
+        }
+        self.drive(context);
+        look(&mut quiet)
     }
 
     fn drive(&mut self, context: &mut Context<'_>) {

@@ -37,17 +37,24 @@ pub struct Books {
     failing: Cell<bool>,
 }
 
-/// A reservation that has ended and is not settled yet.
+/// Units taken and written down.
 #[derive(Debug)]
-pub struct Due {
+pub struct Open {
     /// What the ledger took.
     pub hold: Hold,
     /// What the journal wrote.
     pub ticket: Ticket,
-    /// How the request ended.
-    pub ending: Ending,
     /// Who called, and which route: what the journal tells usage apart by.
     pub source: Source,
+}
+
+/// A reservation that has ended and is not settled yet.
+#[derive(Debug)]
+pub struct Due {
+    /// The reservation, in a place of its own: it is handed from step to step.
+    pub open: Box<Open>,
+    /// How the request ended.
+    pub ending: Ending,
 }
 
 /// Who called, and which route.
@@ -127,12 +134,13 @@ impl Books {
         loop {
             // Taken one by one: no borrow lasts while the ledger is called.
             let Some(due) = self.due.borrow_mut().pop_front() else { return };
-            let cost = due.hold.cost();
+            let Open { hold, ticket, source } = &*due.open;
+            let cost = hold.cost();
             let charge = if due.ending.charges() { cost } else { 0 };
             let settled = self.writer.borrow_mut().settle(
-                &due.ticket,
-                due.hold.set(),
-                &due.source.origin(),
+                ticket,
+                hold.set(),
+                &source.origin(),
                 due.ending,
                 charge,
                 self.clock.now(),
@@ -142,7 +150,7 @@ impl Books {
                 self.due.borrow_mut().push_front(due);
                 return;
             }
-            due.hold.settle(charge);
+            due.open.hold.settle(charge);
             self.figures.open.lower();
         }
     }

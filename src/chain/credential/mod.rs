@@ -18,7 +18,7 @@ use crate::{answer::Denial, chain::query, config::KeyLocation, model::KeyDigest}
 pub fn find(head: &Parts, locations: &[KeyLocation]) -> Result<KeyDigest, Denial> {
     let mut found: Option<Cow<'_, [u8]>> = None;
     let mut is_one = true;
-    for location in locations {
+    for location in in_use(&head.headers, locations) {
         each(head, location, &mut |key| match &found {
             None => found = Some(key),
             Some(other) => is_one &= *other == key,
@@ -34,7 +34,7 @@ pub fn find(head: &Parts, locations: &[KeyLocation]) -> Result<KeyDigest, Denial
 /// Takes keys out of the fields of what is forwarded, from every place where one may stand. What is
 /// in the query is taken out of the target (`chain/target.rs`).
 pub fn remove(fields: &mut HeaderMap, locations: &[KeyLocation]) {
-    for location in locations {
+    for location in in_use(fields, locations) {
         match location {
             KeyLocation::Basic => remove_scheme(fields, BASIC),
             KeyLocation::Bearer => remove_scheme(fields, BEARER),
@@ -43,6 +43,18 @@ pub fn remove(fields: &mut HeaderMap, locations: &[KeyLocation]) {
             KeyLocation::Query(_) => {}
         }
     }
+}
+
+/// Leaves out places in a field that is not there, which is then looked for once.
+fn in_use<'a>(
+    fields: &HeaderMap,
+    locations: &'a [KeyLocation],
+) -> impl Iterator<Item = &'a KeyLocation> + use<'a> {
+    let is_authorized = fields.contains_key(header::AUTHORIZATION);
+    locations.iter().filter(move |location| match location {
+        KeyLocation::Basic | KeyLocation::Bearer => is_authorized,
+        KeyLocation::Cookie(_) | KeyLocation::Header(_) | KeyLocation::Query(_) => true,
+    })
 }
 
 /// Gives the query parameters that may hold a key.

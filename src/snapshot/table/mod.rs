@@ -1,6 +1,9 @@
 //! The table of routes: host and path choose, most specific first, then the method.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use http::Method;
 
@@ -27,7 +30,8 @@ struct Paths {
 /// one place, and here the more specific of the two simply goes first.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    literals: HashMap<String, Self>,
+    /// Most places have few, which are compared faster than one is hashed.
+    literals: BTreeMap<String, Self>,
     parameter: Option<Box<Self>>,
     /// The group that takes the rest from here on, be it empty.
     rest: Option<usize>,
