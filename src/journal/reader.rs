@@ -299,7 +299,7 @@ impl Reader {
 
     /// Looks for a good record behind the bad one at every place where one could begin.
     fn is_anything_valid_behind(&mut self) -> Result<bool, ReadError> {
-        // The rest at once: a segment is a few mebibytes, and this is rare.
+        // The rest at once: it is a segment at most, and this is rare.
         let mut rest = Vec::new();
         self.fill(&mut rest, u64::MAX)?;
         let mut places = (BLOCK..rest.len()).step_by(BLOCK).filter_map(|at| rest.get(at..));
