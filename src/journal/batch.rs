@@ -190,10 +190,12 @@ impl Batch {
     fn usage(&self) -> Vec<UsageRow<'_>> {
         let mut rows = Vec::with_capacity(self.charges.len());
         for (ByIdentity(definition), used) in &self.charges {
-            rows.extend(definition.accounts.iter().map(|AccountId { scope, quota, window }| {
-                let (customer, window, used) = (&*definition.customer, *window, *used);
-                UsageRow { customer, scope, quota, window, used }
-            }));
+            rows.extend(definition.set.accounts.iter().map(
+                |AccountId { scope, quota, window }| {
+                    let (customer, window, used) = (&*definition.set.customer, *window, *used);
+                    UsageRow { customer, scope, quota, window, used }
+                },
+            ));
         }
         rows.sort_unstable_by(|one, other| usage_key(one).cmp(&usage_key(other)));
         rows.dedup_by(|row, kept| {
@@ -210,7 +212,8 @@ impl Batch {
 
     fn minute_rows(&self) -> Vec<MinuteRow<'_>> {
         let rows = self.minutes.iter().map(|((ByIdentity(definition), minute, ending), count)| {
-            let Definition { customer, key_id, route, .. } = &**definition;
+            let Definition { set, key_id, route, .. } = &**definition;
+            let customer = &set.customer;
             let Count { requests, units } = *count;
             let minute = store::instant(*minute);
             MinuteRow { customer, key_id, route, minute, ending, requests, units }
@@ -243,7 +246,7 @@ impl Reservation {
         OpenReservation {
             id,
             request_id: *request_id,
-            customer: definition.customer.to_string(),
+            customer: definition.set.customer.to_string(),
             definition: definition.encode(),
             cost: *cost,
             opened_at: *opened_at,
@@ -255,7 +258,7 @@ const MINUTE_MS: i64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use crate::ledger::Window;
+    use crate::ledger::{AccountSet, Window};
 
     use super::*;
 
@@ -268,13 +271,13 @@ mod tests {
     fn definition(customer: &str, end: Option<i64>) -> Arc<Definition> {
         let window = Window { start: at(0), end: end.map(at) };
         let account = |scope: &str| AccountId { scope: scope.into(), quota: "q".into(), window };
+        let accounts = vec![account(""), account("key/k")];
         Arc::new(Definition {
-            customer: customer.into(),
+            set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
             application: None,
             key_id: "k".into(),
-            plan: "p".into(),
+            plan: None,
             route: "r".into(),
-            accounts: vec![account(""), account("key/k")],
         })
     }
 

@@ -14,6 +14,7 @@ mod directory;
 mod figures;
 mod fold;
 mod follower;
+mod handover;
 mod reader;
 mod record;
 mod replay;

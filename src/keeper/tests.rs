@@ -127,14 +127,15 @@ impl Place {
     fn request(&mut self) {
         let window = Window { start: at(0), end: None };
         let account = AccountId { scope: "".into(), quota: "q".into(), window };
-        let set = AccountSet { id: 1, customer: "acme".into(), accounts: vec![account] };
+        let set = AccountSet { id: 1, customer: "acme".into(), accounts: vec![account] }.into();
+        let (key_id, plan, route) = ("k".into(), "p".into(), "r".into());
         let origin = Origin {
             key_uid: 1,
-            key_id: "k",
+            key_id: &key_id,
             application: None,
-            plan: "p",
+            plan: Some(&plan),
             route_uid: 1,
-            route: "r",
+            route: &route,
         };
         let writer = &mut self.writer;
         let ticket = writer.reserve(&set, &origin, 2, Uuid::nil(), at(1)).unwrap();
