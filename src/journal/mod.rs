@@ -15,9 +15,11 @@ mod figures;
 mod fold;
 mod follower;
 mod handover;
+mod hash;
 mod reader;
 mod record;
 mod replay;
+mod rows;
 mod segment;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@
 //!   no open reservation.
 //! - A record's number is used once, also when its append failed.
 
-use std::{collections::HashMap, io, mem, sync::Arc};
+use std::{io, mem, sync::Arc};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::{
         definition::{Definition, Origin, Payload},
         directory::Directory,
         figures::Figures,
+        hash::OwnMap,
         record::{Body, Record, Salt},
         segment::{Files, Published, SegmentFile, SegmentId},
     },
@@ -88,7 +89,7 @@ struct Segment {
     /// Something torn stands behind `length`.
     torn: bool,
     /// What was defined in it. Dropped with it, so that it does not grow without end.
-    known: HashMap<SetKey, Known>,
+    known: OwnMap<SetKey, Known>,
     /// The plans in those, each once. They are few.
     plans: Vec<Option<Arc<str>>>,
     next_set: u32,
@@ -251,7 +252,7 @@ impl Writer {
             salt: Salt::new(self.directory.node(), self.worker, number),
             length: 0,
             torn: false,
-            known: HashMap::new(),
+            known: OwnMap::default(),
             plans: Vec::new(),
             next_set: 1,
         })
