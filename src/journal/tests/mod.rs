@@ -440,15 +440,21 @@ fn a_large_backlog_is_folded_in_several_transactions() {
     place.segment_bytes = 5 << 20;
     let mut process = place.start();
     let acme = set(1, "acme");
-    for _ in 0..60_000 {
-        let ticket = process.reserve(&acme, 1);
-        process.settle(ticket, &acme, Ending::Completed, 1);
+    // Large, and different each time, so that each request defines it anew.
+    let plans: Vec<_> = (0..300).map(|n| format!("{n}{}", "x".repeat(250_000)).into()).collect();
+    for plan in &plans {
+        let origin = Origin { plan: Some(plan), ..origin(&acme) };
+        let writer = &mut process.writers[0];
+        let ticket = writer.reserve(&acme, &origin, 1, Uuid::nil(), at(1)).unwrap();
+        writer.settle(&ticket, &acme, &origin, Ending::Completed, 1, at(2)).unwrap();
     }
     process.flush();
     drop(process);
+    let lengths = place.segments().into_iter().map(|path| fs::metadata(path).unwrap().len());
+    assert!(lengths.sum::<u64>() > fold::BATCH_BYTES);
     let process = place.start();
-    assert_eq!(process.recovery.settled, 60_000);
-    assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 60_000);
+    assert_eq!(process.recovery.settled, 300);
+    assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 300);
 }
 
 #[test]
