@@ -1,6 +1,9 @@
 //! A journal in a directory of its own, and what is written to it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+};
 
 use faregate::{
     answer::Ending,
@@ -36,13 +39,16 @@ pub(crate) fn store_in(directory: &Path) -> Sqlite {
 /// Writes that units were taken, and that all of them are charged. The second record waits for the
 /// next pair, as it does while requests come.
 pub(crate) fn append_pair(writer: &mut Writer, hold: &Hold, key_uid: u64) {
+    static KEY_ID: LazyLock<Arc<str>> = LazyLock::new(|| "key_0123456789ab".into());
+    static PLAN: LazyLock<Arc<str>> = LazyLock::new(|| "pro".into());
+    static ROUTE: LazyLock<Arc<str>> = LazyLock::new(|| "forecast".into());
     let origin = Origin {
         key_uid,
-        key_id: "key_0123456789ab",
+        key_id: &KEY_ID,
         application: None,
-        plan: "pro",
+        plan: Some(&PLAN),
         route_uid: 1,
-        route: "forecast",
+        route: &ROUTE,
     };
     let (set, cost, now) = (hold.set(), hold.cost(), limits::noon());
     let ticket = writer.reserve(set, &origin, cost, Uuid::from_u128(7), now).unwrap();

@@ -5,7 +5,7 @@
 //! reservation; whatever is left open is closed as [`Ending::Unknown`].
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -15,13 +15,17 @@ use uuid::Uuid;
 
 use crate::{
     answer::Ending,
-    journal::{definition::Definition, reader::Entry},
-    ledger::AccountId,
-    store::{self, Commit, MinuteRow, NodeId, OpenReservation, Position, ReservationId, UsageRow},
+    journal::{
+        definition::Definition,
+        hash::{OwnMap, OwnSet},
+        reader::Entry,
+        rows::{self, Charge},
+    },
+    store::{Commit, NodeId, OpenReservation, Position, ReservationId},
 };
 
 /// The reservations that are open, as the store has them.
-pub(super) type OpenTable = HashMap<ReservationId, Reservation>;
+pub(super) type OpenTable = OwnMap<ReservationId, Reservation>;
 
 /// A reservation without its ending.
 #[derive(Clone, Debug)]
@@ -39,10 +43,10 @@ pub(super) struct Reservation {
 /// What was read and is not yet in the store.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    charges: HashMap<ByIdentity, u64>,
-    minutes: HashMap<(ByIdentity, i64, &'static str), Count>,
+    /// By definition, minute and ending.
+    charges: OwnMap<(ByIdentity, i64, Ending), Count>,
     opened: OpenTable,
-    closed: HashSet<ReservationId>,
+    closed: OwnSet<ReservationId>,
     positions: BTreeMap<u16, Position>,
     counts: Counts,
 }
@@ -138,7 +142,7 @@ impl Batch {
 
     /// Gives about how many rows it comes to.
     pub(super) fn len(&self) -> usize {
-        self.minutes.len() + self.opened.len() + self.closed.len()
+        self.charges.len() + self.opened.len() + self.closed.len()
     }
 
     /// Tells whether the store would learn nothing from it.
@@ -148,10 +152,17 @@ impl Batch {
 
     /// Adds up what the store is to write.
     pub(super) fn commit(&self, node: NodeId) -> Commit<'_> {
+        let charges =
+            self.charges.iter().map(|((ByIdentity(definition), minute_ms, ending), count)| {
+                let (minute_ms, ending) = (*minute_ms, *ending);
+                let Count { requests, units } = *count;
+                Charge { definition, minute_ms, ending, requests, units }
+            });
+        let (usage, minutes) = rows::rows(charges);
         Commit {
             node,
-            usage: self.usage(),
-            minutes: self.minute_rows(),
+            usage,
+            minutes,
             opened: self.opened.iter().map(|(id, r)| r.to_row(*id)).collect(),
             closed: self.closed.iter().copied().collect(),
             positions: self.positions.values().copied().collect(),
@@ -174,67 +185,12 @@ impl Batch {
         ending: Ending,
         units: u64,
     ) {
-        let key = ByIdentity(definition.clone());
-        let minute = opened_at.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
-        let count = self.minutes.entry((key.clone(), minute, ending.name())).or_default();
+        let minute_ms = opened_at.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
+        let key = (ByIdentity(definition.clone()), minute_ms, ending);
+        let count = self.charges.entry(key).or_default();
         count.requests += 1;
         count.units = count.units.saturating_add(units);
-        if units > 0 {
-            let charged = self.charges.entry(key).or_default();
-            *charged = charged.saturating_add(units);
-        }
     }
-
-    /// Sorted, so that the store goes through its tables once. A list that is sorted costs a third of a
-    /// tree that is kept so.
-    fn usage(&self) -> Vec<UsageRow<'_>> {
-        let mut rows = Vec::with_capacity(self.charges.len());
-        for (ByIdentity(definition), used) in &self.charges {
-            rows.extend(definition.accounts.iter().map(|AccountId { scope, quota, window }| {
-                let (customer, window, used) = (&*definition.customer, *window, *used);
-                UsageRow { customer, scope, quota, window, used }
-            }));
-        }
-        rows.sort_unstable_by(|one, other| usage_key(one).cmp(&usage_key(other)));
-        rows.dedup_by(|row, kept| {
-            let is_same = usage_key(row) == usage_key(kept);
-            if is_same {
-                let ends = kept.window.end.zip(row.window.end);
-                kept.window.end = ends.map(|(known, end)| known.max(end));
-                kept.used = kept.used.saturating_add(row.used);
-            }
-            is_same
-        });
-        rows
-    }
-
-    fn minute_rows(&self) -> Vec<MinuteRow<'_>> {
-        let rows = self.minutes.iter().map(|((ByIdentity(definition), minute, ending), count)| {
-            let Definition { customer, key_id, route, .. } = &**definition;
-            let Count { requests, units } = *count;
-            let minute = store::instant(*minute);
-            MinuteRow { customer, key_id, route, minute, ending, requests, units }
-        });
-        let mut rows: Vec<_> = rows.collect();
-        rows.sort_unstable_by(|one, other| minute_key(one).cmp(&minute_key(other)));
-        rows.dedup_by(|row, kept| {
-            let is_same = minute_key(row) == minute_key(kept);
-            if is_same {
-                kept.requests = kept.requests.saturating_add(row.requests);
-                kept.units = kept.units.saturating_add(row.units);
-            }
-            is_same
-        });
-        rows
-    }
-}
-
-fn usage_key<'a>(row: &UsageRow<'a>) -> (&'a str, &'a str, &'a str, Timestamp) {
-    (row.customer, row.scope, row.quota, row.window.start)
-}
-
-fn minute_key<'a>(row: &MinuteRow<'a>) -> (&'a str, Timestamp, &'a str, &'a str, &'a str) {
-    (row.customer, row.minute, row.key_id, row.route, row.ending)
 }
 
 impl Reservation {
@@ -243,7 +199,7 @@ impl Reservation {
         OpenReservation {
             id,
             request_id: *request_id,
-            customer: definition.customer.to_string(),
+            customer: definition.set.customer.to_string(),
             definition: definition.encode(),
             cost: *cost,
             opened_at: *opened_at,
@@ -255,7 +211,10 @@ const MINUTE_MS: i64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use crate::ledger::Window;
+    use crate::{
+        ledger::{AccountId, AccountSet, Window},
+        store::{MinuteRow, UsageRow},
+    };
 
     use super::*;
 
@@ -268,13 +227,13 @@ mod tests {
     fn definition(customer: &str, end: Option<i64>) -> Arc<Definition> {
         let window = Window { start: at(0), end: end.map(at) };
         let account = |scope: &str| AccountId { scope: scope.into(), quota: "q".into(), window };
+        let accounts = vec![account(""), account("key/k")];
         Arc::new(Definition {
-            customer: customer.into(),
+            set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
             application: None,
             key_id: "k".into(),
-            plan: "p".into(),
+            plan: None,
             route: "r".into(),
-            accounts: vec![account(""), account("key/k")],
         })
     }
 
@@ -294,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_request_within_a_batch_nets_out() {
-        let (open, acme) = (OpenTable::new(), definition("acme", None));
+        let (open, acme) = (OpenTable::default(), definition("acme", None));
         let mut batch = Batch::default();
         batch.apply(&open, 1, reserve(7, &acme, 3));
         assert_eq!(batch.commit(NODE).opened.len(), 1);
@@ -312,12 +271,12 @@ mod tests {
         assert_eq!(used(&batch), [row(""), row("key/k")]);
         // Another worker's number, and the same again.
         let counts = Counts { settled: 1, orphans: 2, ..Counts::default() };
-        assert_eq!(batch.settle_into(&mut OpenTable::new()), counts);
+        assert_eq!(batch.settle_into(&mut OpenTable::default()), counts);
     }
 
     #[test]
     fn a_reservation_of_an_earlier_batch_is_closed_once() {
-        let (mut open, acme) = (OpenTable::new(), definition("acme", None));
+        let (mut open, acme) = (OpenTable::default(), definition("acme", None));
         let mut batch = Batch::default();
         batch.apply(&open, 1, reserve(7, &acme, 3));
         batch.settle_into(&mut open);
@@ -334,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_changed_settle_counts_without_its_reservation() {
-        let open = OpenTable::new();
+        let open = OpenTable::default();
         let mut batch = Batch::default();
         let changed = |charge| Entry::SettleChanged {
             reservation: 7,
@@ -355,7 +314,7 @@ mod tests {
         for (ends, latest) in
             [([Some(5), Some(9)], Some(at(9))), ([Some(9), None], None), ([None, Some(5)], None)]
         {
-            let open = OpenTable::new();
+            let open = OpenTable::default();
             let mut batch = Batch::default();
             for (sequence, end) in (1..).zip(ends) {
                 batch.apply(&open, 1, reserve(sequence, &definition("acme", end), u64::MAX));
@@ -370,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_is_left_open_becomes_unknown_once() {
-        let (mut open, acme) = (OpenTable::new(), definition("acme", None));
+        let (mut open, acme) = (OpenTable::default(), definition("acme", None));
         let mut batch = Batch::default();
         batch.apply(&open, 1, reserve(1, &acme, 3));
         batch.apply(&open, 1, reserve(2, &acme, 4));

@@ -16,32 +16,32 @@ pub struct Origin<'a> {
     /// Stands for the key, and with it the application, within the process.
     pub key_uid: u64,
     /// The key's identifier.
-    pub key_id: &'a str,
+    pub key_id: &'a Arc<str>,
     /// The application that the key belongs to, if any.
-    pub application: Option<&'a str>,
-    /// The name of the plan in force.
-    pub plan: &'a str,
+    pub application: Option<&'a Arc<str>>,
+    /// The name of the plan in force, if any.
+    pub plan: Option<&'a Arc<str>>,
     /// Stands for the route within the process.
     pub route_uid: u64,
     /// The route's name.
-    pub route: &'a str,
+    pub route: &'a Arc<str>,
 }
 
-/// An [`AccountSet`] and an [`Origin`] as they stand in the journal.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// An [`AccountSet`] and an [`Origin`] as they stand in the journal. There is one for each key that was
+/// used in a segment, so it shares what the ledger and the roster have anyway.
+#[derive(Clone, Debug)]
 pub(super) struct Definition {
-    /// The owner's customer id.
-    pub customer: Arc<str>,
+    /// The owner and the accounts. Of one that was decoded the windows are in whole milliseconds, and
+    /// the id is 0, which is no set's.
+    pub set: Arc<AccountSet>,
     /// The application, if any.
     pub application: Option<Arc<str>>,
     /// The key's identifier.
     pub key_id: Arc<str>,
-    /// The plan's name.
-    pub plan: Arc<str>,
+    /// The plan's name, if there is one.
+    pub plan: Option<Arc<str>>,
     /// The route's name.
     pub route: Arc<str>,
-    /// The accounts; their windows in whole milliseconds.
-    pub accounts: Vec<AccountId>,
 }
 
 /// A definition is too large for the journal.
@@ -61,6 +61,18 @@ pub(super) struct Payload {
 const CODEC: u8 = 1;
 
 impl Definition {
+    /// Takes what a request was made on.
+    pub(super) fn new(set: &Arc<AccountSet>, origin: &Origin<'_>) -> Self {
+        let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
+        Self {
+            set: Arc::clone(set),
+            application: application.cloned(),
+            key_id: Arc::clone(key_id),
+            plan: plan.cloned(),
+            route: Arc::clone(route),
+        }
+    }
+
     /// Reads what [`Definition::encode`] wrote, perhaps with zeros behind it.
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
@@ -74,26 +86,49 @@ impl Definition {
             _ => return None,
         };
         let (key_id, plan, route) = (text(rest)?, text(rest)?, text(rest)?);
+        let plan = Some(plan).filter(|plan| !plan.is_empty());
         let count = u32::from_le_bytes(number(rest)?);
         // Not reserved ahead: the count may be wrong, and each account takes bytes.
         let accounts = (0..count).map(|_| account(rest)).collect::<Option<_>>()?;
         let filled = rest.len() < BLOCK && rest.iter().all(|byte| *byte == 0);
-        filled.then_some(Self { customer, application, key_id, plan, route, accounts })
+        let set = Arc::new(AccountSet { id: 0, customer, accounts });
+        filled.then_some(Self { set, application, key_id, plan, route })
     }
 
     /// Encodes it: strings and lists with their lengths, times in milliseconds.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { customer, application, key_id, plan, route, accounts } = self;
-        encode(customer, application.as_deref(), key_id, plan, route, accounts)
+        let Self { set, application, key_id, plan, route } = self;
+        let mut out = Vec::with_capacity(4 * BLOCK);
+        out.push(CODEC);
+        put_text(&mut out, &set.customer);
+        match application {
+            None => out.push(0),
+            Some(name) => {
+                out.push(1);
+                put_text(&mut out, name);
+            }
+        }
+        put_text(&mut out, key_id);
+        put_text(&mut out, plan.as_deref().unwrap_or_default());
+        put_text(&mut out, route);
+        put_length(&mut out, set.accounts.len());
+        for AccountId { scope, quota, window: Window { start, end } } in &set.accounts {
+            put_text(&mut out, scope);
+            put_text(&mut out, quota);
+            out.extend_from_slice(&start.as_millisecond().to_le_bytes());
+            out.push(end.is_some().into());
+            if let Some(end) = end {
+                out.extend_from_slice(&end.as_millisecond().to_le_bytes());
+            }
+        }
+        out
     }
 }
 
 impl Payload {
-    /// Encodes what a request was made on. From its parts and not by way of a [`Definition`],
-    /// because with very many keys most requests come here.
-    pub(super) fn new(set: &AccountSet, origin: &Origin<'_>) -> Result<Self, TooLarge> {
-        let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
-        let mut bytes = encode(&set.customer, application, key_id, plan, route, &set.accounts);
+    /// Encodes a definition.
+    pub(super) fn new(definition: &Definition) -> Result<Self, TooLarge> {
+        let mut bytes = definition.encode();
         let blocks = u16::try_from(bytes.len().div_ceil(BLOCK))
             .ok()
             .filter(|blocks| *blocks <= BLOCKS_MAX)
@@ -101,40 +136,6 @@ impl Payload {
         bytes.resize(usize::from(blocks) * BLOCK, 0);
         Ok(Self { bytes, blocks })
     }
-}
-
-fn encode(
-    customer: &str,
-    application: Option<&str>,
-    key_id: &str,
-    plan: &str,
-    route: &str,
-    accounts: &[AccountId],
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 * BLOCK);
-    out.push(CODEC);
-    put_text(&mut out, customer);
-    match application {
-        None => out.push(0),
-        Some(name) => {
-            out.push(1);
-            put_text(&mut out, name);
-        }
-    }
-    put_text(&mut out, key_id);
-    put_text(&mut out, plan);
-    put_text(&mut out, route);
-    put_length(&mut out, accounts.len());
-    for AccountId { scope, quota, window: Window { start, end } } in accounts {
-        put_text(&mut out, scope);
-        put_text(&mut out, quota);
-        out.extend_from_slice(&start.as_millisecond().to_le_bytes());
-        out.push(end.is_some().into());
-        if let Some(end) = end {
-            out.extend_from_slice(&end.as_millisecond().to_le_bytes());
-        }
-    }
-    out
 }
 
 fn account(rest: &mut &[u8]) -> Option<AccountId> {
@@ -189,37 +190,44 @@ mod tests {
                 window: Window { start, end },
             },
         );
-        let texts = (".{0,9}", prop::option::of(".{0,9}"), ".{0,9}", ".{0,9}", ".{0,99}");
+        let perhaps = |text| prop::option::of(text);
+        let texts = (".{0,9}", perhaps(".{0,9}"), ".{0,9}", perhaps(".{1,9}"), ".{0,99}");
         (texts, prop::collection::vec(account, 0..5)).prop_map(
             |((customer, application, key_id, plan, route), accounts)| Definition {
-                customer: customer.into(),
+                set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
                 application: application.map(Into::into),
                 key_id: key_id.into(),
-                plan: plan.into(),
+                plan: plan.map(Into::into),
                 route: route.into(),
-                accounts,
             },
         )
+    }
+
+    impl PartialEq for Definition {
+        fn eq(&self, other: &Self) -> bool {
+            let parts = |one: &Self| {
+                let Self { set, application, key_id, plan, route } = one.clone();
+                let accounts = set.accounts.clone();
+                (set.id, set.customer.clone(), accounts, application, key_id, plan, route)
+            };
+            parts(self) == parts(other)
+        }
     }
 
     proptest! {
         #[test]
         fn a_definition_is_read_back(definition in definition()) {
             prop_assert_eq!(Definition::decode(&definition.encode()), Some(definition.clone()));
-            let set = AccountSet {
-                id: 1,
-                customer: definition.customer.clone(),
-                accounts: definition.accounts.clone(),
-            };
             let origin = Origin {
                 key_uid: 1,
                 key_id: &definition.key_id,
-                application: definition.application.as_deref(),
-                plan: &definition.plan,
+                application: definition.application.as_ref(),
+                plan: definition.plan.as_ref(),
                 route_uid: 1,
                 route: &definition.route,
             };
-            let payload = Payload::new(&set, &origin).unwrap();
+            prop_assert_eq!(Definition::new(&definition.set, &origin), definition.clone());
+            let payload = Payload::new(&definition).unwrap();
             prop_assert_eq!(payload.bytes.len(), usize::from(payload.blocks) * BLOCK);
             prop_assert_eq!(Definition::decode(&payload.bytes), Some(definition.clone()));
         }
@@ -249,19 +257,19 @@ mod tests {
     fn the_extremes_of_time_are_read_back() {
         let window = |start, end| Window { start, end };
         let account = |window| AccountId { scope: "".into(), quota: "q".into(), window };
+        let accounts = vec![
+            account(window(Timestamp::MIN, None)),
+            account(window(Timestamp::UNIX_EPOCH, Some(Timestamp::MAX))),
+        ];
         let definition = Definition {
-            customer: "acme".into(),
+            set: Arc::new(AccountSet { id: 0, customer: "acme".into(), accounts }),
             application: None,
             key_id: "k".into(),
-            plan: "p".into(),
+            plan: None,
             route: "r".into(),
-            accounts: vec![
-                account(window(Timestamp::MIN, None)),
-                account(window(Timestamp::UNIX_EPOCH, Some(Timestamp::MAX))),
-            ],
         };
         let read = Definition::decode(&definition.encode()).unwrap();
-        assert_eq!(read.accounts[0], definition.accounts[0]);
-        assert_eq!(read.accounts[1].window.start, Timestamp::UNIX_EPOCH);
+        assert_eq!(read.set.accounts[0], definition.set.accounts[0]);
+        assert_eq!(read.set.accounts[1].window.start, Timestamp::UNIX_EPOCH);
     }
 }

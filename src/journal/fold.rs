@@ -51,9 +51,10 @@ pub(super) struct Fold {
 }
 
 /// From this many journal bytes, or rows to write, on a batch is committed before more is read. The
-/// rows bound the memory; many bytes that come down to few rows are what a batch is for.
-const BATCH_BYTES: u64 = 64 << 20;
-const BATCH_ROWS: usize = 100_000;
+/// rows bound the memory, to some 60 MB; many bytes that come down to few rows are what a batch is for.
+/// Each worker has rows of its own, which become one for each customer at the end.
+pub(super) const BATCH_BYTES: u64 = 64 << 20;
+const BATCH_ROWS: usize = 250_000;
 
 impl Fold {
     /// Begins with the reservations that the store has as open.

@@ -121,12 +121,12 @@ impl Tail {
         while self.is_behind(segment, length) {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                None => self.reader.insert(Reader::open(
-                    directory.path(),
-                    directory.node(),
-                    SegmentId { worker: self.worker, number: self.segment },
-                    self.sequence,
-                )?),
+                None => {
+                    let id = SegmentId { worker: self.worker, number: self.segment };
+                    let (path, node) = (directory.path(), directory.node());
+                    let reader = Reader::open(path, node, id, self.sequence)?;
+                    self.reader.insert(reader.beside(Arc::clone(self.published.handover())))
+                }
             };
             // A segment that was rotated away has its final length, and perhaps a torn end behind
             // it.

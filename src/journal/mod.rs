@@ -14,9 +14,12 @@ mod directory;
 mod figures;
 mod fold;
 mod follower;
+mod handover;
+mod hash;
 mod reader;
 mod record;
 mod replay;
+mod rows;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -49,8 +52,11 @@ pub struct Journal {
     segment_bytes: u64,
 }
 
-/// The length from which on a segment is closed and the next one begun.
-pub const SEGMENT_BYTES: u64 = 8 << 20;
+/// The length from which on a segment is closed and the next one begun. Long, because each segment
+/// defines anew what its records refer to: with many keys that is most of a short one. The start reads
+/// it in some tenths of a second, and about so much per worker is on the disk beside what waits for the
+/// store.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl Journal {
     /// Locks the directory, folds what an earlier process left in it, and charges in full what is

@@ -19,6 +19,7 @@ use crate::{
     answer::Ending,
     journal::{
         definition::Definition,
+        handover::Handover,
         record::{self, BLOCK, BLOCKS_MAX, Body, Claim, Flaw, Record, Salt, VERSION},
         segment::SegmentId,
     },
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Something that counts, with its definition.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry {
     /// Units were taken.
     Reserve {
@@ -159,6 +160,8 @@ pub(super) struct Reader {
     sequence: u64,
     latest: Timestamp,
     definitions: Vec<Arc<Definition>>,
+    /// Has definitions of a writer in this process.
+    handover: Option<Arc<Handover>>,
     buffer: Vec<u8>,
 }
 
@@ -203,8 +206,14 @@ impl Reader {
             sequence,
             latest: Timestamp::MIN,
             definitions: Vec::new(),
+            handover: None,
             buffer: Vec::new(),
         })
+    }
+
+    /// Takes definitions from where the writer gives them, as far as they are there.
+    pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
+        Self { handover: Some(handover), ..self }
     }
 
     /// Reads about a mebibyte of records and hands on those that count and begin at `from` or
@@ -299,7 +308,7 @@ impl Reader {
 
     /// Looks for a good record behind the bad one at every place where one could begin.
     fn is_anything_valid_behind(&mut self) -> Result<bool, ReadError> {
-        // The rest at once: a segment is a few mebibytes, and this is rare.
+        // The rest at once: it is a segment at most, and this is rare.
         let mut rest = Vec::new();
         self.fill(&mut rest, u64::MAX)?;
         let mut places = (BLOCK..rest.len()).step_by(BLOCK).filter_map(|at| rest.get(at..));
@@ -348,9 +357,15 @@ impl Reader {
         if usize::try_from(set) != Ok(self.definitions.len() + 1) {
             return Err(self.damaged("a definition is missing"));
         }
-        let definition = Definition::decode(payload)
-            .ok_or_else(|| self.damaged("the definition cannot be read"))?;
-        self.definitions.push(Arc::new(definition));
+        let given = self.handover.as_ref().and_then(|handover| handover.take(self.id.number, set));
+        debug_assert!(given.as_ref().is_none_or(|given| payload.starts_with(&given.encode())));
+        let definition = match given {
+            Some(given) => given,
+            None => Definition::decode(payload)
+                .ok_or_else(|| self.damaged("the definition cannot be read"))?
+                .into(),
+        };
+        self.definitions.push(definition);
         Ok(())
     }
 

@@ -6,10 +6,13 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::journal::record::BLOCK;
+use crate::journal::{handover::Handover, record::BLOCK};
 
 /// Which segment of a node.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,12 +86,15 @@ impl Files for Disk {
 }
 
 /// How far a worker's journal reaches: the segment in use and its length up to the last whole
-/// append.
-///
-/// One word holds both, so that a reader never pairs one segment with another's length: 40 bits of
-/// segment, 24 bits of length in blocks.
+/// append. Beside it, what need not be decoded of it.
 #[derive(Debug, Default)]
-pub(super) struct Published(AtomicU64);
+pub(super) struct Published {
+    /// One word holds both, so that a reader never pairs one segment with another's length: 40 bits
+    /// of segment, 24 bits of length in blocks.
+    reached: AtomicU64,
+    /// Definitions that the reader has not come to.
+    handover: Arc<Handover>,
+}
 
 const LENGTH_BITS: u32 = 24;
 
@@ -97,12 +103,17 @@ impl Published {
     pub(super) fn set(&self, segment: u64, length: u64) {
         let blocks = length / BLOCK as u64;
         debug_assert!(segment < 1 << (u64::BITS - LENGTH_BITS) && blocks < 1 << LENGTH_BITS);
-        self.0.store(segment << LENGTH_BITS | blocks, Ordering::Release);
+        self.reached.store(segment << LENGTH_BITS | blocks, Ordering::Release);
+    }
+
+    /// Gives the way of definitions from writer to reader.
+    pub(super) fn handover(&self) -> &Arc<Handover> {
+        &self.handover
     }
 
     /// Gives segment and length; segment 0 when nothing was appended yet.
     pub(super) fn read(&self) -> (u64, u64) {
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.reached.load(Ordering::Acquire);
         (word >> LENGTH_BITS, (word & ((1 << LENGTH_BITS) - 1)) * BLOCK as u64)
     }
 }

@@ -8,7 +8,7 @@
 //!   no open reservation.
 //! - A record's number is used once, also when its append failed.
 
-use std::{collections::HashMap, io, mem, sync::Arc};
+use std::{io, mem, sync::Arc};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -16,9 +16,10 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
-        definition::{Origin, Payload},
+        definition::{Definition, Origin, Payload},
         directory::Directory,
         figures::Figures,
+        hash::OwnMap,
         record::{Body, Record, Salt},
         segment::{Files, Published, SegmentFile, SegmentId},
     },
@@ -88,7 +89,9 @@ struct Segment {
     /// Something torn stands behind `length`.
     torn: bool,
     /// What was defined in it. Dropped with it, so that it does not grow without end.
-    known: HashMap<SetKey, Known>,
+    known: OwnMap<SetKey, Known>,
+    /// The plans in those, each once. They are few.
+    plans: Vec<Option<Arc<str>>>,
     next_set: u32,
 }
 
@@ -99,10 +102,13 @@ struct SetKey {
     route: u64,
 }
 
+/// Small, since there is one for each key that was used in the segment.
+#[derive(Clone, Copy)]
 struct Known {
     number: u32,
-    /// A reload may give a customer another plan and leave its accounts as they are.
-    plan: Box<str>,
+    /// Its place in the segment's list: a reload may give a customer another plan and leave its
+    /// accounts as they are.
+    plan: usize,
 }
 
 /// An ordinary settle that is not yet written.
@@ -150,7 +156,7 @@ impl Writer {
     /// written: give the units back and refuse the request.
     pub fn reserve(
         &mut self,
-        set: &AccountSet,
+        set: &Arc<AccountSet>,
         origin: &Origin<'_>,
         cost: u64,
         request_id: Uuid,
@@ -174,7 +180,7 @@ impl Writer {
     pub fn settle(
         &mut self,
         ticket: &Ticket,
-        set: &AccountSet,
+        set: &Arc<AccountSet>,
         origin: &Origin<'_>,
         ending: Ending,
         charge: u64,
@@ -246,7 +252,8 @@ impl Writer {
             salt: Salt::new(self.directory.node(), self.worker, number),
             length: 0,
             torn: false,
-            known: HashMap::new(),
+            known: OwnMap::default(),
+            plans: Vec::new(),
             next_set: 1,
         })
     }
@@ -254,23 +261,25 @@ impl Writer {
     /// Gives the definition's number in this segment; pushes it if the segment has not met it.
     fn define(
         &mut self,
-        set: &AccountSet,
+        set: &Arc<AccountSet>,
         origin: &Origin<'_>,
         time_ms: i64,
     ) -> io::Result<(u32, Option<Fresh>)> {
         let Some(current) = &self.current else { return Err(no_segment()) };
         let key = SetKey { set: set.id, key: origin.key_uid, route: origin.route_uid };
-        match current.known.get(&key) {
-            Some(Known { number, plan }) if **plan == *origin.plan => return Ok((*number, None)),
-            _ => {}
+        if let Some(Known { number, plan }) = current.known.get(&key)
+            && current.plans.get(*plan).is_some_and(|plan| plan.as_ref() == origin.plan)
+        {
+            return Ok((*number, None));
         }
         let (salt, number) = (current.salt, current.next_set);
-        let Payload { bytes, blocks } = Payload::new(set, origin)
+        let definition = Definition::new(set, origin);
+        let Payload { bytes, blocks } = Payload::new(&definition)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let sequence = self.take_sequence();
         let record = Record { sequence, time_ms, body: Body::Definition { set: number, blocks } };
         record.encode(salt, &bytes, &mut self.buffer);
-        Ok((number, Some(Fresh { key, known: Known { number, plan: origin.plan.into() } })))
+        Ok((number, Some(Fresh { key, definition })))
     }
 
     fn push(&mut self, time_ms: i64, body: Body) -> u64 {
@@ -298,9 +307,9 @@ impl Writer {
         current.length += self.buffer.len() as u64;
         self.figures.appends.add(1);
         self.figures.bytes.add(self.buffer.len() as u64);
-        if let Some(Fresh { key, known }) = fresh {
-            current.next_set += 1;
-            current.known.insert(key, known);
+        if let Some(Fresh { key, definition }) = fresh {
+            let number = current.learn(key, definition.plan.as_ref());
+            self.published.handover().give(current.number, number, definition.into());
         }
         self.waiting.clear();
         self.published.set(current.number, current.length);
@@ -308,10 +317,26 @@ impl Writer {
     }
 }
 
+impl Segment {
+    /// Remembers a definition that was written. Gives its number.
+    fn learn(&mut self, key: SetKey, plan: Option<&Arc<str>>) -> u32 {
+        let Self { known, plans, next_set, .. } = self;
+        let place = plans.iter().position(|known| known.as_ref() == plan);
+        let plan = place.unwrap_or_else(|| {
+            plans.push(plan.cloned());
+            plans.len() - 1
+        });
+        let number = *next_set;
+        known.insert(key, Known { number, plan });
+        *next_set += 1;
+        number
+    }
+}
+
 /// A definition that holds once its append has succeeded.
 struct Fresh {
     key: SetKey,
-    known: Known,
+    definition: Definition,
 }
 
 /// What [`Published`] can tell, less room for one large append.

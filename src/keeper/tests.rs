@@ -125,16 +125,22 @@ fn at(second: i64) -> Timestamp {
 impl Place {
     /// Has a request of 2 units in the journal.
     fn request(&mut self) {
+        self.request_on("p");
+    }
+
+    /// The same, with a plan whose name is so long that the journal is long.
+    fn request_on(&mut self, plan: &str) {
         let window = Window { start: at(0), end: None };
         let account = AccountId { scope: "".into(), quota: "q".into(), window };
-        let set = AccountSet { id: 1, customer: "acme".into(), accounts: vec![account] };
+        let set = AccountSet { id: 1, customer: "acme".into(), accounts: vec![account] }.into();
+        let (key_id, plan, route) = ("k".into(), plan.into(), "r".into());
         let origin = Origin {
             key_uid: 1,
-            key_id: "k",
+            key_id: &key_id,
             application: None,
-            plan: "p",
+            plan: Some(&plan),
             route_uid: 1,
-            route: "r",
+            route: &route,
         };
         let writer = &mut self.writer;
         let ticket = writer.reserve(&set, &origin, 2, Uuid::nil(), at(1)).unwrap();
@@ -303,6 +309,47 @@ fn changes_are_made_while_folds_fail_and_folds_while_changes_come_without_end() 
     let (customer, scope, quota) = ("acme", "", "q");
     let account = crate::store::records::AccountKey { customer, scope, quota, window };
     assert_eq!(place.reader.used(&account).unwrap(), 2);
+}
+
+/// Submits a change that submits the next one when it is made, and so on up to the first commit of a
+/// fold. Counts them.
+fn submit_in_turn(shared: &Arc<Shared>, switch: &Switch, made: &Arc<AtomicU64>) {
+    let (again, switch, made) = (Arc::clone(shared), switch.clone(), Arc::clone(made));
+    let (change, _) = Change::new(
+        |_| Ok::<_, StoreError>(()),
+        move |()| {
+            if switch.commits.load(Ordering::SeqCst) == 0 {
+                made.fetch_add(1, Ordering::SeqCst);
+                submit_in_turn(&again, &switch, &made);
+            }
+        },
+    );
+    shared.push(Box::new(change));
+}
+
+/// A change waits for a mebibyte to be read, and not for all that is read for one commit.
+#[test]
+fn changes_have_their_turn_while_a_long_journal_is_read() {
+    let mut place = start(None);
+    let release = place.hold();
+    for number in 0..40 {
+        place.request_on(&format!("{number}{}", "x".repeat(250_000)));
+    }
+    let mebibytes = place.writer.figures().bytes.get() >> 20;
+    assert!(mebibytes >= 8, "{mebibytes}");
+    let (keeper, made) = (&place.keeper, Arc::default());
+    std::thread::scope(|scope| {
+        let fold = scope.spawn(|| keeper.fold_now());
+        while keeper.shared.lock().asked == 0 {
+            std::thread::yield_now();
+        }
+        submit_in_turn(&keeper.shared, &place.switch, &made);
+        drop(release);
+        fold.join().unwrap().unwrap();
+    });
+    assert_eq!(place.switch.commits.load(Ordering::SeqCst), 1);
+    let made = made.load(Ordering::SeqCst);
+    assert!(made >= mebibytes, "{made} changes while {mebibytes} MiB were read");
 }
 
 #[test]

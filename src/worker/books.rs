@@ -73,8 +73,8 @@ impl Source {
         Origin {
             key_id: &caller.key.id,
             key_uid: caller.uid,
-            application: caller.key.application.as_deref(),
-            plan: caller.plan().map_or("", |plan| &plan.id),
+            application: caller.key.application.as_ref(),
+            plan: caller.plan().map(|plan| &plan.id),
             route: &route.route.name,
             route_uid: route.uid,
         }

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use jiff::Timestamp;
@@ -112,33 +113,39 @@ pub(super) fn at(second: i64) -> Timestamp {
 }
 
 /// A customer's set: the customer as a whole and one key.
-pub(super) fn set(id: u64, customer: &str) -> AccountSet {
+pub(super) fn set(id: u64, customer: &str) -> Arc<AccountSet> {
     let window = Window { start: at(0), end: Some(at(86_400)) };
     let account = |scope: &str| AccountId { scope: scope.into(), quota: "daily".into(), window };
-    AccountSet {
-        id,
-        customer: customer.into(),
-        accounts: vec![account(""), account(&format!("key/{id}"))],
-    }
+    let accounts = vec![account(""), account(&format!("key/{id}"))];
+    Arc::new(AccountSet { id, customer: customer.into(), accounts })
 }
 
 pub(super) fn origin(set: &AccountSet) -> Origin<'static> {
+    static KEY_ID: LazyLock<Arc<str>> = LazyLock::new(|| "key-1".into());
+    static PLAN: LazyLock<Arc<str>> = LazyLock::new(|| "pro".into());
+    static ROUTE: LazyLock<Arc<str>> = LazyLock::new(|| "forecast".into());
     Origin {
         key_uid: set.id,
-        key_id: "key-1",
+        key_id: &KEY_ID,
         application: None,
-        plan: "pro",
+        plan: Some(&PLAN),
         route_uid: 1,
-        route: "forecast",
+        route: &ROUTE,
     }
 }
 
 impl Process {
-    pub(super) fn reserve(&mut self, set: &AccountSet, cost: u64) -> Ticket {
+    pub(super) fn reserve(&mut self, set: &Arc<AccountSet>, cost: u64) -> Ticket {
         self.writers[0].reserve(set, &origin(set), cost, Uuid::from_u128(9), at(1)).unwrap()
     }
 
-    pub(super) fn settle(&mut self, ticket: Ticket, set: &AccountSet, ending: Ending, charge: u64) {
+    pub(super) fn settle(
+        &mut self,
+        ticket: Ticket,
+        set: &Arc<AccountSet>,
+        ending: Ending,
+        charge: u64,
+    ) {
         self.writers[0].settle(&ticket, set, &origin(set), ending, charge, at(70)).unwrap();
     }
 
@@ -323,10 +330,34 @@ fn a_change_of_plan_is_defined_anew() {
     };
     let _ = process.reserve(&acme, 1);
     assert_eq!(written(&mut process, &origin(&acme)), 64);
-    let starter = Origin { plan: "starter", ..origin(&acme) };
+    let plan = "starter".into();
+    let starter = Origin { plan: Some(&plan), ..origin(&acme) };
     assert!(written(&mut process, &starter) > 64);
     assert_eq!(written(&mut process, &starter), 64);
+    let none = Origin { plan: None, ..origin(&acme) };
+    assert!(written(&mut process, &none) > 64);
+    assert_eq!(written(&mut process, &none), 64);
     process.fold();
+}
+
+#[test]
+fn a_definition_is_shared_with_the_reader_and_let_go_with_its_segment() {
+    let mut place = Place::new();
+    place.segment_bytes = 300;
+    let mut process = place.start();
+    let (acme, other) = (set(1, "acme"), set(2, "other"));
+    let pay = |process: &mut Process, set| {
+        let ticket = process.reserve(set, 1);
+        process.settle(ticket, set, Ending::Failed, 0);
+        process.fold();
+    };
+    pay(&mut process, &acme);
+    // Decoded, it would be a set of its own.
+    assert_eq!(Arc::strong_count(&acme), 2);
+    pay(&mut process, &other);
+    pay(&mut process, &other);
+    assert_eq!((Arc::strong_count(&acme), place.segments().len()), (1, 1));
+    assert_eq!(endings(&process.store, "other")["failed"], (2, 0));
 }
 
 #[test]
@@ -409,15 +440,21 @@ fn a_large_backlog_is_folded_in_several_transactions() {
     place.segment_bytes = 5 << 20;
     let mut process = place.start();
     let acme = set(1, "acme");
-    for _ in 0..60_000 {
-        let ticket = process.reserve(&acme, 1);
-        process.settle(ticket, &acme, Ending::Completed, 1);
+    // Large, and different each time, so that each request defines it anew.
+    let plans: Vec<_> = (0..300).map(|n| format!("{n}{}", "x".repeat(250_000)).into()).collect();
+    for plan in &plans {
+        let origin = Origin { plan: Some(plan), ..origin(&acme) };
+        let writer = &mut process.writers[0];
+        let ticket = writer.reserve(&acme, &origin, 1, Uuid::nil(), at(1)).unwrap();
+        writer.settle(&ticket, &acme, &origin, Ending::Completed, 1, at(2)).unwrap();
     }
     process.flush();
     drop(process);
+    let lengths = place.segments().into_iter().map(|path| fs::metadata(path).unwrap().len());
+    assert!(lengths.sum::<u64>() > fold::BATCH_BYTES);
     let process = place.start();
-    assert_eq!(process.recovery.settled, 60_000);
-    assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 60_000);
+    assert_eq!(process.recovery.settled, 300);
+    assert_eq!(usage(&process.store)[&("acme".into(), String::new())], 300);
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Expected {
     }
 }
 
-fn live(place: &Place, sets: &[AccountSet], steps: &[Step], expected: &mut Expected) {
+fn live(place: &Place, sets: &[Arc<AccountSet>], steps: &[Step], expected: &mut Expected) {
     let script = Script::default();
     let Process { mut writers, mut follower, mut store, .. } =
         place.start_with(|_| Box::new(script.clone()));
@@ -122,7 +122,7 @@ fn live(place: &Place, sets: &[AccountSet], steps: &[Step], expected: &mut Expec
     }
 }
 
-fn check(place: &Place, sets: &[AccountSet], expected: &Expected) {
+fn check(place: &Place, sets: &[Arc<AccountSet>], expected: &Expected) {
     let process = place.start();
     assert_eq!(process.open_reservations(), 0);
     let used = usage(&process.store);

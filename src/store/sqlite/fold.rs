@@ -1,6 +1,6 @@
 //! What a fold writes.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
@@ -20,6 +20,7 @@ pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusql
     set_positions(transaction, &node, positions)?;
     add_usage(transaction, &mut owners, usage)?;
     let new = add_minutes(transaction, &mut owners, minutes)?;
+    add_hours(transaction, &mut owners, &new)?;
     note_uses(transaction, &mut owners, &new)?;
     insert_open(transaction, &mut owners, &node, opened)?;
     delete_closed(transaction, &node, closed)
@@ -56,10 +57,10 @@ fn add_minutes<'a, 'b>(
         "UPDATE usage_minutes SET
              requests = requests + ?6,
              units = min(units + ?7, 9223372036854775807)
-         WHERE customer = ?1 AND minute = ?2 AND key_id = ?3 AND route = ?4 AND ending = ?5",
+         WHERE minute = ?1 AND customer = ?2 AND key_id = ?3 AND route = ?4 AND ending = ?5",
     )?;
     let mut first = transaction.prepare_cached(
-        "INSERT INTO usage_minutes (customer, minute, key_id, route, ending, requests, units)
+        "INSERT INTO usage_minutes (minute, customer, key_id, route, ending, requests, units)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let mut new = Vec::new();
@@ -68,7 +69,7 @@ fn add_minutes<'a, 'b>(
         let customer = owners.of(customer)?;
         let minute = minute.as_millisecond();
         let (requests, units) = (signed(*requests), signed(*units));
-        let values = params![customer, minute, key_id, route, ending, requests, units];
+        let values = params![minute, customer, key_id, route, ending, requests, units];
         if more.execute(values)? == 0 {
             first.execute(values)?;
             new.push(row);
@@ -77,6 +78,28 @@ fn add_minutes<'a, 'b>(
     Ok(new)
 }
 
+/// Notes the hours of rows that are new, by which the minutes of one customer are found.
+fn add_hours(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    rows: &[&MinuteRow<'_>],
+) -> rusqlite::Result<()> {
+    let hour_of = |row: &MinuteRow<'_>| row.minute.as_millisecond().div_euclid(HOUR_MS) * HOUR_MS;
+    let mut statement =
+        transaction.prepare_cached("INSERT OR IGNORE INTO usage_hours VALUES (?1, ?2)")?;
+    let is_same = |one: &&MinuteRow<'_>, other: &&MinuteRow<'_>| {
+        one.customer == other.customer && hour_of(one) == hour_of(other)
+    };
+    for alike in rows.chunk_by(is_same) {
+        if let Some(row) = alike.first() {
+            statement.execute(params![owners.of(row.customer)?, hour_of(row)])?;
+        }
+    }
+    Ok(())
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
 /// Notes the latest minute of every key among them, except of keys that went with their owner. Only
 /// of rows that are new: of a minute that was known the key's use was too.
 fn note_uses(
@@ -84,19 +107,21 @@ fn note_uses(
     owners: &mut Owners<'_>,
     rows: &[&MinuteRow<'_>],
 ) -> rusqlite::Result<()> {
-    let mut latest = BTreeMap::<&str, Timestamp>::new();
+    let mut uses = Vec::with_capacity(rows.len());
     for MinuteRow { customer, key_id, minute, .. } in rows {
         if owners.of(customer)? == id_of(customer) {
-            let known = latest.entry(key_id).or_insert(*minute);
-            *known = (*known).max(*minute);
+            uses.push((*key_id, minute.as_millisecond()));
         }
     }
+    // In the table's order, and each key once with its latest.
+    uses.sort_unstable_by_key(|(key_id, minute)| (*key_id, Reverse(*minute)));
+    uses.dedup_by_key(|(key_id, _)| *key_id);
     let mut statement = transaction.prepare_cached(
         "INSERT INTO key_uses VALUES (?1, ?2)
          ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
     )?;
-    for (key_id, minute) in latest {
-        statement.execute(params![key_id, minute.as_millisecond()])?;
+    for (key_id, minute) in uses {
+        statement.execute(params![key_id, minute])?;
     }
     Ok(())
 }

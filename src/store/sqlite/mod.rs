@@ -122,8 +122,9 @@ impl Sqlite {
         each: &mut dyn FnMut(MinuteRow<'_>),
     ) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT customer, minute, key_id, route, ending, requests, units FROM usage_minutes
-             WHERE customer = ?1 AND minute >= ?2 AND minute < ?3
+            "SELECT customer, minute, key_id, route, ending, requests, units FROM customer_minutes
+             WHERE customer = ?1 AND hour > ?2 - 3600000 AND hour < ?3
+                 AND minute >= ?2 AND minute < ?3
              ORDER BY minute, key_id, route, ending",
         )?;
         let start = window.start.as_millisecond();

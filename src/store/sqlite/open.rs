@@ -77,11 +77,14 @@ pub enum OpenError {
 
 /// What brings a database from each version to the next; the first one begins with an empty file.
 /// Released ones are never changed.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_usage.sql"), include_str!("migrations/0002_customers.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_usage.sql"),
+    include_str!("migrations/0002_customers.sql"),
+    include_str!("migrations/0003_minutes.sql"),
+];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.
@@ -89,6 +92,12 @@ const APPLICATION: i64 = 0x6661_7265;
 
 /// How long to wait for a program that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many pages of the database are held, in KiB.
+const CACHE_KIB: i64 = 32 << 10;
+
+/// The same for a migration, which may bring a large table into another order.
+const MIGRATION_CACHE_KIB: i64 = 256 << 10;
 
 /// How many prepared statements are kept; there are fewer than this.
 const STATEMENTS: usize = 128;
@@ -176,8 +185,13 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // A fold with many customers writes thousands of pages, most of them again by the next one: what
     // is carried over less often is carried over fewer times. 32 MiB of write-ahead log.
     connection.pragma_update(None, "wal_autocheckpoint", 8192)?;
-    // In KiB. What does not fit is written in the middle of a transaction, and often once more.
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "cache_size", -MIGRATION_CACHE_KIB)?;
+    migrate(connection)?;
+    // What does not fit is written in the middle of a transaction, and often once more.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = match schema(&transaction)? {
         Schema::None => 0,

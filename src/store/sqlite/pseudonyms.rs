@@ -24,24 +24,29 @@ const REMOVALS: [&str; 6] = [
 ];
 
 /// Added to what the pseudonym has, for the case that one pseudonym stands for two lives of an id.
-const RENAMINGS: [&str; 3] = [
+const RENAMINGS: [&str; 4] = [
     "INSERT INTO usage
          SELECT ?2, scope, quota, window_start, window_end, used FROM usage WHERE customer = ?1
      ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
          window_end = max(window_end, excluded.window_end),
          used = min(used + excluded.used, 9223372036854775807)",
     "INSERT INTO usage_minutes
-         SELECT ?2, minute, key_id, route, ending, requests, units FROM usage_minutes
+         SELECT minute, ?2, key_id, route, ending, requests, units FROM customer_minutes
          WHERE customer = ?1
-     ON CONFLICT (customer, minute, key_id, route, ending) DO UPDATE SET
+     ON CONFLICT (minute, customer, key_id, route, ending) DO UPDATE SET
          requests = requests + excluded.requests,
          units = min(units + excluded.units, 9223372036854775807)",
+    "INSERT OR IGNORE INTO usage_hours SELECT ?2, hour FROM usage_hours WHERE customer = ?1",
     "UPDATE open_reservations SET customer = ?2 WHERE customer = ?1",
 ];
 
-/// The rows that were copied.
-const LEFT: [&str; 2] =
-    ["DELETE FROM usage WHERE customer = ?1", "DELETE FROM usage_minutes WHERE customer = ?1"];
+/// The rows that were copied; the hours last, by which the minutes are found.
+const LEFT: [&str; 3] = [
+    "DELETE FROM usage WHERE customer = ?1",
+    "DELETE FROM usage_minutes WHERE customer = ?1
+         AND minute IN (SELECT minute FROM customer_minutes WHERE customer = ?1)",
+    "DELETE FROM usage_hours WHERE customer = ?1",
+];
 
 /// Removes a customer. The audit and the corrections keep its id: they are only appended to.
 pub(super) fn delete_customer(

@@ -13,8 +13,14 @@ const STRETCH: &str = "minute - (minute % ?4 + ?4) % ?4";
 
 /// Sums of halves: SQLite's own sum fails where it leaves the range of an integer.
 const SUMS: &str = "coalesce(sum(requests), 0), coalesce(sum(units >> 32), 0),
-    coalesce(sum(units & 4294967295), 0)
-    FROM usage_minutes WHERE minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
+    coalesce(sum(units & 4294967295), 0)";
+
+const RANGE: &str = "minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
+
+/// Everybody's minutes lie together; those of one customer are found by its hours.
+const OF_ALL: &str = " FROM usage_minutes WHERE ?3 IS NULL AND ";
+const OF_ONE: &str =
+    " FROM customer_minutes WHERE customer = ?3 AND hour > ?1 - 3600000 AND hour < ?2 AND ";
 
 pub(super) fn each(
     connection: &Connection,
@@ -50,7 +56,8 @@ fn statement(by: &Grouping, is_for_one: bool) -> String {
         }
     }
     sql += SUMS;
-    sql += if is_for_one { " AND customer = ?3" } else { " AND ?3 IS NULL" };
+    sql += if is_for_one { OF_ONE } else { OF_ALL };
+    sql += RANGE;
     if !groups.is_empty() {
         let groups = groups.join(", ");
         sql += &format!(" GROUP BY {groups} ORDER BY {groups}");

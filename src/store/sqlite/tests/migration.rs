@@ -50,7 +50,10 @@ PRAGMA user_version = 1;
 
 const ROWS: &str = "
 INSERT INTO usage VALUES ('acme', '', 'day', 0, 10000, 7), ('acme', 'key/k', 'ever', 0, NULL, 8);
-INSERT INTO usage_minutes VALUES ('acme', 60000, 'k', 'r', 'completed', 3, 9);
+INSERT INTO usage_minutes VALUES
+    ('acme', -60000, 'k', 'r', 'completed', 1, 2), ('acme', 60000, 'k', 'r', 'completed', 3, 9),
+    ('acme', 60000, 'k', 'r', 'failed', 1, 0), ('acme', 7200000, 'j', 's', 'completed', 5, 6),
+    ('other', 60000, 'l', 'r', 'completed', 7, 8);
 INSERT INTO open_reservations VALUES
     ('00000000-0000-0000-0000-000000000005', 1, 4, '', 'acme', x'00', 3, 7000);
 INSERT INTO positions VALUES ('00000000-0000-0000-0000-000000000005', 1, 2, 64, 5, 5000);
@@ -72,6 +75,17 @@ fn schema(path: &Path) -> Vec<(String, Option<String>)> {
     rows.map(Result::unwrap).collect()
 }
 
+/// The minutes of a customer, with requests and units.
+fn minutes(store: &Sqlite, customer: &str) -> Vec<(i64, u64, u64)> {
+    let mut found = Vec::new();
+    let ever = Window { start: Timestamp::MIN, end: None };
+    let mut each = |row: MinuteRow<'_>| {
+        found.push((row.minute.as_second(), row.requests, row.units));
+    };
+    store.minutes_of(customer, ever, &mut each).unwrap();
+    found
+}
+
 #[test]
 fn a_released_database_is_brought_up_to_date_with_its_usage() {
     let temp = tempfile::tempdir().unwrap();
@@ -82,6 +96,8 @@ fn a_released_database_is_brought_up_to_date_with_its_usage() {
 
     let mut store = Sqlite::open(&old).unwrap();
     assert_eq!(loaded(&store, 0).into_values().map(|(_, used)| used).sum::<u64>(), 15);
+    assert_eq!(minutes(&store, "acme"), [(-60, 1, 2), (60, 3, 9), (60, 1, 0), (7200, 5, 6)]);
+    assert_eq!(minutes(&store, "other"), [(60, 7, 8)]);
     assert_eq!(store.open_reservations(node()).unwrap().len(), 1);
     assert_eq!(store.positions(node()).unwrap()[0].sequence, 5);
     assert_eq!(store.latest_time().unwrap(), Some(at(5)));

@@ -102,3 +102,23 @@ fn a_report_has_bounds_and_can_be_stopped() {
     let expected = format!(" 2 {}", u64::MAX - 1);
     assert_eq!(report(&place, Grouping::default(), Some("c")), [expected]);
 }
+
+/// However much others used meanwhile, or the customer at other times.
+#[test]
+fn the_minutes_of_one_customer_are_looked_up_one_by_one() {
+    let place = place();
+    let connection = Connection::open(place.path()).unwrap();
+    for sql in [
+        "SELECT minute FROM customer_minutes WHERE customer = 'a' AND hour > 0 AND hour < 9",
+        "DELETE FROM usage_minutes WHERE customer = 'a'
+            AND minute IN (SELECT minute FROM customer_minutes WHERE customer = 'a')",
+    ] {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        let steps: Vec<_> = steps.map(Result::unwrap).collect();
+        let looks = |what: &str| steps.iter().any(|step| step.starts_with(what));
+        assert!(looks("SEARCH h USING PRIMARY KEY (customer=?"), "{steps:?}");
+        assert!(looks("SEARCH m USING PRIMARY KEY (minute=? AND customer=?)"), "{steps:?}");
+        assert!(!looks("SCAN usage") && !looks("SCAN m") && !looks("SCAN h"), "{steps:?}");
+    }
+}
