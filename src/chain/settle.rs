@@ -132,7 +132,7 @@ fn tell(
     if let Some(left) = rate_limit(&standing) {
         fields.insert(&RATE_LIMIT, left);
     }
-    fields.insert(&COST, HeaderValue::from(cost));
+    fields.insert(&COST, cost_value(cost));
     match notice {
         None => {}
         Some(Notice::Ends(at)) => {
@@ -141,6 +141,18 @@ fn tell(
         Some(Notice::GraceEnds(at)) => {
             fields.insert("faregate-grace-ends", field_value(&at.to_string()));
         }
+    }
+}
+
+/// Writes a cost; most are small, and need no memory of their own.
+fn cost_value(cost: u64) -> HeaderValue {
+    match cost {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        5 => HeaderValue::from_static("5"),
+        10 => HeaderValue::from_static("10"),
+        _ => HeaderValue::from(cost),
     }
 }
 

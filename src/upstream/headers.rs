@@ -168,7 +168,7 @@ fn remove_unwanted(fields: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
         .filter(|name| {
             let name = name.as_str();
             is_unwanted(name)
-                || (name.contains('_') && {
+                || (name.bytes().any(|byte| byte == b'_') && {
                     let dashed = name.replace('_', "-");
                     // `Host` is set anew, but not what only looks like it.
                     is_unwanted(&dashed) || dashed == "host"
