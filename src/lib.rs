@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod guesses;
 mod io;
 pub mod journal;
+mod json;
 pub mod keeper;
 pub mod ledger;
 pub mod live;

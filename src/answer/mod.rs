@@ -1,5 +1,6 @@
 //! What is said to callers, and how requests end.
 
+mod body;
 mod code;
 mod denial;
 mod ending;

@@ -1,18 +1,16 @@
-//! The body of refusals: `application/problem+json` (RFC 9457) with the nested `error` object that
-//! API clients expect, and the fields that go with it.
+//! The whole answer of a refusal: status, fields and body.
 
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answer::{
     Code, Denial, Fault, QuotaDenial, Refusal,
+    body::Body,
     headers::{field_value, rate_limit, rate_limit_policy, request_id_value},
-    quota::Binding,
 };
 
 /// What a refusal says beside its own reason.
@@ -36,56 +34,9 @@ pub struct Context<'a> {
     pub status_by_code: &'a HashMap<Code, StatusCode>,
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    instance: String,
-    code: &'a str,
-    request_id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<&'a str>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    quota: Option<QuotaMembers<'a>>,
-    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
-    violated_policies: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    actions: Vec<Action<'a>>,
-    error: ErrorMember<'a>,
-}
-
-#[derive(Serialize)]
-struct QuotaMembers<'a> {
-    quota: &'a str,
-    meter: &'static str,
-    limit: u64,
-    used: u64,
-    remaining: u64,
-    cost: u64,
-    window: WindowMember,
-}
-
-#[derive(Serialize)]
-struct WindowMember {
-    start: Timestamp,
-    end: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct Action<'a> {
-    rel: &'static str,
-    href: &'a str,
-}
-
-#[derive(Serialize)]
-struct ErrorMember<'a> {
-    r#type: &'static str,
-    code: &'static str,
-    message: &'a str,
-    param: Option<()>,
-}
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the whole answer of a refusal.
 pub fn answer(refusal: &Refusal, context: &Context<'_>) -> Response<Bytes> {
@@ -107,8 +58,8 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Response<Bytes> {
         fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(quota) = quota {
-        insert(fields, "ratelimit-policy", rate_limit_policy(quota.standing()));
-        insert(fields, "ratelimit", rate_limit(quota.standing()));
+        insert(fields, &RATE_LIMIT_POLICY, rate_limit_policy(quota.standing()));
+        insert(fields, &RATE_LIMIT, rate_limit(quota.standing()));
     }
     if let Some(challenge) = challenge(denial, context.realm) {
         fields.insert(header::WWW_AUTHENTICATE, field_value(&challenge));
@@ -128,7 +79,7 @@ fn faulted(fault: Fault, context: &Context<'_>) -> Response<Bytes> {
     response
 }
 
-fn insert(fields: &mut HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: Option<HeaderValue>) {
     if let Some(value) = value {
         fields.insert(name, value);
     }
@@ -157,6 +108,9 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
 /// Room for most bodies, so that writing one does not grow it step by step.
 const BODY_BYTES: usize = 1024;
 
+/// Room for the fields of most answers.
+const FIELDS_MAX: usize = 8;
+
 fn respond(
     code: Code,
     detail: &str,
@@ -165,38 +119,15 @@ fn respond(
 ) -> Response<Bytes> {
     let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
-    let problem = Problem {
-        r#type: problem_url(context.base_url, context.prefix, code),
-        title: code.title(),
-        status: status.as_u16(),
-        detail,
-        instance: context.request_id.urn().to_string(),
-        code: code.name(),
-        request_id: context.request_id,
-        // Who holds a dead key learns nothing about its owner.
-        plan: context.plan.filter(|_| code.status() != StatusCode::UNAUTHORIZED),
-        quota: quota.and_then(quota_members),
-        violated_policies: quota.map(QuotaDenial::violated_policies).unwrap_or_default(),
-        actions: link.map(|href| actions(code, href)).unwrap_or_default(),
-        error: ErrorMember {
-            r#type: code.error_type(),
-            code: code.name(),
-            message: detail,
-            param: None,
-        },
-    };
     let mut body = Vec::with_capacity(BODY_BYTES);
-    if serde_json::to_writer(&mut body, &problem).is_err() {
-        body.clear();
-    }
-    // For those who look at it in a terminal.
-    body.push(b'\n');
+    Body { code, status, detail, quota, link, context }.push(&mut body);
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let fields = response.headers_mut();
+    fields.reserve(FIELDS_MAX);
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert("x-request-id", request_id_value(context.request_id));
+    fields.insert(&REQUEST_ID, request_id_value(context.request_id));
     if let Some(href) = link {
         fields.insert(header::LINK, field_value(&format!("<{href}>; rel=\"payment\"")));
     }
@@ -206,33 +137,6 @@ fn respond(
 /// Gives the address of the page that explains a code.
 pub fn problem_url(base_url: &str, prefix: &str, code: Code) -> String {
     format!("{base_url}{prefix}/problems/{}", code.name())
-}
-
-fn actions(code: Code, href: &str) -> Vec<Action<'_>> {
-    let upgrade = Action { rel: "upgrade", href };
-    let payment = Action { rel: "payment", href };
-    match code {
-        Code::PaymentOverdue | Code::PaymentIncomplete => vec![payment],
-        _ => vec![upgrade, payment],
-    }
-}
-
-fn quota_members(denial: &QuotaDenial) -> Option<QuotaMembers<'_>> {
-    let (Binding::Quota(index) | Binding::QuotaTooSmall(index)) = denial.binding() else {
-        return None;
-    };
-    let quota = denial.standing().limits.quotas.get(index)?;
-    let state = denial.standing().quotas.get(index)?;
-    let remaining = state.remaining(quota.limit);
-    Some(QuotaMembers {
-        quota: &quota.name,
-        meter: "requests",
-        limit: quota.limit,
-        used: quota.limit.saturating_sub(remaining),
-        remaining,
-        cost: denial.cost,
-        window: WindowMember { start: state.window.start, end: state.window.end },
-    })
 }
 
 /// Gives the realm of challenges: the host of the public URL. The request's own Host never serves,

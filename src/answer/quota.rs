@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     answer::{Code, policy},
+    json,
     ledger::{Level, Quota, Shortage, Standing, Violation, WindowKind},
 };
 
@@ -16,6 +17,8 @@ pub struct QuotaDenial {
     pub shortage: Box<Shortage>,
     /// Units that the request would have taken.
     pub cost: u64,
+    /// The limit that it is about.
+    binding: Binding,
 }
 
 /// The limit that a quota denial is about, when several are violated: the one that matters most.
@@ -32,10 +35,22 @@ pub enum Binding {
 }
 
 impl QuotaDenial {
+    /// Stands for what the ledger refused.
+    pub fn new(shortage: Box<Shortage>, cost: u64) -> Self {
+        let mut denial = Self { shortage, cost, binding: Binding::Concurrency(0) };
+        denial.binding = denial.choose();
+        denial
+    }
+
+    /// Gives the violated limit to tell about.
+    pub fn binding(&self) -> Binding {
+        self.binding
+    }
+
     /// Chooses the violated limit to tell about: the throttles first, so that a burst is not taken
     /// for an empty quota, and of several rates the one that lets a request through last; then a quota
     /// that no waiting helps; then the one that renews last.
-    pub fn binding(&self) -> Binding {
+    fn choose(&self) -> Binding {
         let violations = &self.shortage.violations;
         let mut rate = None;
         let mut concurrency = None;
@@ -149,6 +164,7 @@ impl QuotaDenial {
         }
     }
 
+    /// The one that is told most, so it is put together without the machinery of formats.
     fn quota_detail(&self, index: usize) -> String {
         let standing = self.standing();
         let (Some(quota), Some(state)) =
@@ -157,17 +173,23 @@ impl QuotaDenial {
             return String::new();
         };
         let ((whose, _), name) = (whose(quota.level()), adjective(quota));
-        let (limit, remaining, cost) = (quota.limit, state.remaining(quota.limit), self.cost);
-        let mut text = if remaining == 0 {
-            format!("{whose} {name} allowance of {} is used up.", requests(limit))
+        let (limit, remaining) = (quota.limit, state.remaining(quota.limit));
+        let (mut limit_text, mut text) = (itoa::Buffer::new(), String::with_capacity(128));
+        let plural = if limit == 1 { " request" } else { " requests" };
+        let parts = [whose, " ", name, " allowance of ", limit_text.format(limit), plural];
+        text.extend(parts);
+        if remaining == 0 {
+            text.push_str(" is used up.");
         } else {
-            let allowance = requests(limit);
-            format!(
-                "{whose} {name} allowance of {allowance} has {remaining} left, and this call costs {cost}."
-            )
-        };
+            let cost = self.cost;
+            text.push_str(&format!(" has {remaining} left, and this call costs {cost}."));
+        }
         match state.window.end {
-            Some(end) => text.push_str(&format!(" It renews on {end}.")),
+            Some(end) => {
+                let mut written = Vec::with_capacity(32);
+                json::push_instant(end, &mut written);
+                text.extend([" It renews on ", str::from_utf8(&written).unwrap_or_default(), "."]);
+            }
             None => text.push_str(" It does not renew."),
         }
         text

@@ -36,7 +36,7 @@ fn refusal(limits: &Arc<Limits>, cost: u64) -> QuotaDenial {
     let accounts = Ledger::new(now).customer("acme");
     let _open = accounts.reserve(limits, 1, now).unwrap();
     let shortage = accounts.reserve(limits, cost, now).unwrap_err();
-    QuotaDenial { shortage, cost }
+    QuotaDenial::new(shortage, cost)
 }
 
 #[test]

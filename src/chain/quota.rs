@@ -49,7 +49,7 @@ fn take(
     let hold = caller
         .accounts
         .reserve(&caller.limits, cost, now)
-        .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial { shortage, cost })))?;
+        .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost))))?;
     Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
 }
 

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, Few, Limits, QuotaStanding, Standing,
+    AccountId, AccountSet, Few, Limits, QuotaStanding, Standing, Window,
     part::Part,
     rate::Bucket,
     slots::Slots,
@@ -151,15 +151,15 @@ impl State {
 
     /// Tells where a caller stands against the view that [`State::advance`] just gave.
     pub(super) fn standing(&self, limits: &Arc<Limits>, view: &View, now: Timestamp) -> Standing {
-        let quota = |(id, place): (&AccountId, &usize)| {
+        let quota = |(window, place): (&Window, &usize)| {
             let account = self.accounts.get(*place);
             let (used, reserved) = account.map_or((0, 0), |known| (known.used, known.reserved));
-            QuotaStanding { used, reserved, window: id.window }
+            QuotaStanding { used, reserved, window: *window }
         };
         let rate = |place: &usize| self.part(*place).and_then(|part| part.rate(now));
         Standing {
             limits: Arc::clone(limits),
-            quotas: view.set.accounts.iter().zip(&view.accounts).map(quota).collect(),
+            quotas: view.windows.iter().zip(&view.accounts).map(quota).collect(),
             rates: view.rates.iter().map(|place| rate(place).unwrap_or_default()).collect(),
             concurrency: view.concurrency.iter().map(|place| self.in_flight_of(*place)).collect(),
             in_flight: self.in_flight(),
@@ -249,6 +249,8 @@ impl State {
     }
 
     fn check_view(&self, limits: &Limits, view: &View) {
+        let windows = view.set.accounts.iter().map(|id| &id.window);
+        assert!(view.windows.iter().eq(windows), "the windows of the accounts");
         for ((quota, id), place) in limits.quotas.iter().zip(&view.set.accounts).zip(&view.accounts)
         {
             assert_eq!(quota.account, id.quota, "accounts in the order of the quotas");
@@ -273,6 +275,7 @@ impl State {
         let ids: Vec<AccountId> = tally::ids(limits, self.latest).collect();
         self.drop_ended();
         let accounts = ids.iter().map(|id| self.account_place(id)).collect();
+        let windows = ids.iter().map(|id| id.window).collect();
         let set = self.views.set_of(&ids).unwrap_or_else(|| {
             let id = SET_ID_NEXT.fetch_add(1, Ordering::Relaxed);
             Arc::new(AccountSet { id, customer: Arc::clone(customer), accounts: ids })
@@ -289,7 +292,7 @@ impl State {
         parts.dedup();
         let until = limits.quotas.iter().filter_map(|quota| quota.window.until(self.latest)).min();
         let parts = parts.into_iter().collect();
-        let view = Arc::new(View { set, accounts, parts, rates, concurrency, until });
+        let view = Arc::new(View { set, accounts, windows, parts, rates, concurrency, until });
         self.views.keep(limits, &view);
         self.drop_idle_parts(now);
         view

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{AccountId, AccountSet, Few, Limits};
+use super::{AccountId, AccountSet, Few, Limits, Window};
 
 /// The most views that one customer keeps. Keys with limits of their own have one each; beyond this
 /// number the journal describes a key's accounts again each time its turn comes. Tests, which check
@@ -22,6 +22,9 @@ pub(super) struct View {
     pub(super) set: Arc<AccountSet>,
     /// The places of these accounts.
     pub(super) accounts: Few<usize>,
+    /// Their windows, which are the set's: a request that need not look there finds more of what it needs
+    /// at one place.
+    pub(super) windows: Few<Window>,
     /// The places of the applications and keys that a request is in flight of.
     pub(super) parts: Few<usize>,
     /// The part that each rate limits.

@@ -69,6 +69,8 @@ class Instance:
     status_mark: bytes = None
     # A command after which nothing of the load is left to be done; None where nothing is put off.
     finishing: list = None
+    # Whether it had a load before.
+    is_warm: bool = False
 
     def cpu_seconds(self):
         """Processor time used so far by all its processes."""

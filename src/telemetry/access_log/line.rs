@@ -1,14 +1,13 @@
 //! What a line of the access log says, and its two forms.
 //!
-//! Choice: JSON is written by hand, because a worker does it for every request, and the parts that
-//! could break a line open, texts of others, are escaped by serde_json.
+//! Choice: JSON is written by hand (`json.rs`), because a worker does it for every request.
 
 use std::{cell::Cell, io::Write, net::IpAddr, sync::Arc, time::Duration};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::telemetry::traces::context::TraceId;
+use crate::{json, telemetry::traces::context::TraceId};
 
 /// What is told about one request.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +71,10 @@ impl Clock {
         let written = match self.known.get() {
             Some((known, written)) if known == second => written,
             _ => {
-                let mut written = [b' '; SECOND_BYTES];
-                let civil = time.to_zoned(TimeZone::UTC).datetime();
-                // What does not fit is a year of more than four digits, which no clock shows.
-                let _ = write!(written.as_mut_slice(), "{}", civil.strftime("%Y-%m-%dT%H:%M:%S"));
+                let mut second_text = Vec::with_capacity(SECOND_BYTES);
+                json::push_second(time, &mut second_text);
+                // A year of more digits is shown by no clock.
+                let written = second_text.first_chunk().copied().unwrap_or([b'?'; SECOND_BYTES]);
                 self.known.set(Some((second, written)));
                 written
             }
@@ -84,7 +83,7 @@ impl Clock {
         let micros = time.subsec_microsecond().unsigned_abs();
         if micros > 0 {
             text.push(b'.');
-            push_digits(micros, 6, text);
+            json::push_digits(micros, 6, text);
         }
         text.push(b'Z');
     }
@@ -104,26 +103,26 @@ impl Line<'_> {
         text.extend_from_slice(b"\",\"client\":\"");
         push_address(self.client, text);
         text.extend_from_slice(b"\",\"method\":");
-        push_string(self.method, text);
+        json::push_string(self.method, text);
         text.extend_from_slice(b",\"path\":");
-        push_string(self.path, text);
-        push_member(b",\"route\":", self.route, text);
-        push_member(b",\"customer\":", self.customer, text);
-        push_member(b",\"application\":", self.application, text);
-        push_member(b",\"key_id\":", self.key_id, text);
-        push_member(b",\"plan\":", self.plan, text);
-        push_number(b",\"status\":", self.status.into(), text);
-        push_word(b",\"code\":", self.code, text);
-        push_word(b",\"shadow\":", self.shadow, text);
-        push_word(b",\"ending\":", self.ending, text);
-        push_number(b",\"charged\":", self.charged, text);
-        push_number(b",\"bytes\":", self.bytes, text);
+        json::push_string(self.path, text);
+        push_member(",\"route\":", self.route, text);
+        push_member(",\"customer\":", self.customer, text);
+        push_member(",\"application\":", self.application, text);
+        push_member(",\"key_id\":", self.key_id, text);
+        push_member(",\"plan\":", self.plan, text);
+        json::push_number(",\"status\":", self.status.into(), text);
+        push_word(",\"code\":", self.code, text);
+        push_word(",\"shadow\":", self.shadow, text);
+        push_word(",\"ending\":", self.ending, text);
+        json::push_number(",\"charged\":", self.charged, text);
+        json::push_number(",\"bytes\":", self.bytes, text);
         // In whole microseconds: more digits would only seem exact.
         let micros = self.duration.as_micros();
         let whole = u64::try_from(micros / 1000).unwrap_or(u64::MAX);
-        push_number(b",\"duration_ms\":", whole, text);
+        json::push_number(",\"duration_ms\":", whole, text);
         text.push(b'.');
-        push_digits(u32::try_from(micros % 1000).unwrap_or_default(), 3, text);
+        json::push_digits(u32::try_from(micros % 1000).unwrap_or_default(), 3, text);
         text.extend_from_slice(b"}\n");
     }
 
@@ -164,55 +163,21 @@ fn push_address(address: IpAddr, text: &mut Vec<u8>) {
 }
 
 /// Writes a member whose value is a text of others, or null.
-fn push_member(name: &[u8], value: Option<&Arc<str>>, text: &mut Vec<u8>) {
-    text.extend_from_slice(name);
+fn push_member(name: &str, value: Option<&Arc<str>>, text: &mut Vec<u8>) {
+    text.extend_from_slice(name.as_bytes());
     match value {
         None => text.extend_from_slice(b"null"),
-        Some(value) => push_string(value, text),
+        Some(value) => json::push_string(value, text),
     }
 }
 
 /// Writes a member whose value is a word of ours, or null.
-fn push_word(name: &[u8], value: Option<&'static str>, text: &mut Vec<u8>) {
-    text.extend_from_slice(name);
+fn push_word(name: &str, value: Option<&'static str>, text: &mut Vec<u8>) {
+    text.extend_from_slice(name.as_bytes());
     match value {
         None => text.extend_from_slice(b"null"),
-        Some(word) => push_quoted(word, text),
+        Some(word) => json::push_quoted(word, text),
     }
-}
-
-fn push_number(name: &[u8], number: u64, text: &mut Vec<u8>) {
-    text.extend_from_slice(name);
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-fn push_string(value: &str, text: &mut Vec<u8>) {
-    // All bytes are looked at, without a branch for each: the compiler makes few instructions of it.
-    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    if value.bytes().fold(false, |found, byte| found | is_special(byte)) {
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(text, value);
-    } else {
-        push_quoted(value, text);
-    }
-}
-
-fn push_quoted(value: &str, text: &mut Vec<u8>) {
-    text.push(b'"');
-    text.extend_from_slice(value.as_bytes());
-    text.push(b'"');
-}
-
-/// Writes the last `count` digits, at most six, with the zeros before them.
-fn push_digits(number: u32, count: usize, text: &mut Vec<u8>) {
-    let mut digits = [b'0'; 6];
-    let mut left = number;
-    for digit in digits.iter_mut().rev() {
-        // It is below 10.
-        *digit += u8::try_from(left % 10).unwrap_or_default();
-        left /= 10;
-    }
-    text.extend_from_slice(digits.get(6_usize.saturating_sub(count)..).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 """What a scenario is, and how processor time per request is measured in all of them."""
 
+import math
 import os
 import time
 
 from .. import load, system
 
 WARM_UP_SECONDS = 1
+WARM_UP_SECONDS_MAX = 60
 # Work that is put off, such as the fold of a journal or the flush of a log, belongs to the requests.
 AFTERMATH_SECONDS = 0.6
 # An access log that lacks more lines than this share of the requests is remarked on.
@@ -36,7 +38,7 @@ class Scenario:
 
 def loaded(run, contestant, instance, status, generate):
     """Warms up, then measures a load: `generate(seconds)` makes it and gives what it counted."""
-    generate(WARM_UP_SECONDS)
+    _warm_up(run, instance, generate)
     time.sleep(0.2)
     instance.finish()
     instance.empty_log()
@@ -53,6 +55,15 @@ def loaded(run, contestant, instance, status, generate):
     machine_seconds = (time.monotonic() - begin) * (os.cpu_count() or 1)
     told["others"] = max(0.0, others / machine_seconds)
     return told
+
+
+def _warm_up(run, instance, generate):
+    """Before its first round each contestant gets as many requests as there are keys, so that each was used once."""
+    counted = generate(WARM_UP_SECONDS)
+    if not instance.is_warm and counted.requests < run.options.keys:
+        seconds = math.ceil(run.options.keys / max(1, counted.requests) * WARM_UP_SECONDS) + 1
+        generate(min(seconds, WARM_UP_SECONDS_MAX))
+    instance.is_warm = True
 
 
 def _ours(run):

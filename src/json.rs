@@ -1,0 +1,143 @@
+//! JSON as it is written for every request: piece by piece into bytes, without a serializer between.
+//!
+//! Names are given with all that stands between them and their neighbours, such as `,"limit":`.
+
+use std::borrow::Cow;
+
+use jiff::{Timestamp, tz::Offset};
+
+/// Writes a text of others.
+pub(crate) fn push_string(value: &str, text: &mut Vec<u8>) {
+    if is_plain(value) {
+        push_quoted(value, text);
+    } else {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(text, value);
+    }
+}
+
+/// Writes a text of ours, which needs no escaping.
+pub(crate) fn push_quoted(value: &str, text: &mut Vec<u8>) {
+    text.push(b'"');
+    text.extend_from_slice(value.as_bytes());
+    text.push(b'"');
+}
+
+/// Gives a text of others as it stands within a string.
+pub(crate) fn escaped(value: &str) -> Cow<'_, str> {
+    if is_plain(value) {
+        return value.into();
+    }
+    let quoted = serde_json::to_string(value).unwrap_or_default();
+    let within = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    within.unwrap_or_default().to_owned().into()
+}
+
+/// Writes a name and a number.
+pub(crate) fn push_number(name: &str, number: u64, text: &mut Vec<u8>) {
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes the last `count` digits, at most nine, with the zeros before them.
+pub(crate) fn push_digits(number: u32, count: usize, text: &mut Vec<u8>) {
+    const MOST: usize = 9;
+    let mut digits = [b'0'; MOST];
+    let mut left = number;
+    for digit in digits.iter_mut().rev().take(count) {
+        // It is below 10.
+        *digit += u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+    }
+    text.extend_from_slice(digits.get(MOST.saturating_sub(count)..).unwrap_or_default());
+}
+
+/// Writes an instant (RFC 3339 section 5.6) in UTC to the second, without the `Z`.
+pub(crate) fn push_second(time: Timestamp, text: &mut Vec<u8>) {
+    let civil = Offset::UTC.to_datetime(time);
+    let Ok(year) = u32::try_from(civil.year()) else {
+        // A year before the first has a sign and six digits.
+        let written = civil.to_string();
+        text.extend_from_slice(written.split('.').next().unwrap_or_default().as_bytes());
+        return;
+    };
+    push_digits(year, 4, text);
+    let parts = [civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second()];
+    for (before, part) in b"--T::".iter().zip(parts) {
+        text.push(*before);
+        push_digits(part.unsigned_abs().into(), 2, text);
+    }
+}
+
+/// Writes an instant (RFC 3339 section 5.6) in UTC, with as many digits behind the second as it takes.
+pub(crate) fn push_instant(time: Timestamp, text: &mut Vec<u8>) {
+    push_second(time, text);
+    let mut left = time.subsec_nanosecond();
+    if time.as_second() < 0 || left < 0 {
+        // What stands behind the second counts backwards there.
+        left = Offset::UTC.to_datetime(time).subsec_nanosecond();
+    }
+    if left > 0 {
+        text.push(b'.');
+        push_digits(left.unsigned_abs(), 9, text);
+        while text.pop_if(|last| *last == b'0').is_some() {}
+    }
+    text.push(b'Z');
+}
+
+/// Tells that nothing need be escaped. All bytes are looked at, without a branch for each.
+fn is_plain(value: &str) -> bool {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    !value.bytes().fold(false, |found, byte| found | is_special(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(push: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut text = Vec::new();
+        push(&mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_those_of_serde_json(value in any::<String>()) {
+            let expected = serde_json::to_string(&value).unwrap();
+            prop_assert_eq!(written(|text| push_string(&value, text)), expected.clone());
+            prop_assert_eq!(format!("\"{}\"", escaped(&value)), expected);
+        }
+
+        #[test]
+        fn instants_are_those_of_jiff(
+            second in -62_000_000_000_i64..253_000_000_000,
+            nanosecond in prop_oneof![Just(0), Just(500_000_000), 0..1_000_000_000],
+        ) {
+            let sign = if second < 0 { -1 } else { 1 };
+            let time = Timestamp::new(second, sign * nanosecond).unwrap();
+            prop_assert_eq!(written(|text| push_instant(time, text)), time.to_string());
+        }
+    }
+
+    #[test]
+    fn digits_have_their_zeros() {
+        for (number, count, expected) in
+            [(0, 3, "000"), (7, 2, "07"), (999, 3, "999"), (123_456_789, 9, "123456789")]
+        {
+            assert_eq!(written(|text| push_digits(number, count, text)), expected);
+        }
+        assert_eq!(
+            written(|text| push_number(",\"n\":", u64::MAX, text)),
+            ",\"n\":18446744073709551615"
+        );
+    }
+
+    #[test]
+    fn years_before_the_first_are_written_too() {
+        let time = Timestamp::MIN;
+        assert_eq!(written(|text| push_instant(time, text)), time.to_string());
+    }
+}
