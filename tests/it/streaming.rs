@@ -1,6 +1,7 @@
 //! Bodies that pass piece by piece, uploads that are refused early, and clients that are slow.
 
 use std::{
+    io::Write,
     sync::{Mutex, mpsc},
     time::Duration,
 };
@@ -107,6 +108,35 @@ fn large_upload_passes_whole() {
         assert_eq!(client.response().status(), 200, "{framing}");
         assert_eq!(upstream.last().body_bytes, LARGE, "{framing}");
     }
+}
+
+/// A client that reads nothing before it has sent everything is served by an upstream that answers at
+/// once and at length: the upload goes on while nobody takes the answer.
+#[test]
+fn upload_goes_on_while_its_answer_waits() {
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        let mut sender = exchange.sender()?;
+        let answering = std::thread::spawn(move || {
+            sender.write_all(
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n").as_bytes(),
+            )?;
+            let piece = vec![b'x'; 1 << 20];
+            (0..LARGE >> 20).try_for_each(|_| sender.write_all(&piece))
+        });
+        exchange.read_body()?;
+        answering.join().unwrap()?;
+        Ok(Then::Close)
+    });
+    let gateway = Gateway::start(&with_limits("body_bytes = \"1GiB\""), &upstream);
+    let mut client = gateway.client();
+    client.send(head("POST", "/x", &[&bearer(KEY), &format!("Content-Length: {LARGE}")]));
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..LARGE >> 20 {
+        client.send(&piece);
+    }
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.skip(LARGE), LARGE);
+    gateway.wait_recorded("acme", &[("completed", 1, 1)]);
 }
 
 /// An upload that waits to be asked for is refused without being asked for, and charges nothing.

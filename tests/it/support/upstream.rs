@@ -201,6 +201,11 @@ impl Exchange<'_> {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// Gives a second way to send, for a thread that answers while this one reads.
+    pub(crate) fn sender(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
     /// Waits until the other side closes or resets, or sends more.
     pub(crate) fn wait_for_close(&mut self) {
         let _ = self.stream.read(&mut [0]);
