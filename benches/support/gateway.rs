@@ -6,12 +6,8 @@ use std::{net::SocketAddr, path::Path, rc::Rc, sync::Arc};
 use faregate::{
     answer::{Ending, Refusal, problem},
     chain::{
-        authenticate,
-        exchange::{Arrival, Exchange},
-        head, pages, quota,
-        quota::Reserved,
-        route, subscription,
-        target::Target,
+        arrival::Arrival, authenticate, exchange::Exchange, head, pages, quota, quota::Reserved,
+        route, subscription, target::Target,
     },
     clock::Clock,
     config::{Config, Loaded},

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     answer::{Code, Ending, headers::request_id_value, problem},
     chain::{
+        arrival::Arrival,
         route::Routed,
         target::{Host, Target},
     },
@@ -29,24 +30,6 @@ use crate::{
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
 };
-
-/// When a request came, and the id that it has from then on.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    /// Its id.
-    pub request_id: Uuid,
-    /// The decision time: read once, so that all checks agree.
-    now: Timestamp,
-    started: Instant,
-}
-
-impl Arrival {
-    /// Stands for a request whose head has just come.
-    pub fn now(worker: &Worker) -> Self {
-        let now = worker.gateway().clock().now();
-        Self { request_id: worker.request_id(now), now, started: Instant::now() }
-    }
-}
 
 /// One request and all that is told about it.
 #[derive(Debug)]

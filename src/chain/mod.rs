@@ -4,6 +4,7 @@
 //! step alone, so having one is the proof that the steps before it agreed; or, where refusals are not
 //! enforced, that its payer is marked and nothing more is taken for it (`payer.rs`).
 
+pub mod arrival;
 pub mod authenticate;
 pub mod credential;
 pub mod exchange;
@@ -31,9 +32,7 @@ use hyper::body::Incoming;
 use crate::{
     answer::{Code, Ending, Refusal},
     chain::{
-        exchange::{Arrival, Exchange},
-        forward::Forwarded,
-        settle::AnswerBody,
+        arrival::Arrival, exchange::Exchange, forward::Forwarded, settle::AnswerBody,
         target::Target,
     },
     worker::{Connection, Worker},

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Fault, problem},
-    chain::{self, exchange::Arrival, settle::AnswerBody},
+    chain::{self, arrival::Arrival, settle::AnswerBody},
     config::ServerLimits,
     io::{Observed, Observer},
     worker::{

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    runtime::{self, LocalOptions, LocalRuntime},
+    runtime::{self, LocalOptions},
     sync::{mpsc, watch},
 };
 
@@ -56,24 +56,16 @@ pub fn start(
         };
         drop(tell.send(Ok(())));
         let worker = Rc::new(Worker::new(gateway, writer, sinks, stop, ids));
-        run_to_end(runtime, &worker, handed, counter);
+        runtime.spawn_local(Rc::clone(&worker).tick());
+        runtime.spawn_local(Rc::clone(&worker).sweep());
+        runtime.block_on(serve(Rc::clone(&worker), handed, counter));
+        // Connections that are cut now settle in their drops.
+        drop(runtime);
         worker.flush();
     };
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
     told.recv().map_err(std::io::Error::other)??;
     Ok(Handle { sockets, connections, thread })
-}
-
-/// Serves until a stop; connections that are cut with the runtime's end settle in their drops.
-fn run_to_end(
-    runtime: LocalRuntime,
-    worker: &Rc<Worker>,
-    handed: mpsc::Receiver<(TcpStream, SocketAddr)>,
-    counter: Arc<AtomicUsize>,
-) {
-    runtime.spawn_local(Rc::clone(worker).tick());
-    runtime.spawn_local(Rc::clone(worker).sweep());
-    runtime.block_on(serve(Rc::clone(worker), handed, counter));
 }
 
 /// Takes sockets until the acceptor is gone, then waits until the last of them is closed.
