@@ -195,11 +195,10 @@ impl Exchange {
         }
     }
 
-    /// Notes that all is decided without the upstream: what comes now waits for the caller.
+    /// Notes that all is decided: what comes now waits for the caller.
     pub fn note_decided(&mut self) {
-        if self.gateway.is_none() {
-            self.gateway = Some(self.arrival.started.elapsed());
-        }
+        let took = self.arrival.started.elapsed();
+        self.gateway = Some(took.saturating_sub(self.upstream));
     }
 
     /// Notes bytes of the answer's body.
