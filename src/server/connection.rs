@@ -8,7 +8,11 @@ use std::{
 use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -22,11 +26,11 @@ use crate::{
     },
 };
 
-/// How much of a body nobody wants is read while closing, so that the answer arrives.
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a body nobody wants is read while closing, so that the answer arrives.
+const LINGER_TIME: Duration = Duration::from_secs(30);
 
-/// How long closing may take for the same reason.
-const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How long the client may send nothing in that time.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// What hyper reads of a head beyond the limit, so that most heads that are too large get a body with
 /// their answer (`chain/head.rs`); the rest get hyper's own, which has none.
@@ -124,7 +128,11 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         .await;
     }
     if let Some(stream) = returned.take().filter(|_| watch.left_unread()) {
-        linger(stream).await;
+        let mut signal = worker.stop();
+        tokio::select! {
+            () = linger(stream) => {}
+            _ = signal.wait_for(|stop| *stop == Stop::Now) => {}
+        }
     }
 }
 
@@ -180,18 +188,13 @@ fn internal_error(worker: &Worker, request_id: Uuid) -> Response<AnswerBody> {
     response.map(AnswerBody::own)
 }
 
-/// Reads what a client still sends after its answer, within bounds. hyper has sent our end by now; to
-/// close with unread bytes would reset the connection and could take the answer with it.
+/// Reads what a client still sends after its answer, for a bounded time. hyper has sent our end by now;
+/// to close with unread bytes would reset the connection and take the answer from a client that reads
+/// it only when it has sent everything (RFC 9112 section 9.6).
 async fn linger(mut stream: TcpStream) {
     let reading = async {
         let mut scratch = vec![0; 16 * 1024];
-        let mut left = LINGER_BYTES;
-        while let Ok(count @ 1..) = stream.read(&mut scratch).await {
-            match left.checked_sub(count) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
+        while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut scratch)).await {}
     };
-    let _ = tokio::time::timeout(LINGER_TIME, reading).await;
+    let _ = timeout(LINGER_TIME, reading).await;
 }

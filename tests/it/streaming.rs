@@ -139,6 +139,29 @@ fn upload_goes_on_while_its_answer_waits() {
     gateway.wait_recorded("acme", &[("completed", 1, 1)]);
 }
 
+/// A client that reads nothing before it has sent everything gets its refusal, or the answer of an
+/// upstream that took only a part of the upload.
+#[test]
+fn answer_survives_an_upload_that_nobody_takes() {
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        assert!(exchange.read_body().is_err());
+        Ok(Then::Close)
+    });
+    let gateway = Gateway::start(&with_limits("body_bytes = \"1GiB\""), &upstream);
+    let piece = vec![b'x'; 1 << 20];
+    for (field, verdict) in [("X-None: 1".to_owned(), 401), (bearer(KEY), 200)] {
+        let mut client = gateway.client();
+        client.send(head("POST", "/x", &[&field, &format!("Content-Length: {LARGE}")]));
+        for _ in 0..LARGE >> 20 {
+            client.send(&piece);
+        }
+        assert_eq!(client.response().status(), verdict);
+        client.expect_closed();
+    }
+    gateway.wait_recorded("acme", &[("completed", 1, 1)]);
+}
+
 /// An upload that waits to be asked for is refused without being asked for, and charges nothing.
 #[test]
 fn upload_that_waits_is_refused_without_a_100() {
