@@ -1,10 +1,8 @@
 //! Fifth step: the request goes up, and the head of the answer comes back.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
-use http_body::Body;
-use hyper::body::Incoming;
+use http::{StatusCode, header, request, response};
 
 use crate::{
     answer::{Code, Denial, Ending, Fault, Refusal},
@@ -24,6 +22,7 @@ use crate::{
         body::UploadBody,
         connection::Connection,
         headers::{self, Told},
+        http1::{ExchangeError, Outgoing},
         pool::Pool,
     },
 };
@@ -31,7 +30,7 @@ use crate::{
 /// A request that the upstream has answered with a head.
 #[derive(Debug)]
 pub struct Forwarded {
-    pub(super) response: Response<Incoming>,
+    pub(super) head: response::Parts,
     pub(super) connection: Connection,
     pub(super) route: Arc<Route>,
     /// The refusal that was overlooked.
@@ -43,7 +42,7 @@ pub struct Forwarded {
 /// Sends a reserved request up. On failure the reservation is settled before this returns.
 pub async fn forward(
     reserved: Reserved,
-    head: Parts,
+    head: request::Parts,
     body: UploadBody,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
@@ -57,7 +56,7 @@ pub async fn forward(
             let took = began.elapsed();
             count(&sent, took, &route.upstream, exchange);
             let answer = match &sent {
-                Ok((response, _)) => Ok(response.status()),
+                Ok((head, _)) => Ok(head.status),
                 Err(refused) => Err(refused.code()),
             };
             exchange.note_answered(took, answer);
@@ -68,9 +67,9 @@ pub async fn forward(
         Err(denial) => Err(Refused { refusal: denial.into(), ending: Ending::Unsent }),
     };
     match exchanged {
-        Ok((response, connection)) => {
+        Ok((head, connection)) => {
             let shadow = payer.shadow();
-            Ok(Forwarded { response, connection, route, shadow, notice, reservation })
+            Ok(Forwarded { head, connection, route, shadow, notice, reservation })
         }
         Err(refused) => {
             if let Some(reservation) = reservation {
@@ -82,17 +81,17 @@ pub async fn forward(
 }
 
 fn request(
-    mut head: Parts,
+    mut head: request::Parts,
     body: UploadBody,
     routed: &Routed,
     identity: Option<&Identity>,
     exchange: &Exchange,
-) -> Result<Request<UploadBody>, Denial> {
+) -> Result<Outgoing, Denial> {
     let route = routed.route();
     let locations = &exchange.snapshot().key_locations;
     let (strip, base) = (route.strip_prefix.as_deref(), &route.upstream.base_path);
     let target = routed.target().without_parameters(&credential::query_names(locations))?;
-    head.uri = target::forwarded(&target, strip, base)?;
+    let target = target::forwarded(&target, strip, base)?;
     let told = Told {
         identity,
         request_id: exchange.request_id_value(),
@@ -100,55 +99,39 @@ fn request(
         host: routed.target().host().map(Host::value),
         trace: exchange.trace(),
     };
-    let framing = framing(&head, &body);
     credential::remove(&mut head.headers, locations);
-    headers::forward(&mut head.headers, &route.upstream, &told);
-    if let Some((name, value)) = framing {
-        head.headers.insert(name, value);
-    }
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
-    Ok(Request::from_parts(head, body))
-}
-
-/// Gives the field that frames the body. Left to itself hyper sends none with a GET, and the body
-/// would be lost; a length of 0 is repeated where the client gave one.
-fn framing(head: &Parts, body: &UploadBody) -> Option<(HeaderName, HeaderValue)> {
-    if body.is_end_stream() {
-        let given = head.headers.contains_key(header::CONTENT_LENGTH);
-        return given.then(|| (header::CONTENT_LENGTH, HeaderValue::from_static("0")));
-    }
-    Some(match body.size_hint().exact() {
-        Some(length) => (header::CONTENT_LENGTH, HeaderValue::from(length)),
-        None => (header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-    })
+    let written = headers::forward(&head.method, &target, &head.headers, &route.upstream, &told);
+    let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
+    let progress = Rc::clone(exchange.progress());
+    Ok(Outgoing::new(&head.method, written, has_length, body, progress))
 }
 
 async fn send(
-    mut request: Request<UploadBody>,
+    mut request: Outgoing,
     upstream: &Upstream,
     exchange: &Exchange,
-) -> Result<(Response<Incoming>, Connection), Refused> {
+) -> Result<(response::Parts, Connection), Refused> {
     let progress = exchange.progress();
     loop {
         let mut connection = connection(upstream, exchange.pool(), progress).await?;
-        let sent = unless_cut(connection.send(request, progress), progress).await;
-        match sent {
+        match unless_cut(connection.exchange(&mut request), progress).await {
             None => return Err(timed_out(progress)),
-            Some(Ok(response)) => return accepted(response, connection),
+            Some(Ok(head)) => {
+                let head = accepted(head)?;
+                connection.detach(request);
+                return Ok((head, connection));
+            }
             // A connection that was closed while unused did not take the request: nothing of it was
             // sent, so another one may. A new one that closes at once is asked only once.
-            Some(Err(mut error)) => match error.take_message().filter(|_| !progress.sent()) {
-                Some(untaken) if connection.is_reused() => request = untaken,
-                _ => return Err(broken(error.error(), progress)),
-            },
+            Some(Err(_)) if connection.is_reused() && !request.is_begun() => {}
+            Some(Err(error)) => return Err(broken(&error, progress)),
         }
     }
 }
 
 /// Counts how the endpoint did. What the caller broke off says nothing about it.
 fn count(
-    sent: &Result<(Response<Incoming>, Connection), Refused>,
+    sent: &Result<(response::Parts, Connection), Refused>,
     took: Duration,
     upstream: &Upstream,
     exchange: &Exchange,
@@ -172,7 +155,7 @@ fn count(
 async fn connection(
     upstream: &Upstream,
     pool: &Pool,
-    progress: &std::rc::Rc<Progress>,
+    progress: &Rc<Progress>,
 ) -> Result<Connection, Refused> {
     if let Some(unused) = pool.take(upstream) {
         return Ok(unused);
@@ -215,7 +198,7 @@ fn timed_out(progress: &Progress) -> Refused {
 }
 
 /// Tells whose doing a failed exchange is: a body that broke is the caller's, all else the upstream's.
-fn broken(error: &hyper::Error, progress: &Progress) -> Refused {
+fn broken(error: &ExchangeError, progress: &Progress) -> Refused {
     let (refusal, ending) = match progress.upload() {
         Upload::TooLarge { max } => (Denial::BodyTooLarge { max }.into(), Ending::Abandoned),
         Upload::Broken => {
@@ -230,15 +213,12 @@ fn broken(error: &hyper::Error, progress: &Progress) -> Refused {
 }
 
 /// Keeps back an answer that must not reach the caller.
-fn accepted(
-    response: Response<Incoming>,
-    connection: Connection,
-) -> Result<(Response<Incoming>, Connection), Refused> {
-    let fault = match response.status() {
+fn accepted(head: response::Parts) -> Result<response::Parts, Refused> {
+    let fault = match head.status {
         StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
         // Nothing that asks for a switch is sent up, so nobody may switch.
         StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamError,
-        _ => return Ok((response, connection)),
+        _ => return Ok(head),
     };
     Err(Refused { refusal: fault.into(), ending: Ending::Uncharged })
 }

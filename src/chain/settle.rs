@@ -14,7 +14,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::{
     answer::{
@@ -27,7 +26,7 @@ use crate::{
     ledger::Standing,
     model::Route,
     progress::{Progress, Upload, Waiting},
-    upstream::{connection::Connection, headers},
+    upstream::{connection::Connection, headers, http1::ExchangeError},
 };
 
 /// How many fields an answer gets at most.
@@ -50,28 +49,25 @@ pub enum AnswerBody {
 /// An upstream's body that settles its request when it ends.
 #[derive(Debug)]
 pub struct PassingBody {
-    inner: Incoming,
     exchange: Exchange,
     reservation: Option<Reservation>,
-    /// Goes back to the pool after a clean end.
+    /// Brings the body, and goes back to the pool after a clean end.
     connection: Option<Connection>,
     /// The ending was told.
     over: bool,
     /// The upstream broke off, and the caller is not told yet.
-    broken: Option<hyper::Error>,
+    broken: Option<ExchangeError>,
     status: StatusCode,
     route: Arc<Route>,
 }
 
 /// Turns the upstream's answer into the caller's.
 pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBody> {
-    let Forwarded { response, mut connection, route, shadow, notice, mut reservation } = forwarded;
-    let (mut head, inner) = response.into_parts();
+    let Forwarded { mut head, connection, route, shadow, notice, mut reservation } = forwarded;
     let charged = route.charge_on.contains(head.status);
     let cost = if charged { route.cost } else { 0 };
     headers::answer(&mut head.headers);
     head.headers.reserve(FIELDS_SET);
-    head.extensions.clear();
     // Ours to the caller, whatever the upstream speaks (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
@@ -88,11 +84,8 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
     }
     exchange.progress().set_head();
     exchange.progress().set_waiting(Waiting::Client);
-    if exchange.progress().upload() == Upload::Open {
-        connection.detach();
-    }
+    let is_over = connection.is_body_over();
     let mut body = PassingBody {
-        inner,
         exchange,
         reservation,
         connection: Some(connection),
@@ -101,14 +94,10 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
         status: head.status,
         route,
     };
-    if body.inner.is_end_stream() || !may_have_body(head.status) {
+    if is_over {
         body.end(Ending::Completed);
     }
     Response::from_parts(head, AnswerBody::Passing(Box::new(body)))
-}
-
-fn may_have_body(status: StatusCode) -> bool {
-    status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
 /// Tells a served caller what the call cost and what is left.
@@ -161,9 +150,9 @@ impl PassingBody {
     fn poll_upstream(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         match &mut self.connection {
-            Some(connection) => connection.poll_body(&mut self.inner, context),
+            Some(connection) => connection.poll_body(context),
             // It has ended, and what was the connection's serves another request.
             None => Poll::Ready(None),
         }
@@ -197,12 +186,12 @@ impl PassingBody {
 
 impl Body for PassingBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ExchangeError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -225,10 +214,13 @@ impl Body for PassingBody {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::answer(trailers);
+                }
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
                 // The poll after the last frame may never come; nothing follows trailers.
-                if frame.is_trailers() || self.inner.is_end_stream() {
+                if frame.is_trailers() || self.is_end_stream() {
                     self.end(Ending::Completed);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -237,11 +229,16 @@ impl Body for PassingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.connection.as_ref().is_none_or(Connection::is_body_over)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.connection {
+            Some(connection) => {
+                connection.body_left().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -265,12 +262,12 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ExchangeError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         match &mut *self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(body) => Pin::new(body).poll_frame(context),

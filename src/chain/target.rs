@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use http::{
-    HeaderValue, Uri, Version, header,
+    HeaderValue, Version, header,
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
@@ -251,15 +251,15 @@ fn visible_segment(raw: &str) -> Result<String, Denial> {
 }
 
 /// Joins an upstream's base path, the path with its prefix taken off, and the query.
-pub fn forwarded(target: &Target, strip: Option<&str>, base: &str) -> Result<Uri, Denial> {
+pub fn forwarded(target: &Target, strip: Option<&str>, base: &str) -> Result<PathAndQuery, Denial> {
     if strip.is_none() && base.is_empty() {
-        return Ok(Uri::from(target.path_and_query.clone()));
+        return Ok(target.path_and_query.clone());
     }
     let path = target.path();
     let rest = strip.and_then(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
     let slash = if rest.starts_with('/') { "" } else { "/" };
     let joined = format!("{base}{slash}{rest}");
-    with_query(joined, target.path_and_query.query()).map(Uri::from)
+    with_query(joined, target.path_and_query.query())
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub enum UploadError {
     /// The client broke it off, or its framing.
     #[error("the client's body ended early")]
     Broken(#[source] hyper::Error),
+    /// It is longer or shorter than its head said.
+    #[error("the client's body is not as long as its head says")]
+    IllSized,
     /// It is larger than allowed.
     #[error("the client's body is larger than allowed")]
     TooLarge,

@@ -1,60 +1,48 @@
-//! A connection to an upstream, driven by the request that uses it.
+//! A connection to an upstream, moved by the request that uses it.
 //!
-//! hyper wants each connection polled by somebody. A task of its own would cost every request several
-//! wake-ups; here the request that waits for an answer, or for more of its body, moves the connection
-//! itself. Nobody moves a connection that is not used: that its other side closed it is seen when it
-//! is taken or swept.
+//! It has no task of its own, which would cost every request several wake-ups. Nobody moves a
+//! connection that is not used: that its other side closed it is seen when it is taken or swept.
 
 use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    future::{Future, poll_fn},
+    cell::Cell,
+    future::poll_fn,
     io, mem,
-    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame};
-use hyper::{
-    body::Incoming,
-    client::conn::{
-        TrySendError,
-        http1::{self, SendRequest},
-    },
-};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    task::{AbortHandle, coop::unconstrained},
-};
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, response};
+use http_body::Frame;
+use tokio::{net::TcpStream, task::AbortHandle};
 
 use crate::{
-    io::{Observed, Observer},
     model::Upstream,
-    progress::Progress,
     telemetry::metrics::upstreams::Endpoint as Figures,
-    upstream::body::UploadBody,
+    upstream::http1::{
+        ExchangeError, Framing, Outgoing, READ_BYTES_MIN, SendError, Socket, Step, parse,
+    },
 };
 
 /// Where a connection leads.
 pub(super) type Endpoint = (Arc<str>, u16);
 
-/// The request whose bytes a connection writes now.
-type Current = Rc<RefCell<Option<Rc<Progress>>>>;
-
-type Answered = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
+/// How many fields the chain adds to an answer at most.
+const ROOM: usize = 6;
 
 /// An open connection to an upstream, used by one request at a time.
 #[derive(Debug)]
 pub struct Connection {
-    driver: Driver,
-    sender: SendRequest<UploadBody>,
-    current: Current,
+    socket: Rc<Socket>,
+    /// What was read and not taken yet.
+    buffer: BytesMut,
+    /// What is left of the answer's body.
+    framing: Framing,
+    upload: Upload,
+    /// It can serve another request, as far as is known.
+    keeps_alive: bool,
     keepalive: Duration,
     endpoint: Endpoint,
     reused: bool,
@@ -62,14 +50,28 @@ pub struct Connection {
     is_idle: Cell<bool>,
 }
 
-/// Who moves the bytes of a connection.
-enum Driver {
-    /// Nobody any more: it is closed.
-    Closed,
-    /// Whoever uses it.
-    User(Pin<Box<http1::Connection<TokioIo<Observed<Written>>, UploadBody>>>),
-    /// A task of its own.
-    Task(AbortHandle),
+/// What became of the request that is sent.
+#[derive(Debug)]
+enum Upload {
+    /// All of it was sent.
+    Done,
+    /// It was not, and nobody sends more.
+    Broken,
+    /// Who waits for the answer's head sends it.
+    Waiter,
+    /// A task of its own sends it.
+    Task(AbortHandle, Rc<Cell<TaskEnd>>),
+}
+
+/// How a task ended that sends the rest of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum TaskEnd {
+    Not,
+    Sent,
+    /// The connection broke in this direction.
+    Broken,
+    /// The body did not come whole, so that the connection was ended.
+    Ended,
 }
 
 impl Connection {
@@ -79,16 +81,14 @@ impl Connection {
         let opening = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address));
         let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        let current = Current::default();
-        let io = Observed::new(stream, Written(Rc::clone(&current)));
-        let (sender, driver) =
-            http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
         figures.opened.add(1);
         figures.busy.raise();
         Ok(Self {
-            driver: Driver::User(Box::pin(driver)),
-            sender,
-            current,
+            socket: Rc::new(Socket::new(stream)),
+            buffer: BytesMut::new(),
+            framing: Framing::NONE,
+            upload: Upload::Done,
+            keeps_alive: true,
             keepalive: upstream.keepalive_timeout,
             endpoint: (Arc::clone(&upstream.host), upstream.port),
             reused: false,
@@ -97,80 +97,150 @@ impl Connection {
         })
     }
 
-    /// Sends a request, and tells its progress what is written. The request comes back with the
-    /// error when it was not taken.
-    pub fn send(
+    /// Sends a request and waits for the head of its answer. A request of which nothing was sent may
+    /// be given to another connection after an error.
+    pub async fn exchange(
         &mut self,
-        request: Request<UploadBody>,
-        progress: &Rc<Progress>,
-    ) -> impl Future<Output = Answered> {
-        *self.current.borrow_mut() = Some(Rc::clone(progress));
-        let answer = unconstrained(self.sender.try_send_request(request));
-        async move {
-            let mut answer = pin!(answer);
-            let mut is_begun = false;
-            poll_fn(|context| {
-                let mut look = |quiet: &mut Context<'_>| answer.as_mut().poll(quiet);
-                if mem::replace(&mut is_begun, true) {
-                    return self.poll(context, look);
+        request: &mut Outgoing,
+    ) -> Result<response::Parts, ExchangeError> {
+        self.upload = Upload::Waiter;
+        // Nothing may be left to the next request by one that is given up from here on.
+        let keeps_alive = mem::replace(&mut self.keeps_alive, false);
+        let (head, answer_keeps_alive) =
+            poll_fn(|context| self.poll_exchange(request, context)).await?;
+        self.keeps_alive = keeps_alive && answer_keeps_alive;
+        Ok(head)
+    }
+
+    fn poll_exchange(
+        &mut self,
+        request: &mut Outgoing,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(response::Parts, bool), ExchangeError>> {
+        if let Upload::Waiter = self.upload {
+            match request.poll_send(&self.socket, context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.upload = Upload::Done,
+                // An upstream may answer and close before it has taken everything.
+                Poll::Ready(Err(SendError::Io(error))) if request.is_begun() => {
+                    tracing::debug!(%error, "upstream takes no more of a request");
+                    self.upload = Upload::Broken;
                 }
-                // Nothing can have come of it yet, but that the connection is closed.
-                self.drive(context);
-                look(&mut Context::from_waker(Waker::noop()))
-            })
-            .await
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        loop {
+            // Nothing is read before something is to be read.
+            while !self.buffer.is_empty()
+                && let Some(head) = parse(&mut self.buffer, request.is_head(), ROOM)?
+            {
+                let status = head.parts.status;
+                if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                    continue;
+                }
+                self.framing = head.framing;
+                return Poll::Ready(Ok((head.parts, head.keeps_alive)));
+            }
+            if ready!(self.poll_read(context, READ_BYTES_MIN))? == 0 {
+                return Poll::Ready(Err(ExchangeError::Early));
+            }
         }
     }
 
-    /// Takes the next frame of an answer's body.
+    /// Takes the next frame of the answer's body.
     pub fn poll_body(
         &mut self,
-        body: &mut Incoming,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        if let Driver::Task(_) = self.driver {
-            return Pin::new(body).poll_frame(context);
-        }
-        let mut look = |quiet: &mut Context<'_>| Pin::new(&mut *body).poll_frame(quiet);
-        // This first one tells hyper that more is wanted, so that the driver reads it.
-        match look(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => self.poll(context, look),
-            frame => frame,
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
+        let mut last = 0;
+        loop {
+            match self.framing.step(&mut self.buffer)? {
+                Step::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Step::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Step::End => return Poll::Ready(None),
+                Step::More => {}
+            }
+            last = ready!(self.poll_read(context, self.framing.wanted(last)))?;
+            if last == 0 {
+                return Poll::Ready(self.closed().err().map(Err));
+            }
         }
     }
 
-    /// Gives it a task of its own, and no further request: for an upload that is to go on even while
-    /// the client takes nothing of the answer, when nobody asks for the answer's body.
-    pub fn detach(&mut self) {
-        let Driver::User(driver) = mem::replace(&mut self.driver, Driver::Closed) else {
-            return;
-        };
-        let driving = tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "upstream connection ended");
+    /// Ends the body with the connection, if that is its end.
+    fn closed(&mut self) -> Result<(), ExchangeError> {
+        let is_ended = |end: &Rc<Cell<TaskEnd>>| end.get() == TaskEnd::Ended;
+        match &self.upload {
+            Upload::Task(_, end) if is_ended(end) => Err(ExchangeError::Early),
+            _ if self.framing == Framing::UntilClose => {
+                self.framing = Framing::NONE;
+                Ok(())
+            }
+            _ => Err(ExchangeError::Early),
+        }
+    }
+
+    /// Tells whether the answer's body was taken to its end.
+    pub fn is_body_over(&self) -> bool {
+        self.framing.is_over()
+    }
+
+    /// Gives how long the rest of the answer's body is, where that is known.
+    pub fn body_left(&self) -> Option<u64> {
+        self.framing.left()
+    }
+
+    /// Gives what is left of a request a task of its own: it is to go on even while the client takes
+    /// nothing of the answer, when nobody asks for the answer's body.
+    pub fn detach(&mut self, mut request: Outgoing) {
+        let Upload::Waiter = self.upload else { return };
+        let socket = Rc::clone(&self.socket);
+        let end = Rc::new(Cell::new(TaskEnd::Not));
+        let told = Rc::clone(&end);
+        let sending = tokio::task::spawn_local(async move {
+            let sent = poll_fn(|context| request.poll_send(&socket, context)).await;
+            told.set(match sent {
+                Ok(()) => TaskEnd::Sent,
+                Err(SendError::Io(_)) => TaskEnd::Broken,
+                Err(SendError::Upload(error)) => {
+                    tracing::debug!(%error, "upstream connection ended");
+                    TaskEnd::Ended
+                }
+            });
+            if told.get() == TaskEnd::Ended {
+                socket.shut_down();
             }
         });
-        self.driver = Driver::Task(driving.abort_handle());
+        self.upload = Upload::Task(sending.abort_handle(), end);
     }
 
     /// Makes it ready for another request; false when it cannot serve one.
     pub(super) fn rest(&mut self) -> bool {
-        *self.current.borrow_mut() = None;
         self.reused = true;
-        if !self.sender.is_ready() {
-            self.look();
+        let is_sent = match &self.upload {
+            Upload::Done => true,
+            Upload::Broken | Upload::Waiter => false,
+            Upload::Task(_, end) => end.get() == TaskEnd::Sent,
+        };
+        // What is left over is the beginning of an answer to nothing.
+        self.keeps_alive &= is_sent && self.is_body_over() && self.buffer.is_empty();
+        if self.buffer.capacity() > 2 * READ_BYTES_MIN {
+            self.buffer = BytesMut::new();
         }
-        self.sender.is_ready() && matches!(self.driver, Driver::User(_))
+        self.keeps_alive
     }
 
-    /// Looks whether its other side has closed it, or said something unasked; then it closes.
+    /// Looks whether its other side has closed it, or said something unasked; then it is of no use.
     pub(super) fn look(&mut self) {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        let mut quiet = Context::from_waker(Waker::noop());
+        if self.poll_read(&mut quiet, READ_BYTES_MIN).is_ready() {
+            self.keeps_alive = false;
+        }
     }
 
-    /// Tells whether it is closed, as far as was looked.
+    /// Tells whether it can serve no request more, as far as was looked.
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        !self.keeps_alive
     }
 
     /// Gives where it leads.
@@ -203,65 +273,19 @@ impl Connection {
         entered.raise();
     }
 
-    /// Drives the connection until what is looked for is there. That changes by the driver alone, so who
-    /// looks need never be woken; and the driver itself need not wake anybody where what has come
-    /// already is enough, as it is almost always. It would otherwise have the request polled once more
-    /// for nothing, and the one that used the connection before.
-    fn poll<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let mut quiet = Context::from_waker(Waker::noop());
-        self.drive(&mut quiet);
-        let found = look(&mut quiet);
-        if found.is_ready() {
-            return found;
-        }
-        self.drive(context);
-        look(&mut quiet)
-    }
-
-    fn drive(&mut self, context: &mut Context<'_>) {
-        let Driver::User(driver) = &mut self.driver else { return };
-        let Poll::Ready(ended) = driver.as_mut().poll(context) else { return };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "upstream connection ended");
-        }
-        self.driver = Driver::Closed;
+    fn poll_read(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        self.buffer.reserve(wanted);
+        self.socket.poll_read(context, &mut self.buffer)
     }
 }
 
 impl Drop for Connection {
-    /// Closes it at once. hyper would end it with its sender, but only after what is in flight: the
-    /// rest of an upload would go on to flow for a request that was settled.
+    /// Closes it at once: the rest of an upload must not go on to flow for a request that was settled.
     fn drop(&mut self) {
-        if let Driver::Task(task) = &self.driver {
+        if let Upload::Task(task, _) = &self.upload {
             task.abort();
         }
         let level = if self.is_idle.get() { &self.figures.idle } else { &self.figures.busy };
         level.lower();
-    }
-}
-
-impl fmt::Debug for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "Closed",
-            Self::User(_) => "User",
-            Self::Task(_) => "Task",
-        })
-    }
-}
-
-/// What was written to an upstream is known here and nowhere else: hyper may take a request and see
-/// its end in one poll, and then none of it was written.
-struct Written(Current);
-
-impl Observer for Written {
-    fn written(&self) {
-        if let Some(progress) = &*self.0.borrow() {
-            progress.set_sent();
-        }
     }
 }

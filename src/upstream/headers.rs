@@ -1,9 +1,9 @@
 //! The fields of forwarded requests and answers: what is taken off and what is put on.
 //!
-//! Order: the fields that the client's `Connection` names go first, ours are set after, so that no
-//! client can make the gateway delete its own.
+//! The fields that the client's `Connection` names are left out of the client's alone, so that no client
+//! can make the gateway leave out its own.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use crate::{
     model::{HostHeader, Upstream},
@@ -78,105 +78,141 @@ pub struct Told<'a> {
     pub trace: Option<&'a Trace>,
 }
 
-/// How many fields are set at most, beside the upstream's own.
-const FIELDS_SET: usize = 8;
-
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static REQUEST_ID: HeaderName = HeaderName::from_static("faregate-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CUSTOMER: HeaderName = HeaderName::from_static("faregate-customer");
 static KEY_ID: HeaderName = HeaderName::from_static("faregate-key-id");
 static APPLICATION: HeaderName = HeaderName::from_static("faregate-application");
 static PLAN: HeaderName = HeaderName::from_static("faregate-plan");
 
-/// Turns a client's fields, its key already taken off, into those of the forwarded request.
-pub fn forward(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
-    remove_named_by_connection(fields);
-    remove_unwanted(fields, is_dropped_from_request);
-    fields.reserve(FIELDS_SET + upstream.set_headers.len());
-    set_host(fields, upstream, told);
-    set_told(fields, told);
-    if let Some(trace) = told.trace {
-        trace.forward(fields);
+/// How many bytes most heads take at most.
+const HEAD_BYTES: usize = 1024;
+
+/// Writes the head of the forwarded request, but for what frames its body and the line that ends it:
+/// the client's fields, its key already taken off, without those that are not for the upstream, and
+/// what it is told.
+pub fn forward(
+    method: &Method,
+    target: &PathAndQuery,
+    fields: &HeaderMap,
+    upstream: &Upstream,
+    told: &Told<'_>,
+) -> Vec<u8> {
+    let mut head = Head { text: Vec::with_capacity(HEAD_BYTES), set: &upstream.set_headers };
+    for part in [method.as_str(), " ", target.as_str(), " HTTP/1.1\r\n"] {
+        head.text.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in &upstream.set_headers {
-        fields.insert(name, value.clone());
+    write_host(&mut head, upstream, told);
+    write_passed(&mut head, fields, told.trace);
+    write_told(&mut head, told);
+    for (name, value) in head.set {
+        head.write(name, value);
+    }
+    head.text
+}
+
+/// The head of a request as it is written.
+struct Head<'a> {
+    text: Vec<u8>,
+    set: &'a [(HeaderName, HeaderValue)],
+}
+
+impl Head<'_> {
+    /// Writes a field, unless the operator sets it.
+    fn tell(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if self.set.iter().all(|(set, _)| set != name) {
+            self.write(name, value);
+        }
+    }
+
+    fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            self.text.extend_from_slice(part);
+        }
     }
 }
 
 /// Takes off an answer what concerns the upstream's connection or is for the gateway to say.
 pub fn answer(fields: &mut HeaderMap) {
-    remove_named_by_connection(fields);
-    remove_unwanted(fields, is_dropped_from_answer);
-}
-
-fn set_host(fields: &mut HeaderMap, upstream: &Upstream, told: &Told<'_>) {
-    let host = match (upstream.host_header, &told.host) {
-        (HostHeader::Preserve, Some(host)) => host.clone(),
-        (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => upstream.authority.clone(),
-    };
-    fields.insert(header::HOST, host);
-    if let Some(host) = &told.host {
-        fields.insert(&X_FORWARDED_HOST, host.clone());
+    let mut unwanted = named_by_connection(fields);
+    let found = fields.keys().filter(|name| is_unwanted(name.as_str(), is_dropped_from_answer));
+    unwanted.extend(found.cloned());
+    for name in unwanted {
+        fields.remove(name);
     }
 }
 
-fn set_told(fields: &mut HeaderMap, told: &Told<'_>) {
-    fields.insert(&X_FORWARDED_FOR, told.peer.clone());
-    fields.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    fields.insert(&REQUEST_ID, told.request_id.clone());
+fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
+    let host = match (upstream.host_header, &told.host) {
+        (HostHeader::Preserve, Some(host)) => host,
+        (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => &upstream.authority,
+    };
+    head.tell(&header::HOST, host);
+    if let Some(host) = &told.host {
+        head.tell(&X_FORWARDED_HOST, host);
+    }
+}
+
+fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, trace: Option<&Trace>) {
+    let is_dropped = |name: &str| match name {
+        "host" => true,
+        "traceparent" => trace.is_some(),
+        "tracestate" => trace.is_some_and(|trace| !trace.keeps_state()),
+        _ => is_dropped_from_request(name),
+    };
+    let named = named_by_connection(fields);
+    for (name, value) in fields {
+        if !is_unwanted(name.as_str(), is_dropped) && !named.contains(name) {
+            head.tell(name, value);
+        }
+    }
+}
+
+fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
+    head.tell(&X_FORWARDED_FOR, told.peer);
+    head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static("http"));
+    head.tell(&REQUEST_ID, &told.request_id);
+    if let Some(trace) = told.trace {
+        head.tell(&TRACEPARENT, &trace.parent_value());
+    }
     let Some(identity) = told.identity else { return };
-    fields.insert(&CUSTOMER, identity.customer.clone());
-    fields.insert(&KEY_ID, identity.key_id.clone());
+    head.tell(&CUSTOMER, &identity.customer);
+    head.tell(&KEY_ID, &identity.key_id);
     if let Some(application) = &identity.application {
-        fields.insert(&APPLICATION, application.clone());
+        head.tell(&APPLICATION, application);
     }
     if let Some(plan) = &identity.plan {
-        fields.insert(&PLAN, plan.clone());
+        head.tell(&PLAN, plan);
     }
 }
 
-fn remove_named_by_connection(fields: &mut HeaderMap) {
-    // What most senders say names nothing beside what is dropped anyway.
+/// Gives the fields that `Connection` names beside what is dropped anyway.
+fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
+    // What most senders say names nothing.
     let is_usual = |value: &HeaderValue| {
         let value = value.as_bytes();
         value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
     };
-    if fields.get_all(header::CONNECTION).iter().all(is_usual) {
-        return;
-    }
-    let named: Vec<HeaderName> = fields
-        .get_all(header::CONNECTION)
-        .iter()
+    let values = fields.get_all(header::CONNECTION).iter();
+    values
+        .filter(|value| !is_usual(value))
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        fields.remove(name);
-    }
+        .collect()
 }
 
-/// Removes what is dropped, everything under our prefix, and names that some servers take for one of
-/// these, because to them an underscore is a dash. One pass over the fields that are there: most
-/// requests have few, and none of what is looked for.
-fn remove_unwanted(fields: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
+/// Tells what is dropped, everything under our prefix, and names that some servers take for one of
+/// these, because to them an underscore is a dash.
+fn is_unwanted(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
     let is_unwanted = |name: &str| is_dropped(name) || name.starts_with(OURS);
-    let found: Vec<HeaderName> = fields
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            is_unwanted(name)
-                || (name.bytes().any(|byte| byte == b'_') && {
-                    let dashed = name.replace('_', "-");
-                    // `Host` is set anew, but not what only looks like it.
-                    is_unwanted(&dashed) || dashed == "host"
-                })
+    is_unwanted(name)
+        || (name.bytes().any(|byte| byte == b'_') && {
+            let dashed = name.replace('_', "-");
+            // `Host` is set anew, but not what only looks like it.
+            is_unwanted(&dashed) || dashed == "host"
         })
-        .cloned()
-        .collect();
-    for name in found {
-        fields.remove(name);
-    }
 }

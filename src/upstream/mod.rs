@@ -3,4 +3,5 @@
 pub mod body;
 pub mod connection;
 pub mod headers;
+pub mod http1;
 pub mod pool;

@@ -47,7 +47,8 @@ impl Pool {
         let mut unused = self.unused.borrow_mut();
         let unused = find(&mut unused, &upstream.host, upstream.port)?;
         let now = Instant::now();
-        while let Some(Idle { connection, until }) = unused.pop() {
+        while let Some(Idle { mut connection, until }) = unused.pop() {
+            connection.look();
             if now < until && !connection.is_closed() {
                 connection.set_idle(false);
                 return Some(connection);

@@ -144,18 +144,20 @@ impl Trace {
         self.spans.as_ref().map(|_| self.trace_id)
     }
 
-    /// Writes what the upstream is told.
-    pub fn forward(&self, fields: &mut HeaderMap) {
-        if !self.keeps_state {
-            fields.remove("tracestate");
-        }
+    /// Tells whether the client's `tracestate` passes.
+    pub fn keeps_state(&self) -> bool {
+        self.keeps_state
+    }
+
+    /// Gives the `traceparent` that the upstream is told.
+    pub fn parent_value(&self) -> HeaderValue {
         let context = Context {
             trace_id: self.trace_id,
             span_id: self.upstream_span,
             sampled: self.spans.is_some(),
             random: self.random,
         };
-        fields.insert("traceparent", context.value());
+        context.value()
     }
 
     /// Notes the host that the caller asked for.

@@ -82,6 +82,8 @@ fn upstream_that_gives_no_head_has_failed() {
         ("half a head", "HTTP/1.1 200 OK\r\nContent-", Then::Close, "502 upstream_error"),
         ("no HTTP", "SSH-2.0-OpenSSH\r\n\r\n", Then::Silence, "502 upstream_error"),
         ("two lengths", BAD_LENGTHS, Then::Silence, "502 upstream_error"),
+        ("length and chunks", TWO_FRAMINGS, Then::Silence, "502 upstream_error"),
+        ("a coding that is not known", GZIPPED, Then::Silence, "502 upstream_error"),
         ("101", SWITCHING, Then::Silence, "502 upstream_error"),
         ("only a 100", "HTTP/1.1 100 Continue\r\n\r\n", Then::Close, "502 upstream_error"),
     ];
@@ -101,6 +103,9 @@ fn upstream_that_gives_no_head_has_failed() {
 }
 
 const BAD_LENGTHS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok\n";
+const TWO_FRAMINGS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\
+     Transfer-Encoding: chunked\r\n\r\n3\r\nok\n\r\n0\r\n\r\n";
+const GZIPPED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
 const SWITCHING: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 

@@ -1,5 +1,7 @@
 //! Connections on both sides are used again.
 
+use std::time::Duration;
+
 use super::{NOW, tables};
 use crate::support::{
     Exchange, Gateway, KEY, Then, Upstream,
@@ -70,6 +72,86 @@ fn unused_upstream_connection_is_closed() {
     upstream.wait_closed(1);
     assert_eq!(gateway.get("/v1/x", KEY).status(), 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+/// What an upstream sends behind its answer, or unasked, is nobody's answer.
+#[test]
+fn nothing_behind_an_answer_reaches_the_next_caller() {
+    let stray = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstray\n";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nok\n\r\n0\r\n\r\n";
+    for (name, first, pause) in [
+        ("behind a length", OK, 0),
+        ("behind chunks", chunked, 0),
+        ("later", OK, 100),
+        ("longer than it says", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\nand more", 0),
+    ] {
+        let upstream = Upstream::start(move |exchange: &mut Exchange<'_>| {
+            let is_first = exchange.request().target() == "/v1/first";
+            if !is_first {
+                exchange.send(OK)?;
+                return Ok(Then::KeepAlive);
+            }
+            if pause == 0 {
+                exchange.send(format!("{first}{stray}"))?;
+            } else {
+                exchange.send(first)?;
+                std::thread::sleep(Duration::from_millis(pause));
+                exchange.send(stray)?;
+            }
+            Ok(Then::KeepAlive)
+        });
+        let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
+        let mut client = gateway.client();
+        assert_eq!(client.get("/v1/first", KEY).text(), "ok\n", "{name}");
+        std::thread::sleep(Duration::from_millis(2 * pause));
+        assert_eq!(client.get("/v1/second", KEY).text(), "ok\n", "{name}");
+        assert_eq!(upstream.connections(), 2, "{name}");
+        gateway.wait_recorded("acme", &[("completed", 2, 2)]);
+    }
+}
+
+/// An upstream that answers before it has taken the upload and then resets the connection, because it
+/// leaves bytes unread, has answered all the same.
+#[test]
+fn answer_is_found_behind_a_broken_upload() {
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        exchange.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno\n")?;
+        Ok(Then::Close)
+    });
+    let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
+    let mut client = gateway.client();
+    client.send(head("POST", "/v1/x", &[&bearer(KEY), "Content-Length: 8000000"]));
+    client.send(vec![b'x'; 8_000_000]);
+    assert_eq!((client.head().status, client.exactly(3)), (413, b"no\n".to_vec()));
+    gateway.wait_recorded("acme", &[("completed", 1, 1)]);
+}
+
+/// A large upload leaves the connection fit for the next request, also when the answer begins first.
+#[test]
+fn connection_is_used_again_after_a_large_upload() {
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")?;
+        exchange.read_body()?;
+        exchange.send("ok\n")?;
+        Ok(Then::KeepAlive)
+    });
+    let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
+    let mut client = gateway.client();
+    for framing in ["Content-Length: 5000000", "Transfer-Encoding: chunked"] {
+        client.send(head("POST", "/v1/x", &[&bearer(KEY), framing]));
+        let body = vec![b'x'; 5_000_000];
+        if framing.starts_with("Content") {
+            client.send(&body);
+        } else {
+            client.send(format!("{:x}\r\n", body.len()));
+            client.send(&body);
+            client.send("\r\n0\r\n\r\n");
+        }
+        assert_eq!(client.response().text(), "ok\n", "{framing}");
+        assert_eq!(upstream.last().body_bytes, 5_000_000, "{framing}");
+    }
+    assert_eq!(upstream.connections(), 1);
+    gateway.wait_recorded("acme", &[("completed", 2, 2)]);
 }
 
 /// An answer that comes whole before the upload ends what the upstream gets: the request is settled,
