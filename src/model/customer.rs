@@ -42,3 +42,10 @@ pub struct Customer {
     /// The first instant at which a date in the terms makes it another; `None` for never.
     pub until: Option<Timestamp>,
 }
+
+impl Customer {
+    /// Tells whether it is still what its terms mean, if they are the same.
+    pub fn is_current(&self, generation: u64, now: Timestamp) -> bool {
+        self.generation == generation && self.until.is_none_or(|until| now < until)
+    }
+}

@@ -1,6 +1,9 @@
 //! A key as the roster holds it, and what a request by it needs.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -38,6 +41,8 @@ pub struct Caller {
     pub uid: u64,
     /// The values of the identity fields, made once.
     pub identity: Identity,
+    /// How many changes the roster had seen when all of this was last known to be right.
+    checked: AtomicU64,
 }
 
 /// Values of the fields that tell the upstream who calls.
@@ -69,10 +74,21 @@ impl KeyCell {
     /// accounts just after, and would get those of whoever has the id next. The mark is set before the
     /// accounts go, so who sees none got them before.
     pub(super) fn caller(&self, lookup: &Lookup<'_>) -> Option<Arc<Caller>> {
+        // Asked before anything is looked at: what changes meanwhile is seen next time.
+        let changes = lookup.live.changes();
+        let known = self.caller.load();
+        // Most requests end here: their owner's place is not looked at, which lies elsewhere in memory.
+        if let Some(known) = &*known
+            && known.checked.load(Ordering::Relaxed) == changes
+            && known.customer.is_current(lookup.snapshot.generation, lookup.now)
+        {
+            return Some(Arc::clone(known));
+        }
         let customer = self.owner.customer(lookup);
-        if let Some(known) = &*self.caller.load()
+        if let Some(known) = &*known
             && Arc::ptr_eq(&known.customer, &customer)
         {
+            known.checked.store(changes, Ordering::Relaxed);
             return Some(Arc::clone(known));
         }
         let caller = Arc::new(Caller::new(&self.key, customer, lookup));
@@ -99,6 +115,8 @@ impl Caller {
             limits: resolve::limits_of_key(&customer, key),
             key: Arc::clone(key),
             customer,
+            // Checked by the next request: the owner may change while this is made.
+            checked: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -145,38 +163,88 @@ mod tests {
         snapshot::Snapshot,
     };
 
-    #[test]
-    fn key_of_a_removed_customer_gets_no_accounts() {
+    /// A roster with one customer that has one key.
+    struct Scene {
+        snapshot: Snapshot,
+        live: Live,
+        ledger: Ledger,
+        digest: KeyDigest,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let live = Live::default();
+            let digest = KeyDigest::of(b"k");
+            live.put_customer(terms(false));
+            live.put_key(ApiKey {
+                id: "k".into(),
+                digest,
+                customer: "acme".into(),
+                application: None,
+                expires: None,
+                scopes: Vec::new(),
+                allow_from: Vec::new(),
+                state: KeyState::Active,
+                lineage: "k".into(),
+                limits: None,
+            });
+            let ledger = Ledger::new(Timestamp::UNIX_EPOCH);
+            Self { snapshot: snapshot(), live, ledger, digest }
+        }
+
+        fn lookup(&self) -> Lookup<'_> {
+            let Self { snapshot, live, ledger, .. } = self;
+            Lookup { snapshot, live, ledger, now: Timestamp::UNIX_EPOCH }
+        }
+
+        fn caller(&self) -> Option<Arc<Caller>> {
+            self.lookup().caller(&self.digest)
+        }
+    }
+
+    fn snapshot() -> Snapshot {
         let minimal = include_str!("../../config/minimal.toml");
         let config = Loaded::parse(minimal, Path::new("minimal.toml")).into_config().unwrap();
-        let (snapshot, live) = (Snapshot::new(&config), Live::default());
-        let (now, digest) = (Timestamp::UNIX_EPOCH, KeyDigest::of(b"k"));
-        let ledger = Ledger::new(now);
-        let lookup = Lookup { snapshot: &snapshot, live: &live, ledger: &ledger, now };
-        live.put_customer(CustomerTerms {
+        Snapshot::new(&config)
+    }
+
+    fn terms(suspended: bool) -> CustomerTerms {
+        CustomerTerms {
             id: "acme".into(),
-            suspended: false,
+            suspended,
             subscription: None,
             limits: None,
             applications: Vec::new(),
-        });
-        live.put_key(ApiKey {
-            id: "k".into(),
-            digest,
-            customer: "acme".into(),
-            application: None,
-            expires: None,
-            scopes: Vec::new(),
-            allow_from: Vec::new(),
-            state: KeyState::Active,
-            lineage: "k".into(),
-            limits: None,
-        });
+        }
+    }
+
+    #[test]
+    fn caller_is_made_once_and_again_after_each_change() {
+        let mut scene = Scene::new();
+        let first = scene.caller().unwrap();
+        for _ in 0..3 {
+            assert!(Arc::ptr_eq(&first, &scene.caller().unwrap()));
+        }
+        for suspended in [true, false, true] {
+            scene.live.put_customer(terms(suspended));
+            assert_eq!(scene.caller().unwrap().customer.suspended, suspended);
+            assert_eq!(scene.caller().unwrap().customer.suspended, suspended);
+        }
+        let generation = |scene: &Scene| scene.caller().unwrap().customer.generation;
+        let before = generation(&scene);
+        scene.snapshot = snapshot();
+        assert_ne!(generation(&scene), before);
+        assert_eq!(generation(&scene), scene.snapshot.generation);
+    }
+
+    #[test]
+    fn key_of_a_removed_customer_gets_no_accounts() {
+        let scene = Scene::new();
         // As a request that found the key just before.
-        let cell = live.key(&digest).unwrap();
-        live.remove_customer("acme");
-        ledger.remove("acme");
-        assert!(cell.caller(&lookup).is_none());
-        assert!(lookup.caller(&digest).is_none());
+        let cell = scene.live.key(&scene.digest).unwrap();
+        scene.live.remove_customer("acme");
+        scene.ledger.remove("acme");
+        assert!(cell.caller(&scene.lookup()).is_none());
+        assert!(scene.caller().is_none());
     }
 }

@@ -69,8 +69,7 @@ impl Holder {
         let terms = self.terms.load();
         if let Some(known) = &*self.resolved.load()
             && Arc::ptr_eq(&known.terms, &terms)
-            && known.generation == lookup.snapshot.generation
-            && known.until.is_none_or(|until| lookup.now < until)
+            && known.is_current(lookup.snapshot.generation, lookup.now)
         {
             return Arc::clone(known);
         }

@@ -3,7 +3,14 @@
 //! Invariant: these tables say what the store says. They are written by the store's thread alone,
 //! after each commit and in the order of the commits.
 
-use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use dashmap::DashMap;
 
@@ -25,6 +32,8 @@ pub struct Live {
     /// How many stored subscriptions name a plan, now or as the next one.
     plans: DashMap<Arc<str>, usize>,
     claims: Arc<Claims>,
+    /// How many changes these tables have seen. A change is counted once it is in them.
+    changes: AtomicU64,
 }
 
 /// Why an identifier cannot be taken.
@@ -136,6 +145,7 @@ impl Live {
         if let Some(before) = before {
             self.count_plans(&before, -1);
         }
+        self.count_change();
     }
 
     /// Puts in a key, or its changed form. Its customer must be there.
@@ -150,6 +160,7 @@ impl Live {
         let cell = Arc::new(KeyCell::new(Arc::new(key), owner));
         self.keys.insert(digest, Arc::clone(&cell));
         self.keys_by_id.insert(id, cell);
+        self.count_change();
     }
 
     /// Takes out a customer with its keys.
@@ -162,6 +173,16 @@ impl Live {
                 self.keys.remove(&cell.key().digest);
             }
         }
+        self.count_change();
+    }
+
+    /// Gives a number that is another one after every change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn key(&self, digest: &KeyDigest) -> Option<Arc<KeyCell>> {

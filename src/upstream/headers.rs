@@ -43,21 +43,9 @@ fn is_dropped_from_request(name: &str) -> bool {
     )
 }
 
-/// Tells fields of an answer that concern one connection only, or that only the gateway may say.
+/// Tells fields of an answer that are for the next hop alone, or that only the gateway may say.
 fn is_dropped_from_answer(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "ratelimit"
-            | "ratelimit-policy"
-            | "x-request-id"
-    )
+    matches!(name, "proxy-authenticate" | "te" | "ratelimit" | "ratelimit-policy" | "x-request-id")
 }
 
 /// The prefix of the fields that tell who calls and what it cost.
@@ -135,11 +123,11 @@ impl Head<'_> {
     }
 }
 
-/// Takes off an answer what concerns the upstream's connection or is for the gateway to say.
+/// Takes off an answer what is not for the caller. What concerns the upstream's connection is off
+/// already (`http1/head.rs`).
 pub fn answer(fields: &mut HeaderMap) {
-    let mut unwanted = named_by_connection(fields);
-    let found = fields.keys().filter(|name| is_unwanted(name.as_str(), is_dropped_from_answer));
-    unwanted.extend(found.cloned());
+    let unwanted = fields.keys().filter(|name| is_unwanted(name.as_str(), is_dropped_from_answer));
+    let unwanted: Vec<HeaderName> = unwanted.cloned().collect();
     for name in unwanted {
         fields.remove(name);
     }

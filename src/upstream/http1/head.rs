@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, response};
 
 use super::{Malformed, chunked::Decoder, framing::Framing};
 
@@ -16,7 +16,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The head of an answer.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// Status and fields, as they came.
+    /// Status and fields, without those that are about the connection.
     pub(crate) parts: response::Parts,
     /// Where its body ends.
     pub(crate) framing: Framing,
@@ -47,21 +47,36 @@ pub(crate) fn parse(
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
     let is_old = answer.version == Some(0);
-    let fields = fields(answer.headers, room)?;
-    bytes::Buf::advance(buffer, length);
-    let framing = framing(&fields, status, is_old, is_answer_to_head)?;
-    let keeps_alive = framing != Framing::UntilClose && keeps_alive(&fields, is_old);
+    let framing = framing(answer.headers, status, is_old, is_answer_to_head)?;
+    let options = Options::new(answer.headers);
+    let keeps_alive = match is_old {
+        _ if framing == Framing::UntilClose || options.close => false,
+        true => options.keep_alive,
+        false => true,
+    };
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;
-    parts.headers = fields;
+    parts.headers = fields(answer.headers, &options.named, room)?;
+    bytes::Buf::advance(buffer, length);
     Ok(Some(Head { parts, framing, keeps_alive }))
 }
 
-/// Makes a map of fields that came.
-pub(super) fn fields(parsed: &[httparse::Header<'_>], room: usize) -> Result<HeaderMap, Malformed> {
+/// Makes a map of fields that came, without those that are about the connection, some of which it may
+/// have named (RFC 9110 section 7.6.1).
+pub(super) fn fields(
+    parsed: &[httparse::Header<'_>],
+    named: &[HeaderName],
+    room: usize,
+) -> Result<HeaderMap, Malformed> {
     const BAD: Malformed = Malformed("a field of it is none");
     let mut fields = HeaderMap::with_capacity(parsed.len() + room);
     for httparse::Header { name, value } in parsed {
+        let is_it = |about: &&str| about.eq_ignore_ascii_case(name);
+        if CONNECTION.iter().any(is_it)
+            || named.iter().map(HeaderName::as_str).any(|about| is_it(&about))
+        {
+            continue;
+        }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BAD)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| BAD)?;
         fields.append(name, value);
@@ -69,20 +84,24 @@ pub(super) fn fields(parsed: &[httparse::Header<'_>], room: usize) -> Result<Hea
     Ok(fields)
 }
 
+/// Fields about the connection alone, beside those that `Connection` names.
+const CONNECTION: [&str; 5] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
 /// Finds where the body ends. Two answers to that are none (RFC 9112 sections 6.1 and 6.3).
 fn framing(
-    fields: &HeaderMap,
+    fields: &[httparse::Header<'_>],
     status: StatusCode,
     is_old: bool,
     is_answer_to_head: bool,
 ) -> Result<Framing, Malformed> {
     let length = length(fields)?;
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = values(fields, "transfer-encoding");
     let coding = codings.next();
     if coding.is_some() && (length.is_some() || is_old || codings.next().is_some()) {
         return Err(Malformed("its body ends in two ways"));
     }
-    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
         return Err(Malformed("its transfer coding is not known"));
     }
     let has_none = is_answer_to_head
@@ -98,34 +117,58 @@ fn framing(
 }
 
 /// Reads the length. Several that are equal are one (RFC 9110 section 8.6).
-fn length(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
+fn length(fields: &[httparse::Header<'_>]) -> Result<Option<u64>, Malformed> {
     const BAD: Malformed = Malformed("its length is none");
     let mut found = None;
-    for value in fields.get_all(header::CONTENT_LENGTH) {
-        for digits in value.as_bytes().split(|byte| *byte == b',') {
-            let digits = digits.trim_ascii();
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                return Err(BAD);
-            }
-            let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
-            let length: u64 = text.parse().map_err(|_| BAD)?;
-            if found.replace(length).is_some_and(|other| other != length) {
-                return Err(Malformed("its body ends in two ways"));
-            }
+    for digits in values(fields, "content-length").flat_map(members) {
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(BAD);
+        }
+        let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
+        let length: u64 = text.parse().map_err(|_| BAD)?;
+        if found.replace(length).is_some_and(|other| other != length) {
+            return Err(Malformed("its body ends in two ways"));
         }
     }
     Ok(found)
 }
 
-/// Tells whether another request may follow (RFC 9112 section 9.3).
-fn keeps_alive(fields: &HeaderMap, is_old: bool) -> bool {
-    let names = |option: &str| {
-        let values = fields.get_all(header::CONNECTION).iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|found| found.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-    };
-    if is_old { names("keep-alive") && !names("close") } else { !names("close") }
+/// What `Connection` says (RFC 9110 section 7.6.1).
+#[derive(Default)]
+struct Options {
+    close: bool,
+    keep_alive: bool,
+    /// Fields about the connection.
+    named: Vec<HeaderName>,
+}
+
+impl Options {
+    fn new(fields: &[httparse::Header<'_>]) -> Self {
+        let mut options = Self::default();
+        for option in values(fields, "connection").flat_map(members) {
+            if option.eq_ignore_ascii_case(b"close") {
+                options.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                options.keep_alive = true;
+            } else {
+                options.named.extend(HeaderName::from_bytes(option));
+            }
+        }
+        options
+    }
+}
+
+fn values<'a>(
+    fields: &'a [httparse::Header<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    named.map(|field| field.value)
+}
+
+/// Gives the members of a list.
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -168,6 +211,21 @@ mod tests {
             let (framing, keeps_alive) = expected;
             assert_eq!(parse_text(&text), Ok(Some((framing, keeps_alive, 4))), "{head}");
         }
+    }
+
+    #[test]
+    fn fields_about_the_connection_are_taken_off() {
+        let mut buffer = BytesMut::from(
+            "HTTP/1.1 200 OK\r\nKeep-Alive: x\r\nX-Hop: 1\r\nX-Own: 1\r\nConnection: close, x-hop\r\n\
+             Content-Length: 3\r\nUpgrade: x\r\nConnection: X-Other\r\nx-own: 2\r\nX-Other: 1\r\n\r\n",
+        );
+        let head = parse(&mut buffer, false, 0).unwrap().unwrap();
+        let left: Vec<_> = head.parts.headers.iter().collect();
+        let value = |text: &'static str| HeaderValue::from_static(text);
+        let name = |text: &'static str| HeaderName::from_static(text);
+        let expected = [("x-own", "1"), ("x-own", "2"), ("content-length", "3")];
+        let expected = expected.map(|(one, other)| (name(one), value(other)));
+        assert_eq!(left, expected.iter().map(|(one, other)| (one, other)).collect::<Vec<_>>());
     }
 
     #[test]
