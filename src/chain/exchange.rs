@@ -214,12 +214,17 @@ impl Exchange {
 
     /// Ends it, once: the line is written and the connection may take its next request.
     pub fn finish(&mut self, ending: Ending) {
-        self.close(Some(ending));
+        self.finish_at(ending, Instant::now());
+    }
+
+    /// Ends it at an instant.
+    pub fn finish_at(&mut self, ending: Ending, now: Instant) {
+        self.close(Some(ending), now);
     }
 
     /// Ends a request that the gateway answered with a page of its own.
     pub fn finish_own_page(&mut self) {
-        self.close(None);
+        self.close(None, Instant::now());
     }
 
     /// Gives how far it got.
@@ -321,12 +326,12 @@ impl Exchange {
         &self.connection
     }
 
-    fn close(&mut self, ending: Option<Ending>) {
+    fn close(&mut self, ending: Option<Ending>, now: Instant) {
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }
         let trace = self.trace.take();
-        let line = self.line(ending, trace.as_ref());
+        let line = self.line(ending, trace.as_ref(), now);
         self.count(&line);
         self.worker.log().push(&line);
         if let Some(record) = trace.and_then(|trace| trace.into_record(&line)) {
@@ -335,7 +340,7 @@ impl Exchange {
         self.connection.watch.end();
     }
 
-    fn line(&self, ending: Option<Ending>, trace: Option<&Trace>) -> Line<'_> {
+    fn line(&self, ending: Option<Ending>, trace: Option<&Trace>, now: Instant) -> Line<'_> {
         let Told { method, path, route, caller, status, code, shadow, reserved, bytes } =
             &self.told;
         let caller = caller.as_deref();
@@ -358,7 +363,7 @@ impl Exchange {
             ending: ending.map(Ending::name),
             charged: if charges { *reserved } else { 0 },
             bytes: *bytes,
-            duration: self.arrival.started.elapsed(),
+            duration: now.saturating_duration_since(self.arrival.started),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
 use http::{StatusCode, header, request, response};
+use tokio::time::Instant;
 
 use crate::{
     answer::{Code, Denial, Ending, Fault, Refusal},
@@ -52,7 +53,7 @@ pub async fn forward(
     let exchanged = match request(head, body, &routed, identity, exchange) {
         Ok(request) => {
             let began = exchange.note_sending();
-            let sent = send(request, &route.upstream, exchange).await;
+            let sent = send(request, &route.upstream, exchange, began).await;
             let took = began.elapsed();
             count(&sent, took, &route.upstream, exchange);
             let answer = match &sent {
@@ -110,10 +111,15 @@ async fn send(
     mut request: Outgoing,
     upstream: &Upstream,
     exchange: &Exchange,
+    began: Instant,
 ) -> Result<(response::Parts, Connection), Refused> {
     let progress = exchange.progress();
     loop {
-        let mut connection = connection(upstream, exchange.pool(), progress).await?;
+        let unused = exchange.pool().take(upstream, began);
+        let mut connection = match unused {
+            Some(unused) => unused,
+            None => open(upstream, exchange.pool(), progress).await?,
+        };
         match unless_cut(connection.exchange(&mut request), progress).await {
             None => return Err(timed_out(progress)),
             Some(Ok(head)) => {
@@ -151,15 +157,11 @@ fn count(
     }
 }
 
-/// Takes an unused connection, or opens one.
-async fn connection(
+async fn open(
     upstream: &Upstream,
     pool: &Pool,
     progress: &Rc<Progress>,
 ) -> Result<Connection, Refused> {
-    if let Some(unused) = pool.take(upstream) {
-        return Ok(unused);
-    }
     match unless_cut(Connection::open(upstream, pool.figures(upstream)), progress).await {
         None => Err(timed_out(progress)),
         Some(Ok(connection)) => Ok(connection),

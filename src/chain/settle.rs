@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::{
     answer::{
@@ -172,10 +173,11 @@ impl PassingBody {
             self.exchange.connection().watch.leave_unread();
         }
         let clean = ending == Ending::Completed && uploaded;
+        let now = Instant::now();
         if let Some(connection) = self.connection.take().filter(|_| clean) {
-            self.exchange.pool().put(connection);
+            self.exchange.pool().put(connection, now);
         }
-        self.exchange.finish(self.told(ending));
+        self.exchange.finish_at(self.told(ending), now);
     }
 
     /// What is not charged was settled with its head; how its body ends changes nothing.

@@ -43,10 +43,9 @@ impl Pool {
     }
 
     /// Takes the connection that was used last and is not known to be closed.
-    pub fn take(&self, upstream: &Upstream) -> Option<Connection> {
+    pub fn take(&self, upstream: &Upstream, now: Instant) -> Option<Connection> {
         let mut unused = self.unused.borrow_mut();
         let unused = find(&mut unused, &upstream.host, upstream.port)?;
-        let now = Instant::now();
         while let Some(Idle { mut connection, until }) = unused.pop() {
             connection.look();
             if now < until && !connection.is_closed() {
@@ -58,12 +57,12 @@ impl Pool {
     }
 
     /// Puts a connection back after an exchange that ended cleanly.
-    pub fn put(&self, mut connection: Connection) {
+    pub fn put(&self, mut connection: Connection, now: Instant) {
         if !connection.rest() {
             return;
         }
         connection.set_idle(true);
-        let until = Instant::now() + connection.keepalive();
+        let until = now + connection.keepalive();
         let mut unused = self.unused.borrow_mut();
         let (host, port) = connection.endpoint();
         match find(&mut unused, host, *port) {
