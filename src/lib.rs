@@ -12,7 +12,7 @@ pub mod config;
 pub mod failpoint;
 pub mod gateway;
 pub mod guesses;
-mod io;
+mod http1;
 pub mod journal;
 mod json;
 pub mod keeper;

@@ -15,7 +15,7 @@ pub fn check(head: &Parts, limits: &ServerLimits) -> Result<(), Denial> {
 }
 
 /// Measures the request line and the fields as they stood on the wire, each field with the colon,
-/// one space and the line's end. hyper stops what is far larger, without a body in its answer.
+/// one space and the line's end.
 fn size(head: &Parts, max: usize) -> Result<(), Denial> {
     const LINE: usize = " ".len() + " HTTP/1.1\r\n".len();
     const FIELD: usize = ": \r\n".len();

@@ -27,7 +27,6 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use hyper::body::Incoming;
 
 use crate::{
     answer::{Code, Ending, Refusal},
@@ -35,6 +34,7 @@ use crate::{
         arrival::Arrival, exchange::Exchange, forward::Forwarded, settle::AnswerBody,
         target::Target,
     },
+    server::http1::ClientBody,
     worker::{Connection, Worker},
 };
 
@@ -42,7 +42,7 @@ use crate::{
 pub async fn serve(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     arrival: Arrival,
 ) -> Response<AnswerBody> {
     let mut exchange = Exchange::begin(worker, connection, &request, arrival);
@@ -100,7 +100,7 @@ impl<R: Into<Refusal>> From<R> for Refused {
 async fn run(
     exchange: &mut Exchange,
     head: Parts,
-    body: &mut Option<Incoming>,
+    body: &mut Option<ClientBody>,
 ) -> Result<Outcome, Refused> {
     head::check(&head, &exchange.snapshot().server.limits)?;
     let target = Target::parse(&head)?;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use http::{HeaderValue, Response, header};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::{
     answer::problem,
     chain::{Refused, exchange::Exchange, settle::AnswerBody},
     progress::Upload,
+    server::http1::{BodyError, ClientBody},
 };
 
 /// The largest body that is read for the sake of keeping the connection.
@@ -23,7 +23,7 @@ const READ_TIME: Duration = Duration::from_millis(500);
 /// again; otherwise the connection must close, because what is left of the body would be taken for
 /// the next request. Tells whether it must.
 pub(super) async fn dispose(
-    body: Option<Incoming>,
+    body: Option<ClientBody>,
     expects_continue: bool,
     exchange: &Exchange,
 ) -> bool {
@@ -44,7 +44,7 @@ pub(super) async fn dispose(
     left
 }
 
-async fn read(mut body: Incoming) -> hyper::Result<()> {
+async fn read(mut body: ClientBody) -> Result<(), BodyError> {
     while let Some(frame) = body.frame().await {
         frame?;
     }

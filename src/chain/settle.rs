@@ -56,8 +56,6 @@ pub struct PassingBody {
     connection: Option<Connection>,
     /// The ending was told.
     over: bool,
-    /// The upstream broke off, and the caller is not told yet.
-    broken: Option<ExchangeError>,
     status: StatusCode,
     route: Arc<Route>,
 }
@@ -91,7 +89,6 @@ pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBo
         reservation,
         connection: Some(connection),
         over: false,
-        broken: None,
         status: head.status,
         route,
     };
@@ -194,9 +191,6 @@ impl Body for PassingBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
-        if let Some(error) = self.broken.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         self.progress().set_waiting(Waiting::Upstream);
         let frame = ready!(self.poll_upstream(context));
         #[cfg(debug_assertions)]
@@ -211,10 +205,7 @@ impl Body for PassingBody {
             Some(Err(error)) => {
                 tracing::debug!(%error, "upstream cut its answer");
                 self.end(Ending::Truncated);
-                // hyper closes at an error and sends nothing more: what came before it goes first.
-                self.broken = Some(error);
-                context.waker().wake_by_ref();
-                Poll::Pending
+                Poll::Ready(Some(Err(error)))
             }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use http_body::Body;
-use hyper::body::Incoming;
 
-use crate::{answer::Denial, chain::exchange::Exchange, upstream::body::UploadBody};
+use crate::{
+    answer::Denial, chain::exchange::Exchange, server::http1::ClientBody,
+    upstream::body::UploadBody,
+};
 
 /// Takes the body of a request, unless it says itself that it is too large. This comes before any
 /// unit is taken, and before a client that waits for it is told to go on.
-pub fn upload(body: &mut Option<Incoming>, exchange: &Exchange) -> Result<UploadBody, Denial> {
+pub fn upload(body: &mut Option<ClientBody>, exchange: &Exchange) -> Result<UploadBody, Denial> {
     let max = exchange.snapshot().server.limits.body_bytes;
     if body.as_ref().is_some_and(|body| body.size_hint().lower() > max) {
         return Err(Denial::BodyTooLarge { max });

@@ -2,4 +2,5 @@
 
 pub mod acceptor;
 mod connection;
+pub mod http1;
 pub mod thread;

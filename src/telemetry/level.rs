@@ -42,7 +42,7 @@ const MODULES: [&str; 31] = [
     "failpoint",
     "gateway",
     "guesses",
-    "io",
+    "http1",
     "journal",
     "json",
     "keeper",

@@ -8,14 +8,16 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::progress::{Progress, Upload, Waiting};
+use crate::{
+    progress::{Progress, Upload, Waiting},
+    server::http1::{BodyError, ClientBody},
+};
 
 /// A client's body as the upstream connection reads it.
 #[derive(Debug)]
 pub struct UploadBody {
-    inner: Incoming,
+    inner: ClientBody,
     max: u64,
     left: u64,
     progress: Rc<Progress>,
@@ -26,10 +28,7 @@ pub struct UploadBody {
 pub enum UploadError {
     /// The client broke it off, or its framing.
     #[error("the client's body ended early")]
-    Broken(#[source] hyper::Error),
-    /// It is longer or shorter than its head said.
-    #[error("the client's body is not as long as its head says")]
-    IllSized,
+    Broken(#[source] BodyError),
     /// It is larger than allowed.
     #[error("the client's body is larger than allowed")]
     TooLarge,
@@ -37,7 +36,7 @@ pub enum UploadError {
 
 impl UploadBody {
     /// Wraps a body of at most `max` bytes.
-    pub fn new(inner: Incoming, max: u64, progress: Rc<Progress>) -> Self {
+    pub fn new(inner: ClientBody, max: u64, progress: Rc<Progress>) -> Self {
         if inner.is_end_stream() {
             progress.set_upload(Upload::Done);
         }

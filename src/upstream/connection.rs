@@ -7,6 +7,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io, mem,
+    net::Shutdown,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -19,11 +20,10 @@ use http_body::Frame;
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use crate::{
+    http1::{Framing, Socket, Step},
     model::Upstream,
     telemetry::metrics::upstreams::Endpoint as Figures,
-    upstream::http1::{
-        ExchangeError, Framing, Outgoing, READ_BYTES_MIN, SendError, Socket, Step, parse,
-    },
+    upstream::http1::{ExchangeError, Outgoing, parse},
 };
 
 /// Where a connection leads.
@@ -31,6 +31,9 @@ pub(super) type Endpoint = (Arc<str>, u16);
 
 /// How many fields the chain adds to an answer at most.
 const ROOM: usize = 6;
+
+/// How much memory for what it reads an unused connection keeps at most.
+const BUFFER_BYTES_KEPT: usize = 16 * 1024;
 
 /// An open connection to an upstream, used by one request at a time.
 #[derive(Debug)]
@@ -122,15 +125,14 @@ impl Connection {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.upload = Upload::Done,
                 // An upstream may answer and close before it has taken everything.
-                Poll::Ready(Err(SendError::Io(error))) if request.is_begun() => {
+                Poll::Ready(Err(ExchangeError::Io(error))) if request.is_begun() => {
                     tracing::debug!(%error, "upstream takes no more of a request");
                     self.upload = Upload::Broken;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
         }
         loop {
-            // Nothing is read before something is to be read.
             while !self.buffer.is_empty()
                 && let Some(head) = parse(&mut self.buffer, request.is_head(), ROOM)?
             {
@@ -141,7 +143,7 @@ impl Connection {
                 self.framing = head.framing;
                 return Poll::Ready(Ok((head.parts, head.keeps_alive)));
             }
-            if ready!(self.poll_read(context, READ_BYTES_MIN))? == 0 {
+            if ready!(self.poll_read(context, self.framing.wanted(0)))? == 0 {
                 return Poll::Ready(Err(ExchangeError::Early));
             }
         }
@@ -201,14 +203,14 @@ impl Connection {
             let sent = poll_fn(|context| request.poll_send(&socket, context)).await;
             told.set(match sent {
                 Ok(()) => TaskEnd::Sent,
-                Err(SendError::Io(_)) => TaskEnd::Broken,
-                Err(SendError::Upload(error)) => {
+                Err(ExchangeError::Io(_)) => TaskEnd::Broken,
+                Err(error) => {
                     tracing::debug!(%error, "upstream connection ended");
                     TaskEnd::Ended
                 }
             });
             if told.get() == TaskEnd::Ended {
-                socket.shut_down();
+                socket.shut_down(Shutdown::Both);
             }
         });
         self.upload = Upload::Task(sending.abort_handle(), end);
@@ -224,7 +226,7 @@ impl Connection {
         };
         // What is left over is the beginning of an answer to nothing.
         self.keeps_alive &= is_sent && self.is_body_over() && self.buffer.is_empty();
-        if self.buffer.capacity() > 2 * READ_BYTES_MIN {
+        if self.buffer.capacity() > BUFFER_BYTES_KEPT {
             self.buffer = BytesMut::new();
         }
         self.keeps_alive
@@ -233,7 +235,7 @@ impl Connection {
     /// Looks whether its other side has closed it, or said something unasked; then it is of no use.
     pub(super) fn look(&mut self) {
         let mut quiet = Context::from_waker(Waker::noop());
-        if self.poll_read(&mut quiet, READ_BYTES_MIN).is_ready() {
+        if self.poll_read(&mut quiet, 1).is_ready() {
             self.keeps_alive = false;
         }
     }
@@ -274,8 +276,7 @@ impl Connection {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(wanted);
-        self.socket.poll_read(context, &mut self.buffer)
+        self.socket.poll_read(context, &mut self.buffer, wanted)
     }
 }
 

@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use crate::{
+    http1::push_field,
     model::{HostHeader, Upstream},
     roster::Identity,
     telemetry::traces::Trace,
@@ -117,9 +118,7 @@ impl Head<'_> {
     }
 
     fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            self.text.extend_from_slice(part);
-        }
+        push_field(&mut self.text, name, value.as_bytes());
     }
 }
 

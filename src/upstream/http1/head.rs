@@ -3,12 +3,12 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, response};
+use http::{HeaderName, StatusCode, response};
 
-use super::{Malformed, chunked::Decoder, framing::Framing};
+use crate::http1::{self, Decoder, Framing, Malformed, length, members, values};
 
 /// How many fields an answer may have.
-pub(super) const FIELDS_MAX: usize = 100;
+const FIELDS_MAX: usize = 100;
 
 /// How long the head of an answer may be.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -56,32 +56,9 @@ pub(crate) fn parse(
     };
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;
-    parts.headers = fields(answer.headers, &options.named, room)?;
+    parts.headers = http1::map(answer.headers, |name| options.is_about_connection(name), room)?;
     bytes::Buf::advance(buffer, length);
     Ok(Some(Head { parts, framing, keeps_alive }))
-}
-
-/// Makes a map of fields that came, without those that are about the connection, some of which it may
-/// have named (RFC 9110 section 7.6.1).
-pub(super) fn fields(
-    parsed: &[httparse::Header<'_>],
-    named: &[HeaderName],
-    room: usize,
-) -> Result<HeaderMap, Malformed> {
-    const BAD: Malformed = Malformed("a field of it is none");
-    let mut fields = HeaderMap::with_capacity(parsed.len() + room);
-    for httparse::Header { name, value } in parsed {
-        let is_it = |about: &&str| about.eq_ignore_ascii_case(name);
-        if CONNECTION.iter().any(is_it)
-            || named.iter().map(HeaderName::as_str).any(|about| is_it(&about))
-        {
-            continue;
-        }
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BAD)?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| BAD)?;
-        fields.append(name, value);
-    }
-    Ok(fields)
 }
 
 /// Fields about the connection alone, beside those that `Connection` names.
@@ -116,23 +93,6 @@ fn framing(
     })
 }
 
-/// Reads the length. Several that are equal are one (RFC 9110 section 8.6).
-fn length(fields: &[httparse::Header<'_>]) -> Result<Option<u64>, Malformed> {
-    const BAD: Malformed = Malformed("its length is none");
-    let mut found = None;
-    for digits in values(fields, "content-length").flat_map(members) {
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(BAD);
-        }
-        let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
-        let length: u64 = text.parse().map_err(|_| BAD)?;
-        if found.replace(length).is_some_and(|other| other != length) {
-            return Err(Malformed("its body ends in two ways"));
-        }
-    }
-    Ok(found)
-}
-
 /// What `Connection` says (RFC 9110 section 7.6.1).
 #[derive(Default)]
 struct Options {
@@ -156,23 +116,18 @@ impl Options {
         }
         options
     }
-}
 
-fn values<'a>(
-    fields: &'a [httparse::Header<'a>],
-    name: &'static str,
-) -> impl Iterator<Item = &'a [u8]> {
-    let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-    named.map(|field| field.value)
-}
-
-/// Gives the members of a list.
-fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+    /// Tells a field that is about the connection (RFC 9110 section 7.6.1).
+    fn is_about_connection(&self, name: &str) -> bool {
+        CONNECTION.iter().any(|about| about.eq_ignore_ascii_case(name))
+            || self.named.iter().any(|named| named.as_str().eq_ignore_ascii_case(name))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn parse_text(text: &str) -> Result<Option<(Framing, bool, usize)>, Malformed> {

@@ -1,4 +1,4 @@
-//! Where the body of an answer ends.
+//! Where the body of a message ends.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -12,9 +12,9 @@ const COPIED_BYTES_MAX: usize = 4096;
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// The least that is asked for by one read.
-pub(crate) const READ_BYTES_MIN: usize = 8 * 1024;
+const READ_BYTES_MIN: usize = 8 * 1024;
 
-/// Where the body of an answer ends (RFC 9112 section 6.3).
+/// Where the body of a message ends (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
     /// After so many bytes more.

@@ -1,4 +1,4 @@
-//! The chunked transfer coding of an answer (RFC 9112 section 7.1), taken off to the letter: what some
+//! The chunked transfer coding (RFC 9112 section 7.1), taken off to the letter: what some
 //! read one way and some another is refused.
 
 use bytes::{Buf, BytesMut};
@@ -6,14 +6,15 @@ use http::HeaderMap;
 
 use super::{
     Malformed,
+    fields::map,
     framing::{Step, take},
-    head::{FIELDS_MAX, fields},
 };
 
 /// How long the line of a chunk's size may be, with what extends it.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// How long the fields behind the last chunk may be.
+/// How many fields may stand behind the last chunk, and how long they may be.
+const FIELDS_MAX: usize = 100;
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
 
 /// Where in the coding the next byte stands.
@@ -32,8 +33,11 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
+    /// Before the first chunk.
+    pub(crate) const BEGIN: Self = Self::Size;
+
     /// Takes the next piece of a body out of the buffer.
-    pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
+    pub(crate) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
         loop {
             match *self {
                 Self::Size => {
@@ -97,7 +101,7 @@ fn trailers(buffer: &[u8]) -> Result<Option<(HeaderMap, usize)>, Malformed> {
     let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(buffer, &mut room) {
         Ok(httparse::Status::Complete((length, parsed))) => {
-            Ok(Some((fields(parsed, &[], 0)?, length)))
+            Ok(Some((map(parsed, |_| false, 0)?, length)))
         }
         Ok(httparse::Status::Partial) if buffer.len() < TRAILER_BYTES_MAX => Ok(None),
         Ok(httparse::Status::Partial) => Err(Malformed("its trailers are too long")),

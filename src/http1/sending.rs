@@ -1,0 +1,220 @@
+//! A message on its way out: its head, then its body as it comes.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName};
+use http_body::{Body, Frame};
+
+use super::socket::Socket;
+
+/// Up to so many bytes wait to be sent in one piece; what is larger is sent as it is.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
+
+/// A message on its way out.
+#[derive(Debug)]
+pub(crate) struct Sending<B, E> {
+    body: B,
+    end: End,
+    /// What goes first, and how much of it has gone.
+    joined: Vec<u8>,
+    gone: usize,
+    /// What goes next, a piece of the body, and what follows it.
+    piece: Bytes,
+    behind: &'static [u8],
+    is_over: bool,
+    /// How many bytes have gone in all.
+    sent: u64,
+    /// Why it breaks off, which is told when what came before has gone.
+    failed: Option<SendError<E>>,
+}
+
+/// How the end of a body is told, which its head has said.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// There is no body, whatever comes.
+    None,
+    /// So many bytes are to come.
+    Length(u64),
+    /// By its coding; of the fields behind it these go too.
+    Chunked(Vec<HeaderName>),
+    /// By the end of the connection.
+    Close,
+}
+
+/// Why a message cannot be sent.
+#[derive(Debug)]
+pub(crate) enum SendError<E> {
+    /// The connection broke.
+    Io(io::Error),
+    /// Its body broke.
+    Body(E),
+    /// Its body is longer or shorter than its head says.
+    IllSized,
+}
+
+impl<B> Sending<B, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    /// Begins with a whole head.
+    pub(crate) fn new(head: Vec<u8>, end: End, body: B) -> Self {
+        let is_over = match &end {
+            End::None => true,
+            End::Length(length) => *length == 0 && body.is_end_stream(),
+            // The last chunk is written where the body ends.
+            End::Chunked(_) => false,
+            End::Close => body.is_end_stream(),
+        };
+        let (piece, behind) = (Bytes::new(), b"".as_slice());
+        Self { body, end, joined: head, gone: 0, piece, behind, is_over, sent: 0, failed: None }
+    }
+
+    /// Gives how many bytes have gone.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Sends what there is, until all is sent.
+    pub(crate) fn poll_send(
+        &mut self,
+        socket: &Socket,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<B::Error>>> {
+        loop {
+            let mut waits = false;
+            while !self.is_over && self.failed.is_none() && self.has_room() {
+                match Pin::new(&mut self.body).poll_frame(context) {
+                    Poll::Ready(frame) => self.failed = self.take(frame).err(),
+                    Poll::Pending => {
+                        waits = true;
+                        break;
+                    }
+                }
+            }
+            while self.is_pending() {
+                ready!(self.poll_write(socket, context)).map_err(SendError::Io)?;
+            }
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(error));
+            }
+            if self.is_over {
+                return Poll::Ready(Ok(()));
+            }
+            if waits {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.gone < self.joined.len() || !self.piece.is_empty() || !self.behind.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.piece.is_empty() && self.behind.is_empty() && self.joined.len() < JOINED_BYTES_MAX
+    }
+
+    fn poll_write(&mut self, socket: &Socket, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let joined = self.joined.get(self.gone..).unwrap_or_default();
+        let all = [joined, &self.piece, self.behind].map(IoSlice::new);
+        // One slice is written by a cheaper call.
+        let slices = if self.piece.is_empty() && self.behind.is_empty() {
+            all.get(..1).unwrap_or_default()
+        } else {
+            &all
+        };
+        let mut count = ready!(socket.poll_write(context, slices))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let of_joined = count.min(joined.len());
+        self.gone = self.gone.saturating_add(of_joined);
+        count = count.saturating_sub(of_joined);
+        let of_piece = count.min(self.piece.len());
+        self.piece.advance(of_piece);
+        count = count.saturating_sub(of_piece);
+        self.behind = self.behind.get(count..).unwrap_or_default();
+        if self.gone == self.joined.len() {
+            self.joined.clear();
+            self.gone = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the next frame of the body, or its end.
+    fn take(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, B::Error>>,
+    ) -> Result<(), SendError<B::Error>> {
+        let Some(frame) = frame.transpose().map_err(SendError::Body)? else {
+            return self.finish(None);
+        };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => return self.finish(frame.into_trailers().ok().as_ref()),
+        };
+        match &mut self.end {
+            End::None => {}
+            End::Length(left) => {
+                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                *left = left.checked_sub(length).ok_or(SendError::IllSized)?;
+                self.push(data, b"");
+            }
+            // A chunk of no bytes would be the last one.
+            End::Chunked(_) if data.is_empty() => {}
+            End::Chunked(_) => {
+                self.joined.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+                self.push(data, b"\r\n");
+            }
+            End::Close => self.push(data, b""),
+        }
+        match self.end {
+            // Who reads its frames decides what ends it.
+            End::Chunked(_) => Ok(()),
+            _ if self.body.is_end_stream() => self.finish(None),
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, data: Bytes, behind: &'static [u8]) {
+        if self.joined.len().saturating_add(data.len()) <= JOINED_BYTES_MAX {
+            self.joined.extend_from_slice(&data);
+            self.joined.extend_from_slice(behind);
+        } else {
+            self.piece = data;
+            self.behind = behind;
+        }
+    }
+
+    fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), SendError<B::Error>> {
+        self.is_over = true;
+        match &self.end {
+            End::None | End::Length(0) | End::Close => {}
+            End::Length(_) => return Err(SendError::IllSized),
+            End::Chunked(allowed) => {
+                // There is room: nothing is taken before what came last has gone.
+                self.joined.extend_from_slice(b"0\r\n");
+                for (name, value) in trailers.into_iter().flatten() {
+                    if allowed.contains(name) {
+                        push_field(&mut self.joined, name, value.as_bytes());
+                    }
+                }
+                self.joined.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a field.
+pub(crate) fn push_field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,184 @@
+//! What a client sends: the bytes that came, and the body of the request that is under way.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    http1::{Framing, Malformed, Socket, Step},
+    worker::watch::Watch,
+};
+
+/// The request to send a body that waits to be asked for (RFC 9110 section 10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What came from a client and was not taken yet.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    socket: Rc<Socket>,
+    watch: Rc<Watch>,
+    state: RefCell<State>,
+    /// Counts the requests, so that the body of one takes nothing of the next.
+    number: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    buffer: BytesMut,
+    /// What is left of the body.
+    framing: Framing,
+    /// What is left to send of the request for the body.
+    continuing: &'static [u8],
+}
+
+/// Why a body did not come whole.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The client closed the connection before.
+    #[error("the client closed the connection early")]
+    Early,
+    /// The connection broke.
+    #[error("the client's connection broke")]
+    Io(#[from] io::Error),
+    /// Its coding is none.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Its request is over.
+    #[error("the request is over")]
+    Over,
+}
+
+impl Inbox {
+    pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>) -> Self {
+        let (buffer, framing) = (BytesMut::new(), Framing::NONE);
+        let state = RefCell::new(State { buffer, framing, continuing: b"" });
+        Self { socket, watch, state, number: Cell::new(0) }
+    }
+
+    /// Reads more. 0 is the end.
+    pub(super) fn poll_fill(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.state.borrow_mut().poll_fill(self, context)
+    }
+
+    /// Shows the bytes that came.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut BytesMut) -> T) -> T {
+        look(&mut self.state.borrow_mut().buffer)
+    }
+
+    /// Tells whether nothing came that was not taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.borrow().buffer.is_empty()
+    }
+
+    /// Begins a body, which may have to be asked for.
+    pub(super) fn begin(self: &Rc<Self>, framing: Framing, waits: bool) -> ClientBody {
+        let mut state = self.state.borrow_mut();
+        state.framing = framing;
+        state.continuing = if waits && !framing.is_over() { CONTINUE } else { b"" };
+        ClientBody { inbox: Rc::clone(self), number: self.number.get() }
+    }
+
+    /// Tells whether the body was taken to its end.
+    pub(super) fn is_body_over(&self) -> bool {
+        self.state.borrow().framing.is_over()
+    }
+
+    /// Ends the body; what came of it already is dropped. Tells whether the next request can be found.
+    pub(super) fn end(&self) -> bool {
+        self.number.set(self.number.get().wrapping_add(1));
+        let mut state = self.state.borrow_mut();
+        let State { buffer, framing, .. } = &mut *state;
+        loop {
+            match framing.step(buffer) {
+                Ok(Step::Data(_) | Step::Trailers(_)) => {}
+                Ok(Step::End) => return true,
+                Ok(Step::More) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Gives back the memory of what it read, once nothing is left of it.
+    pub(super) fn shrink(&self) {
+        let buffer = &mut self.state.borrow_mut().buffer;
+        if buffer.is_empty() {
+            *buffer = BytesMut::new();
+        }
+    }
+}
+
+impl State {
+    fn poll_fill(&mut self, inbox: &Inbox, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let wanted = self.framing.wanted(0);
+        let read = ready!(inbox.socket.poll_read(context, &mut self.buffer, wanted))?;
+        if read > 0 {
+            inbox.watch.read();
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    fn poll_continue(&mut self, inbox: &Inbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.continuing.is_empty() {
+            let slices = [IoSlice::new(self.continuing)];
+            let count = ready!(inbox.socket.poll_write(context, &slices))?;
+            self.continuing = self.continuing.get(count..).unwrap_or_default();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub struct ClientBody {
+    inbox: Rc<Inbox>,
+    number: u64,
+}
+
+impl ClientBody {
+    fn is_current(&self) -> bool {
+        self.inbox.number.get() == self.number
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.is_current() {
+            return Poll::Ready(Some(Err(BodyError::Over)));
+        }
+        let mut state = self.inbox.state.borrow_mut();
+        loop {
+            let State { buffer, framing, .. } = &mut *state;
+            match framing.step(buffer)? {
+                Step::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Step::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Step::End => return Poll::Ready(None),
+                Step::More => {}
+            }
+            ready!(state.poll_continue(&self.inbox, context))?;
+            if ready!(state.poll_fill(&self.inbox, context))? == 0 {
+                return Poll::Ready(Some(Err(BodyError::Early)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_current() && self.inbox.is_body_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.inbox.state.borrow().framing.left();
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,190 @@
+//! HTTP/1.1 as the gateway speaks it to clients: one request after the other.
+
+mod answer;
+mod body;
+mod request;
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use jiff::Timestamp;
+
+pub use self::body::{BodyError, ClientBody};
+pub(super) use self::request::Unparsable;
+use self::{answer::Terms, body::Inbox};
+use crate::{
+    chain::settle::AnswerBody,
+    config::ServerLimits,
+    http1::{SendError, Sending, Socket},
+    worker::watch::Watch,
+};
+
+/// What is read of a head beyond the limit, so that most heads that are too large are refused like
+/// anything else (`chain/head.rs`).
+const HEAD_SLACK: usize = 64 * 1024;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    socket: Rc<Socket>,
+    inbox: Rc<Inbox>,
+    watch: Rc<Watch>,
+    limits: &'a ServerLimits,
+    /// No request is to follow the one that is under way.
+    is_closing: &'a Cell<bool>,
+}
+
+/// Who answers requests.
+pub(super) trait Service {
+    /// Answers a request.
+    async fn answer(&self, request: Request<ClientBody>) -> Response<AnswerBody>;
+
+    /// Answers what is no request.
+    fn refuse(&self, reason: Unparsable) -> Response<AnswerBody>;
+
+    /// Gives the time.
+    fn now(&self) -> Timestamp;
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(
+        socket: Rc<Socket>,
+        watch: Rc<Watch>,
+        limits: &'a ServerLimits,
+        is_closing: &'a Cell<bool>,
+    ) -> Self {
+        let inbox = Rc::new(Inbox::new(Rc::clone(&socket), Rc::clone(&watch)));
+        Self { socket, inbox, watch, limits, is_closing }
+    }
+
+    /// Serves requests until no other is to follow.
+    pub(super) async fn serve(&self, service: &impl Service) {
+        loop {
+            match self.exchange(service).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "client connection ended");
+                    break;
+                }
+            }
+        }
+        if !self.inbox.is_empty() {
+            self.watch.leave_unread();
+        }
+    }
+
+    /// Serves one request; tells whether another may follow.
+    async fn exchange(&self, service: &impl Service) -> io::Result<bool> {
+        let head = match poll_fn(|context| self.poll_head(context)).await? {
+            None => return Ok(false),
+            Some(Ok(head)) => head,
+            Some(Err(reason)) => return self.refuse(reason, service).await,
+        };
+        let request::Head { parts, framing, keeps_alive, waits, takes_trailers } = head;
+        let (method, version) = (parts.method.clone(), parts.version);
+        let body = self.inbox.begin(framing, waits);
+        let answering = service.answer(Request::from_parts(parts, body));
+        let Some(response) = self.unless_gone(answering).await else { return Ok(false) };
+        let keeps_alive = keeps_alive && !self.is_closing.get();
+        let mut terms = Terms { method, version, keeps_alive, takes_trailers };
+        self.send(response, &mut terms, service.now()).await?;
+        let is_body_over = self.inbox.end();
+        if !is_body_over {
+            self.watch.leave_unread();
+        }
+        Ok(terms.keeps_alive && is_body_over)
+    }
+
+    /// Waits for a head; `None` when there will be none.
+    fn poll_head(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Result<request::Head, Unparsable>>>> {
+        let bytes_max = self.limits.header_bytes + HEAD_SLACK;
+        loop {
+            if !self.inbox.is_empty() {
+                let parse = |buffer: &mut _| request::parse(buffer, self.limits.headers, bytes_max);
+                if let Some(head) = self.inbox.with(parse).transpose() {
+                    return Poll::Ready(Ok(Some(head)));
+                }
+            } else if self.is_closing.get() {
+                return Poll::Ready(Ok(None));
+            }
+            match self.inbox.poll_fill(context)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(None)),
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    self.inbox.shrink();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    async fn refuse(&self, reason: Unparsable, service: &impl Service) -> io::Result<bool> {
+        self.watch.could_not_parse();
+        self.watch.leave_unread();
+        let response = service.refuse(reason);
+        let mut terms = Terms {
+            method: http::Method::GET,
+            version: http::Version::HTTP_11,
+            keeps_alive: false,
+            takes_trailers: false,
+        };
+        self.send(response, &mut terms, service.now()).await?;
+        Ok(false)
+    }
+
+    async fn send(
+        &self,
+        response: Response<AnswerBody>,
+        terms: &mut Terms,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let (parts, body) = response.into_parts();
+        let (head, end) = answer::write(&parts, &body, terms, now);
+        let mut sending = Sending::new(head, end, body);
+        let sent = poll_fn(|context| {
+            let before = sending.sent();
+            let polled = sending.poll_send(&self.socket, context);
+            if sending.sent() > before {
+                self.watch.moved();
+            }
+            polled
+        });
+        match self.unless_gone(sent).await {
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Ok(())) => Ok(()),
+            Some(Err(SendError::Io(error))) => Err(error),
+            Some(Err(SendError::Body(error))) => Err(io::Error::other(error)),
+            Some(Err(SendError::IllSized)) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Runs a future to its end; `None` when the client has gone before. That is noticed while nothing is
+    /// to be read but that.
+    async fn unless_gone<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            if self.inbox.is_body_over()
+                && self.inbox.is_empty()
+                && let Poll::Ready(Ok(0) | Err(_)) = self.inbox.poll_fill(context)
+            {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
