@@ -218,3 +218,122 @@ pub(crate) fn push_field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
         head.extend_from_slice(part);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, convert::Infallible, future::poll_fn};
+
+    use bytes::BytesMut;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::http1::{Framing, Step};
+
+    /// A body of frames that are all there.
+    #[derive(Debug)]
+    struct Frames(VecDeque<Frame<Bytes>>);
+
+    impl Frames {
+        fn new(pieces: &[Vec<u8>]) -> Self {
+            Self(pieces.iter().map(|piece| Frame::data(Bytes::copy_from_slice(piece))).collect())
+        }
+    }
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(Ok))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    /// Sends a body with the head `head`; gives how that ended and what arrived.
+    async fn arrived(end: End, body: Frames) -> (Result<(), SendError<Infallible>>, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (received, _) = listener.accept().await.unwrap();
+        let (socket, receiver) = (Socket::new(stream), Socket::new(received));
+        let sending = async {
+            let mut sending = Sending::new(b"head".to_vec(), end, body);
+            let sent = poll_fn(|context| sending.poll_send(&socket, context)).await;
+            socket.shut_down(std::net::Shutdown::Write);
+            sent
+        };
+        let receiving = async {
+            let mut buffer = BytesMut::new();
+            while poll_fn(|context| receiver.poll_read(context, &mut buffer, 1)).await.unwrap() > 0
+            {
+            }
+            buffer.strip_prefix(b"head").unwrap().to_vec()
+        };
+        tokio::join!(sending, receiving)
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(future)
+    }
+
+    fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let sizes = prop_oneof![0..20_usize, 16_000..17_000_usize, 100_000..400_000_usize];
+        prop::collection::vec(sizes.prop_map(|size| vec![b'x'; size]), 0..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn body_arrives_whole_however_it_is_framed(pieces in pieces()) {
+            let whole = pieces.concat();
+            let length = u64::try_from(whole.len()).unwrap();
+            let (sent, bytes) = run(arrived(End::Length(length), Frames::new(&pieces)));
+            prop_assert!(sent.is_ok() && bytes == whole);
+            let (sent, bytes) = run(arrived(End::Close, Frames::new(&pieces)));
+            prop_assert!(sent.is_ok() && bytes == whole);
+            let (sent, bytes) = run(arrived(End::None, Frames::new(&pieces)));
+            prop_assert!(sent.is_ok() && bytes.is_empty());
+            let (sent, bytes) = run(arrived(End::Chunked(Vec::new()), Frames::new(&pieces)));
+            let (mut buffer, mut body) = (BytesMut::from(&bytes[..]), Vec::new());
+            let mut framing = Framing::Chunked(crate::http1::Decoder::BEGIN);
+            while let Step::Data(data) = framing.step(&mut buffer).unwrap() {
+                body.extend(data);
+            }
+            prop_assert!(sent.is_ok() && body == whole && buffer.is_empty() && framing.is_over());
+        }
+
+        /// A body that is longer or shorter than its head said is broken off, and nothing of it lies
+        /// beyond what was said.
+        #[test]
+        fn ill_sized_bodies_are_broken_off(pieces in pieces(), length in 0..500_000_u64) {
+            let whole: usize = pieces.iter().map(Vec::len).sum();
+            prop_assume!(u64::try_from(whole).unwrap() != length);
+            let (sent, bytes) = run(arrived(End::Length(length), Frames::new(&pieces)));
+            prop_assert!(matches!(sent, Err(SendError::IllSized)));
+            prop_assert!(u64::try_from(bytes.len()).unwrap() <= length);
+        }
+    }
+
+    #[test]
+    fn announced_trailers_follow_the_last_chunk() {
+        let mut fields = HeaderMap::new();
+        for name in ["x-sum", "x-other"] {
+            fields.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let body = || Frames([Frame::data("ab".into()), Frame::trailers(fields.clone())].into());
+        let allowed = vec![HeaderName::from_static("x-sum")];
+        let (_, bytes) = run(arrived(End::Chunked(allowed), body()));
+        assert_eq!(bytes, b"2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n");
+        let (_, bytes) = run(arrived(End::Length(2), body()));
+        assert_eq!(bytes, b"ab");
+    }
+}

@@ -32,7 +32,7 @@ pub(super) fn write(
     parts: &response::Parts,
     body: &AnswerBody,
     terms: &mut Terms,
-    now: Timestamp,
+    now: impl Fn() -> Timestamp,
 ) -> (Vec<u8>, End) {
     let fields = &parts.headers;
     let (end, length) = end(parts, body, terms);
@@ -64,7 +64,7 @@ pub(super) fn write(
         _ => {}
     }
     if !has_date {
-        push_date(&mut head, now);
+        push_date(&mut head, now());
     }
     head.extend_from_slice(b"\r\n");
     (head, end)

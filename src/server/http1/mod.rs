@@ -13,6 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use jiff::Timestamp;
 
@@ -37,6 +38,8 @@ pub(super) struct Connection<'a> {
     inbox: Rc<Inbox>,
     watch: Rc<Watch>,
     limits: &'a ServerLimits,
+    /// How much of a head was looked at that is not whole.
+    looked: Cell<usize>,
     /// No request is to follow the one that is under way.
     is_closing: &'a Cell<bool>,
 }
@@ -61,7 +64,7 @@ impl<'a> Connection<'a> {
         is_closing: &'a Cell<bool>,
     ) -> Self {
         let inbox = Rc::new(Inbox::new(Rc::clone(&socket), Rc::clone(&watch)));
-        Self { socket, inbox, watch, limits, is_closing }
+        Self { socket, inbox, watch, limits, looked: Cell::new(0), is_closing }
     }
 
     /// Serves requests until no other is to follow.
@@ -95,7 +98,7 @@ impl<'a> Connection<'a> {
         let Some(response) = self.unless_gone(answering).await else { return Ok(false) };
         let keeps_alive = keeps_alive && !self.is_closing.get();
         let mut terms = Terms { method, version, keeps_alive, takes_trailers };
-        self.send(response, &mut terms, service.now()).await?;
+        self.send(response, &mut terms, service).await?;
         let is_body_over = self.inbox.end();
         if !is_body_over {
             self.watch.leave_unread();
@@ -110,9 +113,18 @@ impl<'a> Connection<'a> {
     ) -> Poll<io::Result<Option<Result<request::Head, Unparsable>>>> {
         let bytes_max = self.limits.header_bytes + HEAD_SLACK;
         loop {
+            let looked = self.looked.get();
             if !self.inbox.is_empty() {
-                let parse = |buffer: &mut _| request::parse(buffer, self.limits.headers, bytes_max);
-                if let Some(head) = self.inbox.with(parse).transpose() {
+                let parse = |buffer: &mut BytesMut| {
+                    // What dripped in is looked at again only when it may be whole, or is too long.
+                    let may_be_whole = looked == 0 || has_end(buffer, looked);
+                    let head = (may_be_whole || buffer.len() > bytes_max)
+                        .then(|| request::parse(buffer, self.limits.headers, bytes_max));
+                    self.looked.set(buffer.len());
+                    head.and_then(Result::transpose)
+                };
+                if let Some(head) = self.inbox.with(parse) {
+                    self.looked.set(0);
                     return Poll::Ready(Ok(Some(head)));
                 }
             } else if self.is_closing.get() {
@@ -139,7 +151,7 @@ impl<'a> Connection<'a> {
             keeps_alive: false,
             takes_trailers: false,
         };
-        self.send(response, &mut terms, service.now()).await?;
+        self.send(response, &mut terms, service).await?;
         Ok(false)
     }
 
@@ -147,10 +159,10 @@ impl<'a> Connection<'a> {
         &self,
         response: Response<AnswerBody>,
         terms: &mut Terms,
-        now: Timestamp,
+        service: &impl Service,
     ) -> io::Result<()> {
         let (parts, body) = response.into_parts();
-        let (head, end) = answer::write(&parts, &body, terms, now);
+        let (head, end) = answer::write(&parts, &body, terms, || service.now());
         let mut sending = Sending::new(head, end, body);
         let sent = poll_fn(|context| {
             let before = sending.sent();
@@ -187,4 +199,13 @@ impl<'a> Connection<'a> {
         })
         .await
     }
+}
+
+/// Tells whether there may be the end of a head behind what was looked at.
+fn has_end(buffer: &[u8], looked: usize) -> bool {
+    let new = buffer.get(looked.saturating_sub(3)..).unwrap_or_default();
+    memchr::memchr_iter(b'\n', new).any(|at| {
+        let rest = new.get(at + 1..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
 }

@@ -132,3 +132,96 @@ fn check_line_ends(head: &[u8]) -> Result<(), Unparsable> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BYTES_MAX: usize = 1000;
+
+    fn parsed(text: &str) -> Result<Option<Head>, Unparsable> {
+        parse(&mut BytesMut::from(text), 100, BYTES_MAX)
+    }
+
+    fn head_of(fields: &str) -> Head {
+        parsed(&format!("POST /a?b=c HTTP/1.1\r\nHost: x\r\n{fields}\r\n")).unwrap().unwrap()
+    }
+
+    #[test]
+    fn head_is_taken_and_no_more() {
+        let mut buffer =
+            BytesMut::from("POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+        let head = parse(&mut buffer, 100, BYTES_MAX).unwrap().unwrap();
+        assert_eq!(head.parts.method, Method::POST);
+        assert_eq!(head.parts.uri, "/a?b=c");
+        assert_eq!(head.parts.version, Version::HTTP_11);
+        assert_eq!(head.parts.headers["host"], "x");
+        assert_eq!((head.framing, &buffer[..]), (Framing::Length(3), &b"abc"[..]));
+    }
+
+    #[test]
+    fn what_the_client_wants_is_found() {
+        let of = |fields| {
+            let head = head_of(fields);
+            (head.keeps_alive, head.waits, head.takes_trailers)
+        };
+        assert_eq!(of(""), (true, false, false));
+        assert_eq!(of("Connection: x, CLOSE\r\n"), (false, false, false));
+        assert_eq!(of("Connection: close, keep-alive\r\n"), (false, false, false));
+        assert_eq!(of("Expect: 100-Continue\r\n"), (true, true, false));
+        assert_eq!(of("TE: gzip, Trailers\r\n"), (true, false, true));
+        let old = |fields| {
+            let text = format!("GET / HTTP/1.0\r\n{fields}\r\n");
+            let head = parsed(&text).unwrap().unwrap();
+            (head.keeps_alive, head.waits)
+        };
+        assert_eq!(old(""), (false, false));
+        assert_eq!(old("Connection: Keep-Alive\r\n"), (true, false));
+        assert_eq!(old("Expect: 100-continue\r\n"), (false, false));
+    }
+
+    #[test]
+    fn targets_have_their_forms() {
+        for (line, target) in [
+            ("GET /a/../b HTTP/1.1", "/a/../b"),
+            ("GET http://h:1/a HTTP/1.1", "http://h:1/a"),
+            ("OPTIONS * HTTP/1.1", "*"),
+            ("CONNECT h:1 HTTP/1.1", "h:1"),
+        ] {
+            let head = parsed(&format!("{line}\r\n\r\n")).unwrap().unwrap();
+            assert_eq!(head.parts.uri.to_string(), target);
+        }
+    }
+
+    #[test]
+    fn limits_hold_to_the_field_and_the_byte() {
+        let fields = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+        for max in [1, 100, 101] {
+            let parse = |text: &str| parse(&mut BytesMut::from(text), max, BYTES_MAX);
+            assert_eq!(parse(&fields(max)).unwrap().unwrap().parts.headers.len(), max);
+            assert_eq!(parse(&fields(max + 1)).unwrap_err(), Unparsable::TooLarge);
+        }
+        let drip = |bytes: usize| parsed(&format!("GET /{} ", "x".repeat(bytes - 6)));
+        assert!(drip(BYTES_MAX).unwrap().is_none());
+        assert_eq!(drip(BYTES_MAX + 1).unwrap_err(), Unparsable::TooLarge);
+    }
+
+    proptest! {
+        /// Nothing that is cut is taken for whole, and nothing makes it panic.
+        #[test]
+        fn beginnings_are_no_heads(
+            fields in prop::collection::vec("[A-Za-z-]{1,8}: [ -~]{0,12}", 0..4),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let text = format!("GET /x HTTP/1.1\r\n{}\r\n", fields.concat());
+            for end in 0..text.len() {
+                if let Ok(head) = parsed(&text[..end]) {
+                    prop_assert!(head.is_none());
+                }
+            }
+            let _ = parse(&mut BytesMut::from(&noise[..]), 10, BYTES_MAX);
+        }
+    }
+}
