@@ -1,6 +1,6 @@
 //! The clocks of one client connection.
 //!
-//! hyper polls neither the body of an answer that the client does not take nor, on HTTP/1, a socket
+//! Nobody polls the body of an answer that the client does not take, nor, on HTTP/1, a socket
 //! with unread bytes. So the connection's own task looks at the time: one timer per connection,
 //! armed for the nearest deadline and looked at again only when it fires.
 
