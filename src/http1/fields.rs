@@ -33,24 +33,43 @@ pub(crate) fn values<'a>(
     named.map(|field| field.value)
 }
 
-/// Gives the members of a list (RFC 9110 section 5.6.1).
-pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+/// Shows each member of a list that one or more fields of a name make (RFC 9110 section 5.6.1).
+pub(crate) fn each_member<E>(
+    parsed: &[Header<'_>],
+    name: &'static str,
+    mut show: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    for value in values(parsed, name) {
+        for member in value.split(|byte| *byte == b',') {
+            show(member.trim_ascii())?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a list has a member, in whatever case.
+pub(crate) fn has_member(parsed: &[Header<'_>], name: &'static str, wanted: &str) -> bool {
+    let is_not = |member: &[u8]| match member.eq_ignore_ascii_case(wanted.as_bytes()) {
+        true => Err(()),
+        false => Ok(()),
+    };
+    each_member(parsed, name, is_not).is_err()
 }
 
 /// Reads the length of the body. Several that are equal are one (RFC 9110 section 8.6).
 pub(crate) fn length(parsed: &[Header<'_>]) -> Result<Option<u64>, Malformed> {
     const BAD: Malformed = Malformed("its length is none");
     let mut found = None;
-    for digits in values(parsed, "content-length").flat_map(members) {
+    each_member(parsed, "content-length", |digits| {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return Err(BAD);
         }
         let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
         let length: u64 = text.parse().map_err(|_| BAD)?;
-        if found.replace(length).is_some_and(|other| other != length) {
-            return Err(Malformed("its body ends in two ways"));
+        match found.replace(length) {
+            Some(other) if other != length => Err(Malformed("its body ends in two ways")),
+            _ => Ok(()),
         }
-    }
+    })?;
     Ok(found)
 }

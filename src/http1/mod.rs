@@ -11,9 +11,9 @@ mod socket;
 
 pub(crate) use self::{
     chunked::Decoder,
-    fields::{length, map, members, values},
+    fields::{each_member, has_member, length, map, values},
     framing::{Framing, Step},
-    sending::{End, SendError, Sending, push_field},
+    sending::{End, JOINED_BYTES_MAX, SendError, Sending, push_field},
     socket::Socket,
 };
 

@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use super::socket::Socket;
 
 /// Up to so many bytes wait to be sent in one piece; what is larger is sent as it is.
-const JOINED_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// A message on its way out.
 #[derive(Debug)]
@@ -214,9 +214,11 @@ where
 
 /// Writes a field.
 pub(crate) fn push_field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        head.extend_from_slice(part);
-    }
+    // Each by itself: what is known beforehand is written without a call.
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

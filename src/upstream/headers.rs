@@ -91,9 +91,10 @@ pub fn forward(
     told: &Told<'_>,
 ) -> Vec<u8> {
     let mut head = Head { text: Vec::with_capacity(HEAD_BYTES), set: &upstream.set_headers };
-    for part in [method.as_str(), " ", target.as_str(), " HTTP/1.1\r\n"] {
-        head.text.extend_from_slice(part.as_bytes());
-    }
+    head.text.extend_from_slice(method.as_str().as_bytes());
+    head.text.extend_from_slice(b" ");
+    head.text.extend_from_slice(target.as_str().as_bytes());
+    head.text.extend_from_slice(b" HTTP/1.1\r\n");
     write_host(&mut head, upstream, told);
     write_passed(&mut head, fields, told.trace);
     write_told(&mut head, told);

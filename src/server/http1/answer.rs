@@ -8,7 +8,7 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 
 use crate::{
     chain::settle::AnswerBody,
-    http1::{End, push_field},
+    http1::{End, JOINED_BYTES_MAX, push_field},
 };
 
 /// How many bytes most heads take at most.
@@ -36,20 +36,24 @@ pub(super) fn write(
 ) -> (Vec<u8>, End) {
     let fields = &parts.headers;
     let (end, length) = end(parts, body, terms);
-    terms.keeps_alive &= !matches!(end, End::Close) && !fields.contains_key(header::CONNECTION);
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    let reason = parts.status.canonical_reason().unwrap_or_default();
-    for part in ["HTTP/1.1 ", parts.status.as_str(), " ", reason, "\r\n"] {
-        head.extend_from_slice(part.as_bytes());
-    }
+    terms.keeps_alive &= !matches!(end, End::Close);
+    // A small body is sent with the head.
+    let body_bytes = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut head = Vec::with_capacity(HEAD_BYTES + body_bytes.min(JOINED_BYTES_MAX));
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(parts.status.as_str().as_bytes());
+    head.extend_from_slice(b" ");
+    head.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+    head.extend_from_slice(b"\r\n");
     let mut has_date = false;
     for (name, value) in fields {
-        // `Connection` is written below; it is in the map where the chain wants a close.
-        if *name == header::CONNECTION || *name == header::CONTENT_LENGTH {
-            continue;
+        if *name == header::CONNECTION {
+            // The chain wants a close; it is written below.
+            terms.keeps_alive = false;
+        } else if *name != header::CONTENT_LENGTH {
+            has_date |= *name == header::DATE;
+            push_field(&mut head, name, value.as_bytes());
         }
-        has_date |= *name == header::DATE;
-        push_field(&mut head, name, value.as_bytes());
     }
     if let Some(length) = length {
         let mut digits = itoa::Buffer::new();

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, BytesMut};
 use http::{Method, Uri, Version, request};
 
-use crate::http1::{self, Decoder, Framing, Malformed, length, members, values};
+use crate::http1::{self, Decoder, Framing, Malformed, has_member, length, values};
 
 /// For up to so many fields there is room without asking for memory.
 const FIELDS_USUAL: usize = 100;
@@ -75,27 +75,20 @@ fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Unparsable> {
     let fields = &*request.headers;
     let is_old = request.version == Some(0);
     let framing = framing(fields, is_old)?;
-    let mut keeps_alive = !is_old;
-    for option in values(fields, "connection").flat_map(members) {
-        if option.eq_ignore_ascii_case(b"close") {
-            keeps_alive = false;
-            break;
-        }
-        keeps_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-    }
+    let is_closing = has_member(fields, "connection", "close");
+    let keeps_alive = !is_closing && (!is_old || has_member(fields, "connection", "keep-alive"));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = request.method.and_then(|method| method.parse().ok()).ok_or(NO_LINE)?;
     parts.uri = uri(&parts.method, request.path.ok_or(NO_LINE)?).ok_or(NO_LINE)?;
     parts.version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     parts.headers = http1::map(fields, |_| false, 0)?;
     let is_continue = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
-    let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
     Ok(Head {
         parts,
         framing,
         keeps_alive,
         waits: !is_old && values(fields, "expect").any(is_continue),
-        takes_trailers: values(fields, "te").flat_map(members).any(is_trailers),
+        takes_trailers: has_member(fields, "te", "trailers"),
     })
 }
 

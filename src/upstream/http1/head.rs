@@ -1,11 +1,11 @@
 //! The head of an answer.
 
-use std::mem::MaybeUninit;
+use std::{convert::Infallible, mem::MaybeUninit};
 
 use bytes::BytesMut;
 use http::{HeaderName, StatusCode, response};
 
-use crate::http1::{self, Decoder, Framing, Malformed, length, members, values};
+use crate::http1::{self, Decoder, Framing, Malformed, each_member, length, values};
 
 /// How many fields an answer may have.
 const FIELDS_MAX: usize = 100;
@@ -87,7 +87,7 @@ fn framing(
         || status == StatusCode::NOT_MODIFIED;
     Ok(match (coding, length) {
         _ if has_none => Framing::NONE,
-        (Some(_), _) => Framing::Chunked(Decoder::Size),
+        (Some(_), _) => Framing::Chunked(Decoder::BEGIN),
         (None, Some(length)) => Framing::Length(length),
         (None, None) => Framing::UntilClose,
     })
@@ -105,7 +105,7 @@ struct Options {
 impl Options {
     fn new(fields: &[httparse::Header<'_>]) -> Self {
         let mut options = Self::default();
-        for option in values(fields, "connection").flat_map(members) {
+        let _: Result<(), Infallible> = each_member(fields, "connection", |option| {
             if option.eq_ignore_ascii_case(b"close") {
                 options.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -113,7 +113,8 @@ impl Options {
             } else {
                 options.named.extend(HeaderName::from_bytes(option));
             }
-        }
+            Ok(())
+        });
         options
     }
 
