@@ -33,7 +33,8 @@ pub(super) fn add_used(
     units: i64,
 ) -> Result<(), StoreError> {
     let AccountKey { customer, scope, quota, window: Window { start, end } } = account;
-    let sql = "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    let sql = "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
             window_end = max(window_end, excluded.window_end),
             used = min(used + excluded.used, 9223372036854775807)";

@@ -1,27 +1,34 @@
 //! What a fold writes.
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use crate::{
-    ledger::{Window, id_of},
+    ledger::Window,
     store::{
-        Commit, MinuteRow, OpenReservation, Position, ReservationId, UsageRow,
-        sqlite::{pseudonyms::Owners, query::signed},
+        Commit, OpenReservation, Position, ReservationId, UsageRow,
+        sqlite::{
+            ids::{AccountId, Ids, Remembered},
+            minutes,
+            pseudonyms::Owners,
+            query::signed,
+        },
     },
 };
 
-pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusqlite::Result<()> {
+/// What it writes to `ids` is true only once the transaction is committed.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    ids: &mut Ids,
+    commit: &Commit<'_>,
+) -> rusqlite::Result<()> {
     let Commit { node, usage, minutes, opened, closed, positions } = commit;
     let node = node.to_string();
     let mut owners = Owners::new(transaction)?;
     set_positions(transaction, &node, positions)?;
-    add_usage(transaction, &mut owners, usage)?;
-    let new = add_minutes(transaction, &mut owners, minutes)?;
-    add_hours(transaction, &mut owners, &new)?;
-    note_uses(transaction, &mut owners, &new)?;
+    ids.turn(positions.iter().map(|position| position.latest).max());
+    add_usage(transaction, &mut owners, &mut ids.accounts, usage)?;
+    minutes::add(transaction, &mut owners, &mut ids.series, minutes)?;
     insert_open(transaction, &mut owners, &node, opened)?;
     delete_closed(transaction, &node, closed)
 }
@@ -29,99 +36,39 @@ pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit<'_>) -> rusql
 fn add_usage(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
+    accounts: &mut Remembered<AccountId>,
     rows: &[UsageRow<'_>],
 ) -> rusqlite::Result<()> {
     // The larger end: a quota whose window was lengthened within it must be found until that ends.
-    let mut statement = transaction.prepare_cached(
+    // The texts, because units must never go to another account, whatever is remembered.
+    let mut known = transaction.prepare_cached(
+        "UPDATE usage SET
+             window_end = max(window_end, ?5),
+             used = min(used + ?6, 9223372036854775807)
+         WHERE id = ?7 AND customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
+    )?;
+    let mut any = transaction.prepare_cached(
         "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
              window_end = max(window_end, excluded.window_end),
-             used = min(used + excluded.used, 9223372036854775807)",
+             used = min(used + excluded.used, 9223372036854775807)
+         RETURNING id",
     )?;
     for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
-        let customer = owners.of(customer)?;
+        let (customer, used) = (owners.of(customer)?, signed(*used));
         let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
-        statement.execute(params![customer, scope, quota, start, end, signed(*used)])?;
-    }
-    Ok(())
-}
-
-/// Gives the rows that the table did not have.
-fn add_minutes<'a, 'b>(
-    transaction: &Transaction<'_>,
-    owners: &mut Owners<'_>,
-    rows: &'a [MinuteRow<'b>],
-) -> rusqlite::Result<Vec<&'a MinuteRow<'b>>> {
-    let mut more = transaction.prepare_cached(
-        "UPDATE usage_minutes SET
-             requests = requests + ?6,
-             units = min(units + ?7, 9223372036854775807)
-         WHERE minute = ?1 AND customer = ?2 AND key_id = ?3 AND route = ?4 AND ending = ?5",
-    )?;
-    let mut first = transaction.prepare_cached(
-        "INSERT INTO usage_minutes (minute, customer, key_id, route, ending, requests, units)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    let mut new = Vec::new();
-    for row in rows {
-        let MinuteRow { customer, key_id, route, minute, ending, requests, units } = row;
-        let customer = owners.of(customer)?;
-        let minute = minute.as_millisecond();
-        let (requests, units) = (signed(*requests), signed(*units));
-        let values = params![minute, customer, key_id, route, ending, requests, units];
-        if more.execute(values)? == 0 {
-            first.execute(values)?;
-            new.push(row);
+        let account = accounts.fingerprint(&(&*customer, scope, quota, start));
+        if let Some(AccountId(id)) = accounts.find(&account)
+            && known.execute(params![customer, scope, quota, start, end, used, id])? == 1
+        {
+            continue;
         }
-    }
-    Ok(new)
-}
-
-/// Notes the hours of rows that are new, by which the minutes of one customer are found.
-fn add_hours(
-    transaction: &Transaction<'_>,
-    owners: &mut Owners<'_>,
-    rows: &[&MinuteRow<'_>],
-) -> rusqlite::Result<()> {
-    let hour_of = |row: &MinuteRow<'_>| row.minute.as_millisecond().div_euclid(HOUR_MS) * HOUR_MS;
-    let mut statement =
-        transaction.prepare_cached("INSERT OR IGNORE INTO usage_hours VALUES (?1, ?2)")?;
-    let is_same = |one: &&MinuteRow<'_>, other: &&MinuteRow<'_>| {
-        one.customer == other.customer && hour_of(one) == hour_of(other)
-    };
-    for alike in rows.chunk_by(is_same) {
-        if let Some(row) = alike.first() {
-            statement.execute(params![owners.of(row.customer)?, hour_of(row)])?;
+        let values = params![customer, scope, quota, start, end, used];
+        let id: i64 = any.query_row(values, |row| row.get(0))?;
+        if let Ok(id) = u32::try_from(id) {
+            accounts.put(account, AccountId(id));
         }
-    }
-    Ok(())
-}
-
-const HOUR_MS: i64 = 3_600_000;
-
-/// Notes the latest minute of every key among them, except of keys that went with their owner. Only
-/// of rows that are new: of a minute that was known the key's use was too.
-fn note_uses(
-    transaction: &Transaction<'_>,
-    owners: &mut Owners<'_>,
-    rows: &[&MinuteRow<'_>],
-) -> rusqlite::Result<()> {
-    let mut uses = Vec::with_capacity(rows.len());
-    for MinuteRow { customer, key_id, minute, .. } in rows {
-        if owners.of(customer)? == id_of(customer) {
-            uses.push((*key_id, minute.as_millisecond()));
-        }
-    }
-    // In the table's order, and each key once with its latest.
-    uses.sort_unstable_by_key(|(key_id, minute)| (*key_id, Reverse(*minute)));
-    uses.dedup_by_key(|(key_id, _)| *key_id);
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO key_uses VALUES (?1, ?2)
-         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
-    )?;
-    for (key_id, minute) in uses {
-        statement.execute(params![key_id, minute])?;
     }
     Ok(())
 }

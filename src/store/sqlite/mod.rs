@@ -10,7 +10,9 @@ mod calls;
 mod customers;
 mod events;
 mod fold;
+mod ids;
 mod keys;
+mod minutes;
 mod open;
 mod pseudonyms;
 mod query;
@@ -23,6 +25,7 @@ mod writes;
 
 use std::{
     fs::File,
+    mem,
     path::{Path, PathBuf},
 };
 
@@ -39,8 +42,10 @@ use crate::{
         StoreError, UsageRow, Verdict, instant,
         records::{Reads, Records},
         sqlite::{
+            ids::Ids,
             query::{read_failed, write_failed},
             reads::Rows,
+            writes::Writer,
         },
     },
 };
@@ -52,6 +57,7 @@ pub use open::OpenError;
 pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    ids: Ids,
     /// Held as long as this process may write.
     _lock: Option<File>,
 }
@@ -60,12 +66,14 @@ impl Sqlite {
     /// Opens the database for this process alone; makes it where it is not there.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = open::lock(path)?;
-        Ok(Self { connection: open::to_write(path)?, path: path.into(), _lock: Some(lock) })
+        let connection = open::to_write(path)?;
+        Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: Some(lock) })
     }
 
     /// Opens a database for reading, beside the process that has it.
     pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { connection: open::to_read(path)?, path: path.into(), _lock: None })
+        let connection = open::to_read(path)?;
+        Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: None })
     }
 
     /// Gives what an operator made and changed.
@@ -80,7 +88,7 @@ impl Sqlite {
         each: &mut dyn FnMut(UsageRow<'_>),
     ) -> Result<(), StoreError> {
         let sql = "SELECT customer, scope, quota, window_start, window_end, used FROM usage
-                   WHERE customer = ?1";
+                   WHERE customer = ?1 ORDER BY scope, quota, window_start";
         self.each_usage(sql, params![customer], each).map_err(read_failed)
     }
 
@@ -169,10 +177,14 @@ impl Store for Sqlite {
         commit: &Commit<'_>,
         after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        let mut ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
-        fold::write(&transaction, commit).map_err(write_failed)?;
+        fold::write(&transaction, &mut ids, commit).map_err(write_failed)?;
         let savepoint = transaction.savepoint().map_err(write_failed)?;
-        match after(&mut Rows::new(&*savepoint)) {
+        let mut rows = Rows::new(Writer::new(&savepoint));
+        let result = after(&mut rows);
+        let has_renamed = rows.has_renamed();
+        match result {
             Ok(()) => savepoint.commit().map_err(write_failed)?,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -180,24 +192,37 @@ impl Store for Sqlite {
                 savepoint.finish().map_err(write_failed)?;
             }
         }
-        transaction.commit().map_err(write_failed)
+        transaction.commit().map_err(write_failed)?;
+        if !has_renamed {
+            self.ids = ids;
+        }
+        Ok(())
     }
 
     fn transact(
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError> {
+        let ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
+        let mut has_renamed = false;
         loop {
             // An error may have undone the whole transaction, and the savepoint with it: then this
             // fails, and nothing that was written before is taken for kept.
             let savepoint = transaction.savepoint().map_err(write_failed)?;
-            match next(&mut Rows::new(&*savepoint)) {
+            let mut rows = Rows::new(Writer::new(&savepoint));
+            let verdict = next(&mut rows);
+            has_renamed |= rows.has_renamed();
+            match verdict {
                 Verdict::Keep => savepoint.commit().map_err(write_failed)?,
                 Verdict::Undo => savepoint.finish().map_err(write_failed)?,
                 Verdict::Done => {
                     savepoint.finish().map_err(write_failed)?;
-                    return transaction.commit().map_err(write_failed);
+                    transaction.commit().map_err(write_failed)?;
+                    if !has_renamed {
+                        self.ids = ids;
+                    }
+                    return Ok(());
                 }
             }
         }

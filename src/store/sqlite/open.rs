@@ -77,14 +77,15 @@ pub enum OpenError {
 
 /// What brings a database from each version to the next; the first one begins with an empty file.
 /// Released ones are never changed.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_usage.sql"),
     include_str!("migrations/0002_customers.sql"),
     include_str!("migrations/0003_minutes.sql"),
+    include_str!("migrations/0004_series.sql"),
 ];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.

@@ -33,6 +33,15 @@ impl<C: Borrow<Connection>> Rows<C> {
     pub(super) fn connection(&self) -> &Connection {
         self.connection.borrow()
     }
+
+    /// Gives what the connection is in.
+    pub(super) fn by(&self) -> &C {
+        &self.connection
+    }
+
+    pub(super) fn by_mut(&mut self) -> &mut C {
+        &mut self.connection
+    }
 }
 
 impl<C: Borrow<Connection>> Reads for Rows<C> {

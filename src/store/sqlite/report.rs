@@ -19,6 +19,8 @@ const RANGE: &str = "minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
 
 /// Everybody's minutes lie together; those of one customer are found by its hours.
 const OF_ALL: &str = " FROM usage_minutes WHERE ?3 IS NULL AND ";
+const OF_ALL_NAMED: &str = " FROM usage_minutes CROSS JOIN usage_series ON usage_series.id = series
+    WHERE ?3 IS NULL AND ";
 const OF_ONE: &str =
     " FROM customer_minutes WHERE customer = ?3 AND hour > ?1 - 3600000 AND hour < ?2 AND ";
 
@@ -56,7 +58,12 @@ fn statement(by: &Grouping, is_for_one: bool) -> String {
         }
     }
     sql += SUMS;
-    sql += if is_for_one { OF_ONE } else { OF_ALL };
+    let is_named = *customer || *key || *route || *ending;
+    sql += match (is_for_one, is_named) {
+        (true, _) => OF_ONE,
+        (false, true) => OF_ALL_NAMED,
+        (false, false) => OF_ALL,
+    };
     sql += RANGE;
     if !groups.is_empty() {
         let groups = groups.join(", ");

@@ -1,5 +1,7 @@
 //! Writing, in the writer's transaction alone.
 
+use std::borrow::Borrow;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -17,12 +19,39 @@ use crate::{
     },
 };
 
-impl Records for Rows<&Connection> {
+/// The writer's connection, in a transaction.
+#[derive(Debug)]
+pub(super) struct Writer<'c> {
+    connection: &'c Connection,
+    has_renamed: bool,
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, has_renamed: false }
+    }
+}
+
+impl Borrow<Connection> for Writer<'_> {
+    fn borrow(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Rows<Writer<'_>> {
+    /// Tells whether rows of usage may have another name now, or be gone, even if that is undone.
+    pub(super) fn has_renamed(&self) -> bool {
+        self.by().has_renamed
+    }
+}
+
+impl Records for Rows<Writer<'_>> {
     fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError> {
         customers::put(self.connection(), customer)
     }
 
     fn delete_customer(&mut self, id: &str, name: &str, pseudonym: &str) -> Result<(), StoreError> {
+        self.by_mut().has_renamed = true;
         pseudonyms::delete_customer(self.connection(), id, name, pseudonym)
     }
 

@@ -111,6 +111,59 @@ fn a_released_database_is_brought_up_to_date_with_its_usage() {
     Sqlite::open_to_read(&old).unwrap();
 }
 
+/// Several keys, routes and endings of each, and hours apart.
+const NAMED: &str = "
+INSERT INTO usage VALUES ('b', '', 'day', 0, 10000, 7), ('a', 'key/k', 'ever', 0, NULL, 8),
+    ('a', '', 'ever', 0, NULL, 9);
+INSERT INTO usage_minutes VALUES
+    (-60000, 'b', 'k', 'r', 'completed', 1, 2), (60000, 'a', 'k', 'r', 'failed', 3, 0),
+    (60000, 'a', 'j', 's', 'completed', 4, 5), (60000, 'b', 'j', 's', 'completed', 6, 7),
+    (7200000, 'a', 'j', 's', 'completed', 8, 9), (7200000, 'b', 'k', 'r', 'completed', 10, 11);
+INSERT INTO usage_hours VALUES ('a', 0), ('a', 7200000), ('b', -3600000), ('b', 0), ('b', 7200000);
+PRAGMA application_id = 1717662309;
+PRAGMA user_version = 3;
+";
+
+#[test]
+fn usage_by_name_is_given_numbers() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("named.db");
+    let connection = Connection::open(&path).unwrap();
+    for sql in MIGRATIONS.iter().take(3).chain([&NAMED]) {
+        connection.execute_batch(sql).unwrap();
+    }
+    drop(connection);
+    let mut store = Sqlite::open(&path).unwrap();
+    let used = |store: &Sqlite, customer: &str| {
+        let mut found = Vec::new();
+        let mut each = |row: UsageRow<'_>| found.push((row.scope.to_owned(), row.used));
+        store.usage_of(customer, &mut each).unwrap();
+        found
+    };
+    assert_eq!(used(&store, "a"), [(String::new(), 9), ("key/k".into(), 8)]);
+    assert_eq!(used(&store, "b"), [(String::new(), 7)]);
+    assert_eq!(minutes(&store, "a"), [(60, 4, 5), (60, 3, 0), (7200, 8, 9)]);
+    assert_eq!(minutes(&store, "b"), [(-60, 1, 2), (60, 6, 7), (7200, 10, 11)]);
+    // What comes now is added to what was there.
+    let more = MinuteRow {
+        customer: "a",
+        key_id: "j",
+        route: "s",
+        minute: at(7200),
+        ending: "completed",
+        requests: 1,
+        units: 1,
+    };
+    let usage = vec![UsageRow { customer: "a", ..row("ever", 0, None, 1) }];
+    store.put(&Commit { usage, minutes: vec![more], ..empty(1) }).unwrap();
+    assert_eq!(used(&store, "a")[0].1, 10);
+    assert_eq!(minutes(&store, "a"), [(60, 4, 5), (60, 3, 0), (7200, 9, 10)]);
+    drop(store);
+    let new = temp.path().join("new.db");
+    drop(Sqlite::open(&new).unwrap());
+    assert_eq!(schema(&path), schema(&new));
+}
+
 #[test]
 fn a_migration_that_fails_leaves_the_database_as_it_was() {
     let temp = tempfile::tempdir().unwrap();

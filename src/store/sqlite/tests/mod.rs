@@ -1,6 +1,7 @@
 //! The store against real files.
 
 mod events;
+mod ids;
 mod migration;
 mod odd_texts;
 mod records;

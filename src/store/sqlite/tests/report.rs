@@ -110,15 +110,16 @@ fn the_minutes_of_one_customer_are_looked_up_one_by_one() {
     let connection = Connection::open(place.path()).unwrap();
     for sql in [
         "SELECT minute FROM customer_minutes WHERE customer = 'a' AND hour > 0 AND hour < 9",
-        "DELETE FROM usage_minutes WHERE customer = 'a'
-            AND minute IN (SELECT minute FROM customer_minutes WHERE customer = 'a')",
+        "SELECT minute FROM customer_minutes WHERE customer = 'a' AND series = 1",
+        "DELETE FROM usage_minutes WHERE place = 1 AND series = 1
+            AND minute IN (SELECT minute FROM customer_minutes WHERE customer = 'a' AND series = 1)",
     ] {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
         let steps: Vec<_> = steps.map(Result::unwrap).collect();
         let looks = |what: &str| steps.iter().any(|step| step.starts_with(what));
         assert!(looks("SEARCH h USING PRIMARY KEY (customer=?"), "{steps:?}");
-        assert!(looks("SEARCH m USING PRIMARY KEY (minute=? AND customer=?)"), "{steps:?}");
-        assert!(!looks("SCAN usage") && !looks("SCAN m") && !looks("SCAN h"), "{steps:?}");
+        assert!(looks("SEARCH m USING PRIMARY KEY (minute=? AND place=?"), "{steps:?}");
+        assert!(!looks("SCAN usage") && !looks("SCAN m") && !looks("SCAN h") && !looks("SCAN s"), "{steps:?}");
     }
 }

@@ -1,0 +1,133 @@
+//! Requests by minute: what a fold adds to their series.
+
+use std::{borrow::Cow, cmp::Reverse};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::{
+    ledger::id_of,
+    store::{
+        MinuteRow,
+        sqlite::{
+            ids::{Remembered, Series},
+            pseudonyms::Owners,
+            query::signed,
+        },
+    },
+};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+pub(super) fn add(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    memory: &mut Remembered<Series>,
+    rows: &[MinuteRow<'_>],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO usage_minutes VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (minute, place, series) DO UPDATE SET
+             requests = requests + excluded.requests,
+             units = min(units + excluded.units, 9223372036854775807)",
+    )?;
+    let (mut hours, mut uses) = (Vec::new(), Vec::new());
+    for row in rows {
+        let customer = owners.of(row.customer)?;
+        let minute = row.minute.as_millisecond();
+        let key = memory.fingerprint(&(&*customer, row.key_id, row.route, row.ending));
+        let known = memory.find(&key);
+        let (id, place) = match known {
+            Some(Series { id, place, latest: _ }) => (id.into(), place.into()),
+            None => series(transaction, &customer, row)?,
+        };
+        let (requests, units) = (signed(row.requests), signed(row.units));
+        statement.execute(params![minute, place, id, requests, units])?;
+        // What was written of an hour and of a key's use is not written again.
+        let latest = known.map(|series| i64::from(series.latest) * MINUTE_MS);
+        let is_own = customer == id_of(row.customer);
+        if latest.map(hour_of) != Some(hour_of(minute)) {
+            hours.push((customer, hour_of(minute), place));
+        }
+        if latest < Some(minute) {
+            if is_own {
+                uses.push((row.key_id, minute));
+            }
+            if let Some(series) = packed(id, place, minute) {
+                memory.put(key, series);
+            }
+        }
+    }
+    add_hours(transaction, &hours)?;
+    note_uses(transaction, uses)
+}
+
+fn hour_of(ms: i64) -> i64 {
+    ms.div_euclid(HOUR_MS) * HOUR_MS
+}
+
+/// What does not fit is not remembered.
+fn packed(id: i64, place: i64, minute: i64) -> Option<Series> {
+    Some(Series {
+        id: id.try_into().ok()?,
+        place: place.try_into().ok()?,
+        latest: minute.div_euclid(MINUTE_MS).try_into().ok()?,
+    })
+}
+
+/// Gives the number and the place of a series, which is made where it is not there. The first of a
+/// customer makes the place of the others.
+fn series(
+    transaction: &Transaction<'_>,
+    customer: &str,
+    row: &MinuteRow<'_>,
+) -> rusqlite::Result<(i64, i64)> {
+    let texts = params![customer, row.key_id, row.route, row.ending];
+    let mut find = transaction.prepare_cached(
+        "SELECT id, place FROM usage_series
+         WHERE customer = ?1 AND key_id = ?2 AND route = ?3 AND ending = ?4",
+    )?;
+    let found = find.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO usage_series
+             SELECT number,
+                 coalesce((SELECT place FROM usage_series WHERE customer = ?1 LIMIT 1), number),
+                 ?1, ?2, ?3, ?4
+             FROM (SELECT coalesce(max(id), 0) + 1 AS number FROM usage_series)
+         RETURNING id, place",
+    )?;
+    insert.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Notes the hours by which the minutes of one customer are found.
+fn add_hours(
+    transaction: &Transaction<'_>,
+    hours: &[(Cow<'_, str>, i64, i64)],
+) -> rusqlite::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("INSERT OR IGNORE INTO usage_hours VALUES (?1, ?2, ?3)")?;
+    for alike in hours.chunk_by(PartialEq::eq) {
+        if let Some((customer, hour, place)) = alike.first() {
+            statement.execute(params![customer, hour, place])?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the latest minute of every key among them. Keys that went with their owner are not.
+fn note_uses(transaction: &Transaction<'_>, mut uses: Vec<(&str, i64)>) -> rusqlite::Result<()> {
+    // In the table's order, and each key once with its latest.
+    uses.sort_unstable_by_key(|(key_id, minute)| (*key_id, Reverse(*minute)));
+    uses.dedup_by_key(|(key_id, _)| *key_id);
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO key_uses VALUES (?1, ?2)
+         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
+    )?;
+    for (key_id, minute) in uses {
+        statement.execute(params![key_id, minute])?;
+    }
+    Ok(())
+}
