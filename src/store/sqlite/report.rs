@@ -17,12 +17,37 @@ const SUMS: &str = "coalesce(sum(requests), 0), coalesce(sum(units >> 32), 0),
 
 const RANGE: &str = "minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
 
-/// Everybody's minutes lie together; those of one customer are found by its hours.
-const OF_ALL: &str = " FROM usage_minutes WHERE ?3 IS NULL AND ";
-const OF_ALL_NAMED: &str = " FROM usage_minutes CROSS JOIN usage_series ON usage_series.id = series
-    WHERE ?3 IS NULL AND ";
-const OF_ONE: &str =
-    " FROM customer_minutes WHERE customer = ?3 AND hour > ?1 - 3600000 AND hour < ?2 AND ";
+/// Where the minutes are, up to their condition; what follows behind it; and the sums of both.
+type Source = (&'static str, &'static str, &'static str);
+
+/// Everybody's minutes lie together.
+const OF_ALL: Source = (" FROM usage_minutes WHERE ?3 IS NULL AND ", "", SUMS);
+
+/// With the names of each minute: for stretches so short that there is little to add up.
+const OF_ALL_NAMED: Source = (
+    " FROM usage_minutes CROSS JOIN usage_series ON usage_series.id = series WHERE ?3 IS NULL AND ",
+    "",
+    SUMS,
+);
+
+/// Added up by the numbers of series first, so that their names are looked up once for a stretch.
+const OF_ALL_BY_SERIES: Source = (
+    " FROM (
+        SELECT series, minute - (minute % ?4 + ?4) % ?4 AS minute, sum(requests) AS requests,
+            sum(units >> 32) AS high, sum(units & 4294967295) AS low
+        FROM usage_minutes WHERE ?3 IS NULL AND ",
+    " GROUP BY 1, 2) CROSS JOIN usage_series ON usage_series.id = series",
+    "coalesce(sum(requests), 0), coalesce(sum(high), 0), coalesce(sum(low), 0)",
+);
+
+/// The minutes of one customer are found by its hours.
+const OF_ONE: Source = (
+    " FROM customer_minutes WHERE customer = ?3 AND hour > ?1 - 3600000 AND hour < ?2 AND ",
+    "",
+    SUMS,
+);
+
+const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn each(
     connection: &Connection,
@@ -57,14 +82,14 @@ fn statement(by: &Grouping, is_for_one: bool) -> String {
             groups.push(number.to_string());
         }
     }
-    sql += SUMS;
     let is_named = *customer || *key || *route || *ending;
-    sql += match (is_for_one, is_named) {
-        (true, _) => OF_ONE,
-        (false, true) => OF_ALL_NAMED,
-        (false, false) => OF_ALL,
+    let (from, rest, sums) = match step_ms {
+        _ if is_for_one => OF_ONE,
+        _ if !is_named => OF_ALL,
+        Some(..HOUR_MS) => OF_ALL_NAMED,
+        _ => OF_ALL_BY_SERIES,
     };
-    sql += RANGE;
+    sql += &[sums, from, RANGE, rest].concat();
     if !groups.is_empty() {
         let groups = groups.join(", ");
         sql += &format!(" GROUP BY {groups} ORDER BY {groups}");

@@ -61,6 +61,16 @@ fn usage_is_told_apart_as_asked() {
     assert_eq!(report(&place, by, None), ["completed 5 15", "failed 1 6"]);
     let by = Grouping { step_ms: Some(3_600_000), ..none };
     assert_eq!(report(&place, by, None), ["-3600 1 1", "0 2 5", "3600 2 9", "7200 1 6"]);
+    let by = Grouping { customer: true, step_ms: Some(3_600_000), ..none };
+    assert_eq!(
+        report(&place, by, None),
+        ["a/-3600 1 1", "a/0 2 5", "a/3600 1 4", "b/3600 1 5", "b/7200 1 6"]
+    );
+    let by = Grouping { route: true, step_ms: Some(60_000), ..none };
+    assert_eq!(
+        report(&place, by, None),
+        ["r/-60 1 1", "r/0 1 2", "r/3600 2 9", "r/7200 1 6", "s/3540 1 3"]
+    );
     let all =
         Grouping { customer: true, key: true, route: true, ending: true, step_ms: Some(60_000) };
     assert_eq!(
@@ -101,6 +111,8 @@ fn a_report_has_bounds_and_can_be_stopped() {
     place.store.put(&Commit { minutes, ..empty(2) }).unwrap();
     let expected = format!(" 2 {}", u64::MAX - 1);
     assert_eq!(report(&place, Grouping::default(), Some("c")), [expected]);
+    let by = Grouping { customer: true, ..Grouping::default() };
+    assert_eq!(report(&place, by, None)[2], format!("c 2 {}", u64::MAX - 1));
 }
 
 /// However much others used meanwhile, or the customer at other times.
