@@ -1,7 +1,7 @@
 //! What a fold writes.
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::Window,
@@ -47,13 +47,14 @@ fn add_usage(
              used = min(used + ?6, 9223372036854775807)
          WHERE id = ?7 AND customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
     )?;
-    let mut any = transaction.prepare_cached(
+    let mut find = transaction.prepare_cached(
+        "SELECT id FROM usage
+         WHERE customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
+    )?;
+    // No upsert that tells its row: a statement that returns rows keeps them in a table of its own.
+    let mut insert = transaction.prepare_cached(
         "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
-             window_end = max(window_end, excluded.window_end),
-             used = min(used + excluded.used, 9223372036854775807)
-         RETURNING id",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
         let (customer, used) = (owners.of(customer)?, signed(*used));
@@ -64,8 +65,18 @@ fn add_usage(
         {
             continue;
         }
-        let values = params![customer, scope, quota, start, end, used];
-        let id: i64 = any.query_row(values, |row| row.get(0))?;
+        let texts = params![customer, scope, quota, start];
+        let found: Option<i64> = find.query_row(texts, |row| row.get(0)).optional()?;
+        let id = match found {
+            Some(id) => {
+                known.execute(params![customer, scope, quota, start, end, used, id])?;
+                id
+            }
+            None => {
+                insert.execute(params![customer, scope, quota, start, end, used])?;
+                transaction.last_insert_rowid()
+            }
+        };
         if let Ok(id) = u32::try_from(id) {
             accounts.put(account, AccountId(id));
         }

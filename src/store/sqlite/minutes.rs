@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Reverse};
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::id_of,
@@ -31,6 +31,7 @@ pub(super) fn add(
              requests = requests + excluded.requests,
              units = min(units + excluded.units, 9223372036854775807)",
     )?;
+    let mut finder = Finder::new(transaction)?;
     let (mut hours, mut uses) = (Vec::new(), Vec::new());
     for row in rows {
         let customer = owners.of(row.customer)?;
@@ -39,7 +40,7 @@ pub(super) fn add(
         let known = memory.find(&key);
         let (id, place) = match known {
             Some(Series { id, place, latest: _ }) => (id.into(), place.into()),
-            None => series(transaction, &customer, row)?,
+            None => finder.series(&customer, row)?,
         };
         let (requests, units) = (signed(row.requests), signed(row.units));
         statement.execute(params![minute, place, id, requests, units])?;
@@ -75,31 +76,43 @@ fn packed(id: i64, place: i64, minute: i64) -> Option<Series> {
     })
 }
 
-/// Gives the number and the place of a series, which is made where it is not there. The first of a
-/// customer makes the place of the others.
-fn series(
-    transaction: &Transaction<'_>,
-    customer: &str,
-    row: &MinuteRow<'_>,
-) -> rusqlite::Result<(i64, i64)> {
-    let texts = params![customer, row.key_id, row.route, row.ending];
-    let mut find = transaction.prepare_cached(
-        "SELECT id, place FROM usage_series
-         WHERE customer = ?1 AND key_id = ?2 AND route = ?3 AND ending = ?4",
-    )?;
-    let found = find.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    if let Some(found) = found {
-        return Ok(found);
+/// Finds series, and makes those that are not there.
+struct Finder<'t> {
+    find: CachedStatement<'t>,
+    next: CachedStatement<'t>,
+    others: CachedStatement<'t>,
+    insert: CachedStatement<'t>,
+}
+
+impl<'t> Finder<'t> {
+    fn new(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
+        let prepare = |sql| transaction.prepare_cached(sql);
+        Ok(Self {
+            find: prepare(
+                "SELECT id, place FROM usage_series
+                 WHERE customer = ?1 AND key_id = ?2 AND route = ?3 AND ending = ?4",
+            )?,
+            // One after the other: a statement that reads the table it writes keeps a copy meanwhile.
+            next: prepare("SELECT coalesce(max(id), 0) + 1 FROM usage_series")?,
+            others: prepare("SELECT place FROM usage_series WHERE customer = ?1 LIMIT 1")?,
+            insert: prepare("INSERT INTO usage_series VALUES (?5, ?6, ?1, ?2, ?3, ?4)")?,
+        })
     }
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO usage_series
-             SELECT number,
-                 coalesce((SELECT place FROM usage_series WHERE customer = ?1 LIMIT 1), number),
-                 ?1, ?2, ?3, ?4
-             FROM (SELECT coalesce(max(id), 0) + 1 AS number FROM usage_series)
-         RETURNING id, place",
-    )?;
-    insert.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?)))
+
+    /// Gives the number and the place of a series. The first of a customer makes the place of the others.
+    fn series(&mut self, customer: &str, row: &MinuteRow<'_>) -> rusqlite::Result<(i64, i64)> {
+        let MinuteRow { key_id, route, ending, .. } = row;
+        let texts = params![customer, key_id, route, ending];
+        let found = self.find.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?)));
+        if let Some(found) = found.optional()? {
+            return Ok(found);
+        }
+        let id: i64 = self.next.query_row([], |row| row.get(0))?;
+        let place = self.others.query_row([customer], |row| row.get(0)).optional()?;
+        let place = place.unwrap_or(id);
+        self.insert.execute(params![customer, key_id, route, ending, id, place])?;
+        Ok((id, place))
+    }
 }
 
 /// Notes the hours by which the minutes of one customer are found.
