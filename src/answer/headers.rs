@@ -27,7 +27,7 @@ pub(crate) fn request_id_value(request_id: Uuid) -> HeaderValue {
 }
 
 /// Writes `RateLimit-Policy`: each limit by name, with its size and the length of its window.
-pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<HeaderValue> {
+pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<String> {
     let mut list = List::new();
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
@@ -51,7 +51,7 @@ pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<HeaderValue> {
 }
 
 /// Writes `RateLimit`: what is left of each limit, and the seconds until there is more.
-pub(crate) fn rate_limit(standing: &Standing) -> Option<HeaderValue> {
+pub(crate) fn rate_limit(standing: &Standing) -> Option<String> {
     let mut list = List::new();
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
@@ -102,7 +102,7 @@ impl List {
         self.0.push_str(itoa::Buffer::new().format(value));
     }
 
-    fn value(self) -> Option<HeaderValue> {
-        (!self.0.is_empty()).then(|| field_value(&self.0))
+    fn value(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
     }
 }

@@ -79,9 +79,9 @@ fn faulted(fault: Fault, context: &Context<'_>) -> Response<Bytes> {
     response
 }
 
-fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: Option<HeaderValue>) {
+fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: Option<String>) {
     if let Some(value) = value {
-        fields.insert(name, value);
+        fields.insert(name, field_value(&value));
     }
 }
 

@@ -44,7 +44,7 @@ fn limits_of_every_level_are_listed() {
     let denial = refusal(&limits(&SCOPES, 5, 9, 2), 5);
     let policy = rate_limit_policy(denial.standing()).unwrap();
     assert_eq!(
-        policy.to_str().unwrap(),
+        policy,
         "\"day\";q=5;w=86400, \"day\";q=5;w=86400, \"day\";q=5;w=86400, \
          \"rate\";q=9;w=10, \"application-rate\";q=9;w=10, \"key-rate\";q=9;w=10, \
          \"concurrency\";q=2;qu=\"concurrent-requests\", \
@@ -53,7 +53,7 @@ fn limits_of_every_level_are_listed() {
     );
     let left = rate_limit(denial.standing()).unwrap();
     assert_eq!(
-        left.to_str().unwrap(),
+        left,
         "\"day\";r=4;t=86400, \"day\";r=4;t=86400, \"day\";r=4;t=86400, \
          \"rate\";r=8;t=2, \"application-rate\";r=8;t=2, \"key-rate\";r=8;t=2, \
          \"concurrency\";r=1, \"application-concurrency\";r=1, \"key-concurrency\";r=1"

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
-use http::{StatusCode, header, request, response};
+use http::{StatusCode, header, request};
 use tokio::time::Instant;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         body::UploadBody,
         connection::Connection,
         headers::{self, Told},
-        http1::{ExchangeError, Outgoing},
+        http1::{ExchangeError, Head, Outgoing},
         pool::Pool,
     },
 };
@@ -31,7 +31,7 @@ use crate::{
 /// A request that the upstream has answered with a head.
 #[derive(Debug)]
 pub struct Forwarded {
-    pub(super) head: response::Parts,
+    pub(super) head: Head,
     pub(super) connection: Connection,
     pub(super) route: Arc<Route>,
     /// The refusal that was overlooked.
@@ -112,7 +112,7 @@ async fn send(
     upstream: &Upstream,
     exchange: &Exchange,
     began: Instant,
-) -> Result<(response::Parts, Connection), Refused> {
+) -> Result<(Head, Connection), Refused> {
     let progress = exchange.progress();
     loop {
         let unused = exchange.pool().take(upstream, began);
@@ -137,7 +137,7 @@ async fn send(
 
 /// Counts how the endpoint did. What the caller broke off says nothing about it.
 fn count(
-    sent: &Result<(response::Parts, Connection), Refused>,
+    sent: &Result<(Head, Connection), Refused>,
     took: Duration,
     upstream: &Upstream,
     exchange: &Exchange,
@@ -215,7 +215,7 @@ fn broken(error: &ExchangeError, progress: &Progress) -> Refused {
 }
 
 /// Keeps back an answer that must not reach the caller.
-fn accepted(head: response::Parts) -> Result<response::Parts, Refused> {
+fn accepted(head: Head) -> Result<Head, Refused> {
     let fault = match head.status {
         StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
         // Nothing that asks for a switch is sent up, so nobody may switch.

@@ -16,6 +16,7 @@ pub mod payer;
 pub mod query;
 pub mod quota;
 mod refuse;
+pub mod reply;
 pub mod reservation;
 pub mod route;
 pub mod settle;
@@ -31,8 +32,7 @@ use http::{Request, Response, request::Parts};
 use crate::{
     answer::{Code, Ending, Refusal},
     chain::{
-        arrival::Arrival, exchange::Exchange, forward::Forwarded, settle::AnswerBody,
-        target::Target,
+        arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, target::Target,
     },
     server::http1::ClientBody,
     worker::{Connection, Worker},
@@ -44,7 +44,7 @@ pub async fn serve(
     connection: &Rc<Connection>,
     request: Request<ClientBody>,
     arrival: Arrival,
-) -> Response<AnswerBody> {
+) -> Reply {
     let mut exchange = Exchange::begin(worker, connection, &request, arrival);
     let (head, body) = request.into_parts();
     let expects_continue = head.headers.contains_key(http::header::EXPECT);
@@ -58,7 +58,7 @@ pub async fn serve(
             exchange.note_head(page.status());
             exchange.note_sent(page.body().len());
             exchange.finish_own_page();
-            page.map(AnswerBody::own)
+            Reply::own(page)
         }
         Err(refused) => {
             let close = refuse::dispose(body, expects_continue, &exchange).await;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 
 use crate::{
     answer::problem,
-    chain::{Refused, exchange::Exchange, settle::AnswerBody},
+    chain::{Refused, exchange::Exchange, reply::Reply},
     progress::Upload,
     server::http1::{BodyError, ClientBody},
 };
@@ -52,11 +52,7 @@ async fn read(mut body: ClientBody) -> Result<(), BodyError> {
 }
 
 /// Makes the answer of a refusal and ends the request.
-pub(super) fn answer(
-    refused: Refused,
-    close: bool,
-    mut exchange: Exchange,
-) -> Response<AnswerBody> {
+pub(super) fn answer(refused: Refused, close: bool, mut exchange: Exchange) -> Reply {
     let code = refused.code();
     let Refused { refusal, ending } = refused;
     let mut response = problem::answer(&refusal, &exchange.context());
@@ -67,5 +63,5 @@ pub(super) fn answer(
     exchange.note_code(code);
     exchange.note_sent(response.body().len());
     exchange.finish(ending);
-    response.map(AnswerBody::own)
+    Reply::own(response)
 }

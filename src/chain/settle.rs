@@ -12,30 +12,35 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderName, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
     answer::{
         Ending,
-        headers::{field_value, rate_limit, rate_limit_policy},
+        headers::{rate_limit, rate_limit_policy},
     },
     chain::{
-        exchange::Exchange, forward::Forwarded, reservation::Reservation, subscription::Notice,
+        exchange::Exchange, forward::Forwarded, reply::Reply, reservation::Reservation,
+        subscription::Notice,
     },
     ledger::Standing,
     model::Route,
     progress::{Progress, Upload, Waiting},
-    upstream::{connection::Connection, headers, http1::ExchangeError},
+    upstream::{
+        connection::Connection,
+        headers,
+        http1::{ExchangeError, Fields},
+    },
 };
-
-/// How many fields an answer gets at most.
-const FIELDS_SET: usize = 6;
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static SHADOW: HeaderName = HeaderName::from_static("faregate-shadow");
+static SUBSCRIPTION_ENDS: HeaderName = HeaderName::from_static("faregate-subscription-ends");
+static GRACE_ENDS: HeaderName = HeaderName::from_static("faregate-grace-ends");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer: one of ours, whole; or the upstream's, passing through.
@@ -61,46 +66,37 @@ pub struct PassingBody {
 }
 
 /// Turns the upstream's answer into the caller's.
-pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Response<AnswerBody> {
+pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Reply {
     let Forwarded { mut head, connection, route, shadow, notice, mut reservation } = forwarded;
-    let charged = route.charge_on.contains(head.status);
+    let (status, fields) = (head.status, &mut head.fields);
+    let charged = route.charge_on.contains(status);
     let cost = if charged { route.cost } else { 0 };
-    headers::answer(&mut head.headers);
-    head.headers.reserve(FIELDS_SET);
-    // Ours to the caller, whatever the upstream speaks (RFC 9110 section 2.5).
-    head.version = Version::HTTP_11;
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
-        tell(&mut head.headers, standing, cost, route.cost, notice);
+        tell(fields, standing, cost, route.cost, notice);
     }
     if let Some(code) = shadow {
-        head.headers.insert("faregate-shadow", HeaderValue::from_static(code.name()));
-        head.headers.insert(&COST, HeaderValue::from(0));
+        fields.push_text(&SHADOW, code.name());
+        fields.push_text(&COST, "0");
     }
-    exchange.note_head(head.status);
-    head.headers.insert(&REQUEST_ID, exchange.request_id_value());
+    exchange.note_head(status);
+    fields.push(&REQUEST_ID, &exchange.request_id_value());
     if !charged && let Some(reservation) = reservation.take() {
         reservation.settle(Ending::Uncharged);
     }
     exchange.progress().set_head();
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
-    let mut body = PassingBody {
-        exchange,
-        reservation,
-        connection: Some(connection),
-        over: false,
-        status: head.status,
-        route,
-    };
+    let connection = Some(connection);
+    let mut body = PassingBody { exchange, reservation, connection, over: false, status, route };
     if is_over {
         body.end(Ending::Completed);
     }
-    Response::from_parts(head, AnswerBody::Passing(Box::new(body)))
+    Reply::passing(head, AnswerBody::Passing(Box::new(body)))
 }
 
 /// Tells a served caller what the call cost and what is left.
 fn tell(
-    fields: &mut HeaderMap,
+    fields: &mut Fields,
     standing: &Standing,
     cost: u64,
     reserved: u64,
@@ -114,29 +110,16 @@ fn tell(
         }
     }
     if let Some(policy) = rate_limit_policy(&standing) {
-        fields.insert(&RATE_LIMIT_POLICY, policy);
+        fields.push_text(&RATE_LIMIT_POLICY, &policy);
     }
     if let Some(left) = rate_limit(&standing) {
-        fields.insert(&RATE_LIMIT, left);
+        fields.push_text(&RATE_LIMIT, &left);
     }
-    fields.insert(&COST, cost_value(cost));
+    fields.push_text(&COST, itoa::Buffer::new().format(cost));
     match notice {
         None => {}
-        Some(Notice::Ends(at)) => {
-            fields.insert("faregate-subscription-ends", field_value(&at.to_string()));
-        }
-        Some(Notice::GraceEnds(at)) => {
-            fields.insert("faregate-grace-ends", field_value(&at.to_string()));
-        }
-    }
-}
-
-/// Writes a cost; the most frequent ones need no memory of their own.
-fn cost_value(cost: u64) -> HeaderValue {
-    match cost {
-        0 => HeaderValue::from_static("0"),
-        1 => HeaderValue::from_static("1"),
-        _ => HeaderValue::from(cost),
+        Some(Notice::Ends(at)) => fields.push_text(&SUBSCRIPTION_ENDS, &at.to_string()),
+        Some(Notice::GraceEnds(at)) => fields.push_text(&GRACE_ENDS, &at.to_string()),
     }
 }
 
@@ -209,7 +192,7 @@ impl Body for PassingBody {
             }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::answer(trailers);
+                    headers::trailers(trailers);
                 }
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
                 // The poll after the last frame may never come; nothing follows trailers.

@@ -202,7 +202,7 @@ where
                 self.joined.extend_from_slice(b"0\r\n");
                 for (name, value) in trailers.into_iter().flatten() {
                     if allowed.contains(name) {
-                        push_field(&mut self.joined, name, value.as_bytes());
+                        push_field(&mut self.joined, name.as_str(), value.as_bytes());
                     }
                 }
                 self.joined.extend_from_slice(b"\r\n");
@@ -213,9 +213,9 @@ where
 }
 
 /// Writes a field.
-pub(crate) fn push_field(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+pub(crate) fn push_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     // Each by itself: what is known beforehand is written without a call.
-    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");

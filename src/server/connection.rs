@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, header};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Denial, Fault, Refusal, problem},
-    chain::{self, arrival::Arrival, settle::AnswerBody},
+    chain::{self, arrival::Arrival, reply::Reply},
     config::ServerLimits,
     http1::Socket,
     server::http1::{self, ClientBody, Unparsable},
@@ -121,7 +121,7 @@ async fn follow(mut signal: tokio::sync::watch::Receiver<Stop>, stop: &Cell<Stop
 impl http1::Service for Answers<'_> {
     /// Answers one request. A panic of ours is this request's alone: the reservation is settled while the
     /// stack unwinds, and the caller gets a 500.
-    async fn answer(&self, request: Request<ClientBody>) -> Response<AnswerBody> {
+    async fn answer(&self, request: Request<ClientBody>) -> Reply {
         let arrival = Arrival::now(self.worker);
         let request_id = arrival.request_id;
         let mut serving = pin!(chain::serve(self.worker, self.connection, request, arrival));
@@ -137,7 +137,7 @@ impl http1::Service for Answers<'_> {
         answered.unwrap_or_else(|| self.refuse_outright(&Fault::Internal.into(), request_id))
     }
 
-    fn refuse(&self, reason: Unparsable) -> Response<AnswerBody> {
+    fn refuse(&self, reason: Unparsable) -> Reply {
         let max = self.worker.gateway().snapshot().server.limits.header_bytes;
         let denial = match reason {
             Unparsable::Malformed(reason) => Denial::InvalidRequest(reason),
@@ -153,7 +153,7 @@ impl http1::Service for Answers<'_> {
 
 impl Answers<'_> {
     /// Answers where nothing is known of the request, and closes.
-    fn refuse_outright(&self, refusal: &Refusal, request_id: Uuid) -> Response<AnswerBody> {
+    fn refuse_outright(&self, refusal: &Refusal, request_id: Uuid) -> Reply {
         let snapshot = self.worker.gateway().snapshot();
         let mut response = problem::answer(
             refusal,
@@ -169,7 +169,7 @@ impl Answers<'_> {
             },
         );
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response.map(AnswerBody::own)
+        Reply::own(response)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, response};
+use http::StatusCode;
 use http_body::Frame;
 use tokio::{net::TcpStream, task::AbortHandle};
 
@@ -23,14 +23,11 @@ use crate::{
     http1::{Framing, Socket, Step},
     model::Upstream,
     telemetry::metrics::upstreams::Endpoint as Figures,
-    upstream::http1::{ExchangeError, Outgoing, parse},
+    upstream::http1::{ExchangeError, Head, Outgoing, parse},
 };
 
 /// Where a connection leads.
 pub(super) type Endpoint = (Arc<str>, u16);
-
-/// How many fields the chain adds to an answer at most.
-const ROOM: usize = 6;
 
 /// How much memory for what it reads an unused connection keeps at most.
 const BUFFER_BYTES_KEPT: usize = 16 * 1024;
@@ -102,16 +99,13 @@ impl Connection {
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent may
     /// be given to another connection after an error.
-    pub async fn exchange(
-        &mut self,
-        request: &mut Outgoing,
-    ) -> Result<response::Parts, ExchangeError> {
+    pub async fn exchange(&mut self, request: &mut Outgoing) -> Result<Head, ExchangeError> {
         self.upload = Upload::Waiter;
         // Nothing may be left to the next request by one that is given up from here on.
         let keeps_alive = mem::replace(&mut self.keeps_alive, false);
-        let (head, answer_keeps_alive) =
-            poll_fn(|context| self.poll_exchange(request, context)).await?;
-        self.keeps_alive = keeps_alive && answer_keeps_alive;
+        let head = poll_fn(|context| self.poll_exchange(request, context)).await?;
+        self.framing = head.framing;
+        self.keeps_alive = keeps_alive && head.keeps_alive;
         Ok(head)
     }
 
@@ -119,7 +113,7 @@ impl Connection {
         &mut self,
         request: &mut Outgoing,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(response::Parts, bool), ExchangeError>> {
+    ) -> Poll<Result<Head, ExchangeError>> {
         if let Upload::Waiter = self.upload {
             match request.poll_send(&self.socket, context) {
                 Poll::Pending => {}
@@ -134,14 +128,13 @@ impl Connection {
         }
         loop {
             while !self.buffer.is_empty()
-                && let Some(head) = parse(&mut self.buffer, request.is_head(), ROOM)?
+                && let Some(head) = parse(&mut self.buffer, request.is_head())?
             {
-                let status = head.parts.status;
+                let status = head.status;
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                     continue;
                 }
-                self.framing = head.framing;
-                return Poll::Ready(Ok((head.parts, head.keeps_alive)));
+                return Poll::Ready(Ok(head));
             }
             if ready!(self.poll_read(context, self.framing.wanted(0)))? == 0 {
                 return Poll::Ready(Err(ExchangeError::Early));

@@ -44,9 +44,32 @@ fn is_dropped_from_request(name: &str) -> bool {
     )
 }
 
-/// Tells fields of an answer that are for the next hop alone, or that only the gateway may say.
-fn is_dropped_from_answer(name: &str) -> bool {
-    matches!(name, "proxy-authenticate" | "te" | "ratelimit" | "ratelimit-policy" | "x-request-id")
+/// Tells fields of an answer that concern one connection only, frame its body, or are for the gateway to
+/// say, in whatever case. Some take an underscore for a dash.
+pub(crate) fn is_dropped_from_answer(name: &str) -> bool {
+    const LONGEST: usize = "proxy-authenticate".len();
+    let mut plain = [0; LONGEST];
+    for (to, byte) in plain.iter_mut().zip(name.bytes()) {
+        *to = if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    }
+    if plain.starts_with(OURS.as_bytes()) {
+        return true;
+    }
+    let plain = plain.get(..name.len()).unwrap_or_default();
+    matches!(
+        plain,
+        b"connection"
+            | b"content-length"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"proxy-authenticate"
+            | b"te"
+            | b"transfer-encoding"
+            | b"upgrade"
+            | b"ratelimit"
+            | b"ratelimit-policy"
+            | b"x-request-id"
+    )
 }
 
 /// The prefix of the fields that tell who calls and what it cost.
@@ -119,14 +142,13 @@ impl Head<'_> {
     }
 
     fn write(&mut self, name: &HeaderName, value: &HeaderValue) {
-        push_field(&mut self.text, name, value.as_bytes());
+        push_field(&mut self.text, name.as_str(), value.as_bytes());
     }
 }
 
-/// Takes off an answer what is not for the caller. What concerns the upstream's connection is off
-/// already (`http1/head.rs`).
-pub fn answer(fields: &mut HeaderMap) {
-    let unwanted = fields.keys().filter(|name| is_unwanted(name.as_str(), is_dropped_from_answer));
+/// Takes off what follows an answer's body what is not for the caller.
+pub fn trailers(fields: &mut HeaderMap) {
+    let unwanted = fields.keys().filter(|name| is_dropped_from_answer(name.as_str()));
     let unwanted: Vec<HeaderName> = unwanted.cloned().collect();
     for name in unwanted {
         fields.remove(name);
@@ -198,9 +220,5 @@ fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
 fn is_unwanted(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
     let is_unwanted = |name: &str| is_dropped(name) || name.starts_with(OURS);
     is_unwanted(name)
-        || (name.bytes().any(|byte| byte == b'_') && {
-            let dashed = name.replace('_', "-");
-            // `Host` is set anew, but not what only looks like it.
-            is_unwanted(&dashed) || dashed == "host"
-        })
+        || (name.bytes().any(|byte| byte == b'_') && is_unwanted(&name.replace('_', "-")))
 }

@@ -14,14 +14,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{Request, Response};
+use http::Request;
 use jiff::Timestamp;
 
 pub use self::body::{BodyError, ClientBody};
 pub(super) use self::request::Unparsable;
 use self::{answer::Terms, body::Inbox};
 use crate::{
-    chain::settle::AnswerBody,
+    chain::reply::Reply,
     config::ServerLimits,
     http1::{SendError, Sending, Socket},
     worker::watch::Watch,
@@ -47,10 +47,10 @@ pub(super) struct Connection<'a> {
 /// Who answers requests.
 pub(super) trait Service {
     /// Answers a request.
-    async fn answer(&self, request: Request<ClientBody>) -> Response<AnswerBody>;
+    async fn answer(&self, request: Request<ClientBody>) -> Reply;
 
     /// Answers what is no request.
-    fn refuse(&self, reason: Unparsable) -> Response<AnswerBody>;
+    fn refuse(&self, reason: Unparsable) -> Reply;
 
     /// Gives the time.
     fn now(&self) -> Timestamp;
@@ -95,10 +95,10 @@ impl<'a> Connection<'a> {
         let (method, version) = (parts.method.clone(), parts.version);
         let body = self.inbox.begin(framing, waits);
         let answering = service.answer(Request::from_parts(parts, body));
-        let Some(response) = self.unless_gone(answering).await else { return Ok(false) };
+        let Some(reply) = self.unless_gone(answering).await else { return Ok(false) };
         let keeps_alive = keeps_alive && !self.is_closing.get();
         let mut terms = Terms { method, version, keeps_alive, takes_trailers };
-        self.send(response, &mut terms, service).await?;
+        self.send(reply, &mut terms, service).await?;
         let is_body_over = self.inbox.end();
         if !is_body_over {
             self.watch.leave_unread();
@@ -144,26 +144,25 @@ impl<'a> Connection<'a> {
     async fn refuse(&self, reason: Unparsable, service: &impl Service) -> io::Result<bool> {
         self.watch.could_not_parse();
         self.watch.leave_unread();
-        let response = service.refuse(reason);
+        let reply = service.refuse(reason);
         let mut terms = Terms {
             method: http::Method::GET,
             version: http::Version::HTTP_11,
             keeps_alive: false,
             takes_trailers: false,
         };
-        self.send(response, &mut terms, service).await?;
+        self.send(reply, &mut terms, service).await?;
         Ok(false)
     }
 
     async fn send(
         &self,
-        response: Response<AnswerBody>,
+        reply: Reply,
         terms: &mut Terms,
         service: &impl Service,
     ) -> io::Result<()> {
-        let (parts, body) = response.into_parts();
-        let (head, end) = answer::write(&parts, &body, terms, || service.now());
-        let mut sending = Sending::new(head, end, body);
+        let (head, end) = answer::write(&reply, terms, || service.now());
+        let mut sending = Sending::new(head, end, reply.body);
         let sent = poll_fn(|context| {
             let before = sending.sent();
             let polled = sending.poll_send(&self.socket, context);

@@ -3,9 +3,12 @@
 use std::{convert::Infallible, mem::MaybeUninit};
 
 use bytes::BytesMut;
-use http::{HeaderName, StatusCode, response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::http1::{self, Decoder, Framing, Malformed, each_member, length, values};
+use crate::{
+    http1::{Decoder, Framing, Malformed, each_member, length, push_field, values},
+    upstream::headers::is_dropped_from_answer,
+};
 
 /// How many fields an answer may have.
 const FIELDS_MAX: usize = 100;
@@ -15,20 +18,80 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The head of an answer.
 #[derive(Debug)]
-pub(crate) struct Head {
-    /// Status and fields, without those that are about the connection.
-    pub(crate) parts: response::Parts,
+pub struct Head {
+    /// Its status.
+    pub status: StatusCode,
+    /// What of its fields is for the caller.
+    pub fields: Fields,
     /// Where its body ends.
     pub(crate) framing: Framing,
     /// Another request may follow on the connection.
     pub(crate) keeps_alive: bool,
 }
 
-/// Takes a head out of the buffer; `None` while it is not whole. There is room for some fields more.
+/// Fields for the caller, as they are written: without those that frame the body.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// Lines, one behind the other.
+    pub lines: Vec<u8>,
+    /// There is a `Date` among them.
+    pub has_date: bool,
+    /// What was said of the body's length.
+    pub length: Option<u64>,
+    /// What may stand behind the body.
+    pub trailers: Vec<HeaderName>,
+}
+
+impl Fields {
+    /// Writes one more.
+    pub fn push(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.has_date |= *name == header::DATE;
+        push_field(&mut self.lines, name.as_str(), value.as_bytes());
+    }
+
+    /// Writes one more, of text that may hold what cannot stand in a field: that is replaced, so that no
+    /// name from a file or a store can break a head open.
+    pub fn push_text(&mut self, name: &HeaderName, text: &str) {
+        let begin = self.lines.len();
+        push_field(&mut self.lines, name.as_str(), text.as_bytes());
+        let end = self.lines.len().saturating_sub(b"\r\n".len());
+        for byte in self.lines.get_mut(begin..end).unwrap_or_default() {
+            if !(b' '..=b'~').contains(byte) {
+                *byte = b'?';
+            }
+        }
+    }
+
+    /// Takes over those of an answer that are for the caller.
+    fn passed(parsed: &[httparse::Header<'_>], options: &Options) -> Result<Self, Malformed> {
+        let mut fields = Self {
+            lines: Vec::with_capacity(LINES_BYTES),
+            has_date: false,
+            length: length(parsed)?,
+            trailers: Vec::new(),
+        };
+        for httparse::Header { name, value } in parsed {
+            if is_dropped_from_answer(name) || options.names(name) {
+                continue;
+            }
+            fields.has_date |= name.eq_ignore_ascii_case("date");
+            push_field(&mut fields.lines, name, value);
+        }
+        let _: Result<(), Infallible> = each_member(parsed, "trailer", |name| {
+            fields.trailers.extend(HeaderName::from_bytes(name));
+            Ok(())
+        });
+        Ok(fields)
+    }
+}
+
+/// Room for the fields of most answers, with what the chain adds.
+const LINES_BYTES: usize = 1024;
+
+/// Takes a head out of the buffer; `None` while it is not whole.
 pub(crate) fn parse(
     buffer: &mut BytesMut,
     is_answer_to_head: bool,
-    room: usize,
 ) -> Result<Option<Head>, Malformed> {
     let mut found = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut answer = httparse::Response::new(&mut []);
@@ -54,16 +117,10 @@ pub(crate) fn parse(
         true => options.keep_alive,
         false => true,
     };
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = status;
-    parts.headers = http1::map(answer.headers, |name| options.is_about_connection(name), room)?;
+    let fields = Fields::passed(answer.headers, &options)?;
     bytes::Buf::advance(buffer, length);
-    Ok(Some(Head { parts, framing, keeps_alive }))
+    Ok(Some(Head { status, fields, framing, keeps_alive }))
 }
-
-/// Fields about the connection alone, beside those that `Connection` names.
-const CONNECTION: [&str; 5] =
-    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// Finds where the body ends. Two answers to that are none (RFC 9112 sections 6.1 and 6.3).
 fn framing(
@@ -118,22 +175,18 @@ impl Options {
         options
     }
 
-    /// Tells a field that is about the connection (RFC 9110 section 7.6.1).
-    fn is_about_connection(&self, name: &str) -> bool {
-        CONNECTION.iter().any(|about| about.eq_ignore_ascii_case(name))
-            || self.named.iter().any(|named| named.as_str().eq_ignore_ascii_case(name))
+    fn names(&self, name: &str) -> bool {
+        self.named.iter().any(|named| named.as_str().eq_ignore_ascii_case(name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn parse_text(text: &str) -> Result<Option<(Framing, bool, usize)>, Malformed> {
         let mut buffer = BytesMut::from(text);
-        let head = parse(&mut buffer, false, 0)?;
+        let head = parse(&mut buffer, false)?;
         Ok(head.map(|head| (head.framing, head.keeps_alive, buffer.len())))
     }
 
@@ -170,26 +223,32 @@ mod tests {
     }
 
     #[test]
-    fn fields_about_the_connection_are_taken_off() {
+    fn fields_for_the_caller_are_left_as_they_are() {
         let mut buffer = BytesMut::from(
-            "HTTP/1.1 200 OK\r\nKeep-Alive: x\r\nX-Hop: 1\r\nX-Own: 1\r\nConnection: close, x-hop\r\n\
-             Content-Length: 3\r\nUpgrade: x\r\nConnection: X-Other\r\nx-own: 2\r\nX-Other: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nKeep-Alive: x\r\nX-Hop: 1\r\nX-Own:  a  b \r\nConnection: close, x-hop\r\n\
+             Content-Length: 3\r\nUpgrade: x\r\nConnection: X-Other\r\nx-own: 2\r\nX-Other: 1\r\n\
+             DATE: now\r\nTrailer: A, b\r\nFaregate-Cost: 1\r\nFAREGATE_COST: 1\r\nX_Request-ID: 1\r\n\r\n",
         );
-        let head = parse(&mut buffer, false, 0).unwrap().unwrap();
-        let left: Vec<_> = head.parts.headers.iter().collect();
-        let value = |text: &'static str| HeaderValue::from_static(text);
-        let name = |text: &'static str| HeaderName::from_static(text);
-        let expected = [("x-own", "1"), ("x-own", "2"), ("content-length", "3")];
-        let expected = expected.map(|(one, other)| (name(one), value(other)));
-        assert_eq!(left, expected.iter().map(|(one, other)| (one, other)).collect::<Vec<_>>());
+        let head = parse(&mut buffer, false).unwrap().unwrap();
+        let lines = String::from_utf8(head.fields.lines).unwrap();
+        assert_eq!(lines, "X-Own: a  b\r\nx-own: 2\r\nDATE: now\r\nTrailer: A, b\r\n");
+        assert!(head.fields.has_date);
+        assert_eq!(head.fields.trailers, ["a", "b"]);
+    }
+
+    #[test]
+    fn text_cannot_break_a_head_open() {
+        let mut fields = Fields::default();
+        fields.push_text(&HeaderName::from_static("a"), "x\r\ny: \u{e9}");
+        assert_eq!(fields.lines, b"a: x??y: ??\r\n");
     }
 
     #[test]
     fn answer_to_head_has_no_body() {
         let mut buffer = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
-        let head = parse(&mut buffer, true, 0).unwrap().unwrap();
+        let head = parse(&mut buffer, true).unwrap().unwrap();
         assert_eq!((head.framing, head.keeps_alive), (Framing::NONE, true));
-        assert_eq!(head.parts.headers["content-length"], "3");
+        assert_eq!(head.fields.length, Some(3));
     }
 
     #[test]
