@@ -77,7 +77,7 @@ impl SmallGateway {
                 StatusCode::OK
             }
             Err(refusal) => {
-                let status = problem::answer(&refusal, &exchange.context()).status();
+                let status = problem::answer(&refusal, &exchange.context()).status;
                 exchange.note_head(status);
                 exchange.finish(Ending::Refused);
                 status

@@ -3,14 +3,17 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::answer::{
-    Code, Denial, Fault, QuotaDenial, Refusal,
-    body::Body,
-    headers::{field_value, rate_limit, rate_limit_policy, request_id_value},
+use crate::{
+    answer::{
+        Code, Denial, Fault, QuotaDenial, Refusal,
+        body::Body,
+        headers::{rate_limit, rate_limit_policy, request_id_value},
+    },
+    http1::Fields,
 };
 
 /// What a refusal says beside its own reason.
@@ -38,50 +41,59 @@ static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The whole answer of a refusal.
+#[derive(Debug)]
+pub struct Problem {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub fields: Fields,
+    /// Its body.
+    pub body: Bytes,
+}
+
 /// Makes the whole answer of a refusal.
-pub fn answer(refusal: &Refusal, context: &Context<'_>) -> Response<Bytes> {
+pub fn answer(refusal: &Refusal, context: &Context<'_>) -> Problem {
     match refusal {
         Refusal::Denial(denial) => denied(denial, context),
         Refusal::Fault(fault) => faulted(*fault, context),
     }
 }
 
-fn denied(denial: &Denial, context: &Context<'_>) -> Response<Bytes> {
+fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let code = denial.code();
     let quota = match denial {
         Denial::QuotaExceeded(quota) => Some(&**quota),
         _ => None,
     };
-    let mut response = respond(code, &denial.detail(), quota, context);
-    let fields = response.headers_mut();
+    let mut problem = respond(code, &denial.detail(), quota, context);
+    let fields = &mut problem.fields;
     if let Some(seconds) = denial.retry_after(context.now) {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
     if let Some(quota) = quota {
-        insert(fields, &RATE_LIMIT_POLICY, rate_limit_policy(quota.standing()));
-        insert(fields, &RATE_LIMIT, rate_limit(quota.standing()));
+        push(fields, &RATE_LIMIT_POLICY, rate_limit_policy(quota.standing()));
+        push(fields, &RATE_LIMIT, rate_limit(quota.standing()));
     }
-    if let Some(challenge) = challenge(denial, context.realm) {
-        fields.insert(header::WWW_AUTHENTICATE, field_value(&challenge));
-    }
+    push(fields, &header::WWW_AUTHENTICATE, challenge(denial, context.realm));
     if let Denial::MethodNotAllowed { allowed } = denial {
         let names: Vec<&str> = allowed.iter().map(http::Method::as_str).collect();
-        fields.insert(header::ALLOW, field_value(&names.join(", ")));
+        fields.push_text(&header::ALLOW, &names.join(", "));
     }
-    response
+    problem
 }
 
-fn faulted(fault: Fault, context: &Context<'_>) -> Response<Bytes> {
-    let mut response = respond(fault.code(), fault.detail(), None, context);
+fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
+    let mut problem = respond(fault.code(), fault.detail(), None, context);
     if let Some(seconds) = fault.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
-    response
+    problem
 }
 
-fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: Option<String>) {
-    if let Some(value) = value {
-        fields.insert(name, field_value(&value));
+fn push(fields: &mut Fields, name: &HeaderName, text: Option<String>) {
+    if let Some(text) = text {
+        fields.push_text(name, &text);
     }
 }
 
@@ -108,30 +120,24 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
 /// Room for most bodies, so that writing one does not grow it step by step.
 const BODY_BYTES: usize = 1024;
 
-/// Room for the fields of most answers.
-const FIELDS_MAX: usize = 8;
-
 fn respond(
     code: Code,
     detail: &str,
     quota: Option<&QuotaDenial>,
     context: &Context<'_>,
-) -> Response<Bytes> {
+) -> Problem {
     let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
     Body { code, status, detail, quota, link, context }.push(&mut body);
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.reserve(FIELDS_MAX);
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(&REQUEST_ID, request_id_value(context.request_id));
+    let mut fields = Fields::with_room();
+    fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
+    fields.push_text(&header::CACHE_CONTROL, "no-store");
+    fields.push(&REQUEST_ID, &request_id_value(context.request_id));
     if let Some(href) = link {
-        fields.insert(header::LINK, field_value(&format!("<{href}>; rel=\"payment\"")));
+        fields.push_text(&header::LINK, &format!("<{href}>; rel=\"payment\""));
     }
-    response
+    Problem { status, fields, body: Bytes::from(body) }
 }
 
 /// Gives the address of the page that explains a code.

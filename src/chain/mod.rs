@@ -58,7 +58,7 @@ pub async fn serve(
             exchange.note_head(page.status());
             exchange.note_sent(page.body().len());
             exchange.finish_own_page();
-            Reply::own(page)
+            Reply::page(page)
         }
         Err(refused) => {
             let close = refuse::dispose(body, expects_continue, &exchange).await;

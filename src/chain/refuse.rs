@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -55,13 +54,10 @@ async fn read(mut body: ClientBody) -> Result<(), BodyError> {
 pub(super) fn answer(refused: Refused, close: bool, mut exchange: Exchange) -> Reply {
     let code = refused.code();
     let Refused { refusal, ending } = refused;
-    let mut response = problem::answer(&refusal, &exchange.context());
-    if close {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    exchange.note_head(response.status());
+    let problem = problem::answer(&refusal, &exchange.context());
+    exchange.note_head(problem.status);
     exchange.note_code(code);
-    exchange.note_sent(response.body().len());
+    exchange.note_sent(problem.body.len());
     exchange.finish(ending);
-    Reply::own(response)
+    Reply::refusal(problem, close)
 }

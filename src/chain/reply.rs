@@ -4,8 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
 use crate::{
-    chain::settle::AnswerBody,
-    upstream::http1::{Fields, Head},
+    answer::problem::Problem, chain::settle::AnswerBody, http1::Fields, upstream::http1::Head,
 };
 
 /// An answer as it goes down.
@@ -27,8 +26,14 @@ impl Reply {
         Self { status: head.status, fields: head.fields, closes: false, body }
     }
 
-    /// Takes an answer of the gateway's own.
-    pub fn own(response: Response<Bytes>) -> Self {
+    /// Takes a refusal.
+    pub fn refusal(problem: Problem, closes: bool) -> Self {
+        let Problem { status, fields, body } = problem;
+        Self { status, fields, closes, body: AnswerBody::own(body) }
+    }
+
+    /// Takes a page of the gateway's own.
+    pub(super) fn page(response: Response<Bytes>) -> Self {
         let (parts, body) = response.into_parts();
         let mut fields = Fields::default();
         let mut closes = false;

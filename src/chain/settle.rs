@@ -25,14 +25,11 @@ use crate::{
         exchange::Exchange, forward::Forwarded, reply::Reply, reservation::Reservation,
         subscription::Notice,
     },
+    http1::Fields,
     ledger::Standing,
     model::Route,
     progress::{Progress, Upload, Waiting},
-    upstream::{
-        connection::Connection,
-        headers,
-        http1::{ExchangeError, Fields},
-    },
+    upstream::{connection::Connection, headers, http1::ExchangeError},
 };
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");

@@ -1,9 +1,52 @@
 //! Fields as they stand in a head.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use httparse::Header;
 
-use super::Malformed;
+use super::{Malformed, push_field};
+
+/// Fields of an answer for the caller, as they are written: without those that frame the body or are
+/// about the connection.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// Lines, one behind the other.
+    pub lines: Vec<u8>,
+    /// There is a `Date` among them.
+    pub has_date: bool,
+    /// What was said of the body's length.
+    pub length: Option<u64>,
+    /// What may stand behind the body.
+    pub trailers: Vec<HeaderName>,
+}
+
+/// Room for the fields of most answers.
+const LINES_BYTES: usize = 1024;
+
+impl Fields {
+    /// Makes none, with room for as many as most answers have.
+    pub fn with_room() -> Self {
+        Self { lines: Vec::with_capacity(LINES_BYTES), ..Self::default() }
+    }
+
+    /// Writes one more.
+    pub fn push(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.has_date |= *name == header::DATE;
+        push_field(&mut self.lines, name.as_str(), value.as_bytes());
+    }
+
+    /// Writes one more, of text that may hold what cannot stand in a field: that is replaced, so that no
+    /// name from a file or a store can break a head open.
+    pub fn push_text(&mut self, name: &HeaderName, text: &str) {
+        let begin = self.lines.len();
+        push_field(&mut self.lines, name.as_str(), text.as_bytes());
+        let end = self.lines.len().saturating_sub(b"\r\n".len());
+        for byte in self.lines.get_mut(begin..end).unwrap_or_default() {
+            if !(b' '..=b'~').contains(byte) {
+                *byte = b'?';
+            }
+        }
+    }
+}
 
 /// Makes a map of fields, but for some, with room for some more.
 pub(crate) fn map(
@@ -72,4 +115,16 @@ pub(crate) fn length(parsed: &[Header<'_>]) -> Result<Option<u64>, Malformed> {
         }
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_break_a_head_open() {
+        let mut fields = Fields::default();
+        fields.push_text(&HeaderName::from_static("a"), "x\r\ny: \u{e9}");
+        assert_eq!(fields.lines, b"a: x??y: ??\r\n");
+    }
 }

@@ -11,7 +11,7 @@ mod socket;
 
 pub(crate) use self::{
     chunked::Decoder,
-    fields::{each_member, has_member, length, map, values},
+    fields::{Fields, each_member, has_member, length, map, values},
     framing::{Framing, Step},
     sending::{End, JOINED_BYTES_MAX, SendError, Sending, push_field},
     socket::Socket,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{HeaderValue, Request, header};
+use http::Request;
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -155,7 +155,7 @@ impl Answers<'_> {
     /// Answers where nothing is known of the request, and closes.
     fn refuse_outright(&self, refusal: &Refusal, request_id: Uuid) -> Reply {
         let snapshot = self.worker.gateway().snapshot();
-        let mut response = problem::answer(
+        let problem = problem::answer(
             refusal,
             &problem::Context {
                 request_id,
@@ -168,8 +168,7 @@ impl Answers<'_> {
                 status_by_code: &snapshot.status_by_code,
             },
         );
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        Reply::own(response)
+        Reply::refusal(problem, true)
     }
 }
 

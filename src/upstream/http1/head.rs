@@ -3,10 +3,10 @@
 use std::{convert::Infallible, mem::MaybeUninit};
 
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, StatusCode};
 
 use crate::{
-    http1::{Decoder, Framing, Malformed, each_member, length, push_field, values},
+    http1::{Decoder, Fields, Framing, Malformed, each_member, length, push_field, values},
     upstream::headers::is_dropped_from_answer,
 };
 
@@ -29,64 +29,23 @@ pub struct Head {
     pub(crate) keeps_alive: bool,
 }
 
-/// Fields for the caller, as they are written: without those that frame the body.
-#[derive(Debug, Default)]
-pub struct Fields {
-    /// Lines, one behind the other.
-    pub lines: Vec<u8>,
-    /// There is a `Date` among them.
-    pub has_date: bool,
-    /// What was said of the body's length.
-    pub length: Option<u64>,
-    /// What may stand behind the body.
-    pub trailers: Vec<HeaderName>,
-}
-
-impl Fields {
-    /// Writes one more.
-    pub fn push(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.has_date |= *name == header::DATE;
-        push_field(&mut self.lines, name.as_str(), value.as_bytes());
-    }
-
-    /// Writes one more, of text that may hold what cannot stand in a field: that is replaced, so that no
-    /// name from a file or a store can break a head open.
-    pub fn push_text(&mut self, name: &HeaderName, text: &str) {
-        let begin = self.lines.len();
-        push_field(&mut self.lines, name.as_str(), text.as_bytes());
-        let end = self.lines.len().saturating_sub(b"\r\n".len());
-        for byte in self.lines.get_mut(begin..end).unwrap_or_default() {
-            if !(b' '..=b'~').contains(byte) {
-                *byte = b'?';
-            }
+/// Takes over the fields of an answer that are for the caller.
+fn passed(parsed: &[httparse::Header<'_>], options: &Options) -> Result<Fields, Malformed> {
+    let mut fields = Fields::with_room();
+    fields.length = length(parsed)?;
+    for httparse::Header { name, value } in parsed {
+        if is_dropped_from_answer(name) || options.names(name) {
+            continue;
         }
+        fields.has_date |= name.eq_ignore_ascii_case("date");
+        push_field(&mut fields.lines, name, value);
     }
-
-    /// Takes over those of an answer that are for the caller.
-    fn passed(parsed: &[httparse::Header<'_>], options: &Options) -> Result<Self, Malformed> {
-        let mut fields = Self {
-            lines: Vec::with_capacity(LINES_BYTES),
-            has_date: false,
-            length: length(parsed)?,
-            trailers: Vec::new(),
-        };
-        for httparse::Header { name, value } in parsed {
-            if is_dropped_from_answer(name) || options.names(name) {
-                continue;
-            }
-            fields.has_date |= name.eq_ignore_ascii_case("date");
-            push_field(&mut fields.lines, name, value);
-        }
-        let _: Result<(), Infallible> = each_member(parsed, "trailer", |name| {
-            fields.trailers.extend(HeaderName::from_bytes(name));
-            Ok(())
-        });
-        Ok(fields)
-    }
+    let _: Result<(), Infallible> = each_member(parsed, "trailer", |name| {
+        fields.trailers.extend(HeaderName::from_bytes(name));
+        Ok(())
+    });
+    Ok(fields)
 }
-
-/// Room for the fields of most answers, with what the chain adds.
-const LINES_BYTES: usize = 1024;
 
 /// Takes a head out of the buffer; `None` while it is not whole.
 pub(crate) fn parse(
@@ -117,7 +76,7 @@ pub(crate) fn parse(
         true => options.keep_alive,
         false => true,
     };
-    let fields = Fields::passed(answer.headers, &options)?;
+    let fields = passed(answer.headers, &options)?;
     bytes::Buf::advance(buffer, length);
     Ok(Some(Head { status, fields, framing, keeps_alive }))
 }
@@ -234,13 +193,6 @@ mod tests {
         assert_eq!(lines, "X-Own: a  b\r\nx-own: 2\r\nDATE: now\r\nTrailer: A, b\r\n");
         assert!(head.fields.has_date);
         assert_eq!(head.fields.trailers, ["a", "b"]);
-    }
-
-    #[test]
-    fn text_cannot_break_a_head_open() {
-        let mut fields = Fields::default();
-        fields.push_text(&HeaderName::from_static("a"), "x\r\ny: \u{e9}");
-        assert_eq!(fields.lines, b"a: x??y: ??\r\n");
     }
 
     #[test]
