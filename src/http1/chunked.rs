@@ -100,9 +100,7 @@ fn trailers(buffer: &[u8]) -> Result<Option<(HeaderMap, usize)>, Malformed> {
     }
     let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(buffer, &mut room) {
-        Ok(httparse::Status::Complete((length, parsed))) => {
-            Ok(Some((map(parsed, |_| false, 0)?, length)))
-        }
+        Ok(httparse::Status::Complete((length, parsed))) => Ok(Some((map(parsed)?, length))),
         Ok(httparse::Status::Partial) if buffer.len() < TRAILER_BYTES_MAX => Ok(None),
         Ok(httparse::Status::Partial) => Err(Malformed("its trailers are too long")),
         Err(_) => Err(Malformed("its trailers are none")),

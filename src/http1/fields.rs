@@ -48,18 +48,11 @@ impl Fields {
     }
 }
 
-/// Makes a map of fields, but for some, with room for some more.
-pub(crate) fn map(
-    parsed: &[Header<'_>],
-    is_left_out: impl Fn(&str) -> bool,
-    room: usize,
-) -> Result<HeaderMap, Malformed> {
+/// Makes a map of fields.
+pub(crate) fn map(parsed: &[Header<'_>]) -> Result<HeaderMap, Malformed> {
     const BAD: Malformed = Malformed("a field is none");
-    let mut fields = HeaderMap::with_capacity(parsed.len() + room);
+    let mut fields = HeaderMap::with_capacity(parsed.len());
     for Header { name, value } in parsed {
-        if is_left_out(name) {
-            continue;
-        }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BAD)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| BAD)?;
         fields.append(name, value);

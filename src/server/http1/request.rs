@@ -81,7 +81,7 @@ fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Unparsable> {
     parts.method = request.method.and_then(|method| method.parse().ok()).ok_or(NO_LINE)?;
     parts.uri = uri(&parts.method, request.path.ok_or(NO_LINE)?).ok_or(NO_LINE)?;
     parts.version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = http1::map(fields, |_| false, 0)?;
+    parts.headers = http1::map(fields)?;
     let is_continue = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
     Ok(Head {
         parts,
