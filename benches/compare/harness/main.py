@@ -124,13 +124,14 @@ def _measure(run, scenario, about, instance_of):
         reason = scenario.lacks(contestant, run, instance_of(contestant))
         if reason:
             told[contestant.name]["lacks"] = reason
-    for number in range(run.options.rounds):
+    rounds = min(run.options.rounds, scenario.rounds_max or run.options.rounds)
+    for number in range(rounds):
         for contestant in run.contestants:
             if told[contestant.name].get("lacks"):
                 continue
             one = scenario.measure(run, contestant, instance_of(contestant))
             told[contestant.name]["rounds"].append(one)
-            _say(f"{scenario.name} {number + 1}/{run.options.rounds} {contestant.name}: {_brief(scenario, one)}")
+            _say(f"{scenario.name} {number + 1}/{rounds} {contestant.name}: {_brief(scenario, one)}")
     return _keep(run, scenario, about, told)
 
 
@@ -144,7 +145,7 @@ def _brief(scenario, one):
 def _keep(run, scenario, about, told):
     """Writes a scenario's rounds as soon as it is done, so that a later failure does not lose them."""
     chosen = run.options
-    names = ("rounds", "seconds", "connections", "workers", "keys", "rate", "idle")
+    names = ("rounds", "seconds", "connections", "workers", "keys", "rate", "idle", "minutes")
     result = {
         "scenario": scenario.name,
         "title": scenario.title,

@@ -16,15 +16,17 @@ def parse(arguments):
     parser.description = "Measures Faregate beside other proxies that do the same work."
     add = parser.add_argument
     known = list(scenarios.everything())
-    add("--scenarios", type=_names(known), default=known, metavar="A,B", help="default: all of them")
+    usual = [name for name, scenario in scenarios.everything().items() if not scenario.extra]
+    add("--scenarios", type=_names(known), default=usual, metavar="A,B", help="default: those without *")
     add("--contestants", type=_names(list(contestants.everyone())), metavar="A,B")
     add("--rounds", type=_positive, default=5, help="measurements of each contestant (default 5)")
     add("--seconds", type=_positive, default=5, help="length of a measurement (default 5)")
     add("--connections", type=_positive, default=64, help="connections of the load (default 64)")
     add("--workers", type=_positive, default=min(2, os.cpu_count() or 1), help="threads or workers of each")
     add("--keys", type=_positive, default=100_000, help="API keys that each contestant knows")
-    add("--rate", type=_positive, default=2000, help="requests per second of the scenario pace")
+    add("--rate", type=_positive, default=2000, help="requests per second of pace and steady")
     add("--idle", type=_positive, default=5000, help="connections of the scenario idle")
+    add("--minutes", type=_positive, default=60, help="length of the scenario steady (default 60)")
     add("--binary", type=Path, help="a Faregate to measure; default: it is built")
     add("--baseline", type=Path, help="another one, such as an older one, as one more contestant")
     add("--out", type=Path, default=Path("target/compare"), help="where results go (target/compare)")
@@ -43,13 +45,16 @@ def parse(arguments):
 
 def print_list():
     """Prints what can be chosen."""
-    print("Scenarios:")
+    print("Scenarios (those with * only when named):")
     for scenario in scenarios.everything().values():
-        print(f"  {scenario.name:16} {scenario.title}")
+        print(f" {_star(scenario)}{scenario.name:16} {scenario.title}")
     print("Contestants (those with * only when named):")
     for contestant in contestants.everyone().values():
-        star = "*" if contestant.extra else " "
-        print(f" {star}{contestant.name:16} {contestant.summary}")
+        print(f" {_star(contestant)}{contestant.name:16} {contestant.summary}")
+
+
+def _star(one):
+    return "*" if one.extra else " "
 
 
 def _usual(options):

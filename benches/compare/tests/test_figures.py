@@ -6,6 +6,7 @@ from pathlib import Path
 from harness import table
 from harness.figures import Spread, ratios, spread, values
 from harness.load import Counted
+from harness.scenarios.steady import slope
 
 FOLDER = Path(__file__).resolve().parent.parent
 
@@ -57,6 +58,19 @@ class Ratios(unittest.TestCase):
         reference = [{"cpu_us": 10, "problem": "broken"}, {"cpu_us": 10}, {"cpu_us": 0}]
         self.assertEqual(ratios(rounds(20, 30, 40), reference, "cpu_us"), [3.0])
         self.assertEqual(ratios(rounds(20), [], "cpu_us"), [])
+
+
+class Growth(unittest.TestCase):
+    """What memory gains per second."""
+
+    def test_a_line_has_its_slope(self):
+        self.assertAlmostEqual(slope([(0, 5.0), (1, 7.0), (2, 9.0)]), 2.0)
+
+    def test_what_goes_up_and_down_does_not_grow(self):
+        self.assertAlmostEqual(slope([(0, 5.0), (1, 9.0), (2, 9.0), (3, 5.0)]), 0.0)
+
+    def test_one_reading_tells_nothing(self):
+        self.assertEqual(slope([(3, 5.0)]), 0.0)
 
 
 class Tables(unittest.TestCase):

@@ -2,6 +2,7 @@
 
 from .memory import Idle, Keys
 from .pace import Pace
+from .steady import Steady
 from .syscalls import SystemCalls
 from .throughput import Checks, Requests
 from .tls import Http2, TlsHandshakes, TlsKeepAlive
@@ -22,5 +23,6 @@ def everything():
         Http2(),
         Idle(),
         Keys(),
+        Steady(),
     ]
     return {scenario.name: scenario for scenario in all_of_them}

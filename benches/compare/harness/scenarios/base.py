@@ -24,6 +24,10 @@ class Scenario:
     programs = ()
     # Whether each measurement begins with a contestant that was just started; else all stay up.
     fresh = False
+    # Whether it runs only when it is named.
+    extra = False
+    # How many rounds it is worth; None for as many as are asked for.
+    rounds_max = None
     # Whether the contestants are to be started with TLS where they have it.
     tls = False
 
