@@ -33,7 +33,6 @@ pub(crate) struct SmallGateway {
 
 /// A request whose head has come.
 pub(crate) struct Call {
-    request: Request<()>,
     head: Parts,
 }
 
@@ -88,7 +87,7 @@ impl SmallGateway {
     /// Begins a request.
     pub(crate) fn begin(&self, call: &Call) -> Exchange {
         let arrival = Arrival::now(&self.worker);
-        Exchange::begin(&self.worker, &self.connection, &call.request, arrival)
+        Exchange::begin(&self.worker, &self.connection, &call.head, arrival)
     }
 }
 
@@ -105,8 +104,8 @@ impl Call {
             .header("authorization", format!("Bearer {key}"))
             .body(())
             .unwrap();
-        let (head, ()) = request.clone().into_parts();
-        Self { request, head }
+        let (head, ()) = request.into_parts();
+        Self { head }
     }
 }
 

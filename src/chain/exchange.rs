@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Request, StatusCode, uri::PathAndQuery};
+use http::{HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -74,10 +74,10 @@ struct Told {
 
 impl Exchange {
     /// Begins with a head that has just come.
-    pub fn begin<B>(
+    pub fn begin(
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
-        request: &Request<B>,
+        head: &Parts,
         arrival: Arrival,
     ) -> Self {
         let held = worker.snapshot();
@@ -92,12 +92,11 @@ impl Exchange {
         connection.watch.begin(Rc::clone(&progress));
         let trace = snapshot.traces.as_deref().map(|traces| {
             let span_id = || worker.span_id();
-            let (fields, version) = (request.headers(), request.version());
-            Trace::begin(traces, fields, version, arrival.request_id, span_id)
+            Trace::begin(traces, &head.headers, head.version, arrival.request_id, span_id)
         });
         let told = Told {
-            method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
+            method: head.method.clone(),
+            path: head.uri.path_and_query().cloned(),
             route: None,
             caller: None,
             status: 0,

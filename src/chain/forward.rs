@@ -1,6 +1,13 @@
 //! Fifth step: the request goes up, and the head of the answer comes back.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use http::{StatusCode, header, request};
 use tokio::time::Instant;
@@ -43,7 +50,7 @@ pub struct Forwarded {
 /// Sends a reserved request up. On failure the reservation is settled before this returns.
 pub async fn forward(
     reserved: Reserved,
-    head: request::Parts,
+    head: &mut request::Parts,
     body: UploadBody,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
@@ -51,9 +58,12 @@ pub async fn forward(
     let route = Arc::clone(routed.route());
     let identity = payer.caller().map(|caller| &caller.identity);
     let exchanged = match request(head, body, &routed, identity, exchange) {
-        Ok(request) => {
+        Ok(mut request) => {
             let began = exchange.note_sending();
-            let sent = send(request, &route.upstream, exchange, began).await;
+            let mut sent = send(&mut request, &route.upstream, exchange, began).await;
+            if let Ok((_, connection)) = &mut sent {
+                connection.detach(request);
+            }
             let took = began.elapsed();
             count(&sent, took, &route.upstream, exchange);
             let answer = match &sent {
@@ -82,7 +92,7 @@ pub async fn forward(
 }
 
 fn request(
-    mut head: request::Parts,
+    head: &mut request::Parts,
     body: UploadBody,
     routed: &Routed,
     identity: Option<&Identity>,
@@ -108,7 +118,7 @@ fn request(
 }
 
 async fn send(
-    mut request: Outgoing,
+    request: &mut Outgoing,
     upstream: &Upstream,
     exchange: &Exchange,
     began: Instant,
@@ -118,14 +128,14 @@ async fn send(
         let unused = exchange.pool().take(upstream, began);
         let mut connection = match unused {
             Some(unused) => unused,
-            None => open(upstream, exchange.pool(), progress).await?,
+            // Seldom, and large.
+            None => Box::pin(open(upstream, exchange.pool(), progress)).await?,
         };
-        match unless_cut(connection.exchange(&mut request), progress).await {
+        let answer = unless_cut(pin!(connection.exchange(request)), progress).await;
+        match answer {
             None => return Err(timed_out(progress)),
             Some(Ok(head)) => {
-                let head = accepted(head)?;
-                connection.detach(request);
-                return Ok((head, connection));
+                return Ok((accepted(head)?, connection));
             }
             // A connection that was closed while unused did not take the request: nothing of it was
             // sent, so another one may. A new one that closes at once is asked only once.
@@ -162,7 +172,8 @@ async fn open(
     pool: &Pool,
     progress: &Rc<Progress>,
 ) -> Result<Connection, Refused> {
-    match unless_cut(Connection::open(upstream, pool.figures(upstream)), progress).await {
+    let opening = pin!(Connection::open(upstream, pool.figures(upstream)));
+    match unless_cut(opening, progress).await {
         None => Err(timed_out(progress)),
         Some(Ok(connection)) => Ok(connection),
         Some(Err(error)) => {
@@ -178,8 +189,10 @@ async fn open(
 
 /// Runs a future until it is ready or a clock cuts the request. The connection's task polls again
 /// after a cut, so the look at the flag comes first.
-async fn unless_cut<T>(future: impl Future<Output = T>, progress: &Progress) -> Option<T> {
-    let mut future = pin!(future);
+async fn unless_cut<T>(
+    mut future: Pin<&mut impl Future<Output = T>>,
+    progress: &Progress,
+) -> Option<T> {
     poll_fn(|context| match progress.cut() {
         Some(_) => Poll::Ready(None),
         None => future.as_mut().poll(context).map(Some),

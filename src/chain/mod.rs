@@ -27,7 +27,7 @@ pub mod upload;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Response, request::Parts};
 
 use crate::{
     answer::{Code, Ending, Refusal},
@@ -42,11 +42,11 @@ use crate::{
 pub async fn serve(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    request: Request<ClientBody>,
+    head: &mut Parts,
+    body: ClientBody,
     arrival: Arrival,
 ) -> Reply {
-    let mut exchange = Exchange::begin(worker, connection, &request, arrival);
-    let (head, body) = request.into_parts();
+    let mut exchange = Box::new(Exchange::begin(worker, connection, head, arrival));
     let expects_continue = head.headers.contains_key(http::header::EXPECT);
     let mut body = Some(body);
     let outcome = run(&mut exchange, head, &mut body).await;
@@ -99,18 +99,18 @@ impl<R: Into<Refusal>> From<R> for Refused {
 
 async fn run(
     exchange: &mut Exchange,
-    head: Parts,
+    head: &mut Parts,
     body: &mut Option<ClientBody>,
 ) -> Result<Outcome, Refused> {
-    head::check(&head, &exchange.snapshot().server.limits)?;
-    let target = Target::parse(&head)?;
+    head::check(head, &exchange.snapshot().server.limits)?;
+    let target = Target::parse(head)?;
     exchange.note_target(&target);
     if let Some(page) = pages::find(&target, exchange) {
-        return Ok(Outcome::Page(pages::answer(page, &head, exchange)?));
+        return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
     }
-    let routed = route::route(exchange.routes(), &head, target, exchange.enforcing())?;
+    let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
-    let identified = authenticate::identify(routed, &head, exchange)?;
+    let identified = authenticate::identify(routed, head, exchange)?;
     exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;

@@ -51,7 +51,7 @@ async fn read(mut body: ClientBody) -> Result<(), BodyError> {
 }
 
 /// Makes the answer of a refusal and ends the request.
-pub(super) fn answer(refused: Refused, close: bool, mut exchange: Exchange) -> Reply {
+pub(super) fn answer(refused: Refused, close: bool, mut exchange: Box<Exchange>) -> Reply {
     let code = refused.code();
     let Refused { refusal, ending } = refused;
     let problem = problem::answer(&refusal, &exchange.context());

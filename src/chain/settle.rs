@@ -52,7 +52,7 @@ pub enum AnswerBody {
 /// An upstream's body that settles its request when it ends.
 #[derive(Debug)]
 pub struct PassingBody {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     reservation: Option<Reservation>,
     /// Brings the body, and goes back to the pool after a clean end.
     connection: Option<Connection>,
@@ -63,7 +63,7 @@ pub struct PassingBody {
 }
 
 /// Turns the upstream's answer into the caller's.
-pub fn settle(forwarded: Forwarded, mut exchange: Exchange) -> Reply {
+pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let Forwarded { mut head, connection, route, shadow, notice, mut reservation } = forwarded;
     let (status, fields) = (head.status, &mut head.fields);
     let charged = route.charge_on.contains(status);

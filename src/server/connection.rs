@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::Request;
+use http::request::Parts;
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -121,10 +121,10 @@ async fn follow(mut signal: tokio::sync::watch::Receiver<Stop>, stop: &Cell<Stop
 impl http1::Service for Answers<'_> {
     /// Answers one request. A panic of ours is this request's alone: the reservation is settled while the
     /// stack unwinds, and the caller gets a 500.
-    async fn answer(&self, request: Request<ClientBody>) -> Reply {
+    async fn answer(&self, head: &mut Parts, body: ClientBody) -> Reply {
         let arrival = Arrival::now(self.worker);
         let request_id = arrival.request_id;
-        let mut serving = pin!(chain::serve(self.worker, self.connection, request, arrival));
+        let mut serving = pin!(chain::serve(self.worker, self.connection, head, body, arrival));
         let answered = poll_fn(|context| {
             // Nothing that a panic leaves half done is looked at again: the request's state is dropped.
             let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));

@@ -8,13 +8,13 @@ use std::{
     cell::Cell,
     future::{Future, poll_fn},
     io,
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use bytes::BytesMut;
-use http::Request;
+use http::request::Parts;
 use jiff::Timestamp;
 
 pub use self::body::{BodyError, ClientBody};
@@ -47,7 +47,7 @@ pub(super) struct Connection<'a> {
 /// Who answers requests.
 pub(super) trait Service {
     /// Answers a request.
-    async fn answer(&self, request: Request<ClientBody>) -> Reply;
+    async fn answer(&self, head: &mut Parts, body: ClientBody) -> Reply;
 
     /// Answers what is no request.
     fn refuse(&self, reason: Unparsable) -> Reply;
@@ -91,12 +91,14 @@ impl<'a> Connection<'a> {
             Some(Ok(head)) => head,
             Some(Err(reason)) => return self.refuse(reason, service).await,
         };
-        let request::Head { parts, framing, keeps_alive, waits, takes_trailers } = head;
-        let (method, version) = (parts.method.clone(), parts.version);
+        let request::Head { mut parts, framing, keeps_alive, waits, takes_trailers } = head;
         let body = self.inbox.begin(framing, waits);
-        let answering = service.answer(Request::from_parts(parts, body));
+        // In memory of its own, which an idle connection does not hold and the next request finds in
+        // the processor's caches.
+        let answering = Box::pin(service.answer(&mut parts, body));
         let Some(reply) = self.unless_gone(answering).await else { return Ok(false) };
         let keeps_alive = keeps_alive && !self.is_closing.get();
+        let Parts { method, version, .. } = parts;
         let mut terms = Terms { method, version, keeps_alive, takes_trailers };
         self.send(reply, &mut terms, service).await?;
         let is_body_over = self.inbox.end();
@@ -182,10 +184,9 @@ impl<'a> Connection<'a> {
 
     /// Runs a future to its end; `None` when the client has gone before. That is noticed while nothing is
     /// to be read but that.
-    async fn unless_gone<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
+    async fn unless_gone<T>(&self, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
         poll_fn(|context| {
-            if let Poll::Ready(done) = future.as_mut().poll(context) {
+            if let Poll::Ready(done) = Pin::new(&mut future).poll(context) {
                 return Poll::Ready(Some(done));
             }
             if self.inbox.is_body_over()
