@@ -25,8 +25,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A fold that took long is followed by a pause this many times as long, within bounds: with many
 /// customers each fold writes much of the database anew, and one that brings more of each costs
 /// hardly more. Who must see everything asks for a fold.
-const PAUSE_FACTOR: u32 = 20;
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(15);
+const PAUSE_FACTOR: u32 = 40;
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How many changes share a transaction at most, and how long they may take together before it is
 /// committed: both bound how long the first of them and a fold wait.
