@@ -11,7 +11,7 @@ use crate::{
     answer::{
         Code, Denial, Fault, QuotaDenial, Refusal,
         body::Body,
-        headers::{rate_limit, rate_limit_policy, request_id_value},
+        headers::{rate_limit, rate_limit_policy},
     },
     http1::Fields,
 };
@@ -133,7 +133,8 @@ fn respond(
     let mut fields = Fields::with_room();
     fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
     fields.push_text(&header::CACHE_CONTROL, "no-store");
-    fields.push(&REQUEST_ID, &request_id_value(context.request_id));
+    let mut id = Uuid::encode_buffer();
+    fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
     if let Some(href) = link {
         fields.push_text(&header::LINK, &format!("<{href}>; rel=\"payment\""));
     }
