@@ -1,7 +1,14 @@
 //! A worker without its sockets: what `chain::serve` does with a request before and after the upstream
 //! has it, done by the steps themselves.
 
-use std::{net::SocketAddr, path::Path, rc::Rc, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use faregate::{
     answer::{Ending, Refusal, problem},
@@ -124,8 +131,20 @@ pub(crate) fn steps(exchange: &mut Exchange, call: &Call) -> Result<Reserved, Re
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
-    let reserved = quota::quota(entitled, exchange)?;
+    let reserved = written(exchange, quota::quota(entitled, exchange))?;
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost());
     Ok(reserved)
+}
+
+/// Runs a future that waits for the append of what it puts, and for nothing else.
+fn written<T>(exchange: &Exchange, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+        exchange.books().write();
+    }
 }

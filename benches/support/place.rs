@@ -52,5 +52,6 @@ pub(crate) fn append_pair(writer: &mut Writer, hold: &Hold, key_uid: u64) {
     };
     let (set, cost, now) = (hold.set(), hold.cost(), limits::noon());
     let ticket = writer.reserve(set, &origin, cost, Uuid::from_u128(7), now).unwrap();
+    writer.write().unwrap();
     writer.settle(&ticket, set, &origin, Ending::Completed, cost, now).unwrap();
 }

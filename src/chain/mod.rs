@@ -116,7 +116,7 @@ async fn run(
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
     let upload = upload::upload(body, exchange)?;
-    let reserved = quota::quota(entitled, exchange)?;
+    let reserved = quota::quota(entitled, exchange).await?;
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;

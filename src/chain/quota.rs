@@ -1,12 +1,13 @@
 //! Fourth step: the units are taken, from all limits or from none, and written down.
 //!
 //! Order: the ledger first, because it decides; the journal second, and only when it has the record
-//! is anything forwarded. A crash in between loses a take that nobody was served for.
+//! is anything forwarded. A crash in between loses a take that nobody was served for. Who goes away in
+//! between is settled like anybody who was not served.
 
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
-    answer::{Code, Denial, Fault, QuotaDenial, Refusal},
+    answer::{Code, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
         exchange::Exchange,
         payer::{About, Payer},
@@ -16,7 +17,7 @@ use crate::{
     },
     ledger::Hold,
     roster::Caller,
-    worker::books::Source,
+    worker::{append::Outcome, books::Source},
 };
 
 /// A request whose units are taken, if anyone pays for it.
@@ -29,13 +30,13 @@ pub struct Reserved {
 }
 
 /// Takes the units of an entitled request. Where nobody pays none are taken.
-pub fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
+pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
     let (routed, payer, notice) = entitled.into_parts();
     let take = |caller: &Arc<Caller>| take(&routed, caller, exchange);
     let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
     let reservation = match taken {
         None => None,
-        Some((hold, source)) => Some(write_down(hold, source, exchange)?),
+        Some((hold, source)) => Some(write_down(hold, source, exchange).await?),
     };
     Ok(Reserved { routed, payer, notice, reservation })
 }
@@ -54,19 +55,22 @@ fn take(
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.
-fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<Reservation, Fault> {
+async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<Reservation, Fault> {
     let books = exchange.books();
-    match books.reserve(&hold, &source, exchange.request_id(), exchange.now()) {
-        Ok(ticket) => {
-            let progress = Rc::clone(exchange.progress());
-            Ok(Reservation::new(hold, ticket, source, Rc::clone(books), progress))
-        }
-        // The books log it, once.
-        Err(_) => {
-            hold.settle(0);
-            Err(Fault::QuotaUnavailable)
-        }
+    let put = books.reserve(&hold, &source, exchange.request_id(), exchange.now());
+    // The books log it, once.
+    let Ok((ticket, append)) = put else {
+        hold.settle(0);
+        return Err(Fault::QuotaUnavailable);
+    };
+    let progress = Rc::clone(exchange.progress());
+    let reservation = Reservation::new(hold, ticket, source, Rc::clone(books), progress);
+    match append.ended().await {
+        Outcome::Written => return Ok(reservation),
+        Outcome::Lost => reservation.forget(),
+        Outcome::Torn => reservation.settle(Ending::Unsent),
     }
+    Err(Fault::QuotaUnavailable)
 }
 
 impl Reserved {

@@ -43,6 +43,13 @@ impl Reservation {
         self.books.settle_due();
     }
 
+    /// Forgets it: nothing of it is in the journal. The units are given back.
+    pub(super) fn forget(mut self) {
+        if let Some(open) = self.open.take() {
+            self.books.forget(*open);
+        }
+    }
+
     /// Gives the limits and what was left of them right after the take.
     pub fn standing(&self) -> Option<&Standing> {
         self.open.as_ref().map(|open| open.hold.standing())

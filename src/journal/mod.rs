@@ -16,6 +16,7 @@ mod fold;
 mod follower;
 mod handover;
 mod hash;
+mod put;
 mod reader;
 mod record;
 mod replay;

@@ -3,9 +3,9 @@
 //! Invariants:
 //! - An append is whole or nothing: what a failed write left behind is cut away, and if that fails
 //!   too, the segment is given up and nothing is ever written behind the torn place.
-//! - The record that the caller waits for is the last of its append. So where a torn append leaves
-//!   whole records behind, they are ordinary settles, which may be written twice: the second finds
-//!   no open reservation.
+//! - Whole records that a torn append leaves behind are believed at the next start. Ordinary settles may
+//!   be written twice: the second finds no open reservation. Reservations are to be settled although
+//!   their append failed: see [`Writer::is_torn`].
 //! - A record's number is used once, also when its append failed.
 
 use std::{io, mem, sync::Arc};
@@ -20,6 +20,7 @@ use crate::{
         directory::Directory,
         figures::Figures,
         hash::OwnMap,
+        put::{Fresh, Put, SetKey},
         record::{Body, Record, Salt},
         segment::{Files, Published, SegmentFile, SegmentId},
     },
@@ -40,8 +41,8 @@ pub struct Writer {
     /// Ordinary settles that go with the next append. Bounded by the reservations open at the last
     /// one.
     waiting: Vec<Waiting>,
-    /// Kept between appends so that an append allocates nothing.
-    buffer: Vec<u8>,
+    /// What is put and not written. Kept between appends so that an append allocates nothing.
+    put: Put,
     published: Arc<Published>,
     figures: Arc<Figures>,
 }
@@ -65,8 +66,6 @@ impl Start {
 #[must_use = "a reservation that is not settled is charged at the next start"]
 pub struct Ticket {
     sequence: u64,
-    segment: u64,
-    set: u32,
     cost: u64,
     opened_at: Timestamp,
     request_id: Uuid,
@@ -93,13 +92,6 @@ struct Segment {
     /// The plans in those, each once. They are few.
     plans: Vec<Option<Arc<str>>>,
     next_set: u32,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct SetKey {
-    set: u64,
-    key: u64,
-    route: u64,
 }
 
 /// Small, since there is one for each key that was used in the segment.
@@ -137,7 +129,7 @@ impl Writer {
             next_sequence: start.sequence,
             current: None,
             waiting: Vec::new(),
-            buffer: Vec::new(),
+            put: Put::default(),
             published: Arc::default(),
             figures: Arc::default(),
         }
@@ -152,8 +144,9 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Writes that a request took `cost` units from the accounts. When this fails nothing was
-    /// written: give the units back and refuse the request.
+    /// Puts that a request took `cost` units from the accounts, for the next append, which requests may
+    /// share. Only when [`Writer::write`] has succeeded may it be forwarded. When this fails nothing was
+    /// put: give the units back and refuse the request.
     pub fn reserve(
         &mut self,
         set: &Arc<AccountSet>,
@@ -164,10 +157,45 @@ impl Writer {
     ) -> io::Result<Ticket> {
         let time_ms = now.as_millisecond();
         self.begin(time_ms)?;
-        let (number, fresh) = self.define(set, origin, time_ms)?;
-        let sequence = self.push(time_ms, Body::Reserve { set: number, cost, request_id });
-        let segment = self.append(fresh)?;
-        Ok(Ticket { sequence, segment, set: number, cost, opened_at: now, request_id })
+        let set = self.define(set, origin, time_ms)?;
+        let sequence = self.push(time_ms, Body::Reserve { set, cost, request_id });
+        Ok(Ticket { sequence, cost, opened_at: now, request_id })
+    }
+
+    /// Writes what was put, with one call, then believes it. When this fails nothing of it was written:
+    /// reservations among it are void, and settles that wait go on waiting.
+    pub fn write(&mut self) -> io::Result<()> {
+        let Self { current, put, waiting, published, figures, .. } = self;
+        if !mem::take(&mut put.is_begun) {
+            return Ok(());
+        }
+        let Some(current) = current else { return Err(no_segment()) };
+        if let Err(error) = current.file.write_all(&put.bytes) {
+            current.torn = current.file.cut(current.length).is_err();
+            figures.failures.add(1);
+            return Err(error);
+        }
+        current.length += put.bytes.len() as u64;
+        figures.appends.add(1);
+        figures.bytes.add(put.bytes.len() as u64);
+        for Fresh { key, definition } in put.fresh.drain(..) {
+            let number = current.learn(key, definition.plan.as_ref());
+            published.handover().give(current.number, number, definition.into());
+        }
+        waiting.drain(..put.settles);
+        published.set(current.number, current.length);
+        Ok(())
+    }
+
+    /// Gives how many bytes are put and not written.
+    pub fn put_bytes(&self) -> usize {
+        if self.put.is_begun { self.put.bytes.len() } else { 0 }
+    }
+
+    /// Tells whether the append that just failed may have left whole records behind: then its
+    /// reservations are to be settled like others, lest the next start charge them.
+    pub fn is_torn(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.torn)
     }
 
     /// Writes how a reservation ended. Where the charge is the reserved cost the record waits for
@@ -186,30 +214,30 @@ impl Writer {
         charge: u64,
         now: Timestamp,
     ) -> io::Result<()> {
-        let Ticket { sequence: reservation, segment, set: number, cost, opened_at, request_id } =
-            *ticket;
+        let Ticket { sequence: reservation, cost, opened_at, request_id } = *ticket;
         let time_ms = now.as_millisecond();
         if charge == cost {
             self.waiting.push(Waiting { reservation, ending, charge, time_ms, request_id });
             return Ok(());
         }
         self.begin(time_ms)?;
-        let (set, fresh) = match &self.current {
-            Some(current) if current.number == segment => (number, None),
-            _ => self.define(set, origin, time_ms)?,
-        };
+        // Looked for anew: what the reservation's append defined may have failed with it.
+        let set = self.define(set, origin, time_ms)?;
         let age_ms = time_ms.saturating_sub(opened_at.as_millisecond());
         let age_ms = u32::try_from(age_ms.max(0)).unwrap_or(u32::MAX);
         let body = Body::SettleChanged { reservation, ending, set, charge, age_ms, request_id };
         self.push(time_ms, body);
-        self.append(fresh).map(drop)
+        self.write()
     }
 
-    /// Writes the settles that wait. What fails stays for the next attempt.
+    /// Writes the settles that wait, or if something is put, that and those that waited when it was begun.
+    /// It is one append, whose outcome is that of all that was put. Settles that are not written stay for
+    /// the next attempt.
     pub fn flush(&mut self) -> io::Result<()> {
-        let Some(first) = self.waiting.first() else { return Ok(()) };
-        self.begin(first.time_ms)?;
-        self.append(None).map(drop)
+        if let Some(first) = self.waiting.first() {
+            self.begin(first.time_ms)?;
+        }
+        self.write()
     }
 
     /// Tells whether settles wait for the next append or [`Writer::flush`].
@@ -217,14 +245,17 @@ impl Writer {
         !self.waiting.is_empty()
     }
 
-    /// Makes sure of a segment and starts an append with what waits.
+    /// Unless an append is begun, makes sure of a segment and begins one with what waits.
     fn begin(&mut self, time_ms: i64) -> io::Result<()> {
+        if self.put.is_begun {
+            return Ok(());
+        }
         let full = |open: &Segment| open.torn || open.length >= self.segment_bytes;
         if self.current.as_ref().is_none_or(full) {
             self.current = None;
             self.current = Some(self.open_segment()?);
         }
-        self.buffer.clear();
+        self.put.begin(self.waiting.len());
         if let Some(Segment { length: 0, number, .. }) = self.current {
             let node = self.directory.node();
             self.push(time_ms, Body::Head { node, worker: self.worker, segment: number });
@@ -264,28 +295,29 @@ impl Writer {
         set: &Arc<AccountSet>,
         origin: &Origin<'_>,
         time_ms: i64,
-    ) -> io::Result<(u32, Option<Fresh>)> {
+    ) -> io::Result<u32> {
         let Some(current) = &self.current else { return Err(no_segment()) };
+        let salt = current.salt;
         let key = SetKey { set: set.id, key: origin.key_uid, route: origin.route_uid };
-        if let Some(Known { number, plan }) = current.known.get(&key)
-            && current.plans.get(*plan).is_some_and(|plan| plan.as_ref() == origin.plan)
-        {
-            return Ok((*number, None));
+        let known = current.find(&key, origin.plan);
+        if let Some(number) = known.or_else(|| self.put.find(current.next_set, &key, origin.plan)) {
+            return Ok(number);
         }
-        let (salt, number) = (current.salt, current.next_set);
+        let number = self.put.next_set(current.next_set);
         let definition = Definition::new(set, origin);
         let Payload { bytes, blocks } = Payload::new(&definition)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let sequence = self.take_sequence();
         let record = Record { sequence, time_ms, body: Body::Definition { set: number, blocks } };
-        record.encode(salt, &bytes, &mut self.buffer);
-        Ok((number, Some(Fresh { key, definition })))
+        record.encode(salt, &bytes, &mut self.put.bytes);
+        self.put.fresh.push(Fresh { key, definition });
+        Ok(number)
     }
 
     fn push(&mut self, time_ms: i64, body: Body) -> u64 {
         let sequence = self.take_sequence();
         if let Some(current) = &self.current {
-            Record { sequence, time_ms, body }.encode(current.salt, &[], &mut self.buffer);
+            Record { sequence, time_ms, body }.encode(current.salt, &[], &mut self.put.bytes);
         }
         sequence
     }
@@ -295,29 +327,16 @@ impl Writer {
         self.next_sequence += 1;
         sequence
     }
-
-    /// Writes the buffer with one call, then believes it. Gives the segment it went to.
-    fn append(&mut self, fresh: Option<Fresh>) -> io::Result<u64> {
-        let Some(current) = &mut self.current else { return Err(no_segment()) };
-        if let Err(error) = current.file.write_all(&self.buffer) {
-            current.torn = current.file.cut(current.length).is_err();
-            self.figures.failures.add(1);
-            return Err(error);
-        }
-        current.length += self.buffer.len() as u64;
-        self.figures.appends.add(1);
-        self.figures.bytes.add(self.buffer.len() as u64);
-        if let Some(Fresh { key, definition }) = fresh {
-            let number = current.learn(key, definition.plan.as_ref());
-            self.published.handover().give(current.number, number, definition.into());
-        }
-        self.waiting.clear();
-        self.published.set(current.number, current.length);
-        Ok(current.number)
-    }
 }
 
 impl Segment {
+    /// Finds the number of a definition that was written.
+    fn find(&self, key: &SetKey, plan: Option<&Arc<str>>) -> Option<u32> {
+        let known = self.known.get(key)?;
+        let is_it = self.plans.get(known.plan).is_some_and(|known| known.as_ref() == plan);
+        is_it.then_some(known.number)
+    }
+
     /// Remembers a definition that was written. Gives its number.
     fn learn(&mut self, key: SetKey, plan: Option<&Arc<str>>) -> u32 {
         let Self { known, plans, next_set, .. } = self;
@@ -331,12 +350,6 @@ impl Segment {
         *next_set += 1;
         number
     }
-}
-
-/// A definition that holds once its append has succeeded.
-struct Fresh {
-    key: SetKey,
-    definition: Definition,
 }
 
 /// What [`Published`] can tell, less room for one large append.

@@ -144,6 +144,7 @@ impl Place {
         };
         let writer = &mut self.writer;
         let ticket = writer.reserve(&set, &origin, 2, Uuid::nil(), at(1)).unwrap();
+        writer.write().unwrap();
         writer.settle(&ticket, &set, &origin, Ending::Completed, 2, at(2)).unwrap();
         writer.flush().unwrap();
     }

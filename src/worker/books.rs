@@ -1,5 +1,8 @@
 //! A worker's side of the books: its journal, and the reservations that wait to be settled.
 //!
+//! Requests that are ready together share an append: each puts its reservation, and it is written when
+//! all had their turn. A write of its own was a twentieth of what a request cost.
+//!
 //! Order: a settlement that gives units back is in the journal before anyone can take them again.
 //! The other way round a crash between the two would leave more on record than was ever served.
 
@@ -23,7 +26,11 @@ use crate::{
     roster::Caller,
     snapshot::table::Entry,
     telemetry::metrics,
+    worker::append::{Append, Outcome},
 };
+
+/// An append of so many bytes waits for no more.
+const APPEND_BYTES_MAX: usize = 64 * 1024;
 
 /// A worker's journal and its queue.
 pub struct Books {
@@ -31,6 +38,9 @@ pub struct Books {
     /// Bounded by the open reservations: each stands in it at most once.
     due: RefCell<VecDeque<Due>>,
     wake: Rc<Notify>,
+    /// The append that is put together, and who is to write it.
+    next: RefCell<Option<Rc<Append>>>,
+    put: Notify,
     clock: Arc<Clock>,
     figures: Arc<metrics::worker::Books>,
     /// The last write failed.
@@ -99,28 +109,71 @@ impl Books {
             writer: RefCell::new(writer),
             due: RefCell::default(),
             wake,
+            next: RefCell::default(),
+            put: Notify::new(),
             clock,
             figures,
             failing: Cell::new(false),
         }
     }
 
-    /// Writes a reservation to the journal.
+    /// Puts a reservation into the next append. Before that has ended nothing may be forwarded.
     pub fn reserve(
         &self,
         hold: &Hold,
         source: &Source,
         request_id: Uuid,
         now: Timestamp,
-    ) -> io::Result<Ticket> {
+    ) -> io::Result<(Ticket, Rc<Append>)> {
         self.settle_due();
         let mut writer = self.writer.borrow_mut();
-        let written = writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now);
-        self.tell(written.as_ref().err());
-        if written.is_ok() {
-            self.figures.open.raise();
+        let put = writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now);
+        let ticket = put.inspect_err(|error| self.tell(Some(error)))?;
+        let is_full = writer.put_bytes() >= APPEND_BYTES_MAX;
+        drop(writer);
+        self.figures.open.raise();
+        let append = Rc::clone(self.next.borrow_mut().get_or_insert_with(|| {
+            self.put.notify_one();
+            Rc::default()
+        }));
+        if is_full {
+            self.write();
         }
-        written
+        Ok((ticket, append))
+    }
+
+    /// Waits until something is put and all requests that are ready have had their turn to put more:
+    /// who is woken here stands behind them.
+    pub async fn is_put(&self) {
+        self.put.notified().await;
+    }
+
+    /// Writes what is put.
+    pub fn write(&self) {
+        let written = self.writer.borrow_mut().write();
+        self.end_append(&written);
+    }
+
+    /// Tells those who wait for it how the append ended, if it did.
+    fn end_append(&self, written: &io::Result<()>) {
+        self.tell(written.as_ref().err());
+        let writer = self.writer.borrow();
+        if writer.put_bytes() > 0 {
+            return;
+        }
+        if let Some(append) = self.next.take() {
+            append.end(match written {
+                Ok(()) => Outcome::Written,
+                Err(_) if writer.is_torn() => Outcome::Torn,
+                Err(_) => Outcome::Lost,
+            });
+        }
+    }
+
+    /// Forgets a reservation of which nothing is in the journal. The units are given back.
+    pub fn forget(&self, open: Open) {
+        open.hold.settle(0);
+        self.figures.open.lower();
     }
 
     /// Takes an ended reservation. Nothing is written here, so that a drop may call it.
@@ -145,8 +198,10 @@ impl Books {
                 charge,
                 self.clock.now(),
             );
-            if let Err(error) = settled {
-                self.tell(Some(&error));
+            if charge != cost {
+                self.end_append(&settled);
+            }
+            if settled.is_err() {
                 self.due.borrow_mut().push_front(due);
                 return;
             }
@@ -170,8 +225,10 @@ impl Books {
     /// Writes everything that waits.
     pub fn flush(&self) {
         self.settle_due();
+        // Settles may have come since the append was begun.
+        self.write();
         let flushed = self.writer.borrow_mut().flush();
-        self.tell(flushed.as_ref().err());
+        self.end_append(&flushed);
         if !self.due.borrow().is_empty() {
             self.wake.notify_one();
         }

@@ -1,6 +1,7 @@
 //! What the requests of one worker share: its journal, its connections, its log. Nothing here leaves
 //! the worker's thread.
 
+pub mod append;
 pub mod books;
 mod ids;
 pub mod watch;
@@ -181,6 +182,14 @@ impl Worker {
             self.wake.notified().await;
             tokio::time::sleep(TICK).await;
             self.flush();
+        }
+    }
+
+    /// Writes the appends that requests wait for. It never ends by itself.
+    pub async fn append(self: Rc<Self>) {
+        loop {
+            self.books.is_put().await;
+            self.books.write();
         }
     }
 

@@ -89,6 +89,64 @@ fn an_append_is_one_write() {
 }
 
 #[test]
+fn reservations_share_an_append() {
+    let place = Place::new();
+    let script = Script::default();
+    let mut process = place.start_with(|_| Box::new(script.clone()));
+    let (acme, other) = (set(1, "acme"), set(2, "other"));
+    let writer = &mut process.writers[0];
+    let mut tickets = Vec::new();
+    for set in [&acme, &other, &acme, &other] {
+        tickets.push(writer.reserve(set, &origin(set), 3, Uuid::nil(), at(1)).unwrap());
+    }
+    assert!(script.calls.lock().unwrap().is_empty() && writer.put_bytes() > 0);
+    writer.write().unwrap();
+    writer.write().unwrap();
+    assert_eq!((script.calls.lock().unwrap().len(), writer.put_bytes()), (1, 0));
+    // Each was defined once, so that the next one finds it.
+    let again = writer.reserve(&other, &origin(&other), 3, Uuid::nil(), at(1)).unwrap();
+    assert_eq!(writer.put_bytes(), 64);
+    // What is settled with less is written at once, with all that was put before.
+    writer.settle(&again, &other, &origin(&other), Ending::Failed, 0, at(1)).unwrap();
+    assert_eq!(script.calls.lock().unwrap()[1..], [2 * 64]);
+    for (ticket, set) in tickets.into_iter().zip([&acme, &other, &acme, &other]) {
+        process.settle(ticket, set, Ending::Completed, 3);
+    }
+    process.flush();
+    process.fold();
+    assert_eq!(endings(&process.store, "acme")["completed"], (2, 6));
+    assert_eq!(endings(&process.store, "other")["completed"], (2, 6));
+    assert_eq!(endings(&process.store, "other")["failed"], (1, 0));
+}
+
+/// Where its append cannot be cut away, a reservation that was refused is settled like one that was not
+/// sent, or the next start would charge it.
+#[test]
+fn what_a_torn_append_leaves_behind_is_settled_elsewhere() {
+    let acme = set(1, "acme");
+    for is_settled in [true, false] {
+        let place = Place::new();
+        let script = Script::default();
+        let mut process = place.start_with(|_| Box::new(script.clone()));
+        let _open = process.reserve(&acme, 3);
+        *script.cuts_fail.lock().unwrap() = true;
+        script.writes.lock().unwrap().push_back(Fault::Short(64));
+        let writer = &mut process.writers[0];
+        let put = [5, 7]
+            .map(|cost| writer.reserve(&acme, &origin(&acme), cost, Uuid::nil(), at(1)).unwrap());
+        writer.write().unwrap_err();
+        assert!(writer.is_torn());
+        for ticket in put.iter().filter(|_| is_settled) {
+            writer.settle(ticket, &acme, &origin(&acme), Ending::Unsent, 0, at(1)).unwrap();
+        }
+        assert_eq!(writer.is_torn(), !is_settled);
+        drop(process);
+        let charged = if is_settled { 3 } else { 3 + 5 };
+        assert_eq!(place.start().recovery.unknown_units, charged);
+    }
+}
+
+#[test]
 fn a_failed_reserve_leaves_nothing_behind() {
     let acme = set(1, "acme");
     for cuts_fail in [false, true] {
@@ -102,7 +160,7 @@ fn a_failed_reserve_leaves_nothing_behind() {
             script.writes.lock().unwrap().push_back(Fault::Short(length));
             let other = set(2, "other");
             let writer = &mut process.writers[0];
-            let error = writer.reserve(&other, &origin(&other), 9, Uuid::nil(), at(2)).unwrap_err();
+            let error = reserve(writer, &other, &origin(&other), 9).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
             process.fold();
             // The settle that waited is still there, and later appends are sound.
@@ -164,8 +222,7 @@ fn a_full_disk_is_reported_and_heals() {
     let place = Place::new();
     let mut process = place.start_with(|_| Box::new(Full(true)));
     let acme = set(1, "acme");
-    let error =
-        process.writers[0].reserve(&acme, &origin(&acme), 2, Uuid::nil(), at(1)).unwrap_err();
+    let error = reserve(&mut process.writers[0], &acme, &origin(&acme), 2).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     process.fold();
     let ticket = process.reserve(&acme, 3);
@@ -181,7 +238,7 @@ fn a_directory_that_is_gone_is_reported() {
     let mut process = place.start();
     fs::remove_dir_all(place.journal()).unwrap();
     let acme = set(1, "acme");
-    process.writers[0].reserve(&acme, &origin(&acme), 2, Uuid::nil(), at(1)).unwrap_err();
+    reserve(&mut process.writers[0], &acme, &origin(&acme), 2).unwrap_err();
     fs::create_dir(place.journal()).unwrap();
     let _ = process.reserve(&acme, 2);
 }
@@ -192,8 +249,7 @@ fn a_definition_that_is_too_large_is_refused_alone() {
     let mut process = place.start();
     let acme = set(1, "acme");
     let huge = set(2, &"x".repeat(1 << 20));
-    let error =
-        process.writers[0].reserve(&huge, &origin(&huge), 2, Uuid::nil(), at(1)).unwrap_err();
+    let error = reserve(&mut process.writers[0], &huge, &origin(&huge), 2).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     let _ = process.reserve(&acme, 2);
     drop(process);

@@ -91,7 +91,7 @@ fn start(place: &Place, switch: &Switch) -> (Vec<Writer>, Keeper) {
 }
 
 fn request(writer: &mut Writer, set: &Arc<AccountSet>) {
-    let ticket = writer.reserve(set, &origin(set), 2, Uuid::nil(), at(1)).unwrap();
+    let ticket = reserve(writer, set, &origin(set), 2).unwrap();
     writer.settle(&ticket, set, &origin(set), Ending::Completed, 2, at(2)).unwrap();
     writer.flush().unwrap();
 }

@@ -134,9 +134,20 @@ pub(super) fn origin(set: &AccountSet) -> Origin<'static> {
     }
 }
 
+/// A reservation in an append of its own.
+pub(super) fn reserve(
+    writer: &mut Writer,
+    set: &Arc<AccountSet>,
+    origin: &Origin<'_>,
+    cost: u64,
+) -> io::Result<Ticket> {
+    let ticket = writer.reserve(set, origin, cost, Uuid::from_u128(9), at(1))?;
+    writer.write().map(|()| ticket)
+}
+
 impl Process {
     pub(super) fn reserve(&mut self, set: &Arc<AccountSet>, cost: u64) -> Ticket {
-        self.writers[0].reserve(set, &origin(set), cost, Uuid::from_u128(9), at(1)).unwrap()
+        reserve(&mut self.writers[0], set, &origin(set), cost).unwrap()
     }
 
     pub(super) fn settle(
@@ -325,7 +336,7 @@ fn a_change_of_plan_is_defined_anew() {
     let acme = set(1, "acme");
     let written = |process: &mut Process, origin: &Origin<'_>| {
         let before = fs::metadata(&place.segments()[0]).unwrap().len();
-        let _ = process.writers[0].reserve(&acme, origin, 1, Uuid::nil(), at(1)).unwrap();
+        let _ = reserve(&mut process.writers[0], &acme, origin, 1).unwrap();
         fs::metadata(&place.segments()[0]).unwrap().len() - before
     };
     let _ = process.reserve(&acme, 1);
@@ -445,7 +456,7 @@ fn a_large_backlog_is_folded_in_several_transactions() {
     for plan in &plans {
         let origin = Origin { plan: Some(plan), ..origin(&acme) };
         let writer = &mut process.writers[0];
-        let ticket = writer.reserve(&acme, &origin, 1, Uuid::nil(), at(1)).unwrap();
+        let ticket = reserve(writer, &acme, &origin, 1).unwrap();
         writer.settle(&ticket, &acme, &origin, Ending::Completed, 1, at(2)).unwrap();
     }
     process.flush();
