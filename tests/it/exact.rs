@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use crate::support::{Client, Gateway, Upstream};
+use crate::support::{Client, Gateway, Upstream, client::head};
 
 const KEYS: usize = 10;
 const CONNECTIONS: usize = 16;
@@ -91,4 +91,34 @@ fn limit_is_served_to_the_unit_and_no_further() {
         }
         assert_eq!(upstream.count(), calls);
     }
+}
+
+/// How many writes the journal has had.
+fn appends(gateway: &Gateway) -> u64 {
+    let page = gateway.admin_with("GET", "/metrics", &[], "");
+    let line =
+        page.text().lines().find_map(|line| line.strip_prefix("faregate_journal_appends_total "));
+    line.unwrap().parse().unwrap()
+}
+
+/// Whether they are ready together is not ours to say, so it is tried until they were.
+#[test]
+fn requests_that_are_ready_together_share_an_append_and_are_counted_each() {
+    const TOGETHER: usize = 32;
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start_at(NOW, &tables(1), &upstream);
+    let mut clients: Vec<_> = (0..TOGETHER).map(|_| gateway.client()).collect();
+    let request = head("GET", "/x", &["X-Api-Key: k0"]);
+    let is_shared = (0..25).any(|_| {
+        let before = appends(&gateway);
+        clients.iter_mut().for_each(|client| client.send(&request));
+        for client in &mut clients {
+            assert_eq!(client.response().status(), 200);
+        }
+        appends(&gateway) - before < TOGETHER as u64 / 2
+    });
+    assert!(is_shared, "each has a write of its own");
+    let used = u64::try_from(upstream.count()).unwrap();
+    gateway.wait_used("acme", used);
+    gateway.wait_recorded("acme", &[("completed", used, used)]);
 }
