@@ -148,9 +148,14 @@ impl Books {
         self.put.notified().await;
     }
 
-    /// Writes what is put.
+    /// Writes what is put, if anything is.
     pub fn write(&self) {
-        let written = self.writer.borrow_mut().write();
+        let mut writer = self.writer.borrow_mut();
+        if writer.put_bytes() == 0 {
+            return;
+        }
+        let written = writer.write();
+        drop(writer);
         self.end_append(&written);
     }
 
@@ -227,8 +232,12 @@ impl Books {
         self.settle_due();
         // Settles may have come since the append was begun.
         self.write();
-        let flushed = self.writer.borrow_mut().flush();
-        self.end_append(&flushed);
+        let mut writer = self.writer.borrow_mut();
+        if writer.is_waiting() {
+            let flushed = writer.flush();
+            drop(writer);
+            self.end_append(&flushed);
+        }
         if !self.due.borrow().is_empty() {
             self.wake.notify_one();
         }
