@@ -162,8 +162,9 @@ impl Writer {
         Ok(Ticket { sequence, cost, opened_at: now, request_id })
     }
 
-    /// Writes what was put, with one call, then believes it. When this fails nothing of it was written:
-    /// reservations among it are void, and settles that wait go on waiting.
+    /// Writes what was put, with one call, then believes it. When this fails reservations
+    /// among it are void and settles that wait go on waiting; whether records of it may be left tells
+    /// [`Writer::is_torn`].
     pub fn write(&mut self) -> io::Result<()> {
         let Self { current, put, waiting, published, figures, .. } = self;
         if !mem::take(&mut put.is_begun) {

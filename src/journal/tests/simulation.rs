@@ -205,6 +205,11 @@ fn live(place: &Place, sets: &[Arc<AccountSet>], steps: &[Step], expected: &mut 
             }
         }
     }
+    kill(open, workers, expected);
+}
+
+/// What is left when the process ends at once.
+fn kill(open: Vec<Open>, workers: Vec<Worker>, expected: &mut Expected) {
     for Open { set, ticket, .. } in open {
         expected.take(set, Ending::Unknown, ticket.cost());
     }
