@@ -55,18 +55,25 @@ pub(crate) fn push_digits(number: u32, count: usize, text: &mut Vec<u8>) {
 /// Writes an instant (RFC 3339 section 5.6) in UTC to the second, without the `Z`.
 pub(crate) fn push_second(time: Timestamp, text: &mut Vec<u8>) {
     let civil = Offset::UTC.to_datetime(time);
-    let Ok(year) = u32::try_from(civil.year()) else {
+    let Ok(year) = u16::try_from(civil.year()) else {
         // A year before the first has a sign and six digits.
         let written = civil.to_string();
         text.extend_from_slice(written.split('.').next().unwrap_or_default().as_bytes());
         return;
     };
-    push_digits(year, 4, text);
-    let parts = [civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second()];
-    for (before, part) in b"--T::".iter().zip(parts) {
-        text.push(*before);
-        push_digits(part.unsigned_abs().into(), 2, text);
-    }
+    let ([y1, y2], [y3, y4]) = (two_digits(year / 100), two_digits(year % 100));
+    let part = |part: i8| two_digits(part.unsigned_abs().into());
+    let ([n1, n2], [d1, d2]) = (part(civil.month()), part(civil.day()));
+    let ([h1, h2], [m1, m2], [s1, s2]) =
+        (part(civil.hour()), part(civil.minute()), part(civil.second()));
+    text.extend_from_slice(&[y1, y2, y3, y4, b'-', n1, n2, b'-', d1, d2, b'T']);
+    text.extend_from_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
+}
+
+/// Gives the digits of a number below 100.
+fn two_digits(number: u16) -> [u8; 2] {
+    // What is below 10 is a digit.
+    [number / 10, number % 10].map(|digit| b'0' + u8::try_from(digit % 10).unwrap_or_default())
 }
 
 /// Writes an instant (RFC 3339 section 5.6) in UTC, with as many digits behind the second as it takes.

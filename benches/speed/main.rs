@@ -4,6 +4,7 @@
 
 mod answer;
 mod chain;
+mod checks;
 mod configuration;
 mod journal;
 mod ledger;
@@ -22,6 +23,7 @@ fn main() {
     ledger::measure(&mut criterion);
     journal::measure(&mut criterion);
     chain::measure(&mut criterion);
+    checks::measure(&mut criterion);
     answer::measure(&mut criterion);
     configuration::measure(&mut criterion);
     criterion.final_summary();

@@ -91,6 +91,19 @@ impl SmallGateway {
         }
     }
 
+    /// Decides about a request that is to be served, and charges it; nothing is written down.
+    pub(crate) fn check(&self, exchange: &Exchange, call: &Call) {
+        let target = Target::parse(&call.head).unwrap();
+        let routed = route::route(exchange.routes(), &call.head, target, true).unwrap();
+        let cost = routed.route().cost;
+        let identified = authenticate::identify(routed, &call.head, exchange).unwrap();
+        let (peer, now) = (exchange.peer(), self.worker.gateway().clock().now());
+        let authenticated = authenticate::authenticate(identified, peer, now).unwrap();
+        let entitled = subscription::subscription(exchange.snapshot(), authenticated, now).unwrap();
+        let caller = entitled.payer().caller().unwrap();
+        caller.accounts.reserve(&caller.limits, cost, now).unwrap().settle(cost);
+    }
+
     /// Begins a request.
     pub(crate) fn begin(&self, call: &Call) -> Exchange {
         let arrival = Arrival::now(&self.worker);

@@ -62,7 +62,8 @@ impl Body<'_> {
     /// Writes the address of the page that explains the code.
     fn push_type(&self, text: &mut Vec<u8>) {
         let Context { base_url, prefix, .. } = self.context;
-        for part in [*base_url, *prefix, "/problems/", self.code.name()] {
+        let [scheme, authority] = base_url.parts();
+        for part in [scheme, authority, *prefix, "/problems/", self.code.name()] {
             text.extend_from_slice(json::escaped(part).as_bytes());
         }
     }
@@ -158,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{super::problem::BaseUrl, *};
 
     proptest! {
         /// Whatever the texts of others are, the body is one JSON object with these very texts.
@@ -167,7 +168,7 @@ mod tests {
             let context = Context {
                 request_id: Uuid::from_u128(7),
                 now: jiff::Timestamp::UNIX_EPOCH,
-                base_url: &base_url,
+                base_url: BaseUrl::Public(&base_url),
                 prefix: "/_faregate",
                 realm: "",
                 plan: Some(&plan),

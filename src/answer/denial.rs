@@ -1,6 +1,6 @@
 //! Denials: what the caller did, has not bought or has used up.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::Method;
 use jiff::Timestamp;
@@ -131,21 +131,21 @@ impl Denial {
     }
 
     /// Tells what happened this time, for people. It repeats nothing that the caller sent.
-    pub fn detail(&self) -> String {
+    pub fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::AccountSuspended => "The account is suspended.".into(),
             Self::AmbiguousCredentials => "The request carries two different API keys.".into(),
             Self::ApiKeyDisabled => "The API key is disabled.".into(),
             Self::ApiKeyExpired => "The API key has expired.".into(),
             Self::ApiKeyRevoked => "The API key was revoked.".into(),
-            Self::BodyTooLarge { max } => format!("A request body may have {max} bytes."),
+            Self::BodyTooLarge { max } => format!("A request body may have {max} bytes.").into(),
             Self::ExpectationFailed => "Only `Expect: 100-continue` is understood.".into(),
             Self::FeatureNotAvailable => "No plan on sale includes this route.".into(),
             Self::HeadersTooLarge { max } => {
-                format!("Request line and header fields together may have {max} bytes.")
+                format!("Request line and header fields together may have {max} bytes.").into()
             }
             Self::InsufficientScope { required } => {
-                format!("The route needs a key with the scope {}.", required.join(", "))
+                format!("The route needs a key with the scope {}.", required.join(", ")).into()
             }
             Self::InvalidApiKey => "The API key is not valid.".into(),
             Self::InvalidPath => {
@@ -160,11 +160,11 @@ impl Denial {
             Self::PaymentIncomplete => "The first payment is not complete.".into(),
             Self::PaymentOverdue => "A payment is overdue.".into(),
             Self::PlanUpgradeRequired => "Your plan does not include this route.".into(),
-            Self::QuotaExceeded(denial) => denial.detail(),
+            Self::QuotaExceeded(denial) => denial.detail().into(),
             Self::RouteNotFound => "No route takes this host and path.".into(),
             Self::SubscriptionEnded => "The subscription has ended.".into(),
             Self::SubscriptionNotStarted { starts } => {
-                format!("The subscription starts on {starts}.")
+                format!("The subscription starts on {starts}.").into()
             }
             Self::SubscriptionPaused => "The subscription is paused.".into(),
             Self::SubscriptionRequired => "There is no subscription in force.".into(),
@@ -172,7 +172,7 @@ impl Denial {
                 "Too many attempts with invalid API keys from this address.".into()
             }
             Self::TrialExpired => "The trial is over.".into(),
-            Self::UriTooLong { max } => format!("A request line may have {max} bytes."),
+            Self::UriTooLong { max } => format!("A request line may have {max} bytes.").into(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Header fields of answers: the RateLimit fields (IETF httpapi draft) and the challenges.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use crate::{
@@ -8,8 +8,12 @@ use crate::{
         policy,
         quota::{seconds_until, whole_seconds},
     },
+    http1::Fields,
     ledger::{Standing, UNITS_MAX},
 };
+
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Makes a field's value from text. What cannot stand in a field is replaced, so that no name from a
 /// file or a store can break a head open.
@@ -26,43 +30,48 @@ pub(crate) fn request_id_value(request_id: Uuid) -> HeaderValue {
     field_value(request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
-/// Writes `RateLimit-Policy`: each limit by name, with its size and the length of its window.
-pub(crate) fn rate_limit_policy(standing: &Standing) -> Option<String> {
-    let mut list = List::new();
+/// Writes the fields `RateLimit-Policy` and `RateLimit`, unless there are no limits.
+pub(crate) fn push_rate_limit(standing: &Standing, fields: &mut Fields) {
+    fields.push_written(&RATE_LIMIT_POLICY, |value| push_policies(standing, value));
+    fields.push_written(&RATE_LIMIT, |value| push_standing(standing, value));
+}
+
+/// Writes each limit by name, with its size and the length of its window.
+fn push_policies(standing: &Standing, value: &mut Vec<u8>) {
+    let mut list = List::begin(value);
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
-        list.begin(&quota.name);
+        list.member(&quota.name);
         list.parameter("q", quota.limit);
         if let Some(end) = state.window.end {
             list.parameter("w", seconds_until(end, state.window.start));
         }
     }
     for rate in &limits.rates {
-        list.begin(policy::rate(rate.level()));
+        list.member(policy::rate(rate.level()));
         list.parameter("q", rate.limit.limit.min(UNITS_MAX));
         list.parameter("w", whole_seconds(rate.limit.window));
     }
     for limit in &limits.concurrency {
-        list.begin(policy::concurrency(limit.level()));
+        list.member(policy::concurrency(limit.level()));
         list.parameter("q", limit.limit);
-        list.0.push_str(";qu=\"concurrent-requests\"");
+        list.text.extend_from_slice(b";qu=\"concurrent-requests\"");
     }
-    list.value()
 }
 
-/// Writes `RateLimit`: what is left of each limit, and the seconds until there is more.
-pub(crate) fn rate_limit(standing: &Standing) -> Option<String> {
-    let mut list = List::new();
+/// Writes what is left of each limit, and the seconds until there is more.
+fn push_standing(standing: &Standing, value: &mut Vec<u8>) {
+    let mut list = List::begin(value);
     let limits = &standing.limits;
     for (quota, state) in limits.quotas.iter().zip(&standing.quotas) {
-        list.begin(&quota.name);
+        list.member(&quota.name);
         list.parameter("r", state.remaining(quota.limit));
         if let Some(end) = state.window.end {
             list.parameter("t", seconds_until(end, standing.at));
         }
     }
     for (rate, state) in limits.rates.iter().zip(standing.rates.iter()) {
-        list.begin(policy::rate(rate.level()));
+        list.member(policy::rate(rate.level()));
         // A burst may exceed the policy's q; what is told never does.
         list.parameter("r", state.remaining.min(rate.limit.limit).min(UNITS_MAX));
         if !state.next.is_zero() {
@@ -70,39 +79,34 @@ pub(crate) fn rate_limit(standing: &Standing) -> Option<String> {
         }
     }
     for (limit, in_flight) in limits.concurrency.iter().zip(standing.concurrency.iter()) {
-        list.begin(policy::concurrency(limit.level()));
+        list.member(policy::concurrency(limit.level()));
         list.parameter("r", limit.limit.saturating_sub(*in_flight));
     }
-    list.value()
 }
 
 /// A list of strings with parameters whose values are integers (RFC 9651 sections 3.1 and 3.1.2).
 /// Every served answer has two of them, so the numbers are not formatted by std.
-struct List(String);
+struct List<'a> {
+    text: &'a mut Vec<u8>,
+    before: &'static [u8],
+}
 
-impl List {
-    fn new() -> Self {
-        Self(String::with_capacity(64))
+impl<'a> List<'a> {
+    fn begin(text: &'a mut Vec<u8>) -> Self {
+        Self { text, before: b"\"" }
     }
 
     /// Begins a member. Names are lower-case letters, digits, `-` and `_`, so nothing needs escaping.
-    fn begin(&mut self, name: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str(", ");
-        }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push('"');
+    fn member(&mut self, name: &str) {
+        self.text.extend_from_slice(std::mem::replace(&mut self.before, b", \""));
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.push(b'"');
     }
 
     fn parameter(&mut self, name: &str, value: impl itoa::Integer) {
-        self.0.push(';');
-        self.0.push_str(name);
-        self.0.push('=');
-        self.0.push_str(itoa::Buffer::new().format(value));
-    }
-
-    fn value(self) -> Option<String> {
-        Some(self.0).filter(|text| !text.is_empty())
+        self.text.push(b';');
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.push(b'=');
+        self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 }

@@ -8,11 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    answer::{
-        Code, Denial, Fault, QuotaDenial, Refusal,
-        body::Body,
-        headers::{rate_limit, rate_limit_policy},
-    },
+    answer::{Code, Denial, Fault, QuotaDenial, Refusal, body::Body, headers::push_rate_limit},
     http1::Fields,
 };
 
@@ -23,8 +19,8 @@ pub struct Context<'a> {
     pub request_id: Uuid,
     /// The decision time.
     pub now: Timestamp,
-    /// Scheme and authority under which the caller reached us, for links; no slash at the end.
-    pub base_url: &'a str,
+    /// Under what the caller reached us, for links.
+    pub base_url: BaseUrl<'a>,
     /// The reserved prefix.
     pub prefix: &'a str,
     /// The protection space named in challenges.
@@ -37,8 +33,6 @@ pub struct Context<'a> {
     pub status_by_code: &'a HashMap<Code, StatusCode>,
 }
 
-static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole answer of a refusal.
@@ -72,10 +66,11 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
         fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
     if let Some(quota) = quota {
-        push(fields, &RATE_LIMIT_POLICY, rate_limit_policy(quota.standing()));
-        push(fields, &RATE_LIMIT, rate_limit(quota.standing()));
+        push_rate_limit(quota.standing(), fields);
     }
-    push(fields, &header::WWW_AUTHENTICATE, challenge(denial, context.realm));
+    if let Some(challenge) = challenge(denial, context.realm) {
+        fields.push_text(&header::WWW_AUTHENTICATE, &challenge);
+    }
     if let Denial::MethodNotAllowed { allowed } = denial {
         let names: Vec<&str> = allowed.iter().map(http::Method::as_str).collect();
         fields.push_text(&header::ALLOW, &names.join(", "));
@@ -89,12 +84,6 @@ fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
         problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
     problem
-}
-
-fn push(fields: &mut Fields, name: &HeaderName, text: Option<String>) {
-    if let Some(text) = text {
-        fields.push_text(name, &text);
-    }
 }
 
 /// Writes the challenge (RFC 6750 section 3): no `error` when no key was sent.
@@ -136,14 +125,41 @@ fn respond(
     let mut id = Uuid::encode_buffer();
     fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
     if let Some(href) = link {
-        fields.push_text(&header::LINK, &format!("<{href}>; rel=\"payment\""));
+        fields.push_written(&header::LINK, |value| {
+            value.extend_from_slice(b"<");
+            value.extend_from_slice(href.as_bytes());
+            value.extend_from_slice(b">; rel=\"payment\"");
+        });
     }
     Problem { status, fields, body: Bytes::from(body) }
 }
 
+/// Scheme and authority of the gateway, as the caller knows it; no slash at the end.
+#[derive(Clone, Copy, Debug)]
+pub enum BaseUrl<'a> {
+    /// As the operator says.
+    Public(&'a str),
+    /// The authority of the request.
+    Authority(&'a str),
+    /// Neither is known.
+    Unknown,
+}
+
+impl<'a> BaseUrl<'a> {
+    /// Gives it in two parts, either of which may be empty.
+    pub fn parts(self) -> [&'a str; 2] {
+        match self {
+            Self::Public(url) => [url, ""],
+            Self::Authority(authority) => ["http://", authority],
+            Self::Unknown => ["", ""],
+        }
+    }
+}
+
 /// Gives the address of the page that explains a code.
-pub fn problem_url(base_url: &str, prefix: &str, code: Code) -> String {
-    format!("{base_url}{prefix}/problems/{}", code.name())
+pub fn problem_url(base_url: BaseUrl<'_>, prefix: &str, code: Code) -> String {
+    let [scheme, authority] = base_url.parts();
+    format!("{scheme}{authority}{prefix}/problems/{}", code.name())
 }
 
 /// Gives the realm of challenges: the host of the public URL. The request's own Host never serves,

@@ -96,9 +96,9 @@ impl QuotaDenial {
     }
 
     /// Gives the names of all violated limits.
-    pub fn violated_policies(&self) -> Vec<&str> {
+    pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
         let limits = &self.standing().limits;
-        let name = |violation: &Violation| match violation {
+        let name = move |violation: &Violation| match violation {
             Violation::Concurrency(index) => {
                 limits.concurrency.get(*index).map(|limit| policy::concurrency(limit.level()))
             }
@@ -109,7 +109,7 @@ impl QuotaDenial {
                 limits.quotas.get(*index).map(|quota| &*quota.name)
             }
         };
-        self.shortage.violations.iter().filter_map(name).collect()
+        self.shortage.violations.iter().filter_map(name)
     }
 
     /// Gives the seconds after which time alone lifts the binding limit; `None` when it does not.

@@ -2,10 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Binding, Code, Denial, QuotaDenial,
-    headers::{rate_limit, rate_limit_policy},
-};
+use super::{Binding, Code, Denial, QuotaDenial, headers::push_rate_limit};
+use crate::http1::Fields;
 use crate::ledger::{Ledger, Limits, Quota, Rate, Scoped, WindowKind, WindowSpec};
 
 const NOW: &str = "2026-03-03T00:00:00Z";
@@ -42,21 +40,18 @@ fn refusal(limits: &Arc<Limits>, cost: u64) -> QuotaDenial {
 #[test]
 fn limits_of_every_level_are_listed() {
     let denial = refusal(&limits(&SCOPES, 5, 9, 2), 5);
-    let policy = rate_limit_policy(denial.standing()).unwrap();
+    let mut fields = Fields::default();
+    push_rate_limit(denial.standing(), &mut fields);
     assert_eq!(
-        policy,
-        "\"day\";q=5;w=86400, \"day\";q=5;w=86400, \"day\";q=5;w=86400, \
+        str::from_utf8(&fields.lines).unwrap(),
+        "ratelimit-policy: \"day\";q=5;w=86400, \"day\";q=5;w=86400, \"day\";q=5;w=86400, \
          \"rate\";q=9;w=10, \"application-rate\";q=9;w=10, \"key-rate\";q=9;w=10, \
          \"concurrency\";q=2;qu=\"concurrent-requests\", \
          \"application-concurrency\";q=2;qu=\"concurrent-requests\", \
-         \"key-concurrency\";q=2;qu=\"concurrent-requests\""
-    );
-    let left = rate_limit(denial.standing()).unwrap();
-    assert_eq!(
-        left,
-        "\"day\";r=4;t=86400, \"day\";r=4;t=86400, \"day\";r=4;t=86400, \
+         \"key-concurrency\";q=2;qu=\"concurrent-requests\"\r\n\
+         ratelimit: \"day\";r=4;t=86400, \"day\";r=4;t=86400, \"day\";r=4;t=86400, \
          \"rate\";r=8;t=2, \"application-rate\";r=8;t=2, \"key-rate\";r=8;t=2, \
-         \"concurrency\";r=1, \"application-concurrency\";r=1, \"key-concurrency\";r=1"
+         \"concurrency\";r=1, \"application-concurrency\";r=1, \"key-concurrency\";r=1\r\n"
     );
 }
 
@@ -74,7 +69,7 @@ fn every_violated_policy_is_named() {
         "day",
         "day",
     ];
-    assert_eq!(denial.violated_policies(), names);
+    assert_eq!(denial.violated_policies().collect::<Vec<_>>(), names);
     assert_eq!(denial.retry_after(), Some(10));
 }
 

@@ -8,7 +8,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Code, Ending, headers::request_id_value, problem},
+    answer::{
+        Code, Ending,
+        headers::request_id_value,
+        problem::{self, BaseUrl},
+    },
     chain::{
         arrival::Arrival,
         route::Routed,
@@ -39,8 +43,6 @@ pub struct Exchange {
     progress: Rc<Progress>,
     snapshot: Held,
     arrival: Arrival,
-    /// Scheme and authority under which the caller reached us.
-    base_url: OnceCell<String>,
     host: Option<Host>,
     /// Written once: the upstream, the caller and the log are told it.
     request_id_value: OnceCell<HeaderValue>,
@@ -111,7 +113,6 @@ impl Exchange {
             progress,
             snapshot: held,
             arrival,
-            base_url: OnceCell::new(),
             host: None,
             request_id_value: OnceCell::new(),
             upstream: Duration::ZERO,
@@ -281,13 +282,13 @@ impl Exchange {
         self.connection.peer.ip()
     }
 
-    /// Gives scheme and authority under which the caller reached us; empty when it said none.
-    pub fn base_url(&self) -> &str {
-        self.base_url.get_or_init(|| match (&self.snapshot().server.public_url, &self.host) {
-            (Some(url), _) => url.to_string(),
-            (None, Some(host)) => format!("http://{}", host.authority()),
-            (None, None) => String::new(),
-        })
+    /// Gives what the caller reached us under.
+    pub fn base_url(&self) -> BaseUrl<'_> {
+        match (&self.snapshot().server.public_url, &self.host) {
+            (Some(url), _) => BaseUrl::Public(url),
+            (None, Some(host)) => BaseUrl::Authority(host.authority()),
+            (None, None) => BaseUrl::Unknown,
+        }
     }
 
     /// Gives the worker's books.

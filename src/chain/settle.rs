@@ -17,10 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    answer::{
-        Ending,
-        headers::{rate_limit, rate_limit_policy},
-    },
+    answer::{Ending, headers::push_rate_limit},
     chain::{
         exchange::Exchange, forward::Forwarded, reply::Reply, reservation::Reservation,
         subscription::Notice,
@@ -33,8 +30,6 @@ use crate::{
 };
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");
-static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static SHADOW: HeaderName = HeaderName::from_static("faregate-shadow");
 static SUBSCRIPTION_ENDS: HeaderName = HeaderName::from_static("faregate-subscription-ends");
 static GRACE_ENDS: HeaderName = HeaderName::from_static("faregate-grace-ends");
@@ -106,12 +101,7 @@ fn tell(
             quota.reserved = quota.reserved.saturating_sub(given_back);
         }
     }
-    if let Some(policy) = rate_limit_policy(&standing) {
-        fields.push_text(&RATE_LIMIT_POLICY, &policy);
-    }
-    if let Some(left) = rate_limit(&standing) {
-        fields.push_text(&RATE_LIMIT, &left);
-    }
+    push_rate_limit(&standing, fields);
     fields.push_text(&COST, itoa::Buffer::new().format(cost));
     match notice {
         None => {}

@@ -37,14 +37,27 @@ impl Fields {
     /// Writes one more, of text that may hold what cannot stand in a field: that is replaced, so that no
     /// name from a file or a store can break a head open.
     pub fn push_text(&mut self, name: &HeaderName, text: &str) {
-        let begin = self.lines.len();
-        push_field(&mut self.lines, name.as_str(), text.as_bytes());
-        let end = self.lines.len().saturating_sub(b"\r\n".len());
-        for byte in self.lines.get_mut(begin..end).unwrap_or_default() {
+        self.push_written(name, |value| value.extend_from_slice(text.as_bytes()));
+    }
+
+    /// Writes one more like `push_text`, whose text comes from a function. An empty one makes no field.
+    pub fn push_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>)) {
+        let lines = &mut self.lines;
+        let line = lines.len();
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        let value = lines.len();
+        write(lines);
+        if lines.len() == value {
+            lines.truncate(line);
+            return;
+        }
+        for byte in lines.get_mut(value..).unwrap_or_default() {
             if !(b' '..=b'~').contains(byte) {
                 *byte = b'?';
             }
         }
+        lines.extend_from_slice(b"\r\n");
     }
 }
 
@@ -118,6 +131,8 @@ mod tests {
     fn text_cannot_break_a_head_open() {
         let mut fields = Fields::default();
         fields.push_text(&HeaderName::from_static("a"), "x\r\ny: \u{e9}");
+        assert_eq!(fields.lines, b"a: x??y: ??\r\n");
+        fields.push_text(&HeaderName::from_static("b"), "");
         assert_eq!(fields.lines, b"a: x??y: ??\r\n");
     }
 }

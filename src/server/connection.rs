@@ -155,12 +155,13 @@ impl Answers<'_> {
     /// Answers where nothing is known of the request, and closes.
     fn refuse_outright(&self, refusal: &Refusal, request_id: Uuid) -> Reply {
         let snapshot = self.worker.gateway().snapshot();
+        let public_url = snapshot.server.public_url.as_deref();
         let problem = problem::answer(
             refusal,
             &problem::Context {
                 request_id,
                 now: self.worker.gateway().clock().now(),
-                base_url: snapshot.server.public_url.as_deref().unwrap_or_default(),
+                base_url: public_url.map_or(problem::BaseUrl::Unknown, problem::BaseUrl::Public),
                 prefix: &snapshot.server.reserved_prefix,
                 realm: &snapshot.realm,
                 plan: None,
