@@ -8,6 +8,7 @@ use crate::{
         fold::{Company, Fold},
         reader::{ReadError, Reader, Step, Until},
         segment::{self, Published, SegmentId},
+        sync::Syncer,
         writer::Start,
     },
     store::{Store, StoreError},
@@ -33,6 +34,8 @@ pub struct Follower {
     directory: Arc<Directory>,
     fold: Fold,
     tails: Vec<Tail>,
+    /// Ends with this: what it brings to the disk is deleted here.
+    _syncer: Option<Syncer>,
 }
 
 /// The journal of one worker.
@@ -52,7 +55,12 @@ pub(super) struct Tail {
 
 impl Follower {
     pub(super) fn new(directory: Arc<Directory>, fold: Fold, tails: Vec<Tail>) -> Self {
-        Self { directory, fold, tails }
+        Self { directory, fold, tails, _syncer: None }
+    }
+
+    /// Keeps the thread that brings the journal to the disk.
+    pub(super) fn beside(self, syncer: Syncer) -> Self {
+        Self { _syncer: Some(syncer), ..self }
     }
 
     /// Gives the owner of the journal.

@@ -22,6 +22,7 @@ mod record;
 mod replay;
 mod rows;
 mod segment;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -29,7 +30,7 @@ mod writer;
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use crate::{
-    journal::{fold::Fold, follower::Tail, segment::Disk, writer::Start},
+    journal::{fold::Fold, follower::Tail, segment::Disk, sync::Syncer, writer::Start},
     store::Store,
 };
 
@@ -80,9 +81,12 @@ impl Journal {
         Self { segment_bytes, ..self }
     }
 
-    /// Makes a writer for each worker, in order, and what reads behind them.
+    /// Makes a writer for each worker, in order, and what reads behind them. As long as that is there,
+    /// a thread brings to the disk what they write.
     pub fn start(self, store: &dyn Store, workers: u16) -> io::Result<(Vec<Writer>, Follower)> {
-        self.split(store, workers, |_| Box::new(Disk))
+        let (writers, follower) = self.split(store, workers, |_| Box::new(Disk))?;
+        let syncer = Syncer::start(&writers.iter().map(Writer::unsynced).collect::<Vec<_>>())?;
+        Ok((writers, follower.beside(syncer)))
     }
 
     fn split(

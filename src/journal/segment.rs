@@ -3,6 +3,7 @@
 //! Invariant: a number is never used again, also not after its file is gone.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -67,10 +68,22 @@ impl SegmentFile for File {
     }
 }
 
+/// The same segment for who brings it to the disk.
+pub(super) trait OnDisk: fmt::Debug + Send {
+    /// Waits until the disk has all that was written before.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A segment that was made.
+pub(super) struct Created {
+    pub(super) file: Box<dyn SegmentFile>,
+    pub(super) on_disk: Box<dyn OnDisk>,
+}
+
 /// Where new segments come from: the disk, or in tests something that fails.
 pub(super) trait Files: Send {
     /// Makes the file, which must not be there yet.
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
+    fn create(&mut self, path: &Path) -> io::Result<Created>;
 }
 
 /// The disk.
@@ -78,10 +91,31 @@ pub(super) trait Files: Send {
 pub(super) struct Disk;
 
 impl Files for Disk {
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+    fn create(&mut self, path: &Path) -> io::Result<Created> {
         // Appending, so that after a cut the next write goes where the file ends.
         let file = File::options().append(true).create_new(true).open(path)?;
-        Ok(Box::new(file))
+        let directory = path.parent().map(File::open).transpose()?;
+        let on_disk = Box::new(Whole { file: file.try_clone()?, directory });
+        Ok(Created { file: Box::new(file), on_disk })
+    }
+}
+
+/// A segment's contents and its name.
+#[derive(Debug)]
+struct Whole {
+    file: File,
+    /// Until the disk has the name.
+    directory: Option<File>,
+}
+
+impl OnDisk for Whole {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if let Some(directory) = &self.directory {
+            directory.sync_all()?;
+            self.directory = None;
+        }
+        Ok(())
     }
 }
 

@@ -22,7 +22,8 @@ use crate::{
         hash::OwnMap,
         put::{Fresh, Put, SetKey},
         record::{Body, Record, Salt},
-        segment::{Files, Published, SegmentFile, SegmentId},
+        segment::{Created, Files, Published, SegmentFile, SegmentId},
+        sync::Unsynced,
     },
     ledger::AccountSet,
 };
@@ -44,6 +45,7 @@ pub struct Writer {
     /// What is put and not written. Kept between appends so that an append allocates nothing.
     put: Put,
     published: Arc<Published>,
+    unsynced: Arc<Unsynced>,
     figures: Arc<Figures>,
 }
 
@@ -120,6 +122,7 @@ impl Writer {
         segment_bytes: u64,
         files: Box<dyn Files>,
     ) -> Self {
+        let figures = Arc::<Figures>::default();
         Self {
             directory,
             worker,
@@ -131,12 +134,17 @@ impl Writer {
             waiting: Vec::new(),
             put: Put::default(),
             published: Arc::default(),
-            figures: Arc::default(),
+            unsynced: Arc::new(Unsynced::new(Arc::clone(&figures))),
+            figures,
         }
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
         self.published.clone()
+    }
+
+    pub(super) fn unsynced(&self) -> Arc<Unsynced> {
+        self.unsynced.clone()
     }
 
     /// Gives what it counts.
@@ -166,7 +174,7 @@ impl Writer {
     /// among it are void and settles that wait go on waiting; whether records of it may be left tells
     /// [`Writer::is_torn`].
     pub fn write(&mut self) -> io::Result<()> {
-        let Self { current, put, waiting, published, figures, .. } = self;
+        let Self { current, put, waiting, published, unsynced, figures, .. } = self;
         if !mem::take(&mut put.is_begun) {
             return Ok(());
         }
@@ -185,6 +193,7 @@ impl Writer {
         }
         waiting.drain(..put.settles);
         published.set(current.number, current.length);
+        unsynced.touch();
         Ok(())
     }
 
@@ -251,8 +260,10 @@ impl Writer {
         if self.put.is_begun {
             return Ok(());
         }
-        let full = |open: &Segment| open.torn || open.length >= self.segment_bytes;
-        if self.current.as_ref().is_none_or(full) {
+        let is_over = |open: &Segment| {
+            open.torn || open.length >= self.segment_bytes || self.unsynced.has_failed()
+        };
+        if self.current.as_ref().is_none_or(is_over) {
             self.current = None;
             self.current = Some(self.open_segment()?);
         }
@@ -275,7 +286,8 @@ impl Writer {
     fn open_segment(&mut self) -> io::Result<Segment> {
         let number = self.next_segment;
         let id = SegmentId { worker: self.worker, number };
-        let file = self.files.create(&id.path(self.directory.path()))?;
+        let Created { file, on_disk } = self.files.create(&id.path(self.directory.path()))?;
+        self.unsynced.begin(on_disk);
         self.next_segment += 1;
         self.figures.segments.add(1);
         Ok(Segment {

@@ -186,13 +186,15 @@ fn journal_and_store_are_shown() {
         assert_eq!(gateway.get("/any/1", "key-of-acme").status(), 200);
     }
     gateway.wait_recorded("acme", &[("completed", 3, 9)]);
-    let found = wait_for("everything in the store", || {
+    let found = wait_for("everything in the store and on the disk", || {
         let found = series(&gateway);
-        (found["faregate_journal_unfolded_bytes"] == 0.0).then_some(found)
+        let syncs = found["faregate_journal_sync_duration_seconds_count"];
+        (found["faregate_journal_unfolded_bytes"] == 0.0 && syncs >= 1.0).then_some(found)
     });
     // Three reservations, their settles, a head and a definition: each 64 bytes at least.
     assert!(found["faregate_journal_bytes_total"] >= 8.0 * 64.0);
     assert!(found["faregate_journal_appends_total"] >= 3.0);
+    assert_eq!(found["faregate_journal_sync_failures_total"], 0.0);
     assert!(found["faregate_store_commit_duration_seconds_count{kind=\"fold\"}"] >= 1.0);
     assert!(found["faregate_journal_fold_lag_seconds"] < 5.0);
     assert_eq!(found["faregate_store_up"], 1.0);

@@ -4,12 +4,13 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Write},
-    path::Path,
+    mem,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use super::*;
-use crate::journal::segment::SegmentFile;
+use crate::journal::segment::{Created, OnDisk, SegmentFile};
 
 /// What happens to the next calls; nothing special when there is no more.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,10 @@ pub(super) struct Script {
     pub(super) cuts_fail: Arc<Mutex<bool>>,
     /// The write calls so far.
     pub(super) calls: Arc<Mutex<Vec<usize>>>,
+    /// Whether syncs fail.
+    pub(super) syncs_fail: Arc<Mutex<bool>>,
+    /// The segments that were synced so far.
+    pub(super) synced: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +35,27 @@ pub(super) enum Fault {
 }
 
 impl Files for Script {
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+    fn create(&mut self, path: &Path) -> io::Result<Created> {
         let file = File::options().append(true).create_new(true).open(path)?;
-        Ok(Box::new(Scripted { file, script: self.clone() }))
+        let file = Box::new(Scripted { file, script: self.clone() });
+        Ok(Created { file, on_disk: Box::new(Noted { path: path.into(), script: self.clone() }) })
+    }
+}
+
+/// A segment whose syncs are only noted.
+#[derive(Debug)]
+struct Noted {
+    path: PathBuf,
+    script: Script,
+}
+
+impl OnDisk for Noted {
+    fn sync(&mut self) -> io::Result<()> {
+        if *self.script.syncs_fail.lock().unwrap() {
+            return Err(io::Error::other("scripted"));
+        }
+        self.script.synced.lock().unwrap().push(self.path.clone());
+        Ok(())
     }
 }
 
@@ -211,12 +234,14 @@ fn a_failed_settle_can_be_repeated() {
 fn a_full_disk_is_reported_and_heals() {
     struct Full(bool);
     impl Files for Full {
-        fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-            File::options().append(true).create_new(true).open(path)?;
+        fn create(&mut self, path: &Path) -> io::Result<Created> {
+            let created = Disk.create(path)?;
+            if !mem::take(&mut self.0) {
+                return Ok(created);
+            }
             // Cannot be cut either, so that the next append opens a segment of its own.
-            let path = if self.0 { Path::new("/dev/full") } else { path };
-            self.0 = false;
-            Ok(Box::new(File::options().append(true).open(path)?))
+            let full = File::options().append(true).open("/dev/full")?;
+            Ok(Created { file: Box::new(full), ..created })
         }
     }
     let place = Place::new();

@@ -3,6 +3,7 @@
 mod faults;
 mod keeper;
 mod simulation;
+mod syncs;
 mod torn;
 
 use std::{

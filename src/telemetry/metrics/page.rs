@@ -165,6 +165,8 @@ fn books(workers: &[std::sync::Arc<Worker>], keeper: &keeper::Reading) -> Vec<Fa
     };
     let open: i64 = workers.iter().map(|worker| worker.books.open.get()).sum();
     let written = total(|of| of.bytes.get());
+    let mut syncs = Distribution::default();
+    workers.iter().for_each(|worker| worker.books.journal.syncs.add_to(&mut syncs));
     vec![
         Family::gauge(
             "faregate_reservations_open",
@@ -186,6 +188,16 @@ fn books(workers: &[std::sync::Arc<Worker>], keeper: &keeper::Reading) -> Vec<Fa
             "faregate_journal_segments_opened",
             "Segments of the journal begun.",
             total(|of| of.segments.get()),
+        ),
+        Family {
+            name: "faregate_journal_sync_duration_seconds",
+            help: "Time of a sync of the journal to the disk, which no request waits for.",
+            series: Series::Histograms(vec![(labels([]), syncs)]),
+        },
+        Family::count(
+            "faregate_journal_sync_failures",
+            "Syncs of the journal that failed.",
+            total(|of| of.sync_failures.get()),
         ),
         Family::gauge(
             "faregate_journal_unfolded_bytes",
