@@ -13,8 +13,9 @@ use crate::process::{DEADLINE, Gateway, free_address};
 
 const BODY_BYTES: u64 = 128 << 20;
 
-/// More than this a gateway that carries one large body must not take, in KiB.
-const PEAK_KIB: u64 = 40 << 10;
+/// More than this one large body must not add to what a gateway takes without one, in KiB. What it
+/// takes without depends on the build and the number of its threads.
+const GROWTH_KIB: u64 = 8 << 10;
 
 /// How long a reader takes nothing: long enough to store a whole body, if one did.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -76,6 +77,7 @@ fn large_bodies_pass_in_little_memory() {
     );
     fs::write(directory.path().join("faregate.toml"), file).unwrap();
     let gateway = Gateway::start(directory.path(), address, admin);
+    let before = gateway.peak_memory_kib();
     let upstream = std::thread::spawn(move || {
         serve(&listener);
         serve(&listener);
@@ -104,6 +106,6 @@ fn large_bodies_pass_in_little_memory() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
 
     let peak = gateway.peak_memory_kib();
-    assert!(peak <= PEAK_KIB, "{peak} KiB at the most");
+    assert!(peak - before <= GROWTH_KIB, "{before} KiB at first, {peak} KiB at the most");
     upstream.join().unwrap();
 }
