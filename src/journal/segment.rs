@@ -62,7 +62,7 @@ pub(super) trait SegmentFile: Write + Send {
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
-impl SegmentFile for File {
+impl SegmentFile for Arc<File> {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
@@ -92,10 +92,11 @@ pub(super) struct Disk;
 
 impl Files for Disk {
     fn create(&mut self, path: &Path) -> io::Result<Created> {
-        // Appending, so that after a cut the next write goes where the file ends.
-        let file = File::options().append(true).create_new(true).open(path)?;
         let directory = path.parent().map(File::open).transpose()?;
-        let on_disk = Box::new(Whole { file: file.try_clone()?, directory });
+        // The last that may fail, because the file is in the way of the next attempt. Appending, so that
+        // after a cut the next write goes where the file ends.
+        let file = Arc::new(File::options().append(true).create_new(true).open(path)?);
+        let on_disk = Box::new(Whole { file: Arc::clone(&file), directory });
         Ok(Created { file: Box::new(file), on_disk })
     }
 }
@@ -103,7 +104,7 @@ impl Files for Disk {
 /// A segment's contents and its name.
 #[derive(Debug)]
 struct Whole {
-    file: File,
+    file: Arc<File>,
     /// Until the disk has the name.
     directory: Option<File>,
 }

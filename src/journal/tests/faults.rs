@@ -87,7 +87,7 @@ impl SegmentFile for Scripted {
         if *self.script.cuts_fail.lock().unwrap() {
             return Err(io::Error::other("scripted"));
         }
-        self.file.cut(length)
+        self.file.set_len(length)
     }
 }
 
@@ -241,7 +241,7 @@ fn a_full_disk_is_reported_and_heals() {
             }
             // Cannot be cut either, so that the next append opens a segment of its own.
             let full = File::options().append(true).open("/dev/full")?;
-            Ok(Created { file: Box::new(full), ..created })
+            Ok(Created { file: Box::new(Arc::new(full)), ..created })
         }
     }
     let place = Place::new();
