@@ -50,7 +50,10 @@ pub(super) async fn list(
             if snapshot.declared.has_customer(&customer) {
                 for key in snapshot.declared.api_keys_of(&customer) {
                     if paging.after().is_none_or(|after| &*key.id > after) {
-                        found.push(KeyDocument::declared(key, reads.last_used(&key.id)?));
+                        found.push(KeyDocument::declared(
+                            key,
+                            reads.last_used(&key.customer, &key.id)?,
+                        ));
                     }
                 }
             } else {
@@ -76,7 +79,7 @@ pub(super) async fn show(
     state
         .read(move |reads, gateway| {
             if let Some(key) = gateway.snapshot().declared.api_key(&id) {
-                return Ok(Json(KeyDocument::declared(key, reads.last_used(&id)?)));
+                return Ok(Json(KeyDocument::declared(key, reads.last_used(&key.customer, &id)?)));
             }
             let record = reads.key(&id)?.ok_or_else(|| Problem::not_found("key", &id))?;
             Ok(Json(record.into()))

@@ -40,8 +40,8 @@ pub trait Reads {
         max: usize,
     ) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// Gives the minute in which a key was last used, also one that is declared in the file.
-    fn last_used(&self, key_id: &str) -> Result<Option<Timestamp>, StoreError>;
+    /// Gives the minute in which a customer's key was last used, also one that is declared in the file.
+    fn last_used(&self, customer: &str, key_id: &str) -> Result<Option<Timestamp>, StoreError>;
 
     /// Gives customers by id, from the one after `after`.
     fn customers(
@@ -151,7 +151,7 @@ pub trait Reads {
         each: &mut dyn FnMut(CustomerRecord, Option<SubscriptionTerms>, Vec<ApplicationRecord>),
     ) -> Result<(), StoreError>;
 
-    /// Calls `each` for every key by id.
+    /// Calls `each` for every key by id, without its last use.
     fn load_keys(&self, each: &mut dyn FnMut(KeyRecord)) -> Result<(), StoreError>;
 }
 

@@ -35,9 +35,9 @@ pub(super) struct Series {
     pub(super) id: u32,
     /// Where its customer's minutes lie.
     pub(super) place: u32,
-    /// The latest minute that was written, counted from the epoch: its hour and the use of its key
-    /// were written too.
-    pub(super) latest: i32,
+    /// The latest hour in which a minute was written, counted from the epoch: it is noted that there
+    /// are some in it.
+    pub(super) hour: i32,
 }
 
 /// Values by fingerprints of what they belong to: the recent ones and those before them. Those that

@@ -15,20 +15,25 @@ use crate::{
 
 const TABLE: &str = "keys";
 
-const SELECT: &str =
-    "SELECT id, customer, application, name, digest, hint, env, scopes, allow_from,
-    expires, status, revoked_at, replaced_by, lineage, limits, created_at, minute
-    FROM keys LEFT JOIN key_uses ON key_id = id";
+const COLUMNS: &str = "id, customer, application, name, digest, hint, env, scopes, allow_from,
+    expires, status, revoked_at, replaced_by, lineage, limits, created_at";
+
+/// The minute of the last use is among those of the hour that is noted.
+const LAST_USED: &str = "(
+    SELECT coalesce((
+        SELECT max(minute) FROM customer_minutes AS m
+        WHERE m.customer = keys.customer AND m.hour = key_hours.hour AND m.key_id = keys.id
+    ), hour) FROM key_hours WHERE key_id = keys.id)";
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<KeyRecord>, StoreError> {
-    query::one(connection, TABLE, &format!("{SELECT} WHERE id = ?1"), [id], read)
+    query::one(connection, TABLE, &select("WHERE id = ?1"), [id], read)
 }
 
 pub(super) fn find_by_digest(
     connection: &Connection,
     digest: &KeyDigest,
 ) -> Result<Option<KeyRecord>, StoreError> {
-    let sql = format!("{SELECT} WHERE digest = ?1");
+    let sql = select("WHERE digest = ?1");
     query::one(connection, TABLE, &sql, [digest.bytes()], read)
 }
 
@@ -38,8 +43,7 @@ pub(super) fn page(
     after: Option<&str>,
     max: usize,
 ) -> Result<Vec<KeyRecord>, StoreError> {
-    let sql =
-        format!("{SELECT} WHERE customer = ?1 AND id >= ?2 AND id IS NOT ?3 ORDER BY id LIMIT ?4");
+    let sql = select("WHERE customer = ?1 AND id >= ?2 AND id IS NOT ?3 ORDER BY id LIMIT ?4");
     let params = params![customer, after.unwrap_or(""), after, limit(max)];
     query::all(connection, TABLE, &sql, params, read)
 }
@@ -52,19 +56,21 @@ pub(super) fn expiring(
     max: usize,
 ) -> Result<Vec<KeyRecord>, StoreError> {
     let Window { start, end } = window;
-    let sql = format!(
-        "{SELECT} WHERE (expires, id) > (?1, ?2) AND expires < ?3 AND status = 'active'
-         ORDER BY expires, id LIMIT ?4"
+    let sql = select(
+        "WHERE (expires, id) > (?1, ?2) AND expires < ?3 AND status = 'active'
+         ORDER BY expires, id LIMIT ?4",
     );
     let params = params![ms(start), after, end.map_or(i64::MAX, ms), limit(max)];
     query::all(connection, TABLE, &sql, params, read)
 }
 
+/// Without their last use, which would be looked up a million times.
 pub(super) fn load(
     connection: &Connection,
     each: &mut dyn FnMut(KeyRecord),
 ) -> Result<(), StoreError> {
-    query::each(connection, TABLE, &format!("{SELECT} ORDER BY id"), [], |mut cells| {
+    let sql = format!("SELECT {COLUMNS}, NULL FROM keys ORDER BY id");
+    query::each(connection, TABLE, &sql, [], |mut cells| {
         each(read(&mut cells)?);
         Ok(true)
     })
@@ -123,13 +129,21 @@ pub(super) fn put(connection: &Connection, key: &KeyRecord) -> Result<(), StoreE
 
 pub(super) fn last_used(
     connection: &Connection,
+    customer: &str,
     key_id: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT key_id, minute FROM key_uses WHERE key_id = ?1";
-    query::one(connection, "key_uses", sql, [key_id], |cells| {
+    let sql = "SELECT key_id, coalesce((
+            SELECT max(minute) FROM customer_minutes AS m
+            WHERE m.customer = ?1 AND m.hour = key_hours.hour AND m.key_id = ?2
+        ), hour) FROM key_hours WHERE key_id = ?2";
+    query::one(connection, "key_hours", sql, [customer, key_id], |cells| {
         cells.skip(1);
         cells.time()
     })
+}
+
+pub(super) fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS}, {LAST_USED} FROM keys {rest}")
 }
 
 fn read(cells: &mut Cells<'_, '_>) -> Result<KeyRecord, StoreError> {

@@ -16,8 +16,7 @@ use crate::{
     },
 };
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
+const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn add(
     transaction: &Transaction<'_>,
@@ -39,24 +38,24 @@ pub(super) fn add(
         let key = memory.fingerprint(&(&*customer, row.key_id, row.route, row.ending));
         let known = memory.find(&key);
         let (id, place) = match known {
-            Some(Series { id, place, latest: _ }) => (id.into(), place.into()),
+            Some(Series { id, place, hour: _ }) => (id.into(), place.into()),
             None => finder.series(&customer, row)?,
         };
         let (requests, units) = (signed(row.requests), signed(row.units));
         statement.execute(params![minute, place, id, requests, units])?;
-        // What was written of an hour and of a key's use is not written again.
-        let latest = known.map(|series| i64::from(series.latest) * MINUTE_MS);
-        let is_own = customer == id_of(row.customer);
-        if latest.map(hour_of) != Some(hour_of(minute)) {
-            hours.push((customer, hour_of(minute), place));
-        }
-        if latest < Some(minute) {
-            if is_own {
-                uses.push((row.key_id, minute));
+        // What was written of an hour is not written again.
+        let hour = hour_of(minute);
+        let written = known.map(|series| i64::from(series.hour) * HOUR_MS);
+        if written < Some(hour) {
+            if customer == id_of(row.customer) {
+                uses.push((row.key_id, hour));
             }
-            if let Some(series) = packed(id, place, minute) {
+            if let Some(series) = packed(id, place, hour) {
                 memory.put(key, series);
             }
+        }
+        if written != Some(hour) {
+            hours.push((customer, hour, place));
         }
     }
     add_hours(transaction, &hours)?;
@@ -68,11 +67,11 @@ fn hour_of(ms: i64) -> i64 {
 }
 
 /// What does not fit is not remembered.
-fn packed(id: i64, place: i64, minute: i64) -> Option<Series> {
+fn packed(id: i64, place: i64, hour: i64) -> Option<Series> {
     Some(Series {
         id: id.try_into().ok()?,
         place: place.try_into().ok()?,
-        latest: minute.div_euclid(MINUTE_MS).try_into().ok()?,
+        hour: hour.div_euclid(HOUR_MS).try_into().ok()?,
     })
 }
 
@@ -130,17 +129,17 @@ fn add_hours(
     Ok(())
 }
 
-/// Notes the latest minute of every key among them. Keys that went with their owner are not.
+/// Notes the latest hour of every key among them. Keys that went with their owner are not.
 fn note_uses(transaction: &Transaction<'_>, mut uses: Vec<(&str, i64)>) -> rusqlite::Result<()> {
     // In the table's order, and each key once with its latest.
-    uses.sort_unstable_by_key(|(key_id, minute)| (*key_id, Reverse(*minute)));
+    uses.sort_unstable_by_key(|(key_id, hour)| (*key_id, Reverse(*hour)));
     uses.dedup_by_key(|(key_id, _)| *key_id);
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO key_uses VALUES (?1, ?2)
-         ON CONFLICT (key_id) DO UPDATE SET minute = max(minute, excluded.minute)",
+        "INSERT INTO key_hours VALUES (?1, ?2)
+         ON CONFLICT (key_id) DO UPDATE SET hour = max(hour, excluded.hour)",
     )?;
-    for (key_id, minute) in uses {
-        statement.execute(params![key_id, minute])?;
+    for (key_id, hour) in uses {
+        statement.execute(params![key_id, hour])?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// What is taken away, and where the customer's id stands.
 const REMOVALS: [&str; 6] = [
-    "DELETE FROM key_uses WHERE key_id IN (SELECT id FROM keys WHERE customer = ?1)",
+    "DELETE FROM key_hours WHERE key_id IN (SELECT id FROM keys WHERE customer = ?1)",
     "DELETE FROM keys WHERE customer = ?1",
     "DELETE FROM applications WHERE customer = ?1",
     "DELETE FROM subscriptions WHERE customer = ?1",

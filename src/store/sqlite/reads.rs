@@ -74,8 +74,8 @@ impl<C: Borrow<Connection>> Reads for Rows<C> {
         keys::page(self.connection(), customer, after, max)
     }
 
-    fn last_used(&self, key_id: &str) -> Result<Option<Timestamp>, StoreError> {
-        keys::last_used(self.connection(), key_id)
+    fn last_used(&self, customer: &str, key_id: &str) -> Result<Option<Timestamp>, StoreError> {
+        keys::last_used(self.connection(), customer, key_id)
     }
 
     fn customers(

@@ -244,9 +244,11 @@ fn check(place: &Place, model: &Model) {
     }
     assert_eq!(reported(store, None), expected);
     for (customer, key) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let key = key_of(customer, key);
-        let latest = store.reads().last_used(&key).unwrap().map(|at| at.as_second() / 60);
+        let (customer, key) = (CUSTOMERS[customer], key_of(customer, key));
+        let latest = store.reads().last_used(customer, &key).unwrap().map(|at| at.as_second() / 60);
         assert_eq!(latest, model.uses.get(&key).copied(), "{key}");
+        let read = store.reads().key(&key).unwrap().unwrap();
+        assert_eq!(read.last_used.map(|at| at.as_second() / 60), latest, "{key}");
     }
 }
 
@@ -304,7 +306,7 @@ fn what_a_commit_that_failed_made_is_not_remembered() {
     place.store.put(&Commit { minutes: vec![minute("a", 0)], ..empty(1) }).unwrap();
     // A position that is not ahead is refused; here the next one's rows come first.
     place
-        .by_hand("CREATE TRIGGER t BEFORE INSERT ON key_uses BEGIN SELECT RAISE(ABORT, ''); END")
+        .by_hand("CREATE TRIGGER t BEFORE INSERT ON key_hours BEGIN SELECT RAISE(ABORT, ''); END")
         .unwrap();
     let failed = Commit { minutes: vec![minute("b", 1)], ..empty(2) };
     place.store.put(&failed).unwrap_err();
@@ -329,12 +331,12 @@ fn hours_and_uses_are_written_when_they_grow() {
     };
     let mut counts = Vec::new();
     for (number, at) in (1..).zip([5, 5, 4, 6, 60, 6, 60]) {
-        place.by_hand("DELETE FROM usage_hours; DELETE FROM key_uses").unwrap();
+        place.by_hand("DELETE FROM usage_hours; DELETE FROM key_hours").unwrap();
         place.store.put(&Commit { minutes: vec![minute("a", at)], ..empty(number) }).unwrap();
-        counts.push((count(&place, "usage_hours"), count(&place, "key_uses")));
+        counts.push((count(&place, "usage_hours"), count(&place, "key_hours")));
     }
-    // The first; known; late; a later minute; another hour; late, in another hour; known.
-    assert_eq!(counts, [(1, 1), (0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]);
+    // The first; known; late; a later minute of that hour; another hour; late, in another hour; known.
+    assert_eq!(counts, [(1, 1), (0, 0), (0, 0), (0, 0), (1, 1), (1, 0), (0, 0)]);
 }
 
 #[test]

@@ -120,12 +120,13 @@ INSERT INTO usage_minutes VALUES
     (60000, 'a', 'j', 's', 'completed', 4, 5), (60000, 'b', 'j', 's', 'completed', 6, 7),
     (7200000, 'a', 'j', 's', 'completed', 8, 9), (7200000, 'b', 'k', 'r', 'completed', 10, 11);
 INSERT INTO usage_hours VALUES ('a', 0), ('a', 7200000), ('b', -3600000), ('b', 0), ('b', 7200000);
+INSERT INTO key_uses VALUES ('k', 60000), ('without minutes', 7260000);
 PRAGMA application_id = 1717662309;
 PRAGMA user_version = 3;
 ";
 
 #[test]
-fn usage_by_name_is_given_numbers() {
+fn usage_by_name_is_given_numbers_and_last_uses_are_found() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("named.db");
     let connection = Connection::open(&path).unwrap();
@@ -144,6 +145,10 @@ fn usage_by_name_is_given_numbers() {
     assert_eq!(used(&store, "b"), [(String::new(), 7)]);
     assert_eq!(minutes(&store, "a"), [(60, 4, 5), (60, 3, 0), (7200, 8, 9)]);
     assert_eq!(minutes(&store, "b"), [(-60, 1, 2), (60, 6, 7), (7200, 10, 11)]);
+    let reads = store.reads();
+    assert_eq!(reads.last_used("a", "k").unwrap(), Some(at(60)));
+    assert_eq!(reads.last_used("a", "without minutes").unwrap(), Some(at(7200)));
+    drop(reads);
     // What comes now is added to what was there.
     let more = MinuteRow {
         customer: "a",

@@ -165,16 +165,20 @@ fn the_last_use_is_the_latest_minute_and_outlives_a_change_of_the_key() {
         requests: 1,
         units: 1,
     };
-    let minutes = vec![minute("k", 60), minute("k", 120), minute("declared", 60)];
+    let minutes = vec![minute("k", 60), minute("declared", 60)];
     place.store.put(&Commit { minutes, ..empty(1) }).unwrap();
-    place.store.put(&Commit { minutes: vec![minute("k", 0)], ..empty(2) }).unwrap();
+    place.store.put(&Commit { minutes: vec![minute("k", 120)], ..empty(2) }).unwrap();
+    place.store.put(&Commit { minutes: vec![minute("k", 0)], ..empty(3) }).unwrap();
+    // Of somebody else, and late.
+    let other = MinuteRow { customer: "other", ..minute("k", 180) };
+    place.store.put(&Commit { minutes: vec![other], ..empty(4) }).unwrap();
     let changed = KeyRecord { name: Some("n".into()), ..key("k", "acme") };
     place.write(|records| records.put_key(&changed)).unwrap();
     let reads = place.store.reads();
     assert_eq!(reads.key("k").unwrap().unwrap().last_used, Some(at(120)));
-    assert_eq!(reads.last_used("k").unwrap(), Some(at(120)));
-    assert_eq!(reads.last_used("declared").unwrap(), Some(at(60)));
-    assert_eq!(reads.last_used("none").unwrap(), None);
+    assert_eq!(reads.last_used("acme", "k").unwrap(), Some(at(120)));
+    assert_eq!(reads.last_used("acme", "declared").unwrap(), Some(at(60)));
+    assert_eq!(reads.last_used("acme", "none").unwrap(), None);
 }
 
 #[test]

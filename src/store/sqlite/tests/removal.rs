@@ -63,7 +63,7 @@ fn a_removed_customer_leaves_what_it_used_under_the_pseudonym() {
     assert_eq!(reads.subscription("acme").unwrap(), None);
     assert_eq!(reads.applications("acme").unwrap(), []);
     assert_eq!(reads.key("k").unwrap(), None);
-    assert_eq!(reads.last_used("k").unwrap(), None);
+    assert_eq!(reads.last_used("acme", "k").unwrap(), None);
     assert!(reads.customer("other").unwrap().is_some());
     assert!(reads.subscription("other").unwrap().is_some());
     assert_eq!(reads.applications("other").unwrap().len(), 1);
@@ -92,7 +92,7 @@ fn what_was_in_flight_is_counted_under_the_pseudonym_later() {
     charge(&mut place, "acme", 4);
     assert_eq!(used(&place, "acme"), (0, 0));
     assert_eq!(used(&place, "gone-1"), (10, 2));
-    assert_eq!(place.store.reads().last_used("k").unwrap(), None);
+    assert_eq!(place.store.reads().last_used("acme", "k").unwrap(), None);
     // Others are not touched by it.
     charge(&mut place, "other", 5);
     assert_eq!(used(&place, "other"), (5, 1));

@@ -1,6 +1,7 @@
 //! Usage added up.
 
 use super::*;
+use crate::store::sqlite::keys;
 
 fn minute(
     customer: &'static str,
@@ -125,6 +126,7 @@ fn the_minutes_of_one_customer_are_looked_up_one_by_one() {
         "SELECT minute FROM customer_minutes WHERE customer = 'a' AND series = 1",
         "DELETE FROM usage_minutes WHERE place = 1 AND series = 1
             AND minute IN (SELECT minute FROM customer_minutes WHERE customer = 'a' AND series = 1)",
+        &keys::select("WHERE customer = 'a'"),
     ] {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
@@ -133,5 +135,6 @@ fn the_minutes_of_one_customer_are_looked_up_one_by_one() {
         assert!(looks("SEARCH h USING PRIMARY KEY (customer=?"), "{steps:?}");
         assert!(looks("SEARCH m USING PRIMARY KEY (minute=? AND place=?"), "{steps:?}");
         assert!(!looks("SCAN usage") && !looks("SCAN m") && !looks("SCAN h") && !looks("SCAN s"), "{steps:?}");
+        assert!(!looks("SCAN key"), "{steps:?}");
     }
 }
