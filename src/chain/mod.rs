@@ -47,21 +47,20 @@ pub async fn serve(
     arrival: Arrival,
 ) -> Reply {
     let mut exchange = Box::new(Exchange::begin(worker, connection, head, arrival));
-    let expects_continue = head.headers.contains_key(http::header::EXPECT);
     let mut body = Some(body);
     let outcome = run(&mut exchange, head, &mut body).await;
     exchange.note_decided();
     match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
         Ok(Outcome::Page(page)) => {
-            refuse::dispose(body, expects_continue, &exchange).await;
+            refuse::dispose(body, head, &exchange).await;
             exchange.note_head(page.status());
             exchange.note_sent(page.body().len());
             exchange.finish_own_page();
             Reply::page(page)
         }
         Err(refused) => {
-            let close = refuse::dispose(body, expects_continue, &exchange).await;
+            let close = refuse::dispose(body, head, &exchange).await;
             refuse::answer(refused, close, exchange)
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::{header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -21,16 +22,12 @@ const READ_TIME: Duration = Duration::from_millis(500);
 /// Deals with a body that nobody wants. A small one is read, so that the connection can be used
 /// again; otherwise the connection must close, because what is left of the body would be taken for
 /// the next request. Tells whether it must.
-pub(super) async fn dispose(
-    body: Option<ClientBody>,
-    expects_continue: bool,
-    exchange: &Exchange,
-) -> bool {
+pub(super) async fn dispose(body: Option<ClientBody>, head: &Parts, exchange: &Exchange) -> bool {
     let left = match body {
         None => exchange.progress().upload() != Upload::Done,
         Some(body) if body.is_end_stream() => false,
         // To read it would be to ask for it: an upload that waits for a 100 is refused before.
-        Some(_) if expects_continue => true,
+        Some(_) if head.headers.contains_key(header::EXPECT) => true,
         Some(body) if body.size_hint().exact().is_none_or(|size| size > READ_MAX) => true,
         Some(body) => {
             let read = tokio::time::timeout(READ_TIME, read(body)).await;

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use http::{HeaderName, StatusCode};
 
 use crate::{
-    http1::{Decoder, Fields, Framing, Malformed, each_member, length, push_field, values},
+    http1::{self, Decoder, Fields, Framing, Malformed, each_member, push_field, values},
     upstream::headers::is_dropped_from_answer,
 };
 
@@ -30,9 +30,8 @@ pub struct Head {
 }
 
 /// Takes over the fields of an answer that are for the caller.
-fn passed(parsed: &[httparse::Header<'_>], options: &Options) -> Result<Fields, Malformed> {
-    let mut fields = Fields::with_room();
-    fields.length = length(parsed)?;
+fn passed(parsed: &[httparse::Header<'_>], options: &Options, length: Option<u64>) -> Fields {
+    let mut fields = Fields { length, ..Fields::with_room() };
     for httparse::Header { name, value } in parsed {
         if is_dropped_from_answer(name) || options.names(name) {
             continue;
@@ -44,7 +43,7 @@ fn passed(parsed: &[httparse::Header<'_>], options: &Options) -> Result<Fields, 
         fields.trailers.extend(HeaderName::from_bytes(name));
         Ok(())
     });
-    Ok(fields)
+    fields
 }
 
 /// Takes a head out of the buffer; `None` while it is not whole.
@@ -69,14 +68,15 @@ pub(crate) fn parse(
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
     let is_old = answer.version == Some(0);
-    let framing = framing(answer.headers, status, is_old, is_answer_to_head)?;
+    let body_length = http1::length(answer.headers)?;
+    let framing = framing(answer.headers, body_length, status, is_old, is_answer_to_head)?;
     let options = Options::new(answer.headers);
     let keeps_alive = match is_old {
         _ if framing == Framing::UntilClose || options.close => false,
         true => options.keep_alive,
         false => true,
     };
-    let fields = passed(answer.headers, &options)?;
+    let fields = passed(answer.headers, &options, body_length);
     bytes::Buf::advance(buffer, length);
     Ok(Some(Head { status, fields, framing, keeps_alive }))
 }
@@ -84,11 +84,11 @@ pub(crate) fn parse(
 /// Finds where the body ends. Two answers to that are none (RFC 9112 sections 6.1 and 6.3).
 fn framing(
     fields: &[httparse::Header<'_>],
+    length: Option<u64>,
     status: StatusCode,
     is_old: bool,
     is_answer_to_head: bool,
 ) -> Result<Framing, Malformed> {
-    let length = length(fields)?;
     let mut codings = values(fields, "transfer-encoding");
     let coding = codings.next();
     if coding.is_some() && (length.is_some() || is_old || codings.next().is_some()) {
