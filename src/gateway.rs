@@ -140,7 +140,7 @@ impl Fixed {
             read_token,
             admin_hosts,
         } = self;
-        let Store { database, journal } = store;
+        let Store { database, journal, durability } = store;
         [
             (*listen != other.listen, "server.listen"),
             (*admin_listen != other.admin_listen, "admin.listen"),
@@ -148,6 +148,7 @@ impl Fixed {
             (*workers != other.workers, "server.workers"),
             (*database != other.store.database, "store.url"),
             (*journal != other.store.journal, "store.journal"),
+            (*durability != other.store.durability, "store.durability"),
             (*access != other.access, "log.access"),
             (*access_format != other.access_format, "log.access_format"),
             (*log_format != other.log_format, "log.format"),

@@ -339,7 +339,8 @@ fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> 
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let node = journal.node();
-    let (writers, follower) = journal.start(&store, workers).map_err(StartError::Thread)?;
+    let (writers, follower) =
+        journal.start(&store, workers, config.store.durability).map_err(StartError::Thread)?;
     Ok(OpenBooks { ledger, writers, follower, store, recovery, node })
 }
 

@@ -80,7 +80,7 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Fills a segment, as the process that is gone left it.
-fn write_segment() -> TempDir {
+fn write_segment() -> place::Place {
     let (directory, mut writer) = place::open();
     let (ledger, limits) = (Ledger::new(noon()), every_kind());
     let holds: Vec<_> =

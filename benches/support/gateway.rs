@@ -27,10 +27,9 @@ use faregate::{
     worker::{Connection, IdMaker, Stop, Worker, watch::Watch},
 };
 use http::{Request, StatusCode, request::Parts};
-use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::place;
+use super::place::{self, Place};
 
 /// A worker with one client's connection.
 pub(crate) struct SmallGateway {
@@ -51,7 +50,7 @@ pub(crate) fn config(text: &str) -> Config {
 
 impl SmallGateway {
     /// Makes one of a configuration. Beside it the directory of its journal, which must outlive it.
-    pub(crate) fn new(text: &str, clock: Clock) -> (Self, TempDir) {
+    pub(crate) fn new(text: &str, clock: Clock) -> (Self, Place) {
         let config = config(text);
         let (lines, _) = access_log::start(&config.log.access, Format::Json).unwrap();
         let (directory, writer) = place::open();

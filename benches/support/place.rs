@@ -7,8 +7,9 @@ use std::{
 
 use faregate::{
     answer::Ending,
-    journal::{Journal, Origin, Writer},
+    journal::{Follower, Journal, Origin, Writer},
     ledger::Hold,
+    model::Durability,
     store::Sqlite,
 };
 use tempfile::TempDir;
@@ -16,14 +17,28 @@ use uuid::Uuid;
 
 use super::limits;
 
-/// Makes a journal in a directory of its own, with the writer of its only worker. Nothing is folded in
-/// it, and it is gone with the directory.
-pub(crate) fn open() -> (TempDir, Writer) {
+/// The directory of a journal. The journal is gone with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+    /// Brings the journal to the disk, and is asked for nothing else.
+    _follower: Follower,
+}
+
+impl Place {
+    /// Gives the path.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// Makes a journal in a directory of its own, with the writer of its only worker. Nothing is folded in it.
+pub(crate) fn open() -> (Place, Writer) {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store_in(directory.path());
     let (journal, _) = Journal::open(&journal_in(directory.path()), &mut store).unwrap();
-    let (mut writers, _) = journal.start(&store, 1).unwrap();
-    (directory, writers.pop().unwrap())
+    let (mut writers, follower) = journal.start(&store, 1, Durability::Normal).unwrap();
+    (Place { directory, _follower: follower }, writers.pop().unwrap())
 }
 
 /// Gives where the segments are.

@@ -65,7 +65,7 @@ async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<R
     };
     let progress = Rc::clone(exchange.progress());
     let reservation = Reservation::new(hold, ticket, source, Rc::clone(books), progress);
-    match append.ended().await {
+    match books.ended(&append).await {
         Outcome::Written => return Ok(reservation),
         Outcome::Lost => reservation.forget(),
         Outcome::Torn => reservation.settle(Ending::Unsent),

@@ -110,11 +110,11 @@ fn of_admin(admin: &Admin) -> Value {
 }
 
 fn of_store(store: &Store) -> Value {
-    let Store { database, journal } = store;
+    let Store { database, journal, durability } = store;
     json!({
         "url": format!("sqlite:{}", database.display()),
         "journal": path(journal),
-        "durability": "normal",
+        "durability": durability.name(),
     })
 }
 

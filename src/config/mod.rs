@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::{
     answer::Code,
     guesses::GuessLimit,
-    model::{ApiKey, CustomerTerms, Plan, Route, Upstream},
+    model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
     telemetry::{access_log, level::Level, messages, traces::Traces},
     webhooks::Endpoint,
 };
@@ -121,6 +121,8 @@ pub struct Store {
     pub database: PathBuf,
     /// The directory of the journal.
     pub journal: PathBuf,
+    /// What a request's record survives.
+    pub durability: Durability,
 }
 
 /// What is written about requests and about the gateway itself.

@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
+        contents::Entry,
         definition::Definition,
         hash::{OwnMap, OwnSet},
-        reader::Entry,
         rows::{self, Charge},
     },
     store::{Commit, NodeId, OpenReservation, Position, ReservationId},

@@ -49,7 +49,8 @@ pub(super) struct Tail {
     sequence: u64,
     /// Opened when there is something in it.
     reader: Option<Reader>,
-    /// Segments that are read whole; deleted when the store has them.
+    /// Segments that were left; deleted when the store has them and the disk has what stands in them, since a
+    /// later one may have to keep that, and refers to their definitions.
     done: Vec<SegmentId>,
 }
 
@@ -93,15 +94,16 @@ impl Follower {
     /// fold.
     pub(crate) fn delete_all(&mut self) {
         for tail in &mut self.tails {
-            if let (1, Some(reader)) = (Arc::strong_count(&tail.published), tail.reader.take()) {
-                tail.done.push(reader.id());
+            if Arc::strong_count(&tail.published) == 1 {
+                tail.published.need(u64::MAX);
+                tail.done.extend(tail.reader.take().map(|reader| reader.id()));
             }
         }
         self.delete_done();
     }
 
     fn delete_done(&mut self) {
-        for id in self.tails.iter_mut().flat_map(|tail| tail.done.drain(..)) {
+        for id in self.tails.iter_mut().flat_map(Tail::take_done) {
             if let Err(error) = segment::delete(self.directory.path(), id) {
                 // Not an error: it is folded, and the next start tries again.
                 tracing::warn!(?id, %error, "cannot delete a folded segment");
@@ -145,7 +147,7 @@ impl Tail {
                 Step::Done if !is_closed => {}
                 Step::Done => self.leave(),
                 Step::Torn(torn) => {
-                    tracing::warn!(?torn, "a failed append could not be cut away");
+                    tracing::warn!(?torn, "a segment of the journal cannot be read to its end");
                     self.leave();
                 }
             }
@@ -161,6 +163,11 @@ impl Tail {
     fn is_behind(&self, segment: u64, length: u64) -> bool {
         let read = self.reader.as_ref().map_or(0, Reader::offset);
         self.segment < segment || (self.segment == segment && read < length)
+    }
+
+    fn take_done(&mut self) -> impl Iterator<Item = SegmentId> {
+        let needed = self.published.needed();
+        self.done.extract_if(.., move |id| id.number < needed)
     }
 
     fn leave(&mut self) {

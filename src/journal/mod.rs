@@ -9,6 +9,8 @@
 //! that is written, else in full at the next start.
 
 mod batch;
+mod contents;
+mod current;
 mod definition;
 mod directory;
 mod figures;
@@ -23,6 +25,7 @@ mod replay;
 mod rows;
 mod segment;
 mod sync;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -31,6 +34,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use crate::{
     journal::{fold::Fold, follower::Tail, segment::Disk, sync::Syncer, writer::Start},
+    model::Durability,
     store::Store,
 };
 
@@ -41,6 +45,7 @@ pub(crate) use fold::Company;
 pub use follower::{FoldError, Follower};
 pub use reader::{ReadError, Torn};
 pub use replay::{Recovery, ReplayError};
+pub use sync::Unsynced;
 pub use writer::{Ticket, Writer};
 
 pub use crate::store::NodeId;
@@ -82,11 +87,18 @@ impl Journal {
     }
 
     /// Makes a writer for each worker, in order, and what reads behind them. As long as that is there,
-    /// a thread brings to the disk what they write.
-    pub fn start(self, store: &dyn Store, workers: u16) -> io::Result<(Vec<Writer>, Follower)> {
+    /// threads bring to the disk what they write.
+    pub fn start(
+        self,
+        store: &dyn Store,
+        workers: u16,
+        durability: Durability,
+    ) -> io::Result<(Vec<Writer>, Follower)> {
         let (writers, follower) = self.split(store, workers, |_| Box::new(Disk))?;
-        let syncer = Syncer::start(&writers.iter().map(Writer::unsynced).collect::<Vec<_>>())?;
-        Ok((writers, follower.beside(syncer)))
+        let unsynced = writers.iter().map(Writer::unsynced).collect::<Vec<_>>();
+        let syncer = Syncer::start(&unsynced, durability)?;
+        let writers = writers.into_iter().map(|writer| writer.with_durability(durability));
+        Ok((writers.collect(), follower.beside(syncer)))
     }
 
     fn split(

@@ -15,6 +15,10 @@ pub(super) struct Put {
     pub(super) fresh: Vec<Fresh>,
     /// How many of the settles that wait are among them.
     pub(super) settles: usize,
+    /// How many of the bytes stand in an earlier segment too.
+    pub(super) kept: usize,
+    /// It begins a segment with those.
+    pub(super) is_recovery: bool,
 }
 
 impl Put {
@@ -23,6 +27,8 @@ impl Put {
         self.bytes.clear();
         self.fresh.clear();
         self.settles = settles;
+        self.kept = 0;
+        self.is_recovery = false;
     }
 
     /// Gives the number of the next definition, when the segment's next is `first`.

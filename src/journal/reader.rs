@@ -1,8 +1,7 @@
-//! Reads one segment, in order, and puts definitions in the place of the numbers for them.
+//! Reads one segment, in order.
 //!
-//! Invariant: what cannot be read is passed over only at the end of a segment with nothing valid
-//! behind it. That is what an append leaves that was cut short, and nothing was done on the
-//! strength of it.
+//! Invariant: what cannot be read is passed over only where no record behind it says that the disk had
+//! it. That is what an append leaves that was cut short, and what a power cut takes.
 
 use std::{
     fs::File,
@@ -13,58 +12,16 @@ use std::{
 };
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::{
-    answer::Ending,
     journal::{
-        definition::Definition,
+        contents::{Contents, Entry, Kept, Met, What},
         handover::Handover,
-        record::{self, BLOCK, BLOCKS_MAX, Body, Claim, Flaw, Record, Salt, VERSION},
+        record::{self, BLOCK, Claim, Flaw, KEPT_BLOCKS_MAX, VERSION},
         segment::SegmentId,
     },
-    store::{self, NodeId},
+    store::NodeId,
 };
-
-/// Something that counts, with its definition.
-#[derive(Clone, Debug)]
-pub(super) enum Entry {
-    /// Units were taken.
-    Reserve {
-        /// The record's number: the reservation's from now on.
-        sequence: u64,
-        /// When.
-        at: Timestamp,
-        /// The request.
-        request_id: Uuid,
-        /// From where.
-        definition: Arc<Definition>,
-        /// How many.
-        cost: u64,
-    },
-    /// A reservation ended and is charged what it took.
-    Settle {
-        /// Which.
-        reservation: u64,
-        /// How.
-        ending: Ending,
-        /// The units.
-        charge: u64,
-    },
-    /// A reservation ended and is charged something else.
-    SettleChanged {
-        /// Which.
-        reservation: u64,
-        /// When it was made.
-        opened_at: Timestamp,
-        /// What it was made on.
-        definition: Arc<Definition>,
-        /// How it ended.
-        ending: Ending,
-        /// The units.
-        charge: u64,
-    },
-}
 
 /// How far to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -152,22 +109,16 @@ pub enum ReadError {
 pub(super) struct Reader {
     file: File,
     path: PathBuf,
-    node: NodeId,
-    id: SegmentId,
-    salt: Salt,
-    offset: u64,
-    /// The number of the last record, here or in the segment before.
-    sequence: u64,
-    latest: Timestamp,
-    definitions: Vec<Arc<Definition>>,
-    /// Has definitions of a writer in this process.
-    handover: Option<Arc<Handover>>,
+    contents: Contents,
+    older: Older,
+    /// The last record that was read is one of those that are kept.
+    is_among_kept: bool,
     buffer: Vec<u8>,
 }
 
 /// Bytes read at once; more than the largest record, so that every step gets on.
 const CHUNK: u64 = 1 << 20;
-const _: () = assert!(CHUNK > (BLOCKS_MAX as u64 + 1) * BLOCK as u64);
+const _: () = assert!(CHUNK > (KEPT_BLOCKS_MAX as u64 + 2) * BLOCK as u64);
 
 impl Reader {
     /// Opens a segment. Its records must have numbers above `sequence`.
@@ -198,26 +149,22 @@ impl Reader {
         }
         Ok(Self {
             file,
+            contents: Contents::new(node, id, path.clone(), sequence),
             path,
-            node,
-            id,
-            salt: Salt::new(node, id.worker, id.number),
-            offset: 0,
-            sequence,
-            latest: Timestamp::MIN,
-            definitions: Vec::new(),
-            handover: None,
+            older: Older::new(directory, node, id.worker, sequence),
+            is_among_kept: false,
             buffer: Vec::new(),
         })
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
     pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
-        Self { handover: Some(handover), ..self }
+        Self { contents: self.contents.beside(handover), ..self }
     }
 
     /// Reads about a mebibyte of records and hands on those that count and begin at `from` or
-    /// behind it. Definitions before that are needed all the same.
+    /// behind it. Definitions before that are needed all the same. What is kept of earlier segments is
+    /// read at once: a position tells nothing of how far in them a reader was.
     pub(super) fn read(
         &mut self,
         until: Until,
@@ -225,29 +172,34 @@ impl Reader {
         each: &mut dyn FnMut(Entry),
     ) -> Result<Step, ReadError> {
         let mut buffer = mem::take(&mut self.buffer);
-        let result = self.step(until, from, &mut buffer, each);
+        let result = loop {
+            match self.step(until, from, &mut buffer, each) {
+                Ok(Step::More) if self.is_among_kept => {}
+                result => break result,
+            }
+        };
         self.buffer = buffer;
         result
     }
 
     /// Gives the length of what was read.
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.contents.offset
     }
 
     /// Gives the number of the last record.
     pub(super) fn sequence(&self) -> u64 {
-        self.sequence
+        self.contents.sequence
     }
 
     /// Gives the latest time met.
     pub(super) fn latest(&self) -> Timestamp {
-        self.latest
+        self.contents.latest.max(self.older.latest)
     }
 
     /// Gives the segment.
     pub(super) fn id(&self) -> SegmentId {
-        self.id
+        self.contents.id
     }
 
     fn step(
@@ -261,27 +213,29 @@ impl Reader {
             Until::End => self.file.metadata().map_err(|source| self.failed(source))?.len(),
             Until::Length(length) => length,
         };
-        let left = end.saturating_sub(self.offset);
+        let begin = self.offset();
+        let left = end.saturating_sub(begin);
         self.fill(buffer, left.min(CHUNK))?;
         if (buffer.len() as u64) < left.min(CHUNK) {
-            return Err(self.damaged("the file is shorter than it was"));
+            return Err(self.contents.damaged("the file is shorter than it was"));
         }
-        let mut rest = buffer.as_slice();
-        while !rest.is_empty() {
-            let (record, payload) = match Record::decode(self.salt, rest) {
-                Ok(found) => found,
-                Err(Flaw::Incomplete) if left > CHUNK && rest.len() < buffer.len() => break,
-                Err(_) => return self.flaw(until, end),
-            };
-            let entry = self.accept(record, payload)?;
-            if let Some(entry) = entry.filter(|_| self.offset >= from) {
-                each(entry);
+        let Self { contents, older, is_among_kept, .. } = self;
+        let flaw = contents.take(buffer, &mut |Met { offset, sequence: _, what }| {
+            *is_among_kept = matches!(what, What::Kept(_));
+            match what {
+                What::Entry(entry) if offset >= from => each(entry),
+                What::Kept(kept) if offset >= from => return older.take(&kept, each),
+                _ => {}
             }
-            let length = BLOCK + payload.len();
-            self.offset += length as u64;
-            rest = rest.get(length..).unwrap_or_default();
+            Ok(())
+        })?;
+        let is_cut_off = left > CHUNK && self.offset() > begin;
+        match flaw {
+            None => {}
+            Some(Flaw::Incomplete) if is_cut_off => {}
+            Some(_) => return self.flaw(until, end),
         }
-        Ok(if self.offset < end { Step::More } else { Step::Done })
+        Ok(if self.offset() < end { Step::More } else { Step::Done })
     }
 
     /// Reads so many bytes from where we are; fewer when the file is shorter.
@@ -289,7 +243,7 @@ impl Reader {
         buffer.clear();
         let read = self
             .file
-            .seek(SeekFrom::Start(self.offset))
+            .seek(SeekFrom::Start(self.contents.offset))
             .and_then(|_| self.file.by_ref().take(length).read_to_end(buffer));
         read.map(drop).map_err(|source| self.failed(source))
     }
@@ -297,91 +251,88 @@ impl Reader {
     /// Tells a torn end from damage.
     fn flaw(&mut self, until: Until, end: u64) -> Result<Step, ReadError> {
         if let Until::Length(_) = until {
-            return Err(self.damaged("a record that was whole is not any more"));
+            return Err(self.contents.damaged("a record that was whole is not any more"));
         }
-        if self.is_anything_valid_behind()? {
-            return Err(self.damaged("a record is bad and there are good ones behind it"));
-        }
-        let (path, offset) = (self.path.clone(), self.offset);
-        Ok(Step::Torn(Torn { path, offset, bytes: end - offset }))
-    }
-
-    /// Looks for a good record behind the bad one at every place where one could begin.
-    fn is_anything_valid_behind(&mut self) -> Result<bool, ReadError> {
         // The rest at once: it is a segment at most, and this is rare.
         let mut rest = Vec::new();
         self.fill(&mut rest, u64::MAX)?;
-        let mut places = (BLOCK..rest.len()).step_by(BLOCK).filter_map(|at| rest.get(at..));
-        Ok(places.any(|bytes| Record::decode(self.salt, bytes).is_ok()))
-    }
-
-    /// Checks that the record can stand where it does, and resolves it.
-    fn accept(&mut self, record: Record, payload: &[u8]) -> Result<Option<Entry>, ReadError> {
-        let Record { sequence, time_ms, body } = record;
-        if sequence <= self.sequence {
-            return Err(self.damaged("its number is not above the one before"));
+        if self.contents.is_on_disk(&rest) {
+            return Err(self.contents.damaged("a record is bad that the disk had"));
         }
-        if (self.offset == 0) != matches!(body, Body::Head { .. }) {
-            return Err(self.damaged("the segment's head is missing or misplaced"));
-        }
-        let at = store::instant(time_ms);
-        let entry = match body {
-            Body::Definition { set, .. } => {
-                self.learn(set, payload)?;
-                None
-            }
-            Body::Head { node, worker, segment: number } => {
-                debug_assert_eq!((node, SegmentId { worker, number }), (self.node, self.id));
-                None
-            }
-            Body::Reserve { set, cost, request_id } => {
-                let definition = self.definition(set)?;
-                Some(Entry::Reserve { sequence, at, request_id, definition, cost })
-            }
-            Body::Settle { reservation, ending, charge, request_id: _ } => {
-                Some(Entry::Settle { reservation, ending, charge })
-            }
-            Body::SettleChanged { reservation, ending, set, charge, age_ms, request_id: _ } => {
-                let definition = self.definition(set)?;
-                let opened_at = store::instant(time_ms.saturating_sub(age_ms.into()));
-                Some(Entry::SettleChanged { reservation, opened_at, definition, ending, charge })
-            }
-            Body::Synced { through: _ } => None,
-        };
-        self.sequence = sequence;
-        self.latest = self.latest.max(at);
-        Ok(entry)
-    }
-
-    fn learn(&mut self, set: u32, payload: &[u8]) -> Result<(), ReadError> {
-        if usize::try_from(set) != Ok(self.definitions.len() + 1) {
-            return Err(self.damaged("a definition is missing"));
-        }
-        let given = self.handover.as_ref().and_then(|handover| handover.take(self.id.number, set));
-        debug_assert!(given.as_ref().is_none_or(|given| payload.starts_with(&given.encode())));
-        let definition = match given {
-            Some(given) => given,
-            None => Definition::decode(payload)
-                .ok_or_else(|| self.damaged("the definition cannot be read"))?
-                .into(),
-        };
-        self.definitions.push(definition);
-        Ok(())
-    }
-
-    fn definition(&self, set: u32) -> Result<Arc<Definition>, ReadError> {
-        usize::try_from(set)
-            .ok()
-            .and_then(|set| self.definitions.get(set.checked_sub(1)?))
-            .cloned()
-            .ok_or_else(|| self.damaged("its definition is missing"))
-    }
-
-    fn damaged(&self, reason: &'static str) -> ReadError {
-        ReadError::Damaged { path: self.path.clone(), offset: self.offset, reason }
+        let (path, offset) = (self.path.clone(), self.offset());
+        Ok(Step::Torn(Torn { path, offset, bytes: end - offset }))
     }
 
     fn failed(&self, source: io::Error) -> ReadError {
         ReadError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// Earlier segments of the same worker, for what a later one has kept of them.
+#[derive(Debug)]
+struct Older {
+    directory: PathBuf,
+    node: NodeId,
+    worker: u16,
+    /// What has a number up to this was read where it stood.
+    through: u64,
+    latest: Timestamp,
+    /// The segment of the last that was kept.
+    open: Option<Contents>,
+}
+
+impl Older {
+    fn new(directory: &Path, node: NodeId, worker: u16, through: u64) -> Self {
+        let (directory, latest) = (directory.into(), Timestamp::MIN);
+        Self { directory, node, worker, through, latest, open: None }
+    }
+
+    /// Hands on what was not read where it stood.
+    fn take(&mut self, kept: &Kept<'_>, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
+        let id = SegmentId { worker: self.worker, number: kept.segment };
+        let known = self.open.take().filter(|contents| contents.id == id);
+        let through = self.through;
+        let nothing = || Contents::new(self.node, id, id.path(&self.directory), 0);
+        let mut contents = match known.map_or_else(|| self.read(id), |known| Ok(Some(known)))? {
+            Some(contents) => contents,
+            // It was deleted because all of it was read.
+            None if kept.offset > 0 && nothing().last(kept.bytes) <= Some(through) => return Ok(()),
+            None => nothing(),
+        };
+        if contents.offset < kept.offset {
+            if kept.follows_synced {
+                return Err(contents.damaged("a record is bad that the disk had"));
+            }
+            // What stood before is kept too, elsewhere.
+            contents.offset = kept.offset;
+        }
+        let known = usize::try_from(contents.offset - kept.offset).unwrap_or(usize::MAX);
+        let news = kept.bytes.get(known..).unwrap_or_default();
+        let flaw = contents.take(news, &mut |Met { offset: _, sequence, what }| {
+            match what {
+                What::Entry(entry) if sequence > through => each(entry),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if flaw.is_some() {
+            return Err(contents.damaged("what was kept of it is not whole"));
+        }
+        self.latest = self.latest.max(contents.latest);
+        self.open = Some(contents);
+        Ok(())
+    }
+
+    /// Reads a segment for its definitions, as far as the disk has it; `None` when it has no such file.
+    fn read(&self, id: SegmentId) -> Result<Option<Contents>, ReadError> {
+        let mut reader = match Reader::open(&self.directory, self.node, id, 0) {
+            Ok(reader) => reader,
+            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        while reader.read(Until::End, u64::MAX, &mut |_| {})? == Step::More {}
+        Ok(Some(reader.contents))
     }
 }

@@ -7,11 +7,13 @@
 //!  5 ending    u8    of a settle
 //!  6 blocks    u16   64-byte blocks of payload that follow
 //!  8 sequence  u64   strictly rising per worker, across segments
-//! 16 reference u64   the reservation's sequence; the head's segment number
+//! 16 reference u64   the reservation's sequence; the segment's number of the head and of what is kept
 //! 24 time      i64   Unix milliseconds
 //! 32 set       u32   the definition's number in this segment; the head's worker
-//! 36 extra     u32   milliseconds since the reservation; the head's format version
-//! 40 units     u64   cost or charge; the head's magic
+//! 36 extra     u32   milliseconds since the reservation; the head's format version; 1 where what is kept
+//!                    follows what the disk has
+//! 40 units     u64   cost or charge; the head's magic; where in its segment stands what is kept; how much of the
+//!                    segment the disk has
 //! 48 id        16    the request's id; the head's node id
 //! ```
 //!
@@ -26,8 +28,12 @@ use crate::{answer::Ending, store::NodeId};
 /// The size of a record without payload, and of a block of payload.
 pub(super) const BLOCK: usize = 64;
 
-/// The largest payload, so that a reader's buffer always holds a whole record.
+/// The largest payload of a definition.
 pub(super) const BLOCKS_MAX: u16 = 4096;
+
+/// The largest payload of what is kept: a whole definition with its record, and some more. A reader's buffer
+/// holds it with its record.
+pub(super) const KEPT_BLOCKS_MAX: u16 = 2 * BLOCKS_MAX;
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -40,6 +46,7 @@ const KIND_RESERVE: u8 = 3;
 const KIND_SETTLE: u8 = 4;
 const KIND_SETTLE_CHANGED: u8 = 5;
 const KIND_SYNCED: u8 = 6;
+const KIND_KEPT: u8 = 7;
 
 /// What the checksums of a segment begin with, so that a record from another segment does not pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,10 +135,23 @@ pub(super) enum Body {
         /// The request.
         request_id: Uuid,
     },
-    /// All records up to one are on the disk. Nothing writes it yet.
+    /// The disk has all records up to one.
     Synced {
         /// The sequence of that record.
         through: u64,
+        /// How long this segment is up to there.
+        length: u64,
+    },
+    /// The payload behind it is records of an earlier segment, which the disk may have lost.
+    Kept {
+        /// The segment's number.
+        segment: u64,
+        /// Where in it they stand.
+        offset: u64,
+        /// The disk has what stands before them.
+        follows_synced: bool,
+        /// Blocks of payload.
+        blocks: u16,
     },
 }
 
@@ -161,8 +181,12 @@ impl Record {
     pub(super) fn decode(salt: Salt, bytes: &[u8]) -> Result<(Self, &[u8]), Flaw> {
         let (block, rest) = bytes.split_first_chunk().ok_or(Flaw::Incomplete)?;
         let fields = Fields::parse(block);
-        let with_payload = fields.kind == KIND_DEFINITION && fields.blocks <= BLOCKS_MAX;
-        if fields.blocks > 0 && !with_payload {
+        let blocks_max = match fields.kind {
+            KIND_DEFINITION => BLOCKS_MAX,
+            KIND_KEPT => KEPT_BLOCKS_MAX,
+            _ => 0,
+        };
+        if fields.blocks > blocks_max {
             return Err(Flaw::Bad);
         }
         let length = usize::from(fields.blocks) * BLOCK;
@@ -173,6 +197,20 @@ impl Record {
         }
         Ok((fields.record().ok_or(Flaw::Bad)?, payload))
     }
+}
+
+/// Splits whole records where at most so many blocks of them are in front; the first record always is.
+pub(super) fn split(bytes: &[u8], blocks_max: u16) -> (&[u8], &[u8]) {
+    let max = usize::from(blocks_max) * BLOCK;
+    let mut end = 0;
+    while let Some(block) = bytes.get(end..).and_then(<[u8]>::first_chunk) {
+        let next = end + BLOCK + usize::from(Fields::parse(block).blocks) * BLOCK;
+        if end > 0 && next > max {
+            break;
+        }
+        end = next;
+    }
+    bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
 /// What the first record of a file claims to be.
@@ -287,7 +325,13 @@ impl Fields {
                 age_ms: self.extra,
                 request_id,
             },
-            KIND_SYNCED => Body::Synced { through: self.reference },
+            KIND_SYNCED => Body::Synced { through: self.reference, length: self.units },
+            KIND_KEPT => Body::Kept {
+                segment: self.reference,
+                offset: self.units,
+                follows_synced: self.extra == 1,
+                blocks: self.blocks,
+            },
             _ => return None,
         };
         Some(Record { sequence: self.sequence, time_ms: self.time, body })
@@ -331,7 +375,17 @@ impl From<&Record> for Fields {
                 id: request_id.into_bytes(),
                 ..fields
             },
-            Body::Synced { through } => Self { kind: KIND_SYNCED, reference: through, ..fields },
+            Body::Synced { through, length } => {
+                Self { kind: KIND_SYNCED, reference: through, units: length, ..fields }
+            }
+            Body::Kept { segment, offset, follows_synced, blocks } => Self {
+                kind: KIND_KEPT,
+                blocks,
+                reference: segment,
+                extra: follows_synced.into(),
+                units: offset,
+                ..fields
+            },
         }
     }
 }
@@ -377,159 +431,4 @@ fn ending_from(number: u8) -> Option<Ending> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn salt() -> Salt {
-        Salt::new(NodeId(Uuid::from_u128(7)), 3, 9)
-    }
-
-    fn bodies() -> Vec<Body> {
-        let request_id = Uuid::from_u128(0x1234_5678_9abc_def0_1234);
-        let mut bodies = vec![
-            Body::Head { node: NodeId(Uuid::from_u128(7)), worker: u16::MAX, segment: 9 },
-            Body::Definition { set: 1, blocks: 2 },
-            Body::Definition { set: u32::MAX, blocks: 0 },
-            Body::Reserve { set: 5, cost: u64::MAX, request_id },
-            Body::Synced { through: 77 },
-        ];
-        for ending in Ending::ALL {
-            bodies.push(Body::Settle { reservation: 3, ending, charge: 8, request_id });
-            let (set, age_ms) = (4, 250);
-            bodies.push(Body::SettleChanged {
-                reservation: 3,
-                ending,
-                set,
-                charge: 0,
-                age_ms,
-                request_id,
-            });
-        }
-        bodies
-    }
-
-    fn encoded(body: Body) -> (Record, Vec<u8>) {
-        let record = Record { sequence: 1 << 60, time_ms: -5, body };
-        let payload = match body {
-            Body::Definition { blocks, .. } => vec![0xa5; usize::from(blocks) * BLOCK],
-            _ => Vec::new(),
-        };
-        let mut bytes = Vec::new();
-        record.encode(salt(), &payload, &mut bytes);
-        assert_eq!(bytes.len(), BLOCK + payload.len());
-        (record, bytes)
-    }
-
-    #[test]
-    fn every_record_is_read_back() {
-        for body in bodies() {
-            let (record, bytes) = encoded(body);
-            let longer = [bytes.as_slice(), &[1; 100]].concat();
-            let (read, payload) = Record::decode(salt(), &longer).unwrap();
-            assert_eq!((read, payload), (record, &bytes[BLOCK..]));
-        }
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        for body in bodies() {
-            let (_, bytes) = encoded(body);
-            for bit in 0..bytes.len() * 8 {
-                let mut flipped = bytes.clone();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(Record::decode(salt(), &flipped).is_err(), "{body:?}, bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_part_of_a_record_is_incomplete() {
-        let (_, bytes) = encoded(Body::Definition { set: 1, blocks: 2 });
-        for length in 0..bytes.len() {
-            assert_eq!(Record::decode(salt(), &bytes[..length]), Err(Flaw::Incomplete));
-        }
-    }
-
-    #[test]
-    fn a_record_of_another_segment_does_not_pass() {
-        let node = NodeId(Uuid::from_u128(7));
-        let others = [
-            Salt::new(NodeId(Uuid::from_u128(8)), 3, 9),
-            Salt::new(node, 2, 9),
-            Salt::new(node, 3, 10),
-        ];
-        for body in bodies() {
-            for other in others {
-                assert_eq!(Record::decode(other, &encoded(body).1), Err(Flaw::Bad));
-            }
-        }
-    }
-
-    #[test]
-    fn a_head_tells_whose_it_is() {
-        let node = NodeId(Uuid::from_u128(7));
-        let (_, head) = encoded(Body::Head { node, worker: 3, segment: 9 });
-        assert_eq!(claim(&head), Claim::Head { node, worker: 3, segment: 9 });
-        let mut newer = head.clone();
-        newer[36] = 2;
-        assert_eq!(claim(&newer), Claim::OtherVersion(2));
-        let mut damaged = head.clone();
-        damaged[20] ^= 1;
-        assert_eq!(claim(&damaged), Claim::Nothing);
-        assert_eq!(claim(&head[..63]), Claim::Nothing);
-    }
-
-    #[test]
-    fn the_layout_stays() {
-        let request_id = Uuid::from_u128(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-        let body = Body::SettleChanged {
-            reservation: 2,
-            ending: Ending::Failed,
-            set: 3,
-            charge: 4,
-            age_ms: 5,
-            request_id,
-        };
-        let mut bytes = Vec::new();
-        Record { sequence: 1, time_ms: 6, body }.encode(salt(), &[], &mut bytes);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            hex,
-            "03f56c9f\
-             05030000\
-             0100000000000000\
-             0200000000000000\
-             0600000000000000\
-             03000000\
-             05000000\
-             0400000000000000\
-             0102030405060708090a0b0c0d0e0f10"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Record::decode(salt(), &bytes);
-            let _ = claim(&bytes);
-        }
-
-        #[test]
-        fn arbitrary_fields_do_not_panic(
-            mut bytes in prop::collection::vec(any::<u8>(), 64),
-            kind in 0..8_u8,
-        ) {
-            bytes[4] = kind;
-            bytes[6..8].fill(0);
-            let crc = salt().checksum(&bytes[4..]);
-            bytes[..4].copy_from_slice(&crc.to_le_bytes());
-            if let Ok((record, _)) = Record::decode(salt(), &bytes) {
-                let mut again = Vec::new();
-                record.encode(salt(), &[], &mut again);
-                prop_assert_eq!(Record::decode(salt(), &again), Ok((record, [].as_slice())));
-            }
-        }
-    }
-}
+mod tests;

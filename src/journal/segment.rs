@@ -127,6 +127,8 @@ pub(super) struct Published {
     /// One word holds both, so that a reader never pairs one segment with another's length: 40 bits
     /// of segment, 24 bits of length in blocks.
     reached: AtomicU64,
+    /// The first segment of which the disk may lack something.
+    needed: AtomicU64,
     /// Definitions that the reader has not come to.
     handover: Arc<Handover>,
 }
@@ -139,6 +141,16 @@ impl Published {
         let blocks = length / BLOCK as u64;
         debug_assert!(segment < 1 << (u64::BITS - LENGTH_BITS) && blocks < 1 << LENGTH_BITS);
         self.reached.store(segment << LENGTH_BITS | blocks, Ordering::Release);
+    }
+
+    /// Tells that no segment before one is needed for what the disk may lose. Relaxed: it only grows.
+    pub(super) fn need(&self, segment: u64) {
+        self.needed.store(segment, Ordering::Relaxed);
+    }
+
+    /// Gives the first segment that is needed for what the disk may lose.
+    pub(super) fn needed(&self) -> u64 {
+        self.needed.load(Ordering::Relaxed)
     }
 
     /// Gives the way of definitions from writer to reader.

@@ -7,6 +7,8 @@
 //!   be written twice: the second finds no open reservation. Reservations are to be settled although
 //!   their append failed: see [`Writer::is_torn`].
 //! - A record's number is used once, also when its append failed.
+//! - What a failed sync may have lost stands again at the head of the next segment, in one append with it,
+//!   before anything else does.
 
 use std::{io, mem, sync::Arc};
 
@@ -16,16 +18,19 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
+        current::Segment,
         definition::{Definition, Origin, Payload},
         directory::Directory,
         figures::Figures,
         hash::OwnMap,
         put::{Fresh, Put, SetKey},
-        record::{Body, Record, Salt},
-        segment::{Created, Files, Published, SegmentFile, SegmentId},
+        record::{BLOCK, Body, Record, Salt},
+        segment::{Created, Files, Published, SegmentId},
         sync::Unsynced,
+        tail::{Piece, Tail},
     },
     ledger::AccountSet,
+    model::Durability,
 };
 
 /// Appends to the journal of one worker. Its calls write to a file, and do not wait for the disk.
@@ -44,8 +49,11 @@ pub struct Writer {
     waiting: Vec<Waiting>,
     /// What is put and not written. Kept between appends so that an append allocates nothing.
     put: Put,
+    /// What the disk need not have.
+    tail: Tail,
     published: Arc<Published>,
     unsynced: Arc<Unsynced>,
+    durability: Durability,
     figures: Arc<Figures>,
 }
 
@@ -80,31 +88,6 @@ impl Ticket {
     }
 }
 
-/// The segment in use.
-struct Segment {
-    file: Box<dyn SegmentFile>,
-    number: u64,
-    salt: Salt,
-    /// Up to the last whole append.
-    length: u64,
-    /// Something torn stands behind `length`.
-    torn: bool,
-    /// What was defined in it. Dropped with it, so that it does not grow without end.
-    known: OwnMap<SetKey, Known>,
-    /// The plans in those, each once. They are few.
-    plans: Vec<Option<Arc<str>>>,
-    next_set: u32,
-}
-
-/// Small, since there is one for each key that was used in the segment.
-#[derive(Clone, Copy)]
-struct Known {
-    number: u32,
-    /// Its place in the segment's list: a reload may give a customer another plan and leave its
-    /// accounts as they are.
-    plan: usize,
-}
-
 /// An ordinary settle that is not yet written.
 struct Waiting {
     reservation: u64,
@@ -133,17 +116,30 @@ impl Writer {
             current: None,
             waiting: Vec::new(),
             put: Put::default(),
+            tail: Tail::default(),
             published: Arc::default(),
             unsynced: Arc::new(Unsynced::new(Arc::clone(&figures))),
+            durability: Durability::Normal,
             figures,
         }
+    }
+
+    /// Sets what its appends are to survive; those who wait for them keep to it.
+    pub(super) fn with_durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// Gives what its appends are to survive.
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
         self.published.clone()
     }
 
-    pub(super) fn unsynced(&self) -> Arc<Unsynced> {
+    /// Gives what the disk need not have of it.
+    pub fn unsynced(&self) -> Arc<Unsynced> {
         self.unsynced.clone()
     }
 
@@ -164,6 +160,7 @@ impl Writer {
         now: Timestamp,
     ) -> io::Result<Ticket> {
         let time_ms = now.as_millisecond();
+        self.check_disk(time_ms)?;
         self.begin(time_ms)?;
         let set = self.define(set, origin, time_ms)?;
         let sequence = self.push(time_ms, Body::Reserve { set, cost, request_id });
@@ -174,7 +171,7 @@ impl Writer {
     /// among it are void and settles that wait go on waiting; whether records of it may be left tells
     /// [`Writer::is_torn`].
     pub fn write(&mut self) -> io::Result<()> {
-        let Self { current, put, waiting, published, unsynced, figures, .. } = self;
+        let Self { current, put, waiting, tail, published, unsynced, figures, .. } = self;
         if !mem::take(&mut put.is_begun) {
             return Ok(());
         }
@@ -184,7 +181,15 @@ impl Writer {
             figures.failures.add(1);
             return Err(error);
         }
+        let last = self.next_sequence.saturating_sub(1);
+        let (kept, new) = put.bytes.split_at_checked(put.kept).unwrap_or((&[], &put.bytes));
+        tail.forget(unsynced.synced());
+        tail.push((current.number, current.length), kept.len(), last, new);
+        published.need(tail.first_segment().unwrap_or(current.number));
         current.length += put.bytes.len() as u64;
+        if put.is_recovery {
+            unsynced.recovered();
+        }
         figures.appends.add(1);
         figures.bytes.add(put.bytes.len() as u64);
         for Fresh { key, definition } in put.fresh.drain(..) {
@@ -193,8 +198,13 @@ impl Writer {
         }
         waiting.drain(..put.settles);
         published.set(current.number, current.length);
-        unsynced.touch();
+        unsynced.touch(last);
         Ok(())
+    }
+
+    /// Gives the number of the last record.
+    pub fn last(&self) -> u64 {
+        self.next_sequence.saturating_sub(1)
     }
 
     /// Gives how many bytes are put and not written.
@@ -261,7 +271,8 @@ impl Writer {
             return Ok(());
         }
         let is_over = |open: &Segment| {
-            open.torn || open.length >= self.segment_bytes || self.unsynced.has_failed()
+            let is_lost = self.unsynced.has_failed() && !(open.is_recovery && open.length == 0);
+            open.torn || open.length >= self.segment_bytes || is_lost
         };
         if self.current.as_ref().is_none_or(is_over) {
             self.current = None;
@@ -269,9 +280,9 @@ impl Writer {
         }
         self.put.begin(self.waiting.len());
         if let Some(Segment { length: 0, number, .. }) = self.current {
-            let node = self.directory.node();
-            self.push(time_ms, Body::Head { node, worker: self.worker, segment: number });
+            self.begin_segment(number, time_ms);
         }
+        self.tell_synced(time_ms);
         // Taken out for the loop; they are dropped only when the append has succeeded.
         let waiting = mem::take(&mut self.waiting);
         for Waiting { reservation, ending, charge, time_ms, request_id } in &waiting {
@@ -280,6 +291,56 @@ impl Writer {
             self.push(*time_ms, body);
         }
         self.waiting = waiting;
+        Ok(())
+    }
+
+    /// Puts the head of a segment, and behind it what a failed sync may have lost.
+    fn begin_segment(&mut self, number: u64, time_ms: i64) {
+        let node = self.directory.node();
+        self.push(time_ms, Body::Head { node, worker: self.worker, segment: number });
+        if !self.unsynced.has_failed() {
+            return;
+        }
+        self.put.is_recovery = true;
+        let tail = mem::take(&mut self.tail);
+        for Piece { segment, offset, follows_synced, bytes } in tail.pieces() {
+            let blocks = u16::try_from(bytes.len() / BLOCK).unwrap_or(u16::MAX);
+            let body = Body::Kept { segment, offset, follows_synced, blocks };
+            self.push_with(time_ms, body, bytes);
+        }
+        self.tail = tail;
+        self.put.kept = self.put.bytes.len();
+    }
+
+    /// Puts that the disk has what was written before the last sync, once for each.
+    fn tell_synced(&mut self, time_ms: i64) {
+        let through = self.unsynced.synced();
+        let Some(current) = &mut self.current else { return };
+        if through <= mem::replace(&mut current.synced, through) {
+            return;
+        }
+        self.tail.forget(through);
+        let length = self.tail.begins(current.number).unwrap_or(current.length);
+        if length > 0 {
+            self.push(time_ms, Body::Synced { through, length });
+        }
+    }
+
+    /// Fails while the disk does not take what is written, and sees to it that it is tried again.
+    fn check_disk(&mut self, time_ms: i64) -> io::Result<()> {
+        if self.unsynced.is_failing() {
+            if self.unsynced.has_failed() && !self.put.is_begun {
+                self.begin(time_ms)?;
+                self.write()?;
+            }
+            return Err(io::Error::other("the disk did not take the journal"));
+        }
+        if self.tail.len() > TAIL_BYTES_MAX {
+            self.tail.forget(self.unsynced.synced());
+            if self.tail.len() > TAIL_BYTES_MAX {
+                return Err(io::Error::other("the disk is too slow for the journal"));
+            }
+        }
         Ok(())
     }
 
@@ -299,6 +360,8 @@ impl Writer {
             known: OwnMap::default(),
             plans: Vec::new(),
             next_set: 1,
+            synced: 0,
+            is_recovery: self.unsynced.has_failed(),
         })
     }
 
@@ -328,9 +391,13 @@ impl Writer {
     }
 
     fn push(&mut self, time_ms: i64, body: Body) -> u64 {
+        self.push_with(time_ms, body, &[])
+    }
+
+    fn push_with(&mut self, time_ms: i64, body: Body, payload: &[u8]) -> u64 {
         let sequence = self.take_sequence();
         if let Some(current) = &self.current {
-            Record { sequence, time_ms, body }.encode(current.salt, &[], &mut self.put.bytes);
+            Record { sequence, time_ms, body }.encode(current.salt, payload, &mut self.put.bytes);
         }
         sequence
     }
@@ -342,28 +409,8 @@ impl Writer {
     }
 }
 
-impl Segment {
-    /// Finds the number of a definition that was written.
-    fn find(&self, key: &SetKey, plan: Option<&Arc<str>>) -> Option<u32> {
-        let known = self.known.get(key)?;
-        let is_it = self.plans.get(known.plan).is_some_and(|known| known.as_ref() == plan);
-        is_it.then_some(known.number)
-    }
-
-    /// Remembers a definition that was written. Gives its number.
-    fn learn(&mut self, key: SetKey, plan: Option<&Arc<str>>) -> u32 {
-        let Self { known, plans, next_set, .. } = self;
-        let place = plans.iter().position(|known| known.as_ref() == plan);
-        let plan = place.unwrap_or_else(|| {
-            plans.push(plan.cloned());
-            plans.len() - 1
-        });
-        let number = *next_set;
-        known.insert(key, Known { number, plan });
-        *next_set += 1;
-        number
-    }
-}
+/// So much may wait for a disk that is slow, some seconds of it; then no more is taken.
+const TAIL_BYTES_MAX: usize = 32 << 20;
 
 /// What [`Published`] can tell, less room for one large append.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;

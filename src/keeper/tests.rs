@@ -15,6 +15,7 @@ use crate::{
     answer::Ending,
     journal::{Journal, NodeId, Origin, Writer},
     ledger::{AccountId, AccountSet, Window},
+    model::Durability,
     store::{Commit, OpenReservation, Position, Reader, Sqlite, Verdict},
 };
 
@@ -112,7 +113,7 @@ fn start(watch: Option<Box<dyn Watch>>) -> Place {
     let store = Sqlite::open(&temp.path().join("faregate.db")).unwrap();
     let mut store = Counting { store, switch: switch.clone() };
     let (journal, _) = Journal::open(&temp.path().join("journal"), &mut store).unwrap();
-    let (mut writers, follower) = journal.start(&store, 1).unwrap();
+    let (mut writers, follower) = journal.start(&store, 1, Durability::Normal).unwrap();
     let reader = store.reader().unwrap();
     let keeper = Keeper::start(follower, Box::new(store), watch).unwrap();
     Place { _temp: temp, switch, writer: writers.pop().unwrap(), keeper, reader }

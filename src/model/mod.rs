@@ -3,6 +3,7 @@
 //! Everything here is plain data in its checked form: a value of these types cannot be wrong.
 
 mod customer;
+mod durability;
 pub(crate) mod duration;
 mod key;
 mod limits;
@@ -15,6 +16,7 @@ mod subscription;
 mod upstream;
 
 pub use customer::{Customer, CustomerTerms};
+pub use durability::Durability;
 pub use duration::{DURATION_MAX, duration_text, parse_duration};
 pub use key::{ApiKey, DigestHasher, DigestTable, KeyDigest, KeyState, ParseDigestError};
 pub use limits::OwnLimits;

@@ -57,6 +57,7 @@ pub fn start(
         drop(tell.send(Ok(())));
         let worker = Rc::new(Worker::new(gateway, writer, sinks, stop, ids));
         runtime.spawn_local(Rc::clone(&worker).append());
+        runtime.spawn_local(Rc::clone(&worker).follow_disk());
         runtime.spawn_local(Rc::clone(&worker).tick());
         runtime.spawn_local(Rc::clone(&worker).sweep());
         runtime.block_on(serve(Rc::clone(&worker), handed, counter));

@@ -16,11 +16,11 @@ pub struct Append {
 /// How an append ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// It is in the journal.
+    /// It is in the journal, to the durability that is asked for.
     Written,
     /// Nothing of it is.
     Lost,
-    /// It failed, and records of it may be there for the next start.
+    /// It failed, or nobody knows, and records of it may be there for the next start.
     Torn,
 }
 

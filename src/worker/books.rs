@@ -1,7 +1,8 @@
 //! A worker's side of the books: its journal, and the reservations that wait to be settled.
 //!
 //! Requests that are ready together share an append: each puts its reservation, and it is written when
-//! all had their turn. A write of its own was a twentieth of what a request cost.
+//! all had their turn. A write of its own was a twentieth of what a request cost. Where the disk must have
+//! it (`strict`) they wait for the sync that comes next, which brings all that was written meanwhile.
 //!
 //! Order: a settlement that gives units back is in the journal before anyone can take them again.
 //! The other way round a crash between the two would leave more on record than was ever served.
@@ -12,6 +13,7 @@ use std::{
     fmt, io,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -21,8 +23,9 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     clock::Clock,
-    journal::{Origin, Ticket, Writer},
+    journal::{Origin, Ticket, Unsynced, Writer},
     ledger::Hold,
+    model::Durability,
     roster::Caller,
     snapshot::table::Entry,
     telemetry::metrics,
@@ -32,6 +35,9 @@ use crate::{
 /// An append of so many bytes waits for no more.
 const APPEND_BYTES_MAX: usize = 64 * 1024;
 
+/// How long a request waits for the disk. A disk that takes longer is as good as broken.
+const SYNC_TIME: Duration = Duration::from_secs(1);
+
 /// A worker's journal and its queue.
 pub struct Books {
     writer: RefCell<Writer>,
@@ -40,6 +46,10 @@ pub struct Books {
     wake: Rc<Notify>,
     /// The append that is put together, and who is to write it.
     next: RefCell<Option<Rc<Append>>>,
+    /// Appends that are written and wait for the disk, with the number of the last record of each.
+    unsynced: RefCell<VecDeque<(u64, Rc<Append>)>>,
+    disk: Arc<Unsynced>,
+    durability: Durability,
     put: Notify,
     clock: Arc<Clock>,
     figures: Arc<metrics::worker::Books>,
@@ -106,6 +116,9 @@ impl Books {
         figures: Arc<metrics::worker::Books>,
     ) -> Self {
         Self {
+            disk: writer.unsynced(),
+            durability: writer.durability(),
+            unsynced: RefCell::default(),
             writer: RefCell::new(writer),
             due: RefCell::default(),
             wake,
@@ -166,12 +179,46 @@ impl Books {
         if writer.put_bytes() > 0 {
             return;
         }
-        if let Some(append) = self.next.take() {
-            append.end(match written {
-                Ok(()) => Outcome::Written,
-                Err(_) if writer.is_torn() => Outcome::Torn,
-                Err(_) => Outcome::Lost,
-            });
+        let Some(append) = self.next.take() else { return };
+        append.end(match (written, self.durability) {
+            (Ok(()), Durability::Normal) => Outcome::Written,
+            (Ok(()), Durability::Strict) => {
+                return self.unsynced.borrow_mut().push_back((writer.last(), append));
+            }
+            (Err(_), _) if writer.is_torn() => Outcome::Torn,
+            (Err(_), _) => Outcome::Lost,
+        });
+    }
+
+    /// Waits for the end of an append.
+    pub async fn ended(&self, append: &Append) -> Outcome {
+        match self.durability {
+            Durability::Normal => append.ended().await,
+            // In memory of its own, for nearly nobody has it.
+            Durability::Strict => {
+                let ended = Box::pin(tokio::time::timeout(SYNC_TIME, append.ended()));
+                // The disk may have it all the same, and is to have that it was not forwarded.
+                ended.await.unwrap_or(Outcome::Torn)
+            }
+        }
+    }
+
+    /// Tells those whose appends the disk has, and after a failed sync those whose it may not have. It does
+    /// not end by itself where somebody may wait for that.
+    pub async fn follow_disk(&self) {
+        if self.durability == Durability::Normal {
+            return;
+        }
+        loop {
+            self.disk.ended().await;
+            let (is_failing, synced) = (self.disk.is_failing(), self.disk.synced());
+            let mut unsynced = self.unsynced.borrow_mut();
+            let is_over = |(last, _): &&(u64, _)| *last <= synced || is_failing;
+            let over = unsynced.iter().take_while(is_over).count();
+            // Those are only woken here.
+            for (last, append) in unsynced.drain(..over) {
+                append.end(if last <= synced { Outcome::Written } else { Outcome::Torn });
+            }
         }
     }
 

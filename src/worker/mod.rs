@@ -193,6 +193,11 @@ impl Worker {
         }
     }
 
+    /// Follows the disk for those who wait for it.
+    pub async fn follow_disk(self: Rc<Self>) {
+        self.books.follow_disk().await;
+    }
+
     /// Writes everything that waits.
     pub fn flush(&self) {
         self.books.flush();

@@ -25,9 +25,16 @@ const ENDLESS: u64 = 100_000_000;
 /// Within this time of its start a gateway must be ready again.
 const READY: Duration = Duration::from_secs(2);
 
-fn configuration(gateway: &Addresses, upstream: &CountingUpstream, limit: u64) -> String {
+fn configuration(
+    gateway: &Addresses,
+    upstream: &CountingUpstream,
+    limit: u64,
+    durability: &str,
+) -> String {
     format!(
         r#"
+        [store]
+        durability = "{durability}"
         [server]
         listen = "{}"
         workers = 2
@@ -112,11 +119,15 @@ struct Counts {
 
 impl Scene {
     fn new(limit: u64) -> Self {
+        Self::with_durability(limit, "normal")
+    }
+
+    fn with_durability(limit: u64, durability: &str) -> Self {
         let upstream = CountingUpstream::start();
         let directory = tempfile::tempdir().unwrap();
         let addresses = Addresses { address: free_address(), admin: free_address() };
         let file = directory.path().join("faregate.toml");
-        fs::write(&file, configuration(&addresses, &upstream, limit)).unwrap();
+        fs::write(&file, configuration(&addresses, &upstream, limit, durability)).unwrap();
         Self { upstream, directory, addresses, counts: Arc::default() }
     }
 
@@ -153,8 +164,16 @@ impl Scene {
 
 #[test]
 fn books_hold_what_was_served_after_every_kill() {
+    kill_again_and_again(&Scene::new(ENDLESS));
+}
+
+#[test]
+fn books_hold_what_was_served_after_every_kill_where_the_disk_has_it_first() {
+    kill_again_and_again(&Scene::with_durability(ENDLESS, "strict"));
+}
+
+fn kill_again_and_again(scene: &Scene) {
     let kills = std::env::var("FAREGATE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
-    let scene = Scene::new(ENDLESS);
     // What the books have above the upstream's count: requests in flight at a kill, charged as
     // unknown. It only grows, and by no more than there were connections.
     let mut above = 0;

@@ -22,6 +22,7 @@ use crate::{
         wording::{nearest, quote, suggest},
     },
     guesses::GuessLimit,
+    model::Durability,
     telemetry::{access_log, level::Level},
 };
 
@@ -216,7 +217,7 @@ pub(super) fn check_store(
     problems: &mut Problems,
 ) -> Store {
     let default = StoreTable::default();
-    let StoreTable { url, journal } = field.value().unwrap_or(&default);
+    let StoreTable { url, journal, durability } = field.value().unwrap_or(&default);
     let database = url.given().and_then(|url| check_store_url(url, problems));
     let database = directory.join(database.unwrap_or("faregate.db"));
     let journal = match journal.given() {
@@ -233,7 +234,8 @@ pub(super) fn check_store(
             journal.into()
         }
     };
-    Store { database, journal }
+    let durability = durability.value().copied().unwrap_or(Durability::Normal);
+    Store { database, journal, durability }
 }
 
 fn check_store_url<'t>(url: &'t Spanned<String>, problems: &mut Problems) -> Option<&'t str> {

@@ -10,7 +10,7 @@ use crate::{
         wording::{nearest, quote, suggest},
     },
     ledger::WindowKind,
-    model::{Access, Align, ChangeRule, HostHeader, KeyState, StatusName},
+    model::{Access, Align, ChangeRule, Durability, HostHeader, KeyState, StatusName},
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -90,15 +90,9 @@ impl FromToml for StatusName {
     }
 }
 
-/// How much a record survives; there is one choice as yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::config) enum Durability {
-    Normal,
-}
-
 impl FromToml for Durability {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        choice(value, &[("normal", Self::Normal)], &["strict"], problems)
+        choice(value, &Self::ALL, &[], problems)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    choice::Durability,
     table::{Field, FromToml, Named, Spanned, Table, Value},
     value::{Size, Timeout},
 };
@@ -13,6 +12,7 @@ use crate::{
         report::{Problems, Span},
         secret::SecretSource,
     },
+    model::Durability,
     telemetry::{access_log, level::Level, messages},
 };
 
@@ -103,14 +103,17 @@ impl FromToml for AdminTable {
 pub(in crate::config) struct StoreTable {
     pub(in crate::config) url: Field<String>,
     pub(in crate::config) journal: Field<String>,
+    pub(in crate::config) durability: Field<Durability>,
 }
 
 impl FromToml for StoreTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[store]`", problems)?;
-        let read = Self { url: table.field("url"), journal: table.field("journal") };
-        // There is one durability as yet: reading it refuses all others, and that is all.
-        let _: Field<Durability> = table.field("durability");
+        let read = Self {
+            url: table.field("url"),
+            journal: table.field("journal"),
+            durability: table.field("durability"),
+        };
         table.later(&["retention"]);
         table.finish();
         Some(read)

@@ -1,7 +1,7 @@
 //! Writes that fail, whole or in part.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs::File,
     io::{self, Write},
     mem,
@@ -24,6 +24,8 @@ pub(super) struct Script {
     pub(super) syncs_fail: Arc<Mutex<bool>>,
     /// The segments that were synced so far.
     pub(super) synced: Arc<Mutex<Vec<PathBuf>>>,
+    /// What the disk has of each: its length.
+    pub(super) on_disk: Arc<Mutex<BTreeMap<PathBuf, u64>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ impl OnDisk for Noted {
             return Err(io::Error::other("scripted"));
         }
         self.script.synced.lock().unwrap().push(self.path.clone());
+        let length = fs::metadata(&self.path)?.len();
+        self.script.on_disk.lock().unwrap().insert(self.path.clone(), length);
         Ok(())
     }
 }
@@ -189,6 +193,7 @@ fn a_failed_reserve_leaves_nothing_behind() {
             // The settle that waited is still there, and later appends are sound.
             assert!(process.writers[0].is_waiting());
             let again = process.reserve(&other, 4);
+            process.sync();
             process.settle(again, &other, Ending::Failed, 0);
             process.fold();
             assert_eq!(place.segments().len(), 1);

@@ -86,7 +86,7 @@ fn start(place: &Place, switch: &Switch) -> (Vec<Writer>, Keeper) {
     let mut store = Flaky { store, switch: switch.clone() };
     let (journal, _) = Journal::open(&place.journal(), &mut store).unwrap();
     let journal = journal.with_segment_bytes(place.segment_bytes);
-    let (writers, follower) = journal.start(&store, 2).unwrap();
+    let (writers, follower) = journal.start(&store, 2, Durability::Normal).unwrap();
     (writers, Keeper::start(follower, Box::new(store), None).unwrap())
 }
 

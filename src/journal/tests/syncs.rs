@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{faults::Script, *};
+use super::{
+    faults::{Fault, Script},
+    *,
+};
 use crate::telemetry::figures::Distribution;
 
 /// Names the segments that were synced since the last time.
@@ -48,7 +51,7 @@ fn segments_are_synced_as_long_as_they_are_written() {
 }
 
 #[test]
-fn a_segment_that_could_not_be_synced_is_left() {
+fn nothing_is_taken_between_a_failed_sync_and_one_that_brings_all_of_it() {
     let place = Place::new();
     let script = Script::default();
     let mut process = place.start_with(|_| Box::new(script.clone()));
@@ -58,19 +61,47 @@ fn a_segment_that_could_not_be_synced_is_left() {
     *script.syncs_fail.lock().unwrap() = true;
     unsynced.sync().unwrap().unwrap_err();
     assert!(unsynced.sync().is_none());
+    // What ends meanwhile is written down, in the next segment.
+    process.settle(ticket, &acme, Ending::Completed, 1);
     *script.syncs_fail.lock().unwrap() = false;
-    process.settle(ticket, &acme, Ending::Completed, 2);
-    let _ = process.reserve(&acme, 3);
+    for _ in 0..2 {
+        reserve(&mut process.writers[0], &acme, &origin(&acme), 3).unwrap_err();
+    }
+    unsynced.sync().unwrap().unwrap();
     let _ = process.reserve(&acme, 4);
     unsynced.sync().unwrap().unwrap();
-    // What was written is read from both, and only the second is synced from now on.
     let segments = place.segments();
-    assert_eq!((segments.len(), synced(&script)), (2, segments[1..].to_vec()));
+    assert_eq!((segments.len(), synced(&script)), (2, vec![segments[1].clone(); 2]));
     assert_eq!((figures.sync_failures.get(), figures.segments.get()), (1, 2));
     process.fold();
-    assert_eq!(endings(&process.store, "acme")["completed"], (1, 2));
+    assert_eq!(endings(&process.store, "acme")["completed"], (1, 1));
     drop(process);
-    assert_eq!(place.start().recovery.unknown_units, 7);
+    assert_eq!(place.start().recovery.unknown_units, 4);
+}
+
+/// Each of them has what the first one's sync may have lost, and begins no other for that.
+#[test]
+fn a_segment_that_cannot_be_written_is_tried_again() {
+    let place = Place::new();
+    let script = Script::default();
+    let mut process = place.start_with(|_| Box::new(script.clone()));
+    let acme = set(1, "acme");
+    let _ = process.reserve(&acme, 2);
+    *script.syncs_fail.lock().unwrap() = true;
+    process.writers[0].unsynced().sync().unwrap().unwrap_err();
+    *script.syncs_fail.lock().unwrap() = false;
+    for _ in 0..3 {
+        script.writes.lock().unwrap().push_back(Fault::Short(100));
+        reserve(&mut process.writers[0], &acme, &origin(&acme), 3).unwrap_err();
+        assert!(process.writers[0].unsynced().has_failed());
+    }
+    reserve(&mut process.writers[0], &acme, &origin(&acme), 3).unwrap_err();
+    process.writers[0].unsynced().sync().unwrap().unwrap();
+    let _ = process.reserve(&acme, 4);
+    assert_eq!(place.segments().len(), 2);
+    fs::remove_file(&place.segments()[0]).unwrap();
+    drop(process);
+    assert_eq!(place.start().recovery.unknown_units, 6);
 }
 
 #[test]
@@ -78,7 +109,7 @@ fn the_thread_syncs_what_is_written_and_then_rests() {
     let place = Place::new();
     let mut store = Sqlite::open(&place.database()).unwrap();
     let (journal, _) = Journal::open(&place.journal(), &mut store).unwrap();
-    let (mut writers, follower) = journal.start(&store, 2).unwrap();
+    let (mut writers, follower) = journal.start(&store, 2, Durability::Normal).unwrap();
     let figures = writers.iter().map(Writer::figures).collect::<Vec<_>>();
     let syncs = |of: &Figures| {
         let mut syncs = Distribution::default();
