@@ -49,9 +49,10 @@ pub(super) struct Tail {
     sequence: u64,
     /// Opened when there is something in it.
     reader: Option<Reader>,
-    /// Segments that were left; deleted when the store has them and the disk has what stands in them, since a
-    /// later one may have to keep that, and refers to their definitions.
+    /// Segments that were left and that the store has.
     done: Vec<SegmentId>,
+    /// Nothing is written any more, and all is read.
+    is_over: bool,
 }
 
 impl Follower {
@@ -95,7 +96,7 @@ impl Follower {
     pub(crate) fn delete_all(&mut self) {
         for tail in &mut self.tails {
             if Arc::strong_count(&tail.published) == 1 {
-                tail.published.need(u64::MAX);
+                tail.is_over = true;
                 tail.done.extend(tail.reader.take().map(|reader| reader.id()));
             }
         }
@@ -116,7 +117,15 @@ impl Tail {
     pub(super) fn new(worker: u16, start: Start, published: Arc<Published>) -> Self {
         let Start { segment, sequence } = start;
         let sequence = sequence.saturating_sub(1);
-        Self { worker, published, segment, sequence, reader: None, done: Vec::new() }
+        Self {
+            worker,
+            published,
+            segment,
+            sequence,
+            reader: None,
+            done: Vec::new(),
+            is_over: false,
+        }
     }
 
     fn follow(
@@ -165,8 +174,15 @@ impl Tail {
         self.segment < segment || (self.segment == segment && read < length)
     }
 
+    /// Gives the segments to delete: those that no later one refers to. One that the disk may lose may have
+    /// to be kept by a later one, and what one has kept stands at its head.
     fn take_done(&mut self) -> impl Iterator<Item = SegmentId> {
-        let needed = self.published.needed();
+        let is_in_next = self.reader.as_ref().is_some_and(|reader| reader.offset() > 0);
+        let needed = match (self.is_over, is_in_next) {
+            (true, _) => u64::MAX,
+            (false, true) => self.published.needed(),
+            (false, false) => 0,
+        };
         self.done.extract_if(.., move |id| id.number < needed)
     }
 

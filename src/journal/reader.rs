@@ -216,9 +216,7 @@ impl Reader {
         let begin = self.offset();
         let left = end.saturating_sub(begin);
         self.fill(buffer, left.min(CHUNK))?;
-        if (buffer.len() as u64) < left.min(CHUNK) {
-            return Err(self.contents.damaged("the file is shorter than it was"));
-        }
+        let is_short = (buffer.len() as u64) < left.min(CHUNK);
         let Self { contents, older, is_among_kept, .. } = self;
         let flaw = contents.take(buffer, &mut |Met { offset, sequence: _, what }| {
             *is_among_kept = matches!(what, What::Kept(_));
@@ -231,6 +229,8 @@ impl Reader {
         })?;
         let is_cut_off = left > CHUNK && self.offset() > begin;
         match flaw {
+            // Behind what is there: the head may have kept what is nowhere else.
+            _ if is_short => return Err(self.contents.damaged("the file is shorter than it was")),
             None => {}
             Some(Flaw::Incomplete) if is_cut_off => {}
             Some(_) => return self.flaw(until, end),

@@ -107,6 +107,9 @@ impl Unsynced {
         // Before the segments are taken: whichever holds it is among them.
         let written = self.written.load(Ordering::Acquire);
         let segments = mem::take(&mut *self.lock());
+        if segments.is_empty() {
+            return None;
+        }
         let (mut in_use, mut result) = (None, Ok(()));
         for mut segment in segments {
             let began = Instant::now();

@@ -270,17 +270,19 @@ impl Writer {
         if self.put.is_begun {
             return Ok(());
         }
+        // Looked at once: a sync may fail at any moment, and is seen by the next append then.
+        let has_failed = self.unsynced.has_failed();
         let is_over = |open: &Segment| {
-            let is_lost = self.unsynced.has_failed() && !(open.is_recovery && open.length == 0);
+            let is_lost = has_failed && !(open.is_recovery && open.length == 0);
             open.torn || open.length >= self.segment_bytes || is_lost
         };
         if self.current.as_ref().is_none_or(is_over) {
             self.current = None;
-            self.current = Some(self.open_segment()?);
+            self.current = Some(self.open_segment(has_failed)?);
         }
         self.put.begin(self.waiting.len());
-        if let Some(Segment { length: 0, number, .. }) = self.current {
-            self.begin_segment(number, time_ms);
+        if let Some(Segment { length: 0, number, is_recovery, .. }) = self.current {
+            self.begin_segment(number, is_recovery, time_ms);
         }
         self.tell_synced(time_ms);
         // Taken out for the loop; they are dropped only when the append has succeeded.
@@ -295,10 +297,10 @@ impl Writer {
     }
 
     /// Puts the head of a segment, and behind it what a failed sync may have lost.
-    fn begin_segment(&mut self, number: u64, time_ms: i64) {
+    fn begin_segment(&mut self, number: u64, is_recovery: bool, time_ms: i64) {
         let node = self.directory.node();
         self.push(time_ms, Body::Head { node, worker: self.worker, segment: number });
-        if !self.unsynced.has_failed() {
+        if !is_recovery {
             return;
         }
         self.put.is_recovery = true;
@@ -344,7 +346,7 @@ impl Writer {
         Ok(())
     }
 
-    fn open_segment(&mut self) -> io::Result<Segment> {
+    fn open_segment(&mut self, is_recovery: bool) -> io::Result<Segment> {
         let number = self.next_segment;
         let id = SegmentId { worker: self.worker, number };
         let Created { file, on_disk } = self.files.create(&id.path(self.directory.path()))?;
@@ -361,7 +363,7 @@ impl Writer {
             plans: Vec::new(),
             next_set: 1,
             synced: 0,
-            is_recovery: self.unsynced.has_failed(),
+            is_recovery,
         })
     }
 

@@ -352,7 +352,7 @@ fn charged(store: &Sqlite, sets: &[Arc<AccountSet>]) -> Vec<(u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// Nothing that the disk had is missing, nothing counts twice, and where no power was cut and nothing
     /// forgotten all is there.
