@@ -33,6 +33,7 @@ use crate::{
         messages::LevelHandle,
         traces::exporter::{self, Exporter},
     },
+    upkeep::Upkeep,
     webhooks::RootsError,
     worker::Stop,
 };
@@ -160,6 +161,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listener,
+        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
         tasks,
         admin_listener,
         admin,
@@ -202,6 +204,7 @@ struct Control {
     admin_listener: TcpListener,
     admin: admin::State,
     tasks: Tasks,
+    upkeep: Upkeep,
     workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
@@ -228,6 +231,7 @@ impl Control {
             admin_listener,
             admin,
             tasks,
+            upkeep,
             workers,
             connections_max,
             gateway,
@@ -235,6 +239,7 @@ impl Control {
         } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
+        let keeping = tokio::spawn(upkeep.run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -243,8 +248,9 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
-        // It has hold of the keeper, and ends by itself.
+        // They have hold of the keeper, and end by themselves.
         let _ = telling.await;
+        let _ = keeping.await;
         reloading.abort();
         comparing.abort();
         admin.abort();

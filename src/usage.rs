@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ledger::{Accounts, Level, Limits, Quota, QuotaStanding},
-    model::Customer,
+    ledger::{Accounts, CreditStanding, Level, Limits, Quota, QuotaStanding},
+    model::{Currency, Customer, Nanos},
 };
 
 /// What a customer has used and may still use.
@@ -27,9 +27,8 @@ pub struct Document {
     quotas: Vec<QuotaUsage>,
     /// The customer's own; those of applications and keys stand in the fields of their answers.
     rate: Option<RateLimit>,
-    /// Balances of money; this version keeps none.
-    #[schema(value_type = Vec<Object>)]
-    credits: [(); 0],
+    /// Money, by currency.
+    credits: Vec<Balance>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,6 +62,19 @@ struct WindowOfUsage {
     start: Timestamp,
     /// The first instant after it; null for one without end.
     end: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Balance {
+    /// The currency (ISO 4217).
+    #[schema(value_type = String)]
+    currency: Currency,
+    /// What is left of grants in force, less what is owed; with nine decimals.
+    #[schema(value_type = String)]
+    balance: Nanos,
+    /// What calls in flight hold of it.
+    #[schema(value_type = String)]
+    reserved: Nanos,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -103,7 +115,14 @@ pub fn document(
             limit: rate.limit.limit,
             window_seconds: seconds(rate.limit.window),
         }),
-        credits: [],
+        credits: accounts.credit(now).into_iter().map(Balance::from).collect(),
+    }
+}
+
+impl From<CreditStanding> for Balance {
+    fn from(standing: CreditStanding) -> Self {
+        let CreditStanding { currency, balance, reserved } = standing;
+        Self { currency, balance, reserved }
     }
 }
 

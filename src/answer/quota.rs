@@ -90,6 +90,17 @@ impl QuotaDenial {
         })
     }
 
+    /// Tells whether nothing stands in the way but the customer's allowances, which money stands in for.
+    pub fn is_about_allowance(&self) -> bool {
+        let quotas = &self.standing().limits.quotas;
+        self.shortage.violations.iter().all(|violation| match violation {
+            Violation::Quota(index) | Violation::QuotaTooSmall(index) => {
+                quotas.get(*index).is_some_and(|quota| quota.level() == Level::Customer)
+            }
+            Violation::Concurrency(_) | Violation::Rate(_) => false,
+        })
+    }
+
     /// Gives the limits and what is left of them.
     pub fn standing(&self) -> &Standing {
         &self.shortage.standing

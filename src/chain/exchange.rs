@@ -19,7 +19,7 @@ use crate::{
         target::{Host, Target},
     },
     guesses::Guesses,
-    model::Route,
+    model::{Money, Route},
     progress::{Clocks, Progress},
     roster::{Caller, Lookup},
     snapshot::{Held, Snapshot, table::RouteTable},
@@ -70,6 +70,8 @@ struct Told {
     shadow: Option<&'static str>,
     /// Units taken; the ending decides whether they are charged.
     reserved: u64,
+    /// Money taken, likewise.
+    price: Option<Money>,
     /// Bytes of the answer's body.
     bytes: u64,
 }
@@ -105,6 +107,7 @@ impl Exchange {
             code: None,
             shadow: None,
             reserved: 0,
+            price: None,
             bytes: 0,
         };
         Self {
@@ -154,9 +157,10 @@ impl Exchange {
         self.told.caller = caller.cloned();
     }
 
-    /// Notes the units that are taken for it; its ending decides whether they are charged.
-    pub fn note_reserved(&mut self, cost: u64) {
+    /// Notes the units and the money that are taken for it; its ending decides whether they are charged.
+    pub fn note_reserved(&mut self, cost: u64, price: Option<Money>) {
         self.told.reserved = cost;
+        self.told.price = price;
     }
 
     /// Notes the status that the caller gets.
@@ -341,7 +345,7 @@ impl Exchange {
     }
 
     fn line(&self, ending: Option<Ending>, trace: Option<&Trace>, now: Instant) -> Line<'_> {
-        let Told { method, path, route, caller, status, code, shadow, reserved, bytes } =
+        let Told { method, path, route, caller, status, code, shadow, reserved, price, bytes } =
             &self.told;
         let caller = caller.as_deref();
         let charges = ending.is_some_and(Ending::charges);
@@ -362,6 +366,7 @@ impl Exchange {
             shadow: *shadow,
             ending: ending.map(Ending::name),
             charged: if charges { *reserved } else { 0 },
+            credit: price.filter(|_| charges),
             bytes: *bytes,
             duration: now.saturating_duration_since(self.arrival.started),
         }

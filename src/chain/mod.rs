@@ -117,7 +117,7 @@ async fn run(
     let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange).await?;
     exchange.note_shadow(reserved.shadow());
-    exchange.note_reserved(reserved.cost());
+    exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))
 }

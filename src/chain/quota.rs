@@ -1,4 +1,5 @@
-//! Fourth step: the units are taken, from all limits or from none, and written down.
+//! Fourth step: the units are taken, from all limits or from none, and written down. What the plan does not
+//! cover is paid from the caller's money, if the route has a price.
 //!
 //! Order: the ledger first, because it decides; the journal second, and only when it has the record
 //! is anything forwarded. A crash in between loses a take that nobody was served for. Who goes away in
@@ -6,8 +7,10 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use jiff::Timestamp;
+
 use crate::{
-    answer::{Code, Denial, Ending, Fault, QuotaDenial, Refusal},
+    answer::{Code, CreditDenial, CreditShortage, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
         exchange::Exchange,
         payer::{About, Payer},
@@ -15,7 +18,8 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    ledger::Hold,
+    ledger::{Charge, Hold, Unpaid},
+    model::{Money, Route},
     roster::Caller,
     worker::{append::Outcome, books::Source},
 };
@@ -31,8 +35,11 @@ pub struct Reserved {
 
 /// Takes the units of an entitled request. Where nobody pays none are taken.
 pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
-    let (routed, payer, notice) = entitled.into_parts();
-    let take = |caller: &Arc<Caller>| take(&routed, caller, exchange);
+    let (routed, payer, notice, uncovered) = entitled.into_parts();
+    let take = |caller: &Arc<Caller>| {
+        let hold = take(&routed, caller, uncovered, exchange.now())?;
+        Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+    };
     let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
     let reservation = match taken {
         None => None,
@@ -41,17 +48,43 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
     Ok(Reserved { routed, payer, notice, reservation })
 }
 
+/// Takes the units from the allowance, or where that does not cover them the price from the money.
 fn take(
     routed: &Routed,
-    caller: &Arc<Caller>,
-    exchange: &Exchange,
-) -> Result<(Hold, Source), Denial> {
-    let (cost, now) = (routed.route().cost, exchange.now());
-    let hold = caller
-        .accounts
-        .reserve(&caller.limits, cost, now)
-        .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost))))?;
-    Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+    caller: &Caller,
+    uncovered: Option<Denial>,
+    now: Timestamp,
+) -> Result<Hold, Denial> {
+    let Route { cost, price, .. } = **routed.route();
+    let reason = match uncovered {
+        Some(denial) => denial,
+        None => match caller.accounts.reserve(&caller.limits, cost, now) {
+            Ok(hold) => return Ok(hold),
+            Err(shortage) => {
+                let denial = QuotaDenial::new(shortage, cost);
+                let is_for_money = denial.is_about_allowance();
+                let denial = Denial::QuotaExceeded(Box::new(denial));
+                if !is_for_money {
+                    return Err(denial);
+                }
+                denial
+            }
+        },
+    };
+    let Some(price) = price else { return Err(reason) };
+    let paid = caller.accounts.reserve_paid(caller.limits_of_money(), cost, price, now);
+    paid.map_err(|unpaid| match unpaid {
+        Unpaid::Limits(shortage) => {
+            Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)))
+        }
+        Unpaid::Credit { standing, is_in_flight } => {
+            let shortage = CreditShortage { price, standing };
+            match is_in_flight {
+                true => Denial::BalanceInFlight(shortage),
+                false => Denial::CreditExceeded(Box::new(CreditDenial { reason, shortage })),
+            }
+        }
+    })
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.
@@ -60,7 +93,7 @@ async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<R
     let put = books.reserve(&hold, &source, exchange.request_id(), exchange.now());
     // The books log it, once.
     let Ok((ticket, append)) = put else {
-        hold.settle(0);
+        hold.settle(Charge::NOTHING);
         return Err(Fault::QuotaUnavailable);
     };
     let progress = Rc::clone(exchange.progress());
@@ -76,7 +109,15 @@ async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<R
 impl Reserved {
     /// Gives the units taken; none where nobody pays.
     pub fn cost(&self) -> u64 {
-        self.reservation.as_ref().map_or(0, |_| self.routed.route().cost)
+        match &self.reservation {
+            Some(reservation) if reservation.price().is_none() => self.routed.route().cost,
+            _ => 0,
+        }
+    }
+
+    /// Gives the money taken; `None` where the allowance pays, or nobody.
+    pub fn price(&self) -> Option<Money> {
+        self.reservation.as_ref().and_then(Reservation::price)
     }
 
     /// Gives the code of a refusal that is overlooked.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Clock,
-    model::{ChangeRule, StatusName, parse_duration},
+    model::{ChangeRule, Nanos, StatusName, parse_duration},
 };
 
 /// A command that cannot be meant, told after the arguments were read: exit code 2.
@@ -178,14 +178,16 @@ pub(super) fn network(text: &str) -> Result<String, String> {
         .map_err(|_| "write a network such as 203.0.113.0/24 or 2001:db8::/32".to_owned())
 }
 
-/// Reads the correction of a usage: `+5` gives units back, `-5` charges them. The sign is asked
-/// for, because both directions are easily meant by a bare number.
-pub(super) fn correction(text: &str) -> Result<i64, String> {
+/// Checks a correction: `+5` gives units or money back, `-5` charges it. The sign is asked for, because
+/// both directions are easily meant by a bare number.
+pub(super) fn correction(text: &str) -> Result<String, String> {
     const FORM: &str = "write +N to give N units back to the customer, or -N to charge N more";
     if !text.starts_with(['+', '-']) {
         return Err(FORM.to_owned());
     }
-    text.parse().ok().filter(|amount| *amount != 0).ok_or_else(|| FORM.to_owned())
+    let amount: Result<Nanos, _> = text.get(1..).unwrap_or_default().parse();
+    let is_amount = amount.is_ok_and(|amount| amount > Nanos::ZERO);
+    if is_amount { Ok(text.to_owned()) } else { Err(FORM.to_owned()) }
 }
 
 /// Gives the names of a subscription's states.
@@ -268,8 +270,9 @@ mod tests {
 
     #[test]
     fn corrections_have_a_sign() {
-        assert_eq!(correction("+5"), Ok(5));
-        assert_eq!(correction("-5"), Ok(-5));
+        for right in ["+5", "-5", "+2.50"] {
+            assert_eq!(correction(right), Ok(right.to_owned()));
+        }
         for wrong in ["5", "+0", "-0", "+", "-", "+-5", "five", "+9223372036854775808", ""] {
             assert!(correction(wrong).is_err(), "{wrong}");
         }

@@ -1,7 +1,8 @@
 //! What customers have used and may still use: pure, with time as an argument.
 //!
 //! [`Ledger`] finds a customer's [`Accounts`]; these give a [`Hold`] on all limits at once or say
-//! what is short; the hold is settled once.
+//! what is short; the hold is settled once. A hold may draw on the customer's money instead of its
+//! allowance.
 //!
 //! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered, after a
 //! charge above the reserved cost (a debt), and for usage that was loaded.
@@ -13,7 +14,9 @@
 mod account;
 mod book;
 mod civil;
+mod credit;
 mod customer;
+mod draw;
 mod few;
 mod hold;
 mod limits;
@@ -36,8 +39,10 @@ mod sync {
 
 pub use account::{AccountId, AccountSet, Window};
 pub use book::{Ledger, id_of};
-pub use customer::Accounts;
+pub use credit::{CreditStanding, Grant};
+pub use customer::{Accounts, Unpaid};
+pub use draw::{Draw, Share};
 pub use few::Few;
-pub use hold::Hold;
+pub use hold::{Charge, Hold, Taken};
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

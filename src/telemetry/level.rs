@@ -60,6 +60,7 @@ const MODULES: [&str; 31] = [
     "stamp",
     "store",
     "telemetry",
+    "upkeep",
     "upstream",
     "usage",
     "webhooks",

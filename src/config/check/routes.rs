@@ -176,6 +176,7 @@ fn check_one(
         strip_prefix: table.strip_prefix.value().map(|prefix| prefix.as_str().into()),
         access,
         cost,
+        price: None,
         scopes,
         enforce: table.enforce.value().copied().unwrap_or(true),
         charge_on,

@@ -239,7 +239,7 @@ impl Request {
     /// Gives the least and the most that it may be charged at the next start, when it has all records up to
     /// these and perhaps more; and whether it is counted in any case.
     fn charge(&self, known: [u64; 2]) -> (u64, u64, bool) {
-        let cost = self.ticket.cost();
+        let cost = self.ticket.cost().units;
         let known = known[self.worker];
         let is_sure = self.is_folded || self.reserved <= known;
         let charge = match self.settled {
@@ -328,8 +328,8 @@ impl Life {
         let Request { worker, set, ticket, settled, .. } = &mut *open[chosen];
         let (worker, set) = (*worker, &sets[*set]);
         let writer = &mut self.process.writers[worker];
-        writer.settle(ticket, set, &origin(set), Ending::Completed, charge, at(70)).unwrap();
-        let is_ordinary = ticket.cost() == charge;
+        super::settle(writer, ticket, set, (Ending::Completed, charge), at(70)).unwrap();
+        let is_ordinary = ticket.cost().units == charge;
         let written = if is_ordinary { u64::MAX } else { writer.last() };
         *settled = Some(Settled { charge, written, is_folded: false });
         if !is_ordinary {

@@ -4,6 +4,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 mod accounts;
+mod credit;
 mod model;
 mod period;
 mod rate;

@@ -305,7 +305,7 @@ impl Pair {
         match self.accounts.reserve(limits, cost, self.now) {
             Ok(hold) => {
                 assert_eq!(expected, []);
-                assert_eq!(hold.cost(), cost);
+                assert_eq!(hold.cost(), crate::ledger::Charge::units(cost));
                 let standing = hold.standing().clone();
                 self.model.take(limits, hold, cost);
                 self.assert_same(&standing);

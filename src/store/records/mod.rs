@@ -4,6 +4,7 @@
 //! The rules of what may be changed are not here: a store keeps what it is given.
 
 mod access;
+mod ledger;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,10 @@ use crate::{
 };
 
 pub use access::{Reads, Records};
+pub use ledger::{
+    Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
+    Verified,
+};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

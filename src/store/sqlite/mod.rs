@@ -7,11 +7,14 @@ mod accounts;
 mod audit;
 mod backup;
 mod calls;
+mod credits;
 mod customers;
+mod entries;
 mod events;
 mod fold;
 mod ids;
 mod keys;
+mod ledger;
 mod minutes;
 mod open;
 mod pseudonyms;
@@ -21,6 +24,7 @@ mod report;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writes;
 
 use std::{
@@ -37,6 +41,7 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
+    model::Nanos,
     store::{
         Commit, MinuteRow, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
         StoreError, UsageRow, Verdict, instant,
@@ -130,10 +135,11 @@ impl Sqlite {
         each: &mut dyn FnMut(MinuteRow<'_>),
     ) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT customer, minute, key_id, route, ending, requests, units FROM customer_minutes
+            "SELECT customer, minute, key_id, route, ending, requests, units, currency, nanos
+             FROM customer_minutes
              WHERE customer = ?1 AND hour > ?2 - 3600000 AND hour < ?3
                  AND minute >= ?2 AND minute < ?3
-             ORDER BY minute, key_id, route, ending",
+             ORDER BY minute, key_id, route, ending, currency",
         )?;
         let start = window.start.as_millisecond();
         let end = window.end.map_or(i64::MAX, Timestamp::as_millisecond);
@@ -147,6 +153,8 @@ impl Sqlite {
                 ending: row.get_ref(4)?.as_str()?,
                 requests: unsigned(row.get(5)?),
                 units: unsigned(row.get(6)?),
+                currency: row.get_ref(7)?.as_str()?.parse().ok(),
+                nanos: Nanos(row.get(8)?),
             });
         }
         Ok(())
@@ -253,7 +261,8 @@ impl Store for Sqlite {
     }
 
     fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError> {
-        let sql = "SELECT worker, sequence, request_id, customer, definition, cost, opened_at
+        let sql =
+            "SELECT worker, sequence, request_id, customer, definition, cost, opened_at, nanos
                    FROM open_reservations WHERE node = ?1 ORDER BY worker, sequence";
         self.all(sql, params![node.to_string()], |row| {
             let request_id = row.get_ref(2)?.as_str()?;
@@ -265,6 +274,7 @@ impl Store for Sqlite {
                 customer: row.get(3)?,
                 definition: row.get(4)?,
                 cost: unsigned(row.get(5)?),
+                nanos: Nanos(row.get(7)?),
                 opened_at: instant(row.get(6)?),
             })
         })

@@ -113,6 +113,8 @@ fn empty(sequence: u64) -> Commit<'static> {
     Commit {
         node: node(),
         usage: Vec::new(),
+        credits: Vec::new(),
+        consumed: Vec::new(),
         minutes: Vec::new(),
         opened: Vec::new(),
         closed: Vec::new(),
@@ -202,6 +204,7 @@ fn open_reservations_come_and_go() {
         customer: "acme".into(),
         definition: vec![0, 1, 255],
         cost: 3,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(7),
     };
     store.put(&Commit { opened: vec![open(1), open(2)], ..empty(2) }).unwrap();
@@ -235,6 +238,7 @@ fn a_commit_that_fails_changes_nothing() {
         customer: "acme".into(),
         definition: Vec::new(),
         cost: 1,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(1),
     };
     let opened = vec![twice.clone(), twice];
@@ -255,6 +259,8 @@ fn minutes_add_up_and_come_in_order() {
         minute: at(start),
         ending,
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 5,
     };
     let minutes = vec![minute(60, "completed"), minute(0, "failed"), minute(120, "completed")];

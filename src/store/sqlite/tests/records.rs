@@ -163,6 +163,8 @@ fn the_last_use_is_the_latest_minute_and_outlives_a_change_of_the_key() {
         minute: at(start),
         ending: "completed",
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 1,
     };
     let minutes = vec![minute("k", 60), minute("declared", 60)];
@@ -404,8 +406,18 @@ fn accounts_are_read_and_set_beside_the_folds() {
     let told = |told| ThresholdRecord { told, limit: 100 };
     place
         .write(|records| {
-            records.add_used(&account(0, Some(10)), -4)?;
-            records.add_used(&account(10, Some(20)), 4)?;
+            records.add_used(
+                Timestamp::UNIX_EPOCH,
+                &account(0, Some(10)),
+                -4,
+                (crate::store::records::EntryKind::Corrected, None),
+            )?;
+            records.add_used(
+                Timestamp::UNIX_EPOCH,
+                &account(10, Some(20)),
+                4,
+                (crate::store::records::EntryKind::Corrected, None),
+            )?;
             records.put_threshold(&account(0, Some(10)), &told(50))?;
             records.put_threshold(&account(0, Some(10)), &told(80))?;
             records.put_threshold(&account(10, Some(20)), &told(50))?;
