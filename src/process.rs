@@ -133,7 +133,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         None => gateway,
     });
     gateway.metrics().watch_lines_dropped(log.dropped());
-    provisioning::load(&gateway, &books.store.reads())?;
+    provisioning::load(&gateway, &books.store.reads()).map_err(|error| books.store.named(error))?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
     let outbox_reader = books.store.reader()?;
@@ -330,6 +330,10 @@ struct OpenBooks {
 }
 
 fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
+    // A journal is made only when the database has its schema.
+    if Journal::has_owner(&config.store.journal) {
+        Sqlite::refuse_emptied(&config.store.database)?;
+    }
     let mut store = Sqlite::open(&config.store.database)?;
     let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
     report(&recovery);

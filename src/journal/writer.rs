@@ -203,6 +203,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Tries after a failure whether it is over, by beginning a segment: what is written to that tells it.
+    /// Where an append is begun, that will.
+    pub fn try_again(&mut self, now: Timestamp) -> io::Result<()> {
+        if self.put.is_begun {
+            return Ok(());
+        }
+        // One that has its head is left; one that could not be given it is tried once more.
+        self.current.take_if(|current| current.length > 0);
+        self.begin(now.as_millisecond())?;
+        self.write()
+    }
+
     /// Gives the number of the last record.
     pub fn last(&self) -> u64 {
         self.next_sequence.saturating_sub(1)

@@ -252,6 +252,11 @@ impl StoreError {
     pub fn new(action: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { action, source: source.into().into() }
     }
+
+    /// Gives the cause itself, for who knows its type.
+    fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.source
+    }
 }
 
 /// Reads a time that was kept in milliseconds. It does not fail: the last instant that jiff has is

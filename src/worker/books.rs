@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -262,9 +262,24 @@ impl Books {
         }
     }
 
+    /// Tries again what failed, so that who comes after a quiet time is served, and is known to be.
+    pub fn try_again(&self) {
+        let is_failing = self.failing.get() || self.disk.is_failing();
+        // Requests that come meanwhile try it themselves.
+        if !is_failing || self.next.borrow().is_some() {
+            return;
+        }
+        let written = self.writer.borrow_mut().try_again(self.clock.now());
+        // Whether the disk takes what was written tells the sync behind it, to the next try.
+        if written.is_err() || !self.disk.is_failing() {
+            self.tell(written.as_ref().err());
+        }
+    }
+
     /// Logs when the journal begins to fail and when it works again, not each time in between.
     fn tell(&self, error: Option<&io::Error>) {
         let failed = self.failing.replace(error.is_some());
+        self.figures.journal.cannot_append.store(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed => {
                 tracing::error!(%error, "journal cannot be written, paid routes are refused");

@@ -11,6 +11,7 @@ mod demo;
 mod deployment;
 mod endings;
 mod exact;
+mod faults;
 mod guesses;
 mod kill;
 mod live;

@@ -188,6 +188,9 @@ enum Step {
     Flush {
         worker: usize,
     },
+    TryAgain {
+        worker: usize,
+    },
     Sync {
         worker: usize,
         works: bool,
@@ -209,6 +212,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (any::<prop::sample::Index>(), 0..5_u64)
             .prop_map(|(which, charge)| Step::Settle { which, charge }),
         2 => worker.clone().prop_map(|worker| Step::Flush { worker }),
+        1 => worker.clone().prop_map(|worker| Step::TryAgain { worker }),
         6 => (worker, prop::bool::weighted(0.7))
             .prop_map(|(worker, works)| Step::Sync { worker, works }),
         1 => losses().prop_map(Step::Forget),
@@ -271,6 +275,10 @@ impl Life {
             Step::Settle { which, charge } => self.settle(sets, which, charge),
             Step::Flush { worker } => {
                 self.process.writers[worker].flush().unwrap();
+                self.written(worker);
+            }
+            Step::TryAgain { worker } => {
+                self.process.writers[worker].try_again(at(70)).unwrap();
                 self.written(worker);
             }
             Step::Sync { worker, works } => {

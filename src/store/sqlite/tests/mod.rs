@@ -334,6 +334,43 @@ fn databases_that_are_not_ours_are_refused_and_left_as_they_are() {
 }
 
 #[test]
+fn files_that_are_cut_off_are_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("faregate.db");
+    drop(Sqlite::open(&path).unwrap());
+    let whole = fs::read(&path).unwrap();
+    for length in [100, 4096, whole.len() / 4096 / 2 * 4096, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = Sqlite::open(&path).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { .. }), "{length}: {error}");
+        assert!(error.to_string().contains("faregate.db is damaged"), "{error}");
+    }
+    fs::write(&path, "").unwrap();
+    let error = Sqlite::refuse_emptied(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    fs::write(&path, &whole).unwrap();
+    Sqlite::refuse_emptied(&path).unwrap();
+    Sqlite::open(&path).unwrap();
+}
+
+#[test]
+fn damage_within_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("faregate.db");
+    let store = Sqlite::open(&path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'positions'";
+    let root: u32 = store.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let root = root as usize * 4096;
+    bytes[root - 4096..root].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let error = Sqlite::open(&path).unwrap().latest_time().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("faregate.db is damaged; put a backup in its place"), "{cause}");
+}
+
+#[test]
 fn places_that_cannot_be_written_are_named() {
     let temp = tempfile::tempdir().unwrap();
     let missing = temp.path().join("missing/faregate.db");
