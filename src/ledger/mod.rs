@@ -3,8 +3,8 @@
 //! [`Ledger`] finds a customer's [`Accounts`]; these give a [`Hold`] on all limits at once or say
 //! what is short; the hold is settled once.
 //!
-//! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered, after a
-//! charge above the reserved cost (a debt), and for usage that was loaded.
+//! Invariant: `used + reserved <= limit` for every quota, except as far as its overage goes, after a limit
+//! was lowered, after a charge above the reserved cost (a debt), and for usage that was loaded.
 
 // Going on after an overflow would invent units, and a panic would lose a request: each operation
 // is checked or saturates towards refusing, chosen where it stands.
@@ -17,6 +17,7 @@ mod customer;
 mod few;
 mod hold;
 mod limits;
+mod overage;
 mod part;
 mod rate;
 mod slots;
@@ -40,4 +41,5 @@ pub use customer::Accounts;
 pub use few::Few;
 pub use hold::Hold;
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
+pub use overage::Overage;
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

@@ -214,6 +214,7 @@ mod tests {
             suspended,
             subscription: None,
             limits: None,
+            spend_cap: None,
             applications: Vec::new(),
         }
     }

@@ -32,6 +32,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         upstream: upstream(),
         strip_prefix: None,
         access: Access::Key,
+        price: None,
         cost: 1,
         scopes: Vec::new(),
         enforce: true,
