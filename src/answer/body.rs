@@ -127,8 +127,8 @@ fn push_quota(denial: &QuotaDenial, text: &mut Vec<u8>) {
     }
 }
 
-/// Writes the customer's ceiling and what was taken below it. Of digits, signs and capital letters, so
-/// nothing needs escaping.
+/// Writes the customer's ceiling and what was taken below it: digits, signs and capital letters, so
+/// that nothing needs escaping.
 fn push_overage(overage: &Overage, units: u64, text: &mut Vec<u8>) {
     let (cap, price) = (overage.cap().unwrap_or_default(), overage.price());
     text.extend_from_slice(b",\"spend_cap\":");

@@ -110,8 +110,8 @@ fn a_spend_cap_is_told_in_money_and_units() {
         (
             "0 USD",
             1,
-            "The spend cap of 0.00 USD beyond the daily allowance of 1 request is reached. It renews on \
-             2026-03-04T00:00:00Z.",
+            "The spend cap of 0.00 USD beyond the daily allowance of 1 request is reached. It renews \
+             on 2026-03-04T00:00:00Z.",
         ),
         (
             "0.035 USD",

@@ -3,8 +3,8 @@
 //! [`Ledger`] finds a customer's [`Accounts`]; these give a [`Hold`] on all limits at once or say
 //! what is short; the hold is settled once.
 //!
-//! Invariant: `used + reserved <= limit` for every quota, except as far as its overage goes, after a limit
-//! was lowered, after a charge above the reserved cost (a debt), and for usage that was loaded.
+//! Invariant: `used + reserved <= limit` for every quota, except as far as its overage goes, after a
+//! limit was lowered, after a charge above the reserved cost (a debt), and for usage that was loaded.
 
 // Going on after an overflow would invent units, and a panic would lose a request: each operation
 // is checked or saturates towards refusing, chosen where it stands.

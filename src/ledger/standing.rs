@@ -59,7 +59,7 @@ pub enum Violation {
     Concurrency(usize),
     /// Too few units are left in the quota with this index; more come with the next window.
     Quota(usize),
-    /// The request costs more than the whole quota with this index, and more than the spend cap leaves
+    /// The request costs more than the whole quota with this index and what the spend cap lets go
     /// beyond it; waiting does not help.
     QuotaTooSmall(usize),
     /// Requests come too fast for the rate with this index.

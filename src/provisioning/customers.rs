@@ -162,18 +162,7 @@ impl Change<'_> {
         if let Some(name) = &after.name {
             errors.text("name", name);
         }
-        match metadata {
-            Patch::Keep => {}
-            Patch::Remove => after.metadata.clear(),
-            Patch::Set(changes) => {
-                for (name, note) in changes {
-                    match note {
-                        Some(note) => drop(after.metadata.insert(name, note)),
-                        None => drop(after.metadata.remove(&name)),
-                    }
-                }
-            }
-        }
+        patch_metadata(metadata, &mut after.metadata);
         errors.metadata(&after.metadata);
         match suspended {
             Patch::Keep => {}
@@ -259,6 +248,23 @@ impl Change<'_> {
             return Err(Rejection::AlreadyExists(message));
         }
         Ok(())
+    }
+}
+
+fn patch_metadata(
+    patch: Patch<BTreeMap<String, Option<String>>>,
+    metadata: &mut BTreeMap<String, String>,
+) {
+    let changes = match patch {
+        Patch::Keep => return,
+        Patch::Remove => return metadata.clear(),
+        Patch::Set(changes) => changes,
+    };
+    for (name, note) in changes {
+        match note {
+            Some(note) => drop(metadata.insert(name, note)),
+            None => drop(metadata.remove(&name)),
+        }
     }
 }
 

@@ -84,6 +84,9 @@ fn config(rated: &'static [bool]) -> impl Strategy<Value = Config> {
     })
 }
 
+/// Limit, window, whether it has a new name, and how it goes on.
+type Drawn = (u64, WindowSpec, bool, Option<Overage>);
+
 fn limits(scope: &'static str, rated: bool) -> impl Strategy<Value = Limits> {
     let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
     let spec = prop_oneof![
@@ -101,7 +104,7 @@ fn limits(scope: &'static str, rated: bool) -> impl Strategy<Value = Limits> {
     let rate = prop::option::of(Just(the_rate()));
     (quotas, rate, prop::option::of(1..6_u32)).prop_map(move |(quotas, rate, concurrency)| {
         let scope: Arc<str> = Arc::from(scope);
-        let quota = |(quota, account): (Option<(u64, WindowSpec, bool, Option<Overage>)>, &str)| {
+        let quota = |(quota, account): (Option<Drawn>, &str)| {
             let (limit, window, is_renamed, overage) = quota?;
             let name = if is_renamed { format!("new-{account}") } else { account.to_owned() };
             let (name, account) = (Arc::from(name), Arc::from(account));
@@ -343,8 +346,9 @@ impl Pair {
                 // What was let through fits, whatever the model thinks.
                 for (state, quota) in standing.quotas.iter().zip(&limits.quotas) {
                     let beyond = (state.used + state.reserved).saturating_sub(quota.limit);
-                    let is_let = |overage: &Box<Overage>| is_affordable(overage, beyond);
-                    assert!(cost == 0 || beyond == 0 || quota.overage.as_ref().is_some_and(is_let));
+                    let is_let = |overage| is_affordable(overage, beyond);
+                    let is_let = quota.overage.as_deref().is_some_and(is_let);
+                    assert!(cost == 0 || beyond == 0 || is_let);
                 }
                 for (in_flight, limit) in standing.concurrency.iter().zip(&limits.concurrency) {
                     assert!(*in_flight <= limit.limit);
