@@ -11,6 +11,7 @@ use super::problem::Context;
 use crate::{
     answer::{Code, CreditShortage, QuotaDenial, quota::Binding},
     json,
+    ledger::Overage,
 };
 
 /// What a body says.
@@ -104,7 +105,9 @@ fn push_id(request_id: Uuid, code: Code, text: &mut Vec<u8>) {
 
 /// Writes the quota that the refusal is about, if it is about one.
 fn push_quota(denial: &QuotaDenial, text: &mut Vec<u8>) {
-    let (Binding::Quota(index) | Binding::QuotaTooSmall(index)) = denial.binding() else {
+    let (Binding::Quota(index) | Binding::QuotaTooSmall(index) | Binding::SpendCap(index)) =
+        denial.binding()
+    else {
         return;
     };
     let standing = denial.standing();
@@ -131,6 +134,25 @@ fn push_quota(denial: &QuotaDenial, text: &mut Vec<u8>) {
             text.extend_from_slice(b"\"}");
         }
     }
+    if let (Binding::SpendCap(_), Some(overage)) = (denial.binding(), &quota.overage) {
+        push_overage(overage, state.taken_beyond(quota.limit), text);
+    }
+}
+
+/// Writes the customer's ceiling and what was taken below it: digits, signs and capital letters, so
+/// that nothing needs escaping.
+fn push_overage(overage: &Overage, units: u64, text: &mut Vec<u8>) {
+    let (cap, price) = (overage.cap().unwrap_or_default(), overage.price());
+    text.extend_from_slice(b",\"spend_cap\":");
+    json::push_quoted(&cap.to_string(), text);
+    json::push_number(",\"overage\":{\"units\":", units, text);
+    text.extend_from_slice(b",\"price\":");
+    json::push_quoted(&price.nanos.to_string(), text);
+    text.extend_from_slice(b",\"currency\":");
+    json::push_quoted(price.currency.as_str(), text);
+    text.extend_from_slice(b",\"amount\":");
+    json::push_quoted(&overage.amount(units).to_string(), text);
+    text.push(b'}');
 }
 
 /// Writes the names of all violated limits (the draft of the RateLimit fields, section on

@@ -49,6 +49,7 @@ codes! {
     QuotaExceeded => "quota_exceeded", 402, "Quota exceeded", "Wait for the quota to renew, if it does, or change to a larger plan.";
     CostExceedsAllowance => "cost_exceeds_allowance", 402, "Costs more than the whole allowance", "Change to a larger plan; waiting does not help.";
     InsufficientCredits => "insufficient_credits", 402, "Credit too low", "Buy credit, or a plan that includes the route.";
+    SpendCapReached => "spend_cap_reached", 402, "Spend cap reached", "Wait for the quota to renew, if it does, raise the spend cap, or change to a larger plan.";
     ApiKeyDisabled => "api_key_disabled", 403, "API key disabled", "Ask the operator to enable the key.";
     AccountSuspended => "account_suspended", 403, "Account suspended", "Ask the operator; a payment does not help.";
     OriginNotAllowed => "origin_not_allowed", 403, "Not allowed from this address", "Call from a network that the key is allowed for.";

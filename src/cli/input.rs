@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Clock,
-    model::{ChangeRule, Nanos, StatusName, parse_duration},
+    model::{ChangeRule, Money, Nanos, StatusName, parse_duration},
 };
 
 /// A command that cannot be meant, told after the arguments were read: exit code 2.
@@ -120,6 +120,7 @@ pub(super) fn quota(text: &str) -> Result<Value, String> {
             "limit" => {
                 value.parse::<u64>().map_err(|_| "the limit is a whole number of units")?.into()
             }
+            "overage" => json!({"price": money(value)?}),
             "name" | "window" | "align" | "zone" | "renamed_from" if !value.is_empty() => {
                 value.into()
             }
@@ -141,6 +142,14 @@ pub(super) fn quota(text: &str) -> Result<Value, String> {
         quota.entry("name").or_insert(window);
     }
     Ok(quota.into())
+}
+
+/// Reads an amount of money and gives it as it was written.
+pub(super) fn money(text: &str) -> Result<String, String> {
+    match text.parse::<Money>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Reads `50/1s` or `50/1s:100` as the API's rate.
@@ -245,6 +254,11 @@ mod tests {
             quota("limit=5,window=day"),
             Ok(json!({"name": "day", "limit": 5, "window": "day"}))
         );
+        let overage = json!({"price": "0.001 USD"});
+        assert_eq!(
+            quota("limit=5,window=day,overage=0.001 USD"),
+            Ok(json!({"name": "day", "limit": 5, "window": "day", "overage": overage}))
+        );
         for (wrong, word) in [
             ("monthly", "name=monthly"),
             ("limit=5", "`window` is missing"),
@@ -253,6 +267,7 @@ mod tests {
             ("limit=5,limit=6,window=day", "twice"),
             ("limit=5,window=day,size=3", "`size`"),
             ("limit=5,window=", "empty"),
+            ("limit=5,window=day,overage=5", "an amount and a currency"),
         ] {
             let error = quota(wrong).unwrap_err();
             assert!(error.contains(word), "{wrong}: {error}");

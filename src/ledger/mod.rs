@@ -4,8 +4,8 @@
 //! what is short; the hold is settled once. A hold may draw on the customer's money instead of its
 //! allowance.
 //!
-//! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered, after a
-//! charge above the reserved cost (a debt), and for usage that was loaded.
+//! Invariant: `used + reserved <= limit` for every quota, except as far as its overage goes, after a
+//! limit was lowered, after a charge above the reserved cost (a debt), and for usage that was loaded.
 
 // Going on after an overflow would invent units, and a panic would lose a request: each operation
 // is checked or saturates towards refusing, chosen where it stands.
@@ -20,6 +20,7 @@ mod draw;
 mod few;
 mod hold;
 mod limits;
+mod overage;
 mod part;
 mod rate;
 mod slots;
@@ -45,4 +46,5 @@ pub use draw::{Draw, Share};
 pub use few::Few;
 pub use hold::{Charge, Hold, Taken};
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
+pub use overage::Overage;
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

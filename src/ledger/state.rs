@@ -88,7 +88,7 @@ impl State {
     pub(super) fn take(&mut self, view: &View, cost: u64, standing: &mut Standing, now: Timestamp) {
         for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
-            // The check has shown that the sum is at most the limit, or that the cost is zero.
+            // The check has shown that the quota lets the sum through, or that the cost is zero.
             account.reserved = account.reserved.saturating_add(cost);
             account.holds = account.holds.saturating_add(1);
             quota.reserved = account.reserved;
@@ -405,7 +405,8 @@ mod tests {
         let name: Arc<str> = Arc::from(name);
         let window = WindowSpec::new(WindowKind::Day);
         let scope = Arc::default();
-        let quotas = vec![Quota { scope, account: Arc::clone(&name), name, limit: 10, window }];
+        let account = Arc::clone(&name);
+        let quotas = vec![Quota { scope, account, name, limit: 10, overage: None, window }];
         Arc::new(Limits { quotas, ..Limits::default() })
     }
 

@@ -25,7 +25,7 @@ pub struct Route {
     pub access: Access,
     /// Units that one call takes.
     pub cost: u64,
-    /// What one call costs a caller whose plan does not cover it; `None` where only a plan does.
+    /// What one call costs a caller whose plan does not cover it; positive.
     pub price: Option<Money>,
     /// Scopes that the key must have, all of them.
     pub scopes: Vec<Arc<str>>,

@@ -109,6 +109,7 @@ impl Scene {
             metadata: Default::default(),
             suspended: false,
             limits: Default::default(),
+            spend_cap: None,
             webhook: Some(WebhookRecord { url, secret, disabled: None }),
             created_at: at(0),
             updated_at: at(0),

@@ -24,6 +24,7 @@ pub fn terms(
         suspended: customer.suspended,
         subscription: subscription.map(Box::new),
         limits: (!customer.limits.is_empty()).then(|| Box::new(customer.limits)),
+        spend_cap: customer.spend_cap.map(Box::new),
         applications: limited.map(|one| (Arc::from(one.name), one.limits)).collect(),
     }
 }

@@ -30,7 +30,7 @@ pub use self::{
     credits::{AmountInput, GrantInput, grant_of},
     customers::{CustomerPatch, NewCustomer, WebhookInput},
     import::{ImportLine, Imported},
-    input::{FieldError, InputDate, InputDuration, Patch, QuotaInput, RateInput},
+    input::{FieldError, InputDate, InputDuration, OverageInput, Patch, QuotaInput, RateInput},
     keys::{KeyPatch, MadeKey, NewKey, RotateInput},
     load::{api_key, load, terms},
     settings::ENFORCEMENT,

@@ -226,6 +226,7 @@ mod tests {
             suspended,
             subscription: None,
             limits: None,
+            spend_cap: None,
             applications: Vec::new(),
         }
     }

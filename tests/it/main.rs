@@ -20,6 +20,7 @@ mod memory;
 mod metrics;
 mod notifications;
 mod observe;
+mod overage;
 mod pages;
 mod process;
 mod quota;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
-    model::{Environment, KeyDigest, KeyState, OwnLimits},
+    model::{Environment, KeyDigest, KeyState, Money, OwnLimits},
 };
 
 pub use access::{Reads, Records};
@@ -37,6 +37,8 @@ pub struct CustomerRecord {
     pub suspended: bool,
     /// Limits that replace the plan's.
     pub limits: OwnLimits,
+    /// The most that its quotas may cost in one window beyond their limits.
+    pub spend_cap: Option<Money>,
     /// Where its own events are sent.
     pub webhook: Option<WebhookRecord>,
     /// When it was made.

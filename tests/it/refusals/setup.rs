@@ -190,6 +190,12 @@ plan = "basic"
 quotas = [{ name = "monthly", limit = 0, window = "month" }]
 keys = ["key:zero"]
 
+[customers.capped]
+plan = "basic"
+quotas = [{ name = "monthly", limit = 1, window = "month", overage = { price = "0.001 USD" } }]
+spend_cap = "0.0015 USD"
+keys = ["key:capped"]
+
 [customers.fast]
 plan = "large"
 rate = { limit = 2, window = "60s", burst = 1 }
@@ -216,12 +222,14 @@ impl Stage {
             Ok(Then::KeepAlive)
         });
         let gateway = Gateway::start_at(NOW, tables, &upstream);
-        for key in ["spent", "spent", "spent", "spent-twice", "spent-for-life", "fast"] {
+        for key in
+            ["spent", "spent", "spent", "spent-twice", "spent-for-life", "capped", "capped", "fast"]
+        {
             assert_eq!(gateway.get("/one/x", key).status(), 200, "{key}");
         }
         let mut held = gateway.client();
         held.send(head("GET", "/one/held", &[&bearer("busy")]));
-        upstream.wait_for(7);
+        upstream.wait_for(9);
         let stage = Self { _held: held, gateway, upstream };
         wait_until_equal(|| stage.used("spent"), &3);
         stage
@@ -243,7 +251,9 @@ impl Stage {
     pub(crate) fn assert_nothing_more_recorded(&self) {
         assert_eq!(self.gateway.get("/one/x", "good").status(), 200);
         self.gateway.wait_recorded("good", &[("completed", 1, 1)]);
-        for (customer, completed) in [("spent", 3), ("spent-twice", 1), ("fast", 1), ("busy", 0)] {
+        for (customer, completed) in
+            [("spent", 3), ("spent-twice", 1), ("capped", 2), ("fast", 1), ("busy", 0)]
+        {
             let mut expected = Recorded::new();
             if completed > 0 {
                 expected.insert("completed".to_owned(), (completed, completed));
@@ -355,6 +365,13 @@ fn limits() -> Vec<Case> {
         by_key("one left, three needed", "/three", "spent", "402 quota_exceeded"),
         by_key("two quotas used up", "/one/x", "spent-twice", "402 quota_exceeded"),
         by_key("lifetime used up", "/one/x", "spent-for-life", "402 quota_exceeded"),
+        by_key("spend cap reached", "/one/x", "capped", "402 spend_cap_reached"),
+        by_key(
+            "costs more than allowance and cap",
+            "/three",
+            "capped",
+            "402 cost_exceeds_allowance",
+        ),
         by_key("costs more than the allowance", "/three", "small", "402 cost_exceeds_allowance"),
         by_key("allowance of nothing", "/one/x", "zero", "402 cost_exceeds_allowance"),
         by_key("too fast", "/one/x", "fast", "429 rate_limited"),

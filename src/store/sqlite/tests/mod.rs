@@ -66,6 +66,7 @@ fn customer(id: &str) -> CustomerRecord {
         metadata: BTreeMap::new(),
         suspended: false,
         limits: OwnLimits::default(),
+        spend_cap: None,
         webhook: None,
         created_at: at(1),
         updated_at: at(1),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     ledger::{Rate, WindowKind},
-    model::{Align, ChangeRule, NextPlan, PlanChange, QuotaTerms, StatusName},
+    model::{Align, ChangeRule, NextPlan, OverageTerms, PlanChange, QuotaTerms, StatusName},
 };
 
 fn limits() -> OwnLimits {
@@ -18,6 +18,7 @@ fn limits() -> OwnLimits {
         align: Some(Align::Anchor),
         zone: Some(jiff::tz::TimeZone::get("Europe/Berlin").unwrap()),
         renamed_from: Some("old".into()),
+        overage: Some(OverageTerms { price: "0.001 USD".parse().unwrap() }),
     };
     OwnLimits {
         quotas: Some(vec![quota]),
@@ -32,6 +33,7 @@ fn full_customer() -> CustomerRecord {
         metadata: BTreeMap::from([("a".into(), "b".into())]),
         suspended: true,
         limits: limits(),
+        spend_cap: Some("50 USD".parse().unwrap()),
         webhook: Some(WebhookRecord {
             url: "https://example.com".into(),
             secret: "whsec_x".into(),
