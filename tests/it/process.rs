@@ -214,6 +214,16 @@ impl Gateway {
         serde_json::from_str(body).unwrap()
     }
 
+    /// Makes an admin call that succeeds, and gives its answer.
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let authorization = self.authorization();
+        let fields = [("authorization", &*authorization), ("content-type", "application/json")];
+        let answer = exchange(self.admin, "POST", path, &fields, &body.to_string()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 20"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
     /// Gives the number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
