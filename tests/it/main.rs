@@ -34,3 +34,4 @@ mod streaming;
 mod support;
 mod traces;
 mod webhooks;
+mod whole;
