@@ -26,6 +26,8 @@ pub mod progress;
 pub mod provisioning;
 pub mod roster;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 mod stamp;
 pub mod store;

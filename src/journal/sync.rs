@@ -100,7 +100,7 @@ impl Unsynced {
     }
 
     /// Syncs what was appended; `None` when nothing was, or the writer has yet to write it again.
-    pub(super) fn sync(&self) -> Option<io::Result<()>> {
+    pub(crate) fn sync(&self) -> Option<io::Result<()>> {
         if !self.is_dirty.swap(false, Ordering::AcqRel) || self.has_failed() {
             return None;
         }
