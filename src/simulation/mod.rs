@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, env, thread};
 use self::{chance::Chance, world::World};
 
 /// Seeds in an ordinary test run.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 300;
 
 /// What a run did, by kind.
 #[derive(Debug, Default)]
