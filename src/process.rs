@@ -25,6 +25,7 @@ use crate::{
     ledger::{AccountId, Ledger},
     notifications::{Tasks, UsageWatch},
     provisioning,
+    requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, thread},
     store::{NodeId, OpenError, Sqlite, Store},
@@ -110,6 +111,7 @@ pub struct Running {
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
     log: access_log::Writer,
+    requests: requests::Writer,
     exporter: Exporter,
     recovery: Recovery,
 }
@@ -142,7 +144,11 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(Stop::No);
     let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;
     let (records, exporter) = exporting;
-    let sinks = Sinks { lines, records: Some(records) };
+    let archive = config.store.journal.join("requests");
+    let writing = requests::start(Arc::clone(&gateway), archive.clone());
+    let (recent, requests) = writing.map_err(StartError::Thread)?;
+    gateway.metrics().watch_records_dropped(requests.dropped());
+    let sinks = Sinks { lines, requests: Some(recent), records: Some(records) };
     let workers = start_workers(books.writers, &gateway, &sinks, &stopping);
     // The last one is a worker's, so that the log and the exporter end with the workers.
     drop(sinks);
@@ -154,6 +160,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         keeper: Arc::clone(&keeper),
         reader,
         database: &config.store.database,
+        requests: Archive::new(archive),
         node: admin::Node { id: books.node, started_at: gateway.clock().now() },
         stop: stopping.clone(),
     });
@@ -179,6 +186,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         control,
         keeper,
         log,
+        requests,
         exporter,
         recovery: books.recovery,
     })
@@ -264,6 +272,7 @@ impl Running {
             tracing::error!("the control thread ended by a panic");
         }
         self.log.join();
+        self.requests.join();
         self.exporter.join();
         // The last one to hold the keeper is this one: the admin listener is gone.
         if let Some(keeper) = Arc::into_inner(self.keeper)

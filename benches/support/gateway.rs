@@ -59,7 +59,7 @@ impl SmallGateway {
         let limits = gateway.snapshot().server.limits.clone();
         let peer = SocketAddr::from(([192, 0, 2, 7], 50_000));
         let (_, stop) = watch::channel(Stop::No);
-        let sinks = Sinks { lines, records: None };
+        let sinks = Sinks { lines, records: None, requests: None };
         let worker = Worker::new(gateway, writer, sinks, stop, IdMaker::new().unwrap());
         let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
         let connection = Rc::new(Connection::new(peer, watch));

@@ -8,8 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, backup, config_page, customers, enforcement, events, import,
-    keys, live, log, nodes, operation, report, subscriptions,
+    adjustments, applications, audit, backup, config_page, customers, enforcement, events,
+    explanations, import, keys, live, log, nodes, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -39,6 +39,8 @@ use super::{
         enforcement::show,
         events::list,
         events::retry,
+        explanations::foresee,
+        explanations::show,
         import::create,
         keys::create,
         keys::list,

@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod authenticate;
 pub mod credential;
 pub mod exchange;
+pub mod forecast;
 pub mod forward;
 pub mod head;
 mod offers;

@@ -15,7 +15,7 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    ledger::Hold,
+    ledger::{Hold, Shortage},
     roster::Caller,
     worker::{append::Outcome, books::Source},
 };
@@ -47,11 +47,17 @@ fn take(
     exchange: &Exchange,
 ) -> Result<(Hold, Source), Denial> {
     let (cost, now) = (routed.route().cost, exchange.now());
-    let hold = caller
-        .accounts
-        .reserve(&caller.limits, cost, now)
-        .map_err(|shortage| Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost))))?;
+    let hold = caller.accounts.reserve(&caller.limits, cost, now).map_err(|shortage| {
+        exchange.note_refused_by(&shortage.standing, cost);
+        short(shortage, cost)
+    })?;
+    exchange.note_passed(hold.standing(), cost);
     Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+}
+
+/// Makes the refusal of a request that does not fit.
+pub(super) fn short(shortage: Box<Shortage>, cost: u64) -> Denial {
+    Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)))
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.

@@ -14,7 +14,7 @@ use crate::{
         payer::{About, Payer},
         route::Routed,
     },
-    model::{Plan, Status, Subscription},
+    model::{Plan, Route, Status, Subscription},
     roster::Caller,
     snapshot::Snapshot,
 };
@@ -43,12 +43,7 @@ pub fn subscription(
     now: Timestamp,
 ) -> Result<Entitled, Denial> {
     let (routed, payer) = authenticated.into_parts();
-    let decide = |caller: &Arc<Caller>| {
-        let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
-        let notice = in_force(held, now)?;
-        opens(&held.plan, &routed.route().name, &snapshot.plans)?;
-        Ok(notice)
-    };
+    let decide = |caller: &Arc<Caller>| covers(caller, routed.route(), snapshot, now);
     let (payer, notice) = payer.judge(&routed, About::Plan, decide)?;
     Ok(Entitled { routed, payer, notice: notice.flatten() })
 }
@@ -63,6 +58,19 @@ impl Entitled {
     pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>) {
         (self.routed, self.payer, self.notice)
     }
+}
+
+/// Decides whether what the caller's customer bought covers a route now.
+pub fn covers(
+    caller: &Caller,
+    route: &Route,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Option<Notice>, Denial> {
+    let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
+    let notice = in_force(held, now)?;
+    opens(&held.plan, &route.name, &snapshot.plans)?;
+    Ok(notice)
 }
 
 /// Decides whether a subscription is in force. Intervals are half-open: at the very instant of its

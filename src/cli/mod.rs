@@ -13,6 +13,7 @@ mod customer;
 mod demo;
 mod enforcement;
 mod events;
+mod explain;
 mod export;
 mod health;
 mod import;
@@ -84,6 +85,8 @@ enum Command {
     Import(import::Import),
     /// Show what a customer has used, has left, and when it renews
     Usage(usage::Usage),
+    /// Tell why a request was refused or what it was charged, or what would become of one
+    Explain(explain::Explain),
     /// Correct what a customer has used
     Adjust(adjust::Adjust),
     /// Write out what was used, for invoices
@@ -131,6 +134,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Subscription(subscription) => subscription.run().map(done),
         Command::Import(import) => import.run(),
         Command::Usage(usage) => usage.run().map(done),
+        Command::Explain(explain) => explain.run().map(done),
         Command::Adjust(adjust) => adjust.run().map(done),
         Command::Export(export) => export.run().map(done),
         Command::Top(top) => top.run().map(done),

@@ -78,6 +78,22 @@ impl Accounts {
         self.lock().look(limits, now)
     }
 
+    /// Tells what [`Accounts::reserve`] would find now, taking nothing.
+    pub fn would_reserve(
+        &self,
+        limits: &Arc<Limits>,
+        cost: u64,
+        now: Timestamp,
+    ) -> Result<Standing, Box<Shortage>> {
+        let standing = self.standing(limits, now);
+        let violations = standing.violations(cost);
+        if violations.is_empty() {
+            Ok(standing)
+        } else {
+            Err(Box::new(Shortage { standing, violations }))
+        }
+    }
+
     /// Gives how much is taken of the quota of which most is, in millionths, as far as requests have come
     /// with its limits since the start. It finds out nothing anew and changes nothing, so that all
     /// customers may be asked.

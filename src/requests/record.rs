@@ -1,0 +1,284 @@
+//! A request as it is read: what `entry.rs` wrote, with what its numbers stand for.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Method;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    CallerFacts, RouteFacts,
+    entry::{self, Taken},
+    wire::Bytes,
+};
+use crate::{
+    answer::Ending,
+    ledger::{Limits, QuotaStanding, RateStanding, Standing, Window},
+};
+
+/// What is known of a request that is over.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its id.
+    pub id: Uuid,
+    /// When its head had come.
+    pub at: Timestamp,
+    /// The method; `None` for one that is not commonly known.
+    pub method: Option<Method>,
+    /// The route, if one took it.
+    pub route: Option<RouteFacts>,
+    /// Who called, if that was found out.
+    pub caller: Option<CallerFacts>,
+    /// The answer's status; 0 when none was given.
+    pub status: u16,
+    /// The code that it was refused with.
+    pub code: Option<Arc<str>>,
+    /// The code of the refusal that was overlooked.
+    pub shadow: Option<Arc<str>>,
+    /// How it ended; `None` for the gateway's own pages.
+    pub ending: Option<Ending>,
+    /// Units charged.
+    pub charged: u64,
+    /// From the head of the request to the end of the answer.
+    pub duration: Duration,
+    /// What it was measured against its limits by; `None` when it did not come so far.
+    pub decided: Option<Decided>,
+}
+
+/// By which numbers it was decided whether a request fits its limits.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Where the caller stood, before anything was taken.
+    pub standing: Standing,
+    /// Units that the request asked for.
+    pub cost: u64,
+}
+
+/// A record before its numbers are known.
+#[derive(Debug)]
+pub(super) struct Unresolved<'a> {
+    pub(super) route: u64,
+    pub(super) caller: u64,
+    record: Record,
+    decided: Bytes<'a>,
+}
+
+/// Gives the id of a request's record, which is all that most that are looked at are asked.
+pub(super) fn id(payload: &[u8]) -> Option<Uuid> {
+    Bytes(payload).array().map(Uuid::from_bytes)
+}
+
+/// Gives the instant that an id of ours was made at, to the millisecond.
+pub(super) fn made_at(id: Uuid) -> Option<Timestamp> {
+    if id.get_version_num() != 7 {
+        return None;
+    }
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+}
+
+/// Reads a request.
+pub(super) fn read(payload: &[u8]) -> Option<Unresolved<'_>> {
+    let mut bytes = Bytes(payload);
+    let id = Uuid::from_bytes(bytes.array()?);
+    let at = made_at(id)?.checked_add(Duration::from_micros(bytes.number()?)).ok()?;
+    let method = entry::method(bytes.byte()?);
+    let ending = entry::ending(bytes.byte()?)?;
+    let status = u16::from_le_bytes(bytes.array()?);
+    let (route, caller) = (bytes.number()?, bytes.number()?);
+    let charged = bytes.number()?;
+    let duration = Duration::from_micros(bytes.number()?);
+    let (code, shadow) = (bytes.optional()?.map(Arc::from), bytes.optional()?.map(Arc::from));
+    // What is none yet is put in when the numbers are resolved.
+    let record = Record {
+        id,
+        at,
+        method,
+        route: None,
+        caller: None,
+        status,
+        code,
+        shadow,
+        ending,
+        charged,
+        duration,
+        decided: None,
+    };
+    Some(Unresolved { route, caller, record, decided: bytes })
+}
+
+impl Unresolved<'_> {
+    /// Puts in what the numbers stand for. Without the caller's limits the numbers of a decision mean
+    /// nothing.
+    pub(super) fn resolve(self, route: Option<RouteFacts>, caller: Option<CallerFacts>) -> Record {
+        let Self { route: _, caller: _, record, mut decided } = self;
+        let limits = caller.as_ref().map(|caller| &caller.limits);
+        let decided = limits.and_then(|limits| read_decided(&mut decided, limits, record.at));
+        Record { route, caller, decided, ..record }
+    }
+}
+
+/// Reads what a decision was made by, and takes out what the request itself took.
+fn read_decided(bytes: &mut Bytes<'_>, limits: &Arc<Limits>, at: Timestamp) -> Option<Decided> {
+    let is_taken = bytes.byte()? == Taken::Yes as u8;
+    let cost = bytes.number()?;
+    let (own_units, own) = if is_taken { (cost, 1) } else { (0, 0) };
+    let in_flight = bytes.small::<u32>()?.saturating_sub(own);
+    let quotas = bytes.list(|bytes| {
+        let (used, reserved) = (bytes.number()?, bytes.number()?);
+        let start = bytes.instant()?;
+        let end = match bytes.number()? {
+            0 => None,
+            length => Some(start.checked_add(Duration::from_micros(length)).ok()?),
+        };
+        let reserved = reserved.saturating_sub(own_units);
+        Some(QuotaStanding { used, reserved, window: Window { start, end } })
+    })?;
+    let rates = bytes.list(|bytes| {
+        let remaining = bytes.number()?.saturating_add(own.into());
+        Some(RateStanding { remaining, next: Duration::from_micros(bytes.number()?) })
+    })?;
+    let concurrency = bytes.list(|bytes| Some(bytes.small::<u32>()?.saturating_sub(own)))?;
+    let standing = Standing {
+        limits: Arc::clone(limits),
+        quotas: quotas.into_iter().collect(),
+        rates: rates.into_iter().collect(),
+        concurrency: concurrency.into_iter().collect(),
+        in_flight,
+        at,
+    };
+    Some(Decided { standing, cost })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*, sample::select};
+
+    use super::*;
+    use crate::{
+        answer::Code,
+        requests::{
+            Entry,
+            definition::tests::{caller, route},
+            entry::put_decided,
+        },
+    };
+
+    fn at() -> impl Strategy<Value = Timestamp> {
+        (0_i64..4_000_000_000_000_000).prop_map(|micros| Timestamp::from_microsecond(micros).unwrap())
+    }
+
+    fn quota() -> impl Strategy<Value = QuotaStanding> {
+        (any::<u64>(), any::<u64>(), at(), option::of(1_u64..100_000_000_000)).prop_map(
+            |(used, reserved, start, length)| {
+                let end = length.map(|micros| start + Duration::from_micros(micros));
+                QuotaStanding { used, reserved, window: Window { start, end } }
+            },
+        )
+    }
+
+    prop_compose! {
+        fn standing()(
+            quotas in vec(quota(), 0..4),
+            rates in vec((1_u64..1000, 0_u64..1_000_000), 0..3),
+            concurrency in vec(1_u32..1000, 0..3),
+            in_flight in 1_u32..1000,
+        ) -> Standing {
+            let rate = |(remaining, micros)| RateStanding { remaining, next: Duration::from_micros(micros) };
+            Standing {
+                limits: Arc::default(),
+                quotas: quotas.into_iter().collect(),
+                rates: rates.into_iter().map(rate).collect(),
+                concurrency: concurrency.into_iter().collect(),
+                in_flight,
+                at: Timestamp::UNIX_EPOCH,
+            }
+        }
+    }
+
+    fn id_at(at: Timestamp) -> Uuid {
+        let ms = u64::try_from(at.as_millisecond()).unwrap();
+        uuid::Builder::from_unix_timestamp_millis(ms, &[7; 10]).into_uuid()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_read(
+            at in at(),
+            status in 0_u16..600,
+            code in option::of(select(Code::ALL)),
+            shadow in option::of(select(Code::ALL)),
+            ending in option::of(select(&Ending::ALL[..])),
+            (route, caller) in (route(), caller()),
+            (charged, micros) in (any::<u64>(), 0_u64..1_000_000_000),
+            decided in option::of((standing(), 0_u64..1000, any::<bool>())),
+        ) {
+            let mut numbers = Vec::new();
+            if let Some((standing, cost, is_taken)) = &decided {
+                let taken = if *is_taken { Taken::Yes } else { Taken::No };
+                put_decided(standing, *cost, taken, &mut numbers);
+            }
+            let (code, shadow) = (code.map(Code::name), shadow.map(Code::name));
+            let entry = Entry {
+                id: id_at(at), at, method: &Method::PATCH, route: 3, caller: 1 << 40, status, code, shadow,
+                ending, charged, duration: Duration::from_micros(micros), decided: &numbers,
+            };
+            let mut out = Vec::new();
+            entry.put(&mut out);
+            prop_assert_eq!(super::id(&out), Some(entry.id));
+            let read = super::read(&out).unwrap();
+            prop_assert_eq!((read.route, read.caller), (3, 1 << 40));
+            let record = read.resolve(Some(route.clone()), Some(caller.clone()));
+            prop_assert_eq!((record.id, record.at), (entry.id, at));
+            prop_assert_eq!(record.method, Some(Method::PATCH));
+            prop_assert_eq!((record.route, record.caller), (Some(route), Some(caller)));
+            prop_assert_eq!((record.code.as_deref(), record.shadow.as_deref()), (code, shadow));
+            prop_assert_eq!((record.status, record.ending), (status, ending));
+            prop_assert_eq!((record.charged, record.duration), (charged, entry.duration));
+            prop_assert_eq!(record.decided.is_some(), decided.is_some());
+            if let (Some(read), Some((standing, cost, is_taken))) = (record.decided, decided) {
+                prop_assert_eq!(read.cost, cost);
+                let own = u32::from(is_taken);
+                prop_assert_eq!(read.standing.in_flight, standing.in_flight - own);
+                for (read, put) in read.standing.quotas.iter().zip(&standing.quotas) {
+                    prop_assert_eq!((read.used, read.window), (put.used, put.window));
+                    let own_units = if is_taken { cost } else { 0 };
+                    prop_assert_eq!(read.reserved, put.reserved.saturating_sub(own_units));
+                }
+                for (read, put) in read.standing.rates.iter().zip(&standing.rates) {
+                    prop_assert_eq!((read.remaining, read.next), (put.remaining + u64::from(own), put.next));
+                }
+                let concurrency = standing.concurrency.iter().map(|in_flight| in_flight - own);
+                prop_assert!(read.standing.concurrency.iter().copied().eq(concurrency));
+            }
+        }
+
+        #[test]
+        fn other_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..200)) {
+            if let Some(read) = super::read(&bytes) {
+                let caller = CallerFacts {
+                    customer: "c".into(), application: None, key_id: "k".into(), plan: None, status: None,
+                    limits: Arc::default(),
+                };
+                read.resolve(None, Some(caller));
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_methods_are_no_one() {
+        let method = Method::from_bytes(b"BREW").unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let mut entry = Entry {
+            id: id_at(at), at, method: &method, route: 0, caller: 0, status: 404, code: None, shadow: None,
+            ending: None, charged: 0, duration: Duration::ZERO, decided: &[],
+        };
+        for (method, expected) in [(method.clone(), None), (Method::GET, Some(Method::GET))] {
+            entry.method = &method;
+            let mut out = Vec::new();
+            entry.put(&mut out);
+            assert!(out.len() < 32, "{} bytes", out.len());
+            assert_eq!(super::read(&out).unwrap().resolve(None, None).method, expected);
+        }
+    }
+}
