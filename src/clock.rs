@@ -143,7 +143,22 @@ fn within(difference: i64, bound: Duration) -> bool {
 
 fn nanoseconds(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
-    time.tv_sec.saturating_mul(NANOS_PER_SECOND).saturating_add(time.tv_nsec)
+    let second = time.tv_sec.saturating_add(moved_seconds(clock));
+    second.saturating_mul(NANOS_PER_SECOND).saturating_add(time.tv_nsec)
+}
+
+/// Gives how far a test has moved a clock.
+#[cfg(debug_assertions)]
+fn moved_seconds(clock: ClockId) -> i64 {
+    use crate::failpoint::{self, MovedClock};
+    let is_wall = clock == ClockId::Realtime;
+    failpoint::moved_seconds(if is_wall { MovedClock::Wall } else { MovedClock::Running })
+}
+
+/// Nobody moves a clock under a program that was built to be used.
+#[cfg(not(debug_assertions))]
+fn moved_seconds(_: ClockId) -> i64 {
+    0
 }
 
 #[cfg(test)]

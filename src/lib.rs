@@ -32,6 +32,7 @@ pub mod snapshot;
 mod stamp;
 pub mod store;
 pub mod telemetry;
+mod upkeep;
 pub mod upstream;
 pub mod usage;
 pub mod webhooks;

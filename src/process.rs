@@ -34,6 +34,7 @@ use crate::{
         messages::LevelHandle,
         traces::exporter::{self, Exporter},
     },
+    upkeep::Upkeep,
     webhooks::RootsError,
     worker::Stop,
 };
@@ -134,7 +135,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         None => gateway,
     });
     gateway.metrics().watch_lines_dropped(log.dropped());
-    provisioning::load(&gateway, &books.store.reads())?;
+    provisioning::load(&gateway, &books.store.reads()).map_err(|error| books.store.named(error))?;
     gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
     let outbox_reader = books.store.reader()?;
@@ -167,6 +168,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listener,
+        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
         tasks,
         admin_listener,
         admin,
@@ -210,6 +212,7 @@ struct Control {
     admin_listener: TcpListener,
     admin: admin::State,
     tasks: Tasks,
+    upkeep: Upkeep,
     workers: Vec<thread::Handle>,
     connections_max: usize,
     gateway: Arc<Gateway>,
@@ -236,6 +239,7 @@ impl Control {
             admin_listener,
             admin,
             tasks,
+            upkeep,
             workers,
             connections_max,
             gateway,
@@ -243,6 +247,7 @@ impl Control {
         } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
+        let keeping = tokio::spawn(upkeep.run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -251,8 +256,9 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
-        // It has hold of the keeper, and ends by itself.
+        // They have hold of the keeper, and end by themselves.
         let _ = telling.await;
+        let _ = keeping.await;
         reloading.abort();
         comparing.abort();
         admin.abort();
@@ -333,6 +339,10 @@ struct OpenBooks {
 }
 
 fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
+    // A journal is made only when the database has its schema.
+    if Journal::has_owner(&config.store.journal) {
+        Sqlite::refuse_emptied(&config.store.database)?;
+    }
     let mut store = Sqlite::open(&config.store.database)?;
     let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
     report(&recovery);

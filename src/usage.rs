@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ledger::{Accounts, Level, Limits, Quota, QuotaStanding},
-    model::Customer,
+    ledger::{Accounts, CreditStanding, Level, Limits, Overage, Quota, QuotaStanding},
+    model::{Currency, Customer, Money, Nanos},
 };
 
 /// What a customer has used and may still use.
@@ -27,9 +27,8 @@ pub struct Document {
     quotas: Vec<QuotaUsage>,
     /// The customer's own; those of applications and keys stand in the fields of their answers.
     rate: Option<RateLimit>,
-    /// Balances of money; this version keeps none.
-    #[schema(value_type = Vec<Object>)]
-    credits: [(); 0],
+    /// Money, by currency.
+    credits: Vec<Balance>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,10 +50,33 @@ struct QuotaUsage {
     reserved: u64,
     /// Units, part of those used, that a dead node held.
     forfeited: u64,
-    /// Units that are left.
+    /// Units that are left; what goes on beyond the limit is not among them.
     remaining: u64,
+    /// What goes on beyond the limit; left out where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    overage: Option<OverageUsage>,
     /// The window that they are counted in.
     window: WindowOfUsage,
+}
+
+/// Units beyond a quota's limit, and what they cost.
+#[derive(Debug, Serialize, ToSchema)]
+struct OverageUsage {
+    /// What one unit costs.
+    #[schema(value_type = String, examples("0.001000000"))]
+    price: Nanos,
+    /// The currency of all amounts here.
+    #[schema(value_type = String, examples("USD"))]
+    currency: Currency,
+    /// Units charged beyond the limit.
+    units: u64,
+    /// What they cost.
+    #[schema(value_type = String, examples("1.200000000"))]
+    amount: Nanos,
+    /// The customer's ceiling to the amount in one window; null without one.
+    #[schema(value_type = Option<String>, examples("50.000000000"))]
+    spend_cap: Option<Nanos>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,6 +85,19 @@ struct WindowOfUsage {
     start: Timestamp,
     /// The first instant after it; null for one without end.
     end: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Balance {
+    /// The currency (ISO 4217).
+    #[schema(value_type = String)]
+    currency: Currency,
+    /// What is left of grants in force, less what is owed; with nine decimals.
+    #[schema(value_type = String)]
+    balance: Nanos,
+    /// What calls in flight hold of it.
+    #[schema(value_type = String)]
+    reserved: Nanos,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -103,7 +138,14 @@ pub fn document(
             limit: rate.limit.limit,
             window_seconds: seconds(rate.limit.window),
         }),
-        credits: [],
+        credits: accounts.credit(now).into_iter().map(Balance::from).collect(),
+    }
+}
+
+impl From<CreditStanding> for Balance {
+    fn from(standing: CreditStanding) -> Self {
+        let CreditStanding { currency, balance, reserved } = standing;
+        Self { currency, balance, reserved }
     }
 }
 
@@ -118,21 +160,44 @@ impl QuotaUsage {
             reserved: state.reserved,
             forfeited: 0,
             remaining: state.remaining(quota.limit),
+            overage: quota
+                .overage
+                .as_deref()
+                .map(|overage| OverageUsage::new(overage, state.beyond(quota.limit))),
             window: WindowOfUsage { start: state.window.start, end: state.window.end },
         }
     }
 }
 
+impl OverageUsage {
+    fn new(overage: &Overage, units: u64) -> Self {
+        let Money { nanos: price, currency } = overage.price();
+        Self { price, currency, units, amount: overage.amount(units), spend_cap: overage.cap() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::ledger::{WindowKind, WindowSpec};
 
     fn written(scope: &str, used: u64, reserved: u64) -> serde_json::Value {
+        with_overage(scope, used, reserved, None)
+    }
+
+    fn with_overage(
+        scope: &str,
+        used: u64,
+        reserved: u64,
+        overage: Option<Overage>,
+    ) -> serde_json::Value {
         let spec = WindowSpec::new(WindowKind::Lifetime);
         let window = spec.window_at(Timestamp::UNIX_EPOCH);
         let (name, account) = (Arc::from("calls"), Arc::from("earlier"));
-        let quota = Quota { scope: Arc::from(scope), name, account, limit: 5, window: spec };
+        let (scope, overage) = (Arc::from(scope), overage.map(Box::new));
+        let quota = Quota { scope, name, account, limit: 5, overage, window: spec };
         let state = QuotaStanding { used, reserved, window };
         serde_json::to_value(QuotaUsage::new((&quota, &state))).unwrap()
     }
@@ -148,6 +213,26 @@ mod tests {
     fn what_remains_is_never_negative() {
         for (used, reserved, remaining) in [(0, 0, 5), (1, 2, 2), (5, 0, 0), (9, 0, 0), (4, 3, 0)] {
             assert_eq!(written("", used, reserved)["remaining"], remaining);
+        }
+    }
+
+    #[test]
+    fn overage_is_told_with_what_it_costs() {
+        assert_eq!(written("", 9, 0).get("overage"), None);
+        let price = "0.001 USD".parse().unwrap();
+        let cap = Some("50 USD".parse().unwrap());
+        for (used, cap, units, amount, told) in [
+            (3, cap, 0, "0.000000000", json!("50.000000000")),
+            (12, None, 7, "0.007000000", json!(null)),
+            (u64::MAX, None, u64::MAX - 5, "9223372036.854775807", json!(null)),
+        ] {
+            let quota = with_overage("", used, 1, Some(Overage::new(price, cap)));
+            let expected = json!({
+                "price": "0.001000000", "currency": "USD",
+                "units": units, "amount": amount, "spend_cap": told,
+            });
+            assert_eq!(quota["overage"], expected);
+            assert_eq!(quota["used"], used);
         }
     }
 }

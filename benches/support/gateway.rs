@@ -145,7 +145,7 @@ pub(crate) fn steps(exchange: &mut Exchange, call: &Call) -> Result<Reserved, Re
     exchange.note_shadow(entitled.payer().shadow());
     let reserved = written(exchange, quota::quota(entitled, exchange))?;
     exchange.note_shadow(reserved.shadow());
-    exchange.note_reserved(reserved.cost());
+    exchange.note_reserved(reserved.cost(), reserved.price());
     Ok(reserved)
 }
 

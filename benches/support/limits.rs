@@ -33,6 +33,7 @@ pub(crate) fn quota(window: WindowKind) -> Quota {
         name: window.name().into(),
         account: window.name().into(),
         limit: UNITS_MAX,
+        overage: None,
         window: WindowSpec::new(window),
     }
 }

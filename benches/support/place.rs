@@ -65,8 +65,8 @@ pub(crate) fn append_pair(writer: &mut Writer, hold: &Hold, key_uid: u64) {
         route_uid: 1,
         route: &ROUTE,
     };
-    let (set, cost, now) = (hold.set(), hold.cost(), limits::noon());
-    let ticket = writer.reserve(set, &origin, cost, Uuid::from_u128(7), now).unwrap();
+    let (taken, now) = (hold.taken(), limits::noon());
+    let ticket = writer.reserve(taken, &origin, Uuid::from_u128(7), now).unwrap();
     writer.write().unwrap();
-    writer.settle(&ticket, set, &origin, Ending::Completed, cost, now).unwrap();
+    writer.settle(&ticket, taken, &origin, Ending::Completed, taken.cost, now).unwrap();
 }

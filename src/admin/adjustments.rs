@@ -11,31 +11,31 @@ use super::{
     State,
     body::Body,
     call::change,
-    documents::{AdjustmentDocument, Page},
+    documents::{AdjustmentDocument, AdjustmentMade, Page},
     page::{self, Paging, Parameters},
     problem::Problem,
 };
 use crate::provisioning::AdjustmentInput;
 
-/// Corrects what a customer has used of a quota in its present window: a positive amount gives units
-/// back, a negative one charges.
+/// Corrects what a customer has used of a quota in its present window, or the money that it has: a positive
+/// amount gives, a negative one charges.
 #[utoipa::path(post, path = "/v1/customers/{id}/adjustments", tag = "usage",
     request_body = AdjustmentInput,
     params(("id" = String, Path),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe.")),
-    responses((status = 201, body = AdjustmentDocument), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = AdjustmentMade), (status = "4XX", body = Problem)))]
 pub(super) async fn create(
     Shared(state): Shared<State>,
     Path(customer): Path<String>,
     Body { call, value }: Body<AdjustmentInput>,
 ) -> Response {
     change(&state, call, StatusCode::CREATED, move |change| {
-        Ok(AdjustmentDocument::from(change.adjust(&customer, value)?))
+        Ok(AdjustmentMade::from(change.adjust(&customer, value)?))
     })
     .await
 }
 
-/// Lists a customer's corrections, the oldest first.
+/// Lists the corrections of a customer's quotas, the oldest first; those of money stand in the ledger.
 #[utoipa::path(get, path = "/v1/customers/{id}/adjustments", tag = "usage",
     params(("id" = String, Path), Paging),
     responses((status = 200, body = Page<AdjustmentDocument>), (status = "4XX", body = Problem)))]

@@ -134,7 +134,7 @@ pub(super) async fn foresee(
         enforcing: gateway.enforcing(),
         lookup,
     };
-    Ok(Json(ForecastDocument::of(&question, forecast(&question))))
+    Ok(Json(ForecastDocument::of(&question, &forecast(&question))))
 }
 
 fn no_route(name: &str, snapshot: &Snapshot) -> Problem {

@@ -11,6 +11,7 @@ mod backup;
 mod body;
 mod call;
 mod config_page;
+mod credits;
 mod customers;
 mod documents;
 mod enforcement;
@@ -19,6 +20,7 @@ mod explanations;
 mod gate;
 mod import;
 mod keys;
+mod ledger;
 mod live;
 mod log;
 mod metrics;
@@ -202,6 +204,9 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/customers/{id}/applications/{name}", application)
         .route("/v1/customers/{id}/subscription", subscription.delete(subscriptions::cancel))
         .route("/v1/customers/{id}/adjustments", post(adjustments::create).get(adjustments::list))
+        .route("/v1/customers/{id}/credits", post(credits::create).get(credits::list))
+        .route("/v1/customers/{id}/ledger", get(ledger::list))
+        .route("/v1/verify", post(ledger::verify))
         .route("/v1/keys/{id}", patch(keys::patch).get(keys::show).delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/audit", get(audit::list))

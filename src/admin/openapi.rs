@@ -8,8 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    adjustments, applications, audit, backup, config_page, customers, enforcement, events,
-    explanations, import, keys, live, log, nodes, operation, report, subscriptions,
+    adjustments, applications, audit, backup, config_page, credits, customers, enforcement, events,
+    explanations, import, keys, ledger, live, log, nodes, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,8 @@ use super::{
         audit::list,
         backup::create,
         config_page::show,
+        credits::create,
+        credits::list,
         customers::create,
         customers::delete,
         customers::list,
@@ -48,6 +50,8 @@ use super::{
         keys::revoke,
         keys::rotate,
         keys::show,
+        ledger::list,
+        ledger::verify,
         live::show,
         log::put,
         log::show,

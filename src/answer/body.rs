@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::problem::Context;
 use crate::{
-    answer::{Code, QuotaDenial, quota::Binding},
+    answer::{Code, CreditShortage, QuotaDenial, quota::Binding},
     json,
+    ledger::Overage,
 };
 
 /// What a body says.
@@ -22,18 +23,27 @@ pub(super) struct Body<'a> {
     pub(super) status: StatusCode,
     /// What happened this time, for people.
     pub(super) detail: &'a str,
-    /// Which limits the request does not fit.
-    pub(super) quota: Option<&'a QuotaDenial>,
+    /// What the request does not fit.
+    pub(super) short: Short<'a>,
     /// Where the caller can buy or pay.
     pub(super) link: Option<&'a str>,
     /// What is said beside the reason.
     pub(super) context: &'a Context<'a>,
 }
 
+/// What a request does not fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Short<'a> {
+    /// Limits.
+    pub(super) quota: Option<&'a QuotaDenial>,
+    /// Money.
+    pub(super) credit: Option<&'a CreditShortage>,
+}
+
 impl Body<'_> {
     /// Writes it.
     pub(super) fn push(&self, text: &mut Vec<u8>) {
-        let Self { code, status, detail, quota, link, context } = self;
+        let Self { code, status, detail, short: Short { quota, credit }, link, context } = self;
         text.extend_from_slice(b"{\"type\":\"");
         self.push_type(text);
         text.extend_from_slice(b"\",\"title\":");
@@ -50,6 +60,9 @@ impl Body<'_> {
         if let Some(quota) = quota {
             push_quota(quota, text);
             push_violated(quota, text);
+        }
+        if let Some(credit) = credit {
+            push_credit(credit, text);
         }
         if let Some(href) = link {
             push_actions(*code, href, text);
@@ -92,7 +105,9 @@ fn push_id(request_id: Uuid, code: Code, text: &mut Vec<u8>) {
 
 /// Writes the quota that the refusal is about, if it is about one.
 fn push_quota(denial: &QuotaDenial, text: &mut Vec<u8>) {
-    let (Binding::Quota(index) | Binding::QuotaTooSmall(index)) = denial.binding() else {
+    let (Binding::Quota(index) | Binding::QuotaTooSmall(index) | Binding::SpendCap(index)) =
+        denial.binding()
+    else {
         return;
     };
     let standing = denial.standing();
@@ -119,6 +134,25 @@ fn push_quota(denial: &QuotaDenial, text: &mut Vec<u8>) {
             text.extend_from_slice(b"\"}");
         }
     }
+    if let (Binding::SpendCap(_), Some(overage)) = (denial.binding(), &quota.overage) {
+        push_overage(overage, state.taken_beyond(quota.limit), text);
+    }
+}
+
+/// Writes the customer's ceiling and what was taken below it: digits, signs and capital letters, so
+/// that nothing needs escaping.
+fn push_overage(overage: &Overage, units: u64, text: &mut Vec<u8>) {
+    let (cap, price) = (overage.cap().unwrap_or_default(), overage.price());
+    text.extend_from_slice(b",\"spend_cap\":");
+    json::push_quoted(&cap.to_string(), text);
+    json::push_number(",\"overage\":{\"units\":", units, text);
+    text.extend_from_slice(b",\"price\":");
+    json::push_quoted(&price.nanos.to_string(), text);
+    text.extend_from_slice(b",\"currency\":");
+    json::push_quoted(price.currency.as_str(), text);
+    text.extend_from_slice(b",\"amount\":");
+    json::push_quoted(&overage.amount(units).to_string(), text);
+    text.push(b'}');
 }
 
 /// Writes the names of all violated limits (the draft of the RateLimit fields, section on
@@ -134,6 +168,21 @@ fn push_violated(denial: &QuotaDenial, text: &mut Vec<u8>) {
     if is_any {
         text.push(b']');
     }
+}
+
+/// Writes what the call costs and what there is.
+fn push_credit(shortage: &CreditShortage, text: &mut Vec<u8>) {
+    let members = [
+        (",\"credit\":{\"currency\":", shortage.price.currency.to_string()),
+        (",\"price\":", shortage.price.nanos.to_string()),
+        (",\"balance\":", shortage.balance().to_string()),
+        (",\"reserved\":", shortage.reserved().to_string()),
+    ];
+    for (name, value) in members {
+        text.extend_from_slice(name.as_bytes());
+        json::push_quoted(&value, text);
+    }
+    text.push(b'}');
 }
 
 fn push_actions(code: Code, href: &str, text: &mut Vec<u8>) {
@@ -178,7 +227,7 @@ mod tests {
             let code = Code::PaymentOverdue;
             let (link, detail) = (Some(&*href), &*detail);
             let mut text = Vec::new();
-            Body { code, status: code.status(), detail, quota: None, link, context: &context }
+            Body { code, status: code.status(), detail, short: Short::default(), link, context: &context }
                 .push(&mut text);
             let parsed: Value = serde_json::from_slice(&text).unwrap();
             let id = "00000000-0000-0000-0000-000000000007";

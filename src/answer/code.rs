@@ -37,6 +37,7 @@ codes! {
     ApiKeyExpired => "api_key_expired", 401, "API key expired", "Use a newer key.";
     ApiKeyRevoked => "api_key_revoked", 401, "API key revoked", "Use another key; this one was taken back.";
     AmbiguousCredentials => "ambiguous_credentials", 401, "Two different API keys", "Send one API key, in one place.";
+    PaymentRequired => "payment_required", 402, "Payment required", "Pay for the call: buy credit, or a plan.";
     SubscriptionRequired => "subscription_required", 402, "Subscription required", "Subscribe to a plan.";
     SubscriptionNotStarted => "subscription_not_started", 402, "Subscription not started", "Wait for the start of the subscription.";
     PaymentOverdue => "payment_overdue", 402, "Payment overdue", "Pay the open invoice; service resumes at once.";
@@ -47,6 +48,8 @@ codes! {
     PlanUpgradeRequired => "plan_upgrade_required", 402, "Not in this plan", "Change to a plan that includes it.";
     QuotaExceeded => "quota_exceeded", 402, "Quota exceeded", "Wait for the quota to renew, if it does, or change to a larger plan.";
     CostExceedsAllowance => "cost_exceeds_allowance", 402, "Costs more than the whole allowance", "Change to a larger plan; waiting does not help.";
+    InsufficientCredits => "insufficient_credits", 402, "Credit too low", "Buy credit, or a plan that includes the route.";
+    SpendCapReached => "spend_cap_reached", 402, "Spend cap reached", "Wait for the quota to renew, if it does, raise the spend cap, or change to a larger plan.";
     ApiKeyDisabled => "api_key_disabled", 403, "API key disabled", "Ask the operator to enable the key.";
     AccountSuspended => "account_suspended", 403, "Account suspended", "Ask the operator; a payment does not help.";
     OriginNotAllowed => "origin_not_allowed", 403, "Not allowed from this address", "Call from a network that the key is allowed for.";
@@ -60,6 +63,7 @@ codes! {
     HeadersTooLarge => "headers_too_large", 431, "Header fields too large", "Send fewer or smaller header fields.";
     RateLimited => "rate_limited", 429, "Too many requests", "Wait as long as Retry-After says.";
     TooManyConcurrent => "too_many_concurrent", 429, "Too many requests at once", "Wait until one of your requests has ended.";
+    BalanceInFlight => "balance_in_flight", 429, "Credit is held by calls in flight", "Wait until one of your requests has ended.";
     InternalError => "internal_error", 500, "Internal error", "Try again; if it stays, report the request id. Nothing was charged.";
     NotImplemented => "not_implemented", 501, "Not implemented", "Send another method.";
     UpstreamError => "upstream_error", 502, "Upstream failed", "Try again later. Nothing was charged.";

@@ -6,7 +6,7 @@ use http::Method;
 use jiff::Timestamp;
 
 use crate::answer::{
-    Code, Fault, QuotaDenial,
+    Code, CreditDenial, CreditShortage, Fault, QuotaDenial,
     quota::{seconds_until, whole_seconds},
 };
 
@@ -23,11 +23,15 @@ pub enum Denial {
     ApiKeyExpired,
     /// The key was taken back.
     ApiKeyRevoked,
+    /// Calls in flight hold the money that this one needs.
+    BalanceInFlight(CreditShortage),
     /// The body is declared, or was found, larger than allowed.
     BodyTooLarge {
         /// The largest body in bytes.
         max: u64,
     },
+    /// Neither the plan nor the money covers the request.
+    CreditExceeded(Box<CreditDenial>),
     /// `Expect` with another value than `100-continue`.
     ExpectationFailed,
     /// No plan on sale opens the route.
@@ -103,7 +107,9 @@ impl Denial {
             Self::ApiKeyDisabled => Code::ApiKeyDisabled,
             Self::ApiKeyExpired => Code::ApiKeyExpired,
             Self::ApiKeyRevoked => Code::ApiKeyRevoked,
+            Self::BalanceInFlight(_) => Code::BalanceInFlight,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::CreditExceeded(denial) => denial.code(),
             Self::ExpectationFailed => Code::ExpectationFailed,
             Self::FeatureNotAvailable => Code::FeatureNotAvailable,
             Self::HeadersTooLarge { .. } => Code::HeadersTooLarge,
@@ -138,7 +144,9 @@ impl Denial {
             Self::ApiKeyDisabled => "The API key is disabled.".into(),
             Self::ApiKeyExpired => "The API key has expired.".into(),
             Self::ApiKeyRevoked => "The API key was revoked.".into(),
+            Self::BalanceInFlight(shortage) => shortage.held_detail().into(),
             Self::BodyTooLarge { max } => format!("A request body may have {max} bytes.").into(),
+            Self::CreditExceeded(denial) => denial.detail().into(),
             Self::ExpectationFailed => "Only `Expect: 100-continue` is understood.".into(),
             Self::FeatureNotAvailable => "No plan on sale includes this route.".into(),
             Self::HeadersTooLarge { max } => {
@@ -176,9 +184,29 @@ impl Denial {
         }
     }
 
+    /// Gives the limits that it is about.
+    pub(super) fn quota(&self) -> Option<&QuotaDenial> {
+        match self {
+            Self::QuotaExceeded(quota) => Some(quota),
+            Self::CreditExceeded(denial) => denial.quota(),
+            _ => None,
+        }
+    }
+
+    /// Gives the money that it is about.
+    pub(super) fn credit(&self) -> Option<&CreditShortage> {
+        match self {
+            Self::BalanceInFlight(shortage) => Some(shortage),
+            Self::CreditExceeded(denial) => Some(&denial.shortage),
+            _ => None,
+        }
+    }
+
     /// Gives the seconds after which waiting alone helps; `None` when it does not.
     pub fn retry_after(&self, now: Timestamp) -> Option<i64> {
         match self {
+            Self::BalanceInFlight(_) => Some(1),
+            Self::CreditExceeded(denial) => denial.reason.retry_after(now),
             Self::QuotaExceeded(denial) => denial.retry_after(),
             Self::SubscriptionNotStarted { starts } => Some(seconds_until(*starts, now)),
             Self::TooManyGuesses { wait } => Some(whole_seconds(*wait)),

@@ -2,6 +2,7 @@
 
 mod body;
 mod code;
+mod credit;
 mod denial;
 mod ending;
 mod fault;
@@ -14,6 +15,7 @@ mod quota;
 mod tests;
 
 pub use code::Code;
+pub use credit::{CreditDenial, CreditShortage};
 pub use denial::{Denial, Refusal};
 pub use ending::Ending;
 pub use fault::Fault;

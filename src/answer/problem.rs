@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Code, Denial, Fault, QuotaDenial, Refusal, body::Body, headers::push_rate_limit},
+    answer::{
+        Code, Denial, Fault, Refusal,
+        body::{Body, Short},
+        headers::push_rate_limit,
+    },
     http1::Fields,
 };
 
@@ -56,11 +60,9 @@ pub fn answer(refusal: &Refusal, context: &Context<'_>) -> Problem {
 
 fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let code = denial.code();
-    let quota = match denial {
-        Denial::QuotaExceeded(quota) => Some(&**quota),
-        _ => None,
-    };
-    let mut problem = respond(code, &denial.detail(), quota, context);
+    let quota = denial.quota();
+    let short = Short { quota, credit: denial.credit() };
+    let mut problem = respond(code, &denial.detail(), short, context);
     let fields = &mut problem.fields;
     if let Some(seconds) = denial.retry_after(context.now) {
         fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
@@ -79,7 +81,7 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
 }
 
 fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
-    let mut problem = respond(fault.code(), fault.detail(), None, context);
+    let mut problem = respond(fault.code(), fault.detail(), Short::default(), context);
     if let Some(seconds) = fault.retry_after() {
         problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
@@ -109,16 +111,11 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
 /// Room for most bodies, so that writing one does not grow it step by step.
 const BODY_BYTES: usize = 1024;
 
-fn respond(
-    code: Code,
-    detail: &str,
-    quota: Option<&QuotaDenial>,
-    context: &Context<'_>,
-) -> Problem {
+fn respond(code: Code, detail: &str, short: Short<'_>, context: &Context<'_>) -> Problem {
     let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    Body { code, status, detail, quota, link, context }.push(&mut body);
+    Body { code, status, detail, short, link, context }.push(&mut body);
     let mut fields = Fields::with_room();
     fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
     fields.push_text(&header::CACHE_CONTROL, "no-store");

@@ -8,6 +8,7 @@ use crate::{
     answer::{Code, policy},
     json,
     ledger::{Level, Quota, Shortage, Standing, Violation, WindowKind},
+    model::Money,
 };
 
 /// What the ledger refused, and for how many units.
@@ -32,6 +33,8 @@ pub enum Binding {
     QuotaTooSmall(usize),
     /// Too many requests in a short time for the rate of this index.
     Rate(usize),
+    /// A quota of this index is used up, and so is what may be spent beyond it.
+    SpendCap(usize),
 }
 
 impl QuotaDenial {
@@ -63,17 +66,14 @@ impl QuotaDenial {
                 }
                 Violation::Concurrency(index) => concurrency = concurrency.or(Some(index)),
                 Violation::QuotaTooSmall(index) => too_small = too_small.or(Some(index)),
-                Violation::Quota(_) => {}
+                Violation::Quota(_) | Violation::SpendCap(_) => {}
             }
         }
-        let last = self.used_up().max_by_key(|index| {
-            let end = self.standing().quotas.get(*index).and_then(|quota| quota.window.end);
-            end.unwrap_or(Timestamp::MAX)
-        });
+        let last = self.used_up().max_by_key(|(_, end)| end.unwrap_or(Timestamp::MAX));
         rate.map(Binding::Rate)
             .or(concurrency.map(Binding::Concurrency))
             .or(too_small.map(Binding::QuotaTooSmall))
-            .or(last.map(Binding::Quota))
+            .or(last.map(|(binding, _)| binding))
             .unwrap_or(Binding::Concurrency(0))
     }
 
@@ -82,11 +82,31 @@ impl QuotaDenial {
         self.standing().rates.get(rate).map_or(Duration::ZERO, |rate| rate.next)
     }
 
-    /// Gives the indexes of the quotas that have no room now but may have it later.
-    fn used_up(&self) -> impl Iterator<Item = usize> {
-        self.shortage.violations.iter().filter_map(|violation| match violation {
-            Violation::Quota(index) => Some(*index),
-            Violation::Concurrency(_) | Violation::QuotaTooSmall(_) | Violation::Rate(_) => None,
+    /// Gives the quotas that have no room now but may have it later, each with its window's end.
+    fn used_up(&self) -> impl Iterator<Item = (Binding, Option<Timestamp>)> {
+        self.shortage.violations.iter().filter_map(|violation| {
+            let (binding, index) = match *violation {
+                Violation::Quota(index) => (Binding::Quota(index), index),
+                Violation::SpendCap(index) => (Binding::SpendCap(index), index),
+                Violation::Concurrency(_) | Violation::QuotaTooSmall(_) | Violation::Rate(_) => {
+                    return None;
+                }
+            };
+            let quota = self.standing().quotas.get(index);
+            Some((binding, quota.and_then(|quota| quota.window.end)))
+        })
+    }
+
+    /// Tells whether nothing stands in the way but the customer's allowances, which money stands in for.
+    pub fn is_about_allowance(&self) -> bool {
+        let quotas = &self.standing().limits.quotas;
+        self.shortage.violations.iter().all(|violation| match violation {
+            Violation::Quota(index)
+            | Violation::QuotaTooSmall(index)
+            | Violation::SpendCap(index) => {
+                quotas.get(*index).is_some_and(|quota| quota.level() == Level::Customer)
+            }
+            Violation::Concurrency(_) | Violation::Rate(_) => false,
         })
     }
 
@@ -105,9 +125,9 @@ impl QuotaDenial {
             Violation::Rate(index) => {
                 limits.rates.get(*index).map(|rate| policy::rate(rate.level()))
             }
-            Violation::Quota(index) | Violation::QuotaTooSmall(index) => {
-                limits.quotas.get(*index).map(|quota| &*quota.name)
-            }
+            Violation::Quota(index)
+            | Violation::QuotaTooSmall(index)
+            | Violation::SpendCap(index) => limits.quotas.get(*index).map(|quota| &*quota.name),
         };
         self.shortage.violations.iter().filter_map(name)
     }
@@ -118,10 +138,8 @@ impl QuotaDenial {
         match self.binding() {
             Binding::Concurrency(_) => Some(1),
             Binding::Rate(index) => Some(whole_seconds(self.next(index))),
-            Binding::Quota(_) => {
-                let end =
-                    |index: usize| standing.quotas.get(index).and_then(|quota| quota.window.end);
-                let ends: Option<Vec<Timestamp>> = self.used_up().map(end).collect();
+            Binding::Quota(_) | Binding::SpendCap(_) => {
+                let ends: Option<Vec<Timestamp>> = self.used_up().map(|(_, end)| end).collect();
                 ends?.into_iter().max().map(|end| seconds_until(end, standing.at))
             }
             Binding::QuotaTooSmall(_) => None,
@@ -135,6 +153,7 @@ impl QuotaDenial {
             Binding::Quota(_) => Code::QuotaExceeded,
             Binding::QuotaTooSmall(_) => Code::CostExceedsAllowance,
             Binding::Rate(_) => Code::RateLimited,
+            Binding::SpendCap(_) => Code::SpendCapReached,
         }
     }
 
@@ -158,9 +177,14 @@ impl QuotaDenial {
                 let Some(quota) = limits.quotas.get(index) else { return String::new() };
                 let ((_, whose), name) = (whose(quota.level()), adjective(quota));
                 let (cost, limit) = (requests(self.cost), quota.limit);
-                format!("One call costs {cost}, {whose} whole {name} allowance is {limit}.")
+                let beyond = quota.overage.as_ref().map(|overage| {
+                    format!(", and the spend cap lets {} beyond it", requests(overage.units_max()))
+                });
+                let beyond = beyond.unwrap_or_default();
+                format!("One call costs {cost}, {whose} whole {name} allowance is {limit}{beyond}.")
             }
             Binding::Quota(index) => self.quota_detail(index),
+            Binding::SpendCap(index) => self.spend_cap_detail(index),
         }
     }
 
@@ -184,15 +208,43 @@ impl QuotaDenial {
             let cost = self.cost;
             text.push_str(&format!(" has {remaining} left, and this call costs {cost}."));
         }
-        match state.window.end {
-            Some(end) => {
-                let mut written = Vec::with_capacity(32);
-                json::push_instant(end, &mut written);
-                text.extend([" It renews on ", str::from_utf8(&written).unwrap_or_default(), "."]);
-            }
-            None => text.push_str(" It does not renew."),
-        }
+        push_renewal(state.window.end, &mut text);
         text
+    }
+
+    fn spend_cap_detail(&self, index: usize) -> String {
+        let standing = self.standing();
+        let (Some(quota), Some(state)) =
+            (standing.limits.quotas.get(index), standing.quotas.get(index))
+        else {
+            return String::new();
+        };
+        let Some(overage) = &quota.overage else { return String::new() };
+        let currency = overage.price().currency;
+        let cap = Money { nanos: overage.cap().unwrap_or_default(), currency };
+        let (name, limit) = (adjective(quota), requests(quota.limit));
+        let mut text = format!("The spend cap of {cap} beyond the {name} allowance of {limit}");
+        match state.remaining(quota.units_max()) {
+            0 => text.push_str(" is reached."),
+            left => {
+                let (left, cost) = (requests(left), self.cost);
+                text.push_str(&format!(" has room for {left}, and this call costs {cost}."));
+            }
+        }
+        push_renewal(state.window.end, &mut text);
+        text
+    }
+}
+
+/// Says when more is to be had.
+fn push_renewal(end: Option<Timestamp>, text: &mut String) {
+    match end {
+        Some(end) => {
+            let mut written = Vec::with_capacity(32);
+            json::push_instant(end, &mut written);
+            text.extend([" It renews on ", str::from_utf8(&written).unwrap_or_default(), "."]);
+        }
+        None => text.push_str(" It does not renew."),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Binding, Code, Denial, QuotaDenial, headers::push_rate_limit};
 use crate::http1::Fields;
-use crate::ledger::{Ledger, Limits, Quota, Rate, Scoped, WindowKind, WindowSpec};
+use crate::ledger::{Ledger, Limits, Overage, Quota, Rate, Scoped, WindowKind, WindowSpec};
 
 const NOW: &str = "2026-03-03T00:00:00Z";
 
@@ -19,6 +19,7 @@ fn limits(scopes: &[&str], limit: u64, burst: u64, in_flight: u32) -> Arc<Limits
         name: Arc::from("day"),
         account: Arc::from("day"),
         limit,
+        overage: None,
         window: WindowSpec::new(WindowKind::Day),
     };
     Arc::new(Limits {
@@ -79,6 +80,61 @@ fn of_several_rates_the_slowest_is_told() {
     limits.rates[1].limit.window = Duration::from_secs(30);
     let denial = refusal(&Arc::new(limits), 1);
     assert_eq!((denial.binding(), denial.retry_after()), (Binding::Rate(1), Some(30)));
+}
+
+/// A unit beyond the limit costs a cent.
+fn with_cap(limits: &mut Limits, index: usize, cap: &str) {
+    let overage = Overage::new("0.01 USD".parse().unwrap(), Some(cap.parse().unwrap()));
+    limits.quotas[index].overage = Some(Box::new(overage));
+}
+
+#[test]
+fn of_a_spend_cap_and_quotas_the_one_that_renews_last_is_told() {
+    let mut limits = (*limits(&["", ""], 1, 9, 9)).clone();
+    limits.quotas[1].name = Arc::from("month");
+    limits.quotas[1].account = Arc::from("month");
+    limits.quotas[1].window = WindowSpec::new(WindowKind::Month);
+    for (capped, expected) in [(0, Binding::Quota(1)), (1, Binding::SpendCap(1))] {
+        let mut limits = limits.clone();
+        with_cap(&mut limits, capped, "0 USD");
+        let denial = refusal(&Arc::new(limits), 1);
+        assert_eq!(denial.binding(), expected);
+        assert_eq!(denial.retry_after(), Some(29 * 86_400));
+        assert_eq!(denial.violated_policies().collect::<Vec<_>>(), ["day", "month"]);
+    }
+}
+
+#[test]
+fn a_spend_cap_is_told_in_money_and_units() {
+    let cases = [
+        (
+            "0 USD",
+            1,
+            "The spend cap of 0.00 USD beyond the daily allowance of 1 request is reached. It renews \
+             on 2026-03-04T00:00:00Z.",
+        ),
+        (
+            "0.035 USD",
+            4,
+            "The spend cap of 0.035 USD beyond the daily allowance of 1 request has room for 3 \
+             requests, and this call costs 4. It renews on 2026-03-04T00:00:00Z.",
+        ),
+        (
+            "0.03 USD",
+            5,
+            "One call costs 5 requests, the whole daily allowance is 1, and the spend cap lets 3 \
+             requests beyond it.",
+        ),
+    ];
+    for (cap, cost, expected) in cases {
+        let mut limits = (*limits(&SCOPES[..1], 1, 9, 9)).clone();
+        with_cap(&mut limits, 0, cap);
+        let denial = Denial::QuotaExceeded(Box::new(refusal(&Arc::new(limits), cost)));
+        assert_eq!(denial.detail(), expected);
+        let too_small = expected.starts_with("One call");
+        let code = if too_small { Code::CostExceedsAllowance } else { Code::SpendCapReached };
+        assert_eq!(denial.code(), code);
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Response, request::Parts};
 
+pub use self::refuse::keep_unread;
 use crate::{
     answer::{Code, Ending, Refusal},
     chain::{
@@ -118,7 +119,7 @@ async fn run(
     let upload = upload::upload(body, exchange)?;
     let reserved = quota::quota(entitled, exchange).await?;
     exchange.note_shadow(reserved.shadow());
-    exchange.note_reserved(reserved.cost());
+    exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))
 }

@@ -4,12 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use crate::model::Plan;
+use crate::model::{Currency, Money, Nanos, OverageTerms, Plan, QuotaTerms};
 
-/// All plans on sale, in the order of the file.
+/// All plans on sale and all routes with a price, each in the order of the file.
 #[derive(Debug, Serialize)]
 pub(super) struct Offers<'a> {
     plans: Vec<Offer<'a>>,
+    /// What one call costs a caller whose plan does not cover it.
+    prices: Vec<Price<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Price<'a> {
+    route: &'a str,
+    price: Nanos,
+    currency: Currency,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,6 +40,16 @@ struct Allowance<'a> {
     meter: &'static str,
     limit: u64,
     window: &'static str,
+    /// What goes on beyond the limit; `None` where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overage: Option<OfferedOverage>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfferedOverage {
+    /// What one unit costs.
+    price: Nanos,
+    currency: Currency,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,20 +60,32 @@ struct OfferedRate {
 }
 
 impl<'a> Offers<'a> {
-    /// Lists the plans that are on sale.
-    pub(super) fn of(plans: &'a [Arc<Plan>]) -> Self {
+    /// Lists the plans that are on sale and what single calls cost.
+    pub(super) fn of(plans: &'a [Arc<Plan>], prices: &'a [(Arc<str>, Money)]) -> Self {
         let on_sale = plans.iter().filter(|plan| plan.on_sale);
-        Self { plans: on_sale.map(|plan| Offer::of(plan)).collect() }
+        let price = |(route, price): &'a (Arc<str>, Money)| {
+            let Money { nanos: price, currency } = *price;
+            Price { route, price, currency }
+        };
+        Self {
+            plans: on_sale.map(|plan| Offer::of(plan)).collect(),
+            prices: prices.iter().map(price).collect(),
+        }
     }
 }
 
 impl<'a> Offer<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let allowance = |quota: &'a crate::model::QuotaTerms| Allowance {
+        let overage = |OverageTerms { price }: OverageTerms| OfferedOverage {
+            price: price.nanos,
+            currency: price.currency,
+        };
+        let allowance = |quota: &'a QuotaTerms| Allowance {
             name: &quota.name,
             meter: "requests",
             limit: quota.limit,
             window: quota.window.name(),
+            overage: quota.overage.map(overage),
         };
         Self {
             id: &plan.id,

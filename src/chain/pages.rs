@@ -54,7 +54,10 @@ pub fn answer(
     }
     let document = match page {
         Page::Missing => return Err(Denial::RouteNotFound),
-        Page::Plans => pretty(&Offers::of(&exchange.snapshot().plans)),
+        Page::Plans => {
+            let snapshot = exchange.snapshot();
+            pretty(&Offers::of(&snapshot.plans, &snapshot.prices))
+        }
         Page::Problem(code) => pretty(&explanation(code, exchange)),
         Page::Usage => pretty(&usage_of_caller(head, exchange)?),
     };

@@ -1,4 +1,5 @@
-//! Fourth step: the units are taken, from all limits or from none, and written down.
+//! Fourth step: the units are taken, from all limits or from none, and written down. What the plan does not
+//! cover is paid from the caller's money, if the route has a price.
 //!
 //! Order: the ledger first, because it decides; the journal second, and only when it has the record
 //! is anything forwarded. A crash in between loses a take that nobody was served for. Who goes away in
@@ -7,7 +8,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
-    answer::{Code, Denial, Ending, Fault, QuotaDenial, Refusal},
+    answer::{Code, CreditDenial, CreditShortage, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
         exchange::Exchange,
         payer::{About, Payer},
@@ -15,7 +16,8 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    ledger::{Hold, Shortage},
+    ledger::{Charge, Hold, Shortage, Unpaid},
+    model::{Money, Route},
     roster::Caller,
     worker::{append::Outcome, books::Source},
 };
@@ -31,8 +33,11 @@ pub struct Reserved {
 
 /// Takes the units of an entitled request. Where nobody pays none are taken.
 pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
-    let (routed, payer, notice) = entitled.into_parts();
-    let take = |caller: &Arc<Caller>| take(&routed, caller, exchange);
+    let (routed, payer, notice, uncovered) = entitled.into_parts();
+    let take = |caller: &Arc<Caller>| {
+        let hold = take(routed.route(), caller, uncovered, exchange)?;
+        Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+    };
     let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
     let reservation = match taken {
         None => None,
@@ -41,23 +46,66 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
     Ok(Reserved { routed, payer, notice, reservation })
 }
 
+/// Takes the units from the allowance, or where that does not cover them the price from the money.
 fn take(
-    routed: &Routed,
-    caller: &Arc<Caller>,
+    route: &Route,
+    caller: &Caller,
+    uncovered: Option<Denial>,
     exchange: &Exchange,
-) -> Result<(Hold, Source), Denial> {
-    let (cost, now) = (routed.route().cost, exchange.now());
-    let hold = caller.accounts.reserve(&caller.limits, cost, now).map_err(|shortage| {
-        exchange.note_refused_by(&shortage.standing, cost);
-        short(shortage, cost)
-    })?;
-    exchange.note_passed(hold.standing(), cost);
-    Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+) -> Result<Hold, Denial> {
+    if let Some(denial) = &uncovered {
+        exchange.note(|trail| trail.uncovered(denial.code()));
+    }
+    let (now, accounts, cost) = (exchange.now(), &caller.accounts, route.cost);
+    let from_allowance = || {
+        let found = accounts.reserve(&caller.limits, cost, now);
+        exchange.note(|trail| trail.allowance(cost, found.as_ref().map(Hold::standing)));
+        found
+    };
+    let from_money = |price| {
+        let found = accounts.reserve_paid(caller.limits_of_money(), cost, price, now);
+        let told = found.as_ref().map(|hold| (hold.standing(), hold.credit()));
+        exchange.note(|trail| trail.money(cost, price, told));
+        found
+    };
+    decide(route, uncovered, from_allowance, from_money)
 }
 
-/// Makes the refusal of a request that does not fit.
-pub(super) fn short(shortage: Box<Shortage>, cost: u64) -> Denial {
-    Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)))
+/// Decides who pays: the allowance, where it covers the request; else the money, where the route has a
+/// price and nothing else stands in the way. Each is asked at most once.
+pub(super) fn decide<T>(
+    route: &Route,
+    uncovered: Option<Denial>,
+    from_allowance: impl FnOnce() -> Result<T, Box<Shortage>>,
+    from_money: impl FnOnce(Money) -> Result<T, Unpaid>,
+) -> Result<T, Denial> {
+    let short = |shortage| QuotaDenial::new(shortage, route.cost);
+    let reason = match uncovered {
+        Some(denial) => denial,
+        None => match from_allowance() {
+            Ok(taken) => return Ok(taken),
+            Err(shortage) => {
+                let denial = short(shortage);
+                let is_for_money = denial.is_about_allowance();
+                let denial = Denial::QuotaExceeded(Box::new(denial));
+                if !is_for_money {
+                    return Err(denial);
+                }
+                denial
+            }
+        },
+    };
+    let Some(price) = route.price else { return Err(reason) };
+    from_money(price).map_err(|unpaid| match unpaid {
+        Unpaid::Limits(shortage) => Denial::QuotaExceeded(Box::new(short(shortage))),
+        Unpaid::Credit { standing, is_in_flight, limits: _ } => {
+            let shortage = CreditShortage { price, standing };
+            match is_in_flight {
+                true => Denial::BalanceInFlight(shortage),
+                false => Denial::CreditExceeded(Box::new(CreditDenial { reason, shortage })),
+            }
+        }
+    })
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.
@@ -66,7 +114,7 @@ async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<R
     let put = books.reserve(&hold, &source, exchange.request_id(), exchange.now());
     // The books log it, once.
     let Ok((ticket, append)) = put else {
-        hold.settle(0);
+        hold.settle(Charge::NOTHING);
         return Err(Fault::QuotaUnavailable);
     };
     let progress = Rc::clone(exchange.progress());
@@ -82,7 +130,15 @@ async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<R
 impl Reserved {
     /// Gives the units taken; none where nobody pays.
     pub fn cost(&self) -> u64 {
-        self.reservation.as_ref().map_or(0, |_| self.routed.route().cost)
+        match &self.reservation {
+            Some(reservation) if reservation.price().is_none() => self.routed.route().cost,
+            _ => 0,
+        }
+    }
+
+    /// Gives the money taken; `None` where the allowance pays, or nobody.
+    pub fn price(&self) -> Option<Money> {
+        self.reservation.as_ref().and_then(Reservation::price)
     }
 
     /// Gives the code of a refusal that is overlooked.

@@ -10,6 +10,7 @@ use crate::{
     answer::Ending,
     journal::Ticket,
     ledger::{Hold, Standing},
+    model::Money,
     progress::Progress,
     worker::books::{Books, Due, Open, Source},
 };
@@ -53,6 +54,11 @@ impl Reservation {
     /// Gives the limits and what was left of them right after the take.
     pub fn standing(&self) -> Option<&Standing> {
         self.open.as_ref().map(|open| open.hold.standing())
+    }
+
+    /// Gives the money that it holds; `None` where the allowance pays.
+    pub fn price(&self) -> Option<Money> {
+        self.open.as_ref().and_then(|open| open.hold.price())
     }
 
     fn hand_over(&mut self, ending: Ending) {

@@ -30,6 +30,7 @@ use crate::{
 };
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");
+static PRICE: HeaderName = HeaderName::from_static("faregate-price");
 static SHADOW: HeaderName = HeaderName::from_static("faregate-shadow");
 static SUBSCRIPTION_ENDS: HeaderName = HeaderName::from_static("faregate-subscription-ends");
 static GRACE_ENDS: HeaderName = HeaderName::from_static("faregate-grace-ends");
@@ -62,9 +63,16 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let Forwarded { mut head, connection, route, shadow, notice, mut reservation } = forwarded;
     let (status, fields) = (head.status, &mut head.fields);
     let charged = route.charge_on.contains(status);
-    let cost = if charged { route.cost } else { 0 };
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
+        let cost = if charged { route.cost } else { 0 };
+        let price = reservation.as_ref().and_then(Reservation::price);
         tell(fields, standing, cost, route.cost, notice);
+        // What money paid took nothing of the allowance.
+        let cost = if price.is_some() { 0 } else { cost };
+        fields.push_text(&COST, itoa::Buffer::new().format(cost));
+        if let Some(price) = price.filter(|_| charged) {
+            fields.push_text(&PRICE, &price.to_string());
+        }
     }
     if let Some(code) = shadow {
         fields.push_text(&SHADOW, code.name());
@@ -86,7 +94,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     Reply::passing(head, AnswerBody::Passing(Box::new(body)))
 }
 
-/// Tells a served caller what the call cost and what is left.
+/// Tells a served caller what is left.
 fn tell(
     fields: &mut Fields,
     standing: &Standing,
@@ -102,7 +110,6 @@ fn tell(
         }
     }
     push_rate_limit(&standing, fields);
-    fields.push_text(&COST, itoa::Buffer::new().format(cost));
     match notice {
         None => {}
         Some(Notice::Ends(at)) => fields.push_text(&SUBSCRIPTION_ENDS, &at.to_string()),

@@ -19,12 +19,13 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// A request that the caller's plan covers, as far as time and routes decide.
+/// A request that the caller's plan covers, as far as time and routes decide, or that has a price.
 #[derive(Debug)]
 pub struct Entitled {
     routed: Routed,
     payer: Payer,
     notice: Option<Notice>,
+    uncovered: Option<Denial>,
 }
 
 /// What a served caller should know about the subscription.
@@ -43,9 +44,39 @@ pub fn subscription(
     now: Timestamp,
 ) -> Result<Entitled, Denial> {
     let (routed, payer) = authenticated.into_parts();
-    let decide = |caller: &Arc<Caller>| covers(caller, routed.route(), snapshot, now);
-    let (payer, notice) = payer.judge(&routed, About::Plan, decide)?;
-    Ok(Entitled { routed, payer, notice: notice.flatten() })
+    let decide = |caller: &Arc<Caller>| admits(caller, routed.route(), snapshot, now);
+    let (payer, found) = payer.judge(&routed, About::Plan, decide)?;
+    let (notice, uncovered) = found.unwrap_or_default();
+    Ok(Entitled { routed, payer, notice, uncovered })
+}
+
+/// Decides whether a route is open to a caller: covered by what was bought, or at a price. Then the
+/// second is why it is not covered.
+pub fn admits(
+    caller: &Caller,
+    route: &Route,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<(Option<Notice>, Option<Denial>), Denial> {
+    match covers(caller, &route.name, snapshot, now) {
+        Ok(notice) => Ok((notice, None)),
+        // What the plan does not cover may be paid for.
+        Err(denial) if route.price.is_some() => Ok((None, Some(denial))),
+        Err(denial) => Err(denial),
+    }
+}
+
+/// Decides whether what the caller has bought covers a route now.
+pub fn covers(
+    caller: &Caller,
+    route: &str,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Option<Notice>, Denial> {
+    let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
+    let notice = in_force(held, now)?;
+    opens(&held.plan, route, &snapshot.plans)?;
+    Ok(notice)
 }
 
 impl Entitled {
@@ -55,22 +86,9 @@ impl Entitled {
     }
 
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>) {
-        (self.routed, self.payer, self.notice)
+    pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>, Option<Denial>) {
+        (self.routed, self.payer, self.notice, self.uncovered)
     }
-}
-
-/// Decides whether what the caller's customer bought covers a route now.
-pub fn covers(
-    caller: &Caller,
-    route: &Route,
-    snapshot: &Snapshot,
-    now: Timestamp,
-) -> Result<Option<Notice>, Denial> {
-    let held = caller.customer.subscription.as_ref().ok_or(Denial::SubscriptionRequired)?;
-    let notice = in_force(held, now)?;
-    opens(&held.plan, &route.name, &snapshot.plans)?;
-    Ok(notice)
 }
 
 /// Decides whether a subscription is in force. Intervals are half-open: at the very instant of its

@@ -4,7 +4,7 @@ use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use crate::cli::{
-    admin::{Call, CallError, Remote, random_key},
+    admin::{Call, Remote, random_key},
     input::{self, WrongUsage},
     print::{cell, json_text, out, plain},
     table::block,
@@ -14,19 +14,21 @@ use crate::cli::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     faregate adjust acme --quota monthly +500 --reason 'our outage of 20 November'\n  \
-    faregate adjust acme --quota monthly -20 --reason 'batch that was not counted'")]
+    faregate adjust acme --quota monthly -20 --reason 'batch that was not counted'\n  \
+    faregate adjust acme --credit +2.50 --reason 'a call that went wrong'\n  \
+    faregate adjust acme --credit=EUR -10 --reason 'paid back'")]
 pub(super) struct Adjust {
     /// The customer's id
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     customer: String,
-    /// +N gives N units back to the customer, -N charges N more
+    /// +N gives N units back to the customer, or with --credit so much money; -N charges N more
     #[arg(
         value_name = "+N|-N",
         value_parser = input::correction,
         allow_negative_numbers = true,
         allow_hyphen_values = true
     )]
-    amount: i64,
+    amount: String,
     /// The quota, as `faregate usage` names it; its current window is corrected
     #[arg(long, value_name = "NAME", required_unless_present = "credit")]
     quota: Option<String>,
@@ -40,9 +42,15 @@ pub(super) struct Adjust {
     /// is made once; default: a random one
     #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     idempotency_key: Option<String>,
-    /// Prepaid credits are not there yet; without this the refusal would read like a typing error.
-    #[arg(long, hide = true)]
-    credit: bool,
+    /// Correct money; the currency may be left out where the customer has but one
+    #[arg(
+        long,
+        value_name = "CURRENCY",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with_all = ["quota", "scope"]
+    )]
+    credit: Option<Option<String>>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -51,38 +59,54 @@ impl Adjust {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let key = self.idempotency_key.clone().map_or_else(random_key, Ok)?;
         let call = self.call()?.idempotency_key(key.clone());
-        let made = self.remote.admin.client()?.json(&call).map_err(|error| {
-            let is_known = matches!(error, CallError::Refused(_) | CallError::Unreachable { .. });
-            let error = anyhow::Error::from(error);
-            if is_known {
-                return error;
-            }
-            // It may have been made or not; repeated under its key it is made once.
-            error.context(format!(
-                "whether it was made is not known; give the same command once more with \
-                 --idempotency-key {}",
-                plain(&key)
-            ))
-        })?;
+        let made = self.remote.admin.client()?.json(&call);
+        let made = made.map_err(|error| error.about_repeating(&key))?;
         out(&if self.remote.json { json_text(&made) } else { details(&made) })
     }
 
     fn call(&self) -> anyhow::Result<Call> {
-        let (false, Some(quota)) = (self.credit, &self.quota) else {
-            let message = "--credit is not available in this version; correct a quota with --quota";
-            return Err(WrongUsage(message.to_owned()).into());
-        };
-        let mut body = json!({"quota": quota, "amount": self.amount, "reason": self.reason});
-        if let (Some(scope), Some(fields)) = (&self.scope, body.as_object_mut()) {
-            fields.insert("scope".to_owned(), scope.clone().into());
+        let mut body = json!({"reason": self.reason});
+        let fields = [
+            ("quota", self.quota.clone().map(Value::from)),
+            ("scope", self.scope.clone().map(Value::from)),
+            ("credit", self.credit.clone().map(|code| code.map_or(true.into(), Value::from))),
+            ("amount", Some(self.amount()?)),
+        ];
+        if let Some(body) = body.as_object_mut() {
+            body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
         }
         let call = Call::post(&["customers", &self.customer, "adjustments"], body);
         Ok(call.about(&self.customer))
     }
+
+    /// Reads the amount: money with decimals, units without.
+    fn amount(&self) -> anyhow::Result<Value> {
+        match (&self.credit, self.amount.parse::<i64>()) {
+            (Some(_), _) => Ok(self.amount.clone().into()),
+            (None, Ok(units)) => Ok(units.into()),
+            (None, Err(_)) => {
+                let message = "units are whole numbers; money is corrected with --credit";
+                Err(WrongUsage(message.to_owned()).into())
+            }
+        }
+    }
 }
 
+/// Shows the correction of a quota or of money.
 #[expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 fn details(made: &Value) -> String {
+    if made["credit"].is_string() {
+        let money = |field: &str| format!("{} {}", cell(&made[field]), cell(&made["credit"]));
+        return block(&[
+            ("adjustment", cell(&made["id"])),
+            ("customer", cell(&made["customer"])),
+            ("amount", money("amount")),
+            ("balance now", money("balance")),
+            ("reason", cell(&made["reason"])),
+            ("by", cell(&made["actor"])),
+            ("at", cell(&made["at"])),
+        ]);
+    }
     let amount = match made["amount"].as_i64() {
         Some(amount) if amount < 0 => format!("{} units charged", amount.unsigned_abs()),
         Some(amount) => format!("{amount} units given back"),
@@ -148,10 +172,20 @@ mod tests {
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
-        let error =
-            parse(&["acme", "--credit", "+5", "--reason", "x"]).unwrap().call().unwrap_err();
-        assert!(error.is::<WrongUsage>());
-        assert!(error.to_string().contains("not available in this version"), "{error}");
+        let words = ["acme", "+2.5", "--quota", "m", "--reason", "x"];
+        let error = parse(&words).unwrap().call().unwrap_err();
+        assert!(error.is::<WrongUsage>(), "{error}");
+    }
+
+    #[test]
+    fn money_is_corrected_by_its_currency_or_the_only_one() {
+        let sent = |words: &[&str]| parse(words).unwrap().call().unwrap().document().clone();
+        let words = ["acme", "--credit", "+2.50", "--reason", "why"];
+        let body = json!({"credit": true, "amount": "+2.50", "reason": "why"});
+        assert_eq!(sent(&words), body);
+        let words = ["acme", "-10", "--credit=EUR", "--reason", "why"];
+        let body = json!({"credit": "EUR", "amount": "-10", "reason": "why"});
+        assert_eq!(sent(&words), body);
     }
 
     fn run(step: crate::cli::admin::scripted::Step, json: bool) -> (anyhow::Result<()>, String) {

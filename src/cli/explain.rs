@@ -114,11 +114,16 @@ fn subject(document: &Value) -> Vec<(&'static str, String)> {
         let status = cell(&document["status"]);
         lines.push(("answer", format!("{status} after {} ms", cell(&document["duration_ms"]))));
         lines.push(("ending", cell(&document["ending"])));
-        lines.push(("charged", cell(&document["charged"])));
+        lines.push(("charged", units_and_money(&document["charged"], &document["credit"])));
     } else {
-        lines.push(("cost", cell(&document["cost"])));
+        lines.push(("cost", units_and_money(&document["cost"], &document["price"])));
     }
     lines
+}
+
+/// Writes what was taken: units, or money where that paid.
+fn units_and_money(units: &Value, money: &Value) -> String {
+    cell(if money.is_null() { units } else { money })
 }
 
 /// Writes the numbers of a check on a line, as far as it has some.
@@ -151,7 +156,19 @@ fn numbers(check: &Value) -> String {
         "concurrency" if has("limit") => {
             parts.push(format!("{} at once, in flight {}", told("limit"), told("in_flight")));
         }
+        "credit" if has("balance") => parts.push(format!(
+            "price {} {currency}, balance {}, reserved {}",
+            told("price"),
+            told("balance"),
+            told("balance_reserved"),
+            currency = told("currency"),
+        )),
         _ => {}
+    }
+    if kind == "quota" && has("price") {
+        let cap = if has("spend_cap") { told("spend_cap") } else { "none".to_owned() };
+        let (price, currency) = (told("price"), told("currency"));
+        parts.push(format!("then {price} {currency} each, spend cap {cap}"));
     }
     if has("required") {
         parts.push(format!("needs {}", told("required")));

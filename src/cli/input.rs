@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Clock,
-    model::{ChangeRule, StatusName, parse_duration},
+    model::{ChangeRule, Money, Nanos, StatusName, parse_duration},
 };
 
 /// A command that cannot be meant, told after the arguments were read: exit code 2.
@@ -120,6 +120,7 @@ pub(super) fn quota(text: &str) -> Result<Value, String> {
             "limit" => {
                 value.parse::<u64>().map_err(|_| "the limit is a whole number of units")?.into()
             }
+            "overage" => json!({"price": money(value)?}),
             "name" | "window" | "align" | "zone" | "renamed_from" if !value.is_empty() => {
                 value.into()
             }
@@ -141,6 +142,14 @@ pub(super) fn quota(text: &str) -> Result<Value, String> {
         quota.entry("name").or_insert(window);
     }
     Ok(quota.into())
+}
+
+/// Reads an amount of money and gives it as it was written.
+pub(super) fn money(text: &str) -> Result<String, String> {
+    match text.parse::<Money>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Reads `50/1s` or `50/1s:100` as the API's rate.
@@ -178,14 +187,16 @@ pub(super) fn network(text: &str) -> Result<String, String> {
         .map_err(|_| "write a network such as 203.0.113.0/24 or 2001:db8::/32".to_owned())
 }
 
-/// Reads the correction of a usage: `+5` gives units back, `-5` charges them. The sign is asked
-/// for, because both directions are easily meant by a bare number.
-pub(super) fn correction(text: &str) -> Result<i64, String> {
+/// Checks a correction: `+5` gives units or money back, `-5` charges it. The sign is asked for, because
+/// both directions are easily meant by a bare number.
+pub(super) fn correction(text: &str) -> Result<String, String> {
     const FORM: &str = "write +N to give N units back to the customer, or -N to charge N more";
     if !text.starts_with(['+', '-']) {
         return Err(FORM.to_owned());
     }
-    text.parse().ok().filter(|amount| *amount != 0).ok_or_else(|| FORM.to_owned())
+    let amount: Result<Nanos, _> = text.get(1..).unwrap_or_default().parse();
+    let is_amount = amount.is_ok_and(|amount| amount > Nanos::ZERO);
+    if is_amount { Ok(text.to_owned()) } else { Err(FORM.to_owned()) }
 }
 
 /// Gives the names of a subscription's states.
@@ -243,6 +254,11 @@ mod tests {
             quota("limit=5,window=day"),
             Ok(json!({"name": "day", "limit": 5, "window": "day"}))
         );
+        let overage = json!({"price": "0.001 USD"});
+        assert_eq!(
+            quota("limit=5,window=day,overage=0.001 USD"),
+            Ok(json!({"name": "day", "limit": 5, "window": "day", "overage": overage}))
+        );
         for (wrong, word) in [
             ("monthly", "name=monthly"),
             ("limit=5", "`window` is missing"),
@@ -251,6 +267,7 @@ mod tests {
             ("limit=5,limit=6,window=day", "twice"),
             ("limit=5,window=day,size=3", "`size`"),
             ("limit=5,window=", "empty"),
+            ("limit=5,window=day,overage=5", "an amount and a currency"),
         ] {
             let error = quota(wrong).unwrap_err();
             assert!(error.contains(word), "{wrong}: {error}");
@@ -268,8 +285,9 @@ mod tests {
 
     #[test]
     fn corrections_have_a_sign() {
-        assert_eq!(correction("+5"), Ok(5));
-        assert_eq!(correction("-5"), Ok(-5));
+        for right in ["+5", "-5", "+2.50"] {
+            assert_eq!(correction(right), Ok(right.to_owned()));
+        }
         for wrong in ["5", "+0", "-0", "+", "-", "+-5", "five", "+9223372036854775808", ""] {
             assert!(correction(wrong).is_err(), "{wrong}");
         }

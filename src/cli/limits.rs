@@ -10,7 +10,8 @@ use crate::cli::input;
 pub(super) struct GivenLimits {
     /// An allowance, such as name=monthly,limit=1000,window=month; repeat it for each one. Windows:
     /// hour, day, week, month, year, period, lifetime. Further parts: align=anchor or
-    /// align=calendar, zone, renamed_from. The name is the window's if none is given
+    /// align=calendar, zone, renamed_from, and for a customer overage='0.001 USD', the price of a unit
+    /// beyond the limit. The name is the window's if none is given
     #[arg(long, value_name = "QUOTA", value_parser = input::quota)]
     quota: Vec<Value>,
     /// Requests per time, and how many at once after a pause: 50/1s or 50/1s:100

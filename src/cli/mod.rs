@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod check;
 mod completions;
+mod credit;
 mod customer;
 mod demo;
 mod enforcement;
@@ -19,6 +20,7 @@ mod health;
 mod import;
 mod input;
 mod key;
+mod ledger;
 mod limits;
 mod list;
 mod log;
@@ -87,8 +89,15 @@ enum Command {
     Usage(usage::Usage),
     /// Tell why a request was refused or what it was charged, or what would become of one
     Explain(explain::Explain),
-    /// Correct what a customer has used
+    /// Give money to a customer, and list what was given
+    #[command(subcommand)]
+    Credit(credit::Credit),
+    /// Correct what a customer has used, or its money
     Adjust(adjust::Adjust),
+    /// Show every movement of a customer's quotas and money
+    Ledger(ledger::Ledger),
+    /// Add up the whole ledger and compare it with every balance
+    Verify(ledger::Verify),
     /// Write out what was used, for invoices
     Export(export::Export),
     /// Watch a running gateway: requests, times, busy customers, quotas near their end
@@ -135,7 +144,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Import(import) => import.run(),
         Command::Usage(usage) => usage.run().map(done),
         Command::Explain(explain) => explain.run().map(done),
+        Command::Credit(credit) => credit.run().map(done),
         Command::Adjust(adjust) => adjust.run().map(done),
+        Command::Ledger(ledger) => ledger.run().map(done),
+        Command::Verify(verify) => verify.run(),
         Command::Export(export) => export.run().map(done),
         Command::Top(top) => top.run().map(done),
         Command::Enforcement(enforcement) => enforcement.run().map(done),

@@ -4,10 +4,13 @@
 use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
-use crate::cli::{
-    admin::{Call, Remote},
-    print::{cell, plain},
-    table::{Side, Table},
+use crate::{
+    cli::{
+        admin::{Call, Remote},
+        print::{cell, plain},
+        table::{Side, Table},
+    },
+    model::Money,
 };
 
 /// The arguments.
@@ -55,10 +58,34 @@ fn table(document: &Value) -> String {
         table.row(row);
     }
     out.push_str(&if quotas().next().is_some() { table.page() } else { "no quotas\n".to_owned() });
+    for quota in quotas().filter(|quota| quota["overage"].is_object()) {
+        out.push_str(&format!(
+            "\noverage of {}: {}\n",
+            cell(&quota["name"]),
+            overage(&quota["overage"])
+        ));
+    }
     if let Some(limit) = document["rate"]["limit"].as_u64() {
         out.push_str(&format!("\nrate {limit} per {} s\n", document["rate"]["window_seconds"]));
     }
     out
+}
+
+/// Says what is used beyond an allowance, and what it costs.
+fn overage(overage: &Value) -> String {
+    let amount = |name: &str| amount(&overage[name], &overage["currency"]);
+    let (units, price, cost) = (cell(&overage["units"]), amount("price"), amount("amount"));
+    let cap = match overage["spend_cap"] {
+        Value::Null => "no spend cap".to_owned(),
+        _ => format!("spend cap {}", amount("spend_cap")),
+    };
+    format!("{units} at {price}, {cost}; {cap}")
+}
+
+/// Writes an amount without the zeros that programs are given.
+fn amount(nanos: &Value, currency: &Value) -> String {
+    let text = format!("{} {}", cell(nanos), cell(currency));
+    text.parse::<Money>().map_or(text, |money| money.to_string())
 }
 
 #[cfg(test)]
@@ -76,6 +103,29 @@ mod tests {
                  "window": {"start": "1970-01-01T00:00:00Z", "end": null}},
             ],
             "rate": {"limit": 50, "window_seconds": 1},
+        });
+        insta::assert_snapshot!(table(&document));
+    }
+
+    #[test]
+    fn table_tells_what_is_used_beyond_an_allowance() {
+        let overage = |units: u64, amount: &str, cap: Value| {
+            serde_json::json!({
+                "price": "0.001000000", "currency": "USD",
+                "units": units, "amount": amount, "spend_cap": cap,
+            })
+        };
+        let window =
+            serde_json::json!({"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"});
+        let document = serde_json::json!({
+            "customer": "acme", "plan": "pro", "status": "active",
+            "quotas": [
+                {"name": "monthly", "limit": 1000, "used": 3400, "reserved": 1, "remaining": 0,
+                 "overage": overage(2400, "2.400000000", "50.000000000".into()), "window": window},
+                {"name": "other", "limit": 10, "used": 5, "reserved": 0, "remaining": 5,
+                 "overage": overage(0, "0.000000000", Value::Null), "window": window},
+            ],
+            "rate": null,
         });
         insta::assert_snapshot!(table(&document));
     }

@@ -13,10 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::{
-    checks::{Check, Facts, Stop},
-    step::Step,
-};
+use self::checks::{Check, Facts, Stop};
 use crate::{
     answer::{Code, Ending},
     chain::forecast::{Forecast, Question},
@@ -40,6 +37,9 @@ pub struct ExplanationDocument {
     ending: Option<&'static str>,
     /// Units charged.
     charged: u64,
+    /// Money charged; null where the allowance paid, or nobody.
+    #[schema(value_type = Option<String>, examples("0.002 USD"))]
+    credit: Option<String>,
     /// From the head of the request to the end of the answer.
     duration_ms: f64,
 }
@@ -54,6 +54,9 @@ pub struct ForecastDocument {
     reasons: Reasons,
     /// Units that it would take; an ending that is not charged gives them back.
     cost: u64,
+    /// Money that it would take instead; null where the allowance covers it, or nobody pays.
+    #[schema(value_type = Option<String>, examples("0.002 USD"))]
+    price: Option<String>,
 }
 
 /// Which request is meant.
@@ -146,6 +149,7 @@ impl ExplanationDocument {
             shadow,
             ending,
             charged,
+            credit,
             duration,
             decided,
         } = record;
@@ -156,13 +160,14 @@ impl ExplanationDocument {
         };
         let known = |code: &Option<Arc<str>>| code.as_deref().and_then(Code::find);
         let facts = Facts {
-            stop: stop(decision, known(code), known(shadow), decided.is_some()),
+            stop: stop(decision, known(code), known(shadow), decided.as_ref()),
             route: route.as_ref(),
             caller: caller.as_ref(),
             decided: decided.as_ref(),
         };
-        let what = words::About { ending: *ending, status: *status, charged: *charged };
-        let detail = words::told(decision, &facts, known(code), what);
+        let about =
+            words::About { ending: *ending, status: *status, charged: *charged, credit: *credit };
+        let detail = words::told(decision, &facts, known(code), about);
         let checks = if decision == Decision::OwnPage { Vec::new() } else { checks::list(&facts) };
         Self {
             request_id: *id,
@@ -171,6 +176,7 @@ impl ExplanationDocument {
             status: Some(*status).filter(|status| *status > 0),
             ending: ending.map(Ending::name),
             charged: *charged,
+            credit: credit.map(|money| money.to_string()),
             duration_ms: milliseconds(*duration),
         }
     }
@@ -181,26 +187,22 @@ fn stop(
     decision: Decision,
     code: Option<Code>,
     shadow: Option<Code>,
-    is_measured: bool,
+    decided: Option<&Decided>,
 ) -> Option<Stop> {
-    if let Some(code) = shadow {
-        return Some(Stop { step: Step::of(code, is_measured)?, code, is_overlooked: true });
-    }
     // Once it is forwarded, a code tells what came of that.
-    let code = code.filter(|_| decision == Decision::Refused)?;
-    Some(Stop { step: Step::of(code, is_measured)?, code, is_overlooked: false })
+    let refused = code.filter(|_| decision == Decision::Refused);
+    let stop = |code, is_overlooked| Stop::at(code, is_overlooked, decided);
+    shadow.map_or_else(|| stop(refused?, false), |code| stop(code, true))
 }
 
 impl ForecastDocument {
     /// Explains what would become of a request that is not made.
-    pub fn of(question: &Question<'_>, forecast: Forecast) -> Self {
-        let Forecast { code, is_overlooked, standing } = forecast;
+    pub fn of(question: &Question<'_>, forecast: &Forecast) -> Self {
+        let Forecast { code, is_overlooked, decided } = forecast;
         let Question { route, method, caller, address: _, enforcing: _, lookup } = *question;
         let (route_facts, caller) = (RouteFacts::of(route), CallerFacts::of(caller));
-        let step = code.and_then(|code| Some((Step::of(code, standing.is_some())?, code)));
-        let decided = standing.map(|standing| Decided { standing, cost: route.cost });
         let facts = Facts {
-            stop: step.map(|(step, code)| Stop { step, code, is_overlooked }),
+            stop: code.and_then(|code| Stop::at(code, *is_overlooked, decided.as_ref())),
             route: Some(&route_facts),
             caller: Some(&caller),
             decided: decided.as_ref(),
@@ -209,20 +211,25 @@ impl ForecastDocument {
             Some(_) if !is_overlooked => Decision::WouldBeRefused,
             _ => Decision::WouldBeForwarded,
         };
-        let cost = if route_facts.is_public || code.is_some() { 0 } else { route.cost };
-        let what = words::About { ending: None, status: 0, charged: cost };
-        let name = |is: bool| code.filter(|_| is == is_overlooked).map(|code| code.name().into());
-        let detail = words::told(decision, &facts, code.filter(|_| !is_overlooked), what);
+        let money = decided.as_ref().and_then(|decided| decided.money.as_ref());
+        let price = money.filter(|_| code.is_none()).map(|money| money.price);
+        let is_free = route_facts.is_public || code.is_some() || price.is_some();
+        let cost = if is_free { 0 } else { route.cost };
+        let about = words::About { ending: None, status: 0, charged: cost, credit: price };
+        let refused = code.filter(|_| !is_overlooked);
+        let detail = words::told(decision, &facts, refused, about);
+        let name = |code: Option<Code>| code.map(|code| code.name().into());
         Self {
             subject: Subject::new(lookup.now, Some(method), facts.route, facts.caller),
             reasons: Reasons {
                 checks: checks::list(&facts),
                 decision,
-                code: name(false),
-                shadow: name(true),
+                code: name(refused),
+                shadow: name(code.filter(|_| *is_overlooked)),
                 detail,
             },
             cost,
+            price: price.map(|price| price.to_string()),
         }
     }
 }

@@ -35,12 +35,14 @@ pub(super) enum Step {
     Concurrency,
     /// Units are left.
     Quota,
+    /// The customer's money pays what the plan does not cover; listed where the route has a price.
+    Credit,
     /// What was taken is written down; listed where it could not be.
     Journal,
 }
 
 impl Step {
-    /// The checks that are listed always.
+    /// The checks that are listed for every request.
     pub(super) const LISTED: [Self; 11] = [
         Self::Route,
         Self::Method,
@@ -87,7 +89,10 @@ impl Step {
             Code::RateLimited if is_measured => Self::Rate,
             Code::RateLimited => Self::Credential,
             Code::TooManyConcurrent => Self::Concurrency,
-            Code::CostExceedsAllowance | Code::QuotaExceeded => Self::Quota,
+            Code::CostExceedsAllowance | Code::QuotaExceeded | Code::SpendCapReached => Self::Quota,
+            Code::BalanceInFlight | Code::InsufficientCredits | Code::PaymentRequired => {
+                Self::Credit
+            }
             Code::QuotaUnavailable => Self::Journal,
             Code::InternalError
             | Code::Overloaded

@@ -2,8 +2,10 @@
 
 use super::{Decision, checks::Facts, step::Step};
 use crate::{
-    answer::{Code, Denial, Ending, QuotaDenial},
-    ledger::Shortage,
+    answer::{Code, CreditShortage, Denial, Ending, QuotaDenial},
+    ledger::{Shortage, Standing},
+    model::Money,
+    requests::{Answer, Decided},
 };
 
 /// What became of a request.
@@ -13,6 +15,8 @@ pub(super) struct About {
     pub(super) status: u16,
     /// Units charged; of a request that is not made, those that it would take.
     pub(super) charged: u64,
+    /// Money charged, likewise.
+    pub(super) credit: Option<Money>,
 }
 
 /// Tells it. `code` is that of the refusal or of the fault.
@@ -22,17 +26,16 @@ pub(super) fn told(
     code: Option<Code>,
     about: About,
 ) -> String {
-    let is_public = facts.route.is_some_and(|route| route.is_public);
     if let Some(stop) = facts.stop {
-        let why = why(stop.code, facts);
+        let why = why_stopped(stop.code, facts);
         return match (stop.is_overlooked, decision) {
-            (false, _) => format!("{why} {}", stop.code.advice()),
+            (false, _) => format!("{why} {}", code.unwrap_or(stop.code).advice()),
             (true, Decision::WouldBeForwarded) => {
-                format!("It would be forwarded and take nothing, since refusals are not enforced there; else: {why}")
+                format!("It would be forwarded and take nothing, as refusals are not enforced: {why}")
             }
             (true, _) => {
                 let ended = ended(about);
-                format!("Nothing was taken, since refusals are not enforced there; else: {why} {ended}")
+                format!("It was forwarded all the same, as refusals are not enforced: {why} {ended}")
             }
         };
     }
@@ -40,42 +43,75 @@ pub(super) fn told(
         (Decision::OwnPage, _) => {
             "A page of the gateway's own. It costs nothing and is not counted.".to_owned()
         }
-        (Decision::WouldBeForwarded | Decision::WouldBeRefused, _) if is_public => {
-            "It would be forwarded: the route is public, so that nothing else is asked and nothing taken.".to_owned()
-        }
-        (Decision::WouldBeForwarded | Decision::WouldBeRefused, _) => {
-            format!("It would be forwarded and take {}.", units(about.charged))
-        }
-        (Decision::Forwarded, None) if is_public => {
-            format!("The route is public, so that nothing else was asked and nothing taken. {}", ended(about))
-        }
-        (_, None) => ended(about),
+        (Decision::WouldBeForwarded | Decision::WouldBeRefused, _) => would(facts, about),
+        (_, None) => format!("{}{}", uncovered(facts), ended(about)),
         (Decision::Forwarded, Some(code)) => {
             format!("{}. {} {}", code.title(), ended(about), code.advice())
         }
-        (_, Some(code)) => format!("{}. {}", code.title(), code.advice()),
+        (Decision::Refused, Some(code)) => format!("{}. {}", code.title(), code.advice()),
+    }
+}
+
+/// Tells what a request that passes would take.
+fn would(facts: &Facts<'_>, about: About) -> String {
+    if facts.route.is_some_and(|route| route.is_public) {
+        let public = "the route is public, so nothing else is asked and nothing taken";
+        return format!("It would be forwarded: {public}.");
+    }
+    match about.credit {
+        Some(price) => {
+            format!("{}It would be forwarded and take {price} of the credit.", uncovered(facts))
+        }
+        None => format!("It would be forwarded and take {}.", units(about.charged)),
     }
 }
 
 /// Tells why a check said no; by the numbers, where it has some.
-fn why(code: Code, facts: &Facts<'_>) -> String {
+fn why_stopped(code: Code, facts: &Facts<'_>) -> String {
+    let Some(decided) = facts.decided else { return format!("{}.", code.title()) };
+    if let Some(money) = &decided.money {
+        let shortage = CreditShortage { price: money.price, standing: money.credit };
+        match money.answer {
+            Answer::Limited => return limits(&money.standing, decided.cost),
+            Answer::InFlight => return Denial::BalanceInFlight(shortage).detail().into_owned(),
+            Answer::Missing => return format!("{}{}", uncovered(facts), shortage.detail()),
+            Answer::Pays => {}
+        }
+    }
     let is_limit = matches!(
-        Step::of(code, facts.decided.is_some()),
+        Step::of(code, true),
         Some(Step::Rate | Step::Concurrency | Step::Quota)
     );
-    let Some(decided) = facts.decided.filter(|_| is_limit) else {
-        return format!("{}.", code.title());
-    };
-    let standing = decided.standing.clone();
-    let violations = standing.violations(decided.cost);
-    let shortage = Box::new(Shortage { standing, violations });
-    let denial = Box::new(QuotaDenial::new(shortage, decided.cost));
-    Denial::QuotaExceeded(denial).detail().into_owned()
+    match decided.allowance.as_ref().filter(|_| is_limit) {
+        Some(standing) => limits(standing, decided.cost),
+        None => format!("{}.", code.title()),
+    }
+}
+
+/// Tells why the plan does not cover what the money was asked for, with a space behind it.
+fn uncovered(facts: &Facts<'_>) -> String {
+    if let Some((_, code)) = facts.uncovered() {
+        return format!("{}. ", code.title());
+    }
+    match facts.decided {
+        Some(Decided { money: Some(_), allowance: Some(standing), cost, .. }) => {
+            format!("{} ", limits(standing, *cost))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Tells which limit a request does not fit, in the words that the caller is told.
+fn limits(standing: &Standing, cost: u64) -> String {
+    let violations = standing.violations(cost);
+    let shortage = Box::new(Shortage { standing: standing.clone(), violations });
+    let denial = Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)));
+    denial.detail().into_owned()
 }
 
 /// Tells how a request ended, and what that was charged.
 fn ended(about: About) -> String {
-    let About { ending, status, charged } = about;
+    let About { ending, status, charged, credit } = about;
     let ended = match ending {
         None => return String::new(),
         Some(Ending::Refused) => "It was not forwarded.",
@@ -94,10 +130,11 @@ fn ended(about: About) -> String {
         Some(Ending::FaultedBeforeHead | Ending::FaultedAfterHead) => "The gateway failed.",
         Some(Ending::Unknown) => "It was open when the gateway crashed.",
     };
-    match charged {
-        0 => format!("{ended} Nothing was charged."),
-        1 => format!("{ended} 1 unit was charged."),
-        charged => format!("{ended} {charged} units were charged."),
+    match (credit, charged) {
+        (Some(money), _) => format!("{ended} {money} of the credit was charged."),
+        (None, 0) => format!("{ended} Nothing was charged."),
+        (None, 1) => format!("{ended} 1 unit was charged."),
+        (None, charged) => format!("{ended} {charged} units were charged."),
     }
 }
 

@@ -19,8 +19,10 @@ use crate::{
         contents::Entry,
         definition::Definition,
         hash::{OwnMap, OwnSet},
-        rows::{self, Charge},
+        rows::{self, Charged, Rows},
     },
+    ledger::Charge,
+    model::Nanos,
     store::{Commit, NodeId, OpenReservation, Position, ReservationId},
 };
 
@@ -34,8 +36,8 @@ pub(super) struct Reservation {
     pub request_id: Uuid,
     /// What it was made on.
     pub definition: Arc<Definition>,
-    /// The units it took.
-    pub cost: u64,
+    /// What it took.
+    pub cost: Charge,
     /// When.
     pub opened_at: Timestamp,
 }
@@ -68,6 +70,7 @@ pub(super) struct Counts {
 struct Count {
     requests: u64,
     units: u64,
+    nanos: Nanos,
 }
 
 /// A definition as a key. A segment has each once, so comparing the place is enough, and cheap;
@@ -104,6 +107,8 @@ impl Batch {
                     return;
                 };
                 self.counts.settled += 1;
+                // Such a one is charged all the money that it held.
+                let charge = Charge { units: charge, nanos: closed.cost.nanos };
                 self.charge(&closed.definition, closed.opened_at, ending, charge);
             }
             Entry::SettleChanged { reservation, opened_at, definition, ending, charge } => {
@@ -128,7 +133,7 @@ impl Batch {
                 continue;
             };
             self.counts.unknown += 1;
-            self.counts.unknown_units = self.counts.unknown_units.saturating_add(cost);
+            self.counts.unknown_units = self.counts.unknown_units.saturating_add(cost.units);
             self.charge(&definition, opened_at, Ending::Unknown, cost);
         }
     }
@@ -155,13 +160,15 @@ impl Batch {
         let charges =
             self.charges.iter().map(|((ByIdentity(definition), minute_ms, ending), count)| {
                 let (minute_ms, ending) = (*minute_ms, *ending);
-                let Count { requests, units } = *count;
-                Charge { definition, minute_ms, ending, requests, units }
+                let Count { requests, units, nanos } = *count;
+                Charged { definition, minute_ms, ending, requests, units, nanos }
             });
-        let (usage, minutes) = rows::rows(charges);
+        let Rows { usage, credits, consumed, minutes } = rows::rows(charges);
         Commit {
             node,
             usage,
+            credits,
+            consumed,
             minutes,
             opened: self.opened.iter().map(|(id, r)| r.to_row(*id)).collect(),
             closed: self.closed.iter().copied().collect(),
@@ -183,13 +190,14 @@ impl Batch {
         definition: &Arc<Definition>,
         opened_at: Timestamp,
         ending: Ending,
-        units: u64,
+        charge: Charge,
     ) {
         let minute_ms = opened_at.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
         let key = (ByIdentity(definition.clone()), minute_ms, ending);
         let count = self.charges.entry(key).or_default();
         count.requests += 1;
-        count.units = count.units.saturating_add(units);
+        count.units = count.units.saturating_add(charge.units);
+        count.nanos = count.nanos.saturating_add(charge.nanos);
     }
 }
 
@@ -201,7 +209,8 @@ impl Reservation {
             request_id: *request_id,
             customer: definition.set.customer.to_string(),
             definition: definition.encode(),
-            cost: *cost,
+            cost: cost.units,
+            nanos: cost.nanos,
             opened_at: *opened_at,
         }
     }
@@ -230,6 +239,7 @@ mod tests {
         let accounts = vec![account(""), account("key/k")];
         Arc::new(Definition {
             set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
+            draw: None,
             application: None,
             key_id: "k".into(),
             plan: None,
@@ -239,6 +249,7 @@ mod tests {
 
     fn reserve(sequence: u64, definition: &Arc<Definition>, cost: u64) -> Entry {
         let (request_id, definition) = (Uuid::nil(), definition.clone());
+        let cost = Charge::units(cost);
         Entry::Reserve { sequence, at: at(61_000), request_id, definition, cost }
     }
 
@@ -265,7 +276,9 @@ mod tests {
         let minute = at(60_000);
         let (key_id, route, ending) = ("k", "r", "completed");
         let (customer, requests, units) = ("acme", 1, 3);
-        let row = MinuteRow { customer, key_id, route, minute, ending, requests, units };
+        let (currency, nanos) = (None, Nanos::ZERO);
+        let row =
+            MinuteRow { customer, key_id, route, minute, ending, currency, requests, units, nanos };
         assert_eq!(minutes, [row]);
         let row = |scope: &str| ("acme".to_owned(), scope.to_owned(), 3);
         assert_eq!(used(&batch), [row(""), row("key/k")]);
@@ -300,7 +313,7 @@ mod tests {
             opened_at: at(1),
             definition: definition("acme", None),
             ending: Ending::Failed,
-            charge,
+            charge: Charge::units(charge),
         };
         batch.apply(&open, 1, changed(0));
         assert_eq!(used(&batch), []);

@@ -15,6 +15,8 @@ use crate::{
         record::{BLOCK, Body, Flaw, Record, Salt},
         segment::SegmentId,
     },
+    ledger::Charge,
+    model::Nanos,
     store::{self, NodeId},
 };
 
@@ -31,8 +33,8 @@ pub(super) enum Entry {
         request_id: Uuid,
         /// From where.
         definition: Arc<Definition>,
-        /// How many.
-        cost: u64,
+        /// How much.
+        cost: Charge,
     },
     /// A reservation ended and is charged what it took.
     Settle {
@@ -53,8 +55,8 @@ pub(super) enum Entry {
         definition: Arc<Definition>,
         /// How it ended.
         ending: Ending,
-        /// The units.
-        charge: u64,
+        /// How much.
+        charge: Charge,
     },
 }
 
@@ -187,8 +189,10 @@ impl Contents {
                 debug_assert_eq!((node, SegmentId { worker, number }), (self.node, self.id));
                 None
             }
-            Body::Reserve { set, cost, request_id } => {
+            Body::Reserve { set, cost, nanos, request_id } => {
                 let definition = self.definition(set)?;
+                let nanos = Nanos(i64::try_from(nanos).unwrap_or(i64::MAX));
+                let cost = Charge { units: cost, nanos };
                 Some(What::Entry(Entry::Reserve { sequence, at, request_id, definition, cost }))
             }
             Body::Settle { reservation, ending, charge, request_id: _ } => {
@@ -197,6 +201,10 @@ impl Contents {
             Body::SettleChanged { reservation, ending, set, charge, age_ms, request_id: _ } => {
                 let definition = self.definition(set)?;
                 let opened_at = store::instant(time_ms.saturating_sub(age_ms.into()));
+                // What is charged of the money stands in the definition.
+                let drawn = definition.draw.iter().flat_map(|draw| draw.of(1, Nanos::ZERO));
+                let nanos = drawn.map(|(_, nanos)| nanos).sum();
+                let charge = Charge { units: charge, nanos };
                 let entry =
                     Entry::SettleChanged { reservation, opened_at, definition, ending, charge };
                 Some(What::Entry(entry))

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use crate::{
     journal::record::{BLOCK, BLOCKS_MAX},
-    ledger::{AccountId, AccountSet, Window},
+    ledger::{AccountId, AccountSet, Draw, Share, Window},
+    model::{Currency, Nanos},
     store,
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Definition {
     /// The owner and the accounts. Of one that was decoded the windows are in whole milliseconds, and
     /// the id is 0, which is no set's.
     pub set: Arc<AccountSet>,
+    /// The grants whose money is drawn, if any is.
+    pub draw: Option<Arc<Draw>>,
     /// The application, if any.
     pub application: Option<Arc<str>>,
     /// The key's identifier.
@@ -60,12 +63,20 @@ pub(super) struct Payload {
 
 const CODEC: u8 = 1;
 
+/// The same with what is drawn behind it.
+const CODEC_DRAW: u8 = 2;
+
 impl Definition {
     /// Takes what a request was made on.
-    pub(super) fn new(set: &Arc<AccountSet>, origin: &Origin<'_>) -> Self {
+    pub(super) fn new(
+        set: &Arc<AccountSet>,
+        draw: Option<&Arc<Draw>>,
+        origin: &Origin<'_>,
+    ) -> Self {
         let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
         Self {
             set: Arc::clone(set),
+            draw: draw.cloned(),
             application: application.cloned(),
             key_id: Arc::clone(key_id),
             plan: plan.cloned(),
@@ -76,9 +87,11 @@ impl Definition {
     /// Reads what [`Definition::encode`] wrote, perhaps with zeros behind it.
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
-        if number(rest)? != [CODEC] {
-            return None;
-        }
+        let is_drawn = match number(rest)? {
+            [CODEC] => false,
+            [CODEC_DRAW] => true,
+            _ => return None,
+        };
         let customer = text(rest)?;
         let application = match number(rest)? {
             [0] => None,
@@ -90,16 +103,17 @@ impl Definition {
         let count = u32::from_le_bytes(number(rest)?);
         // Not reserved ahead: the count may be wrong, and each account takes bytes.
         let accounts = (0..count).map(|_| account(rest)).collect::<Option<_>>()?;
+        let draw = if is_drawn { Some(Arc::new(draw(rest)?)) } else { None };
         let filled = rest.len() < BLOCK && rest.iter().all(|byte| *byte == 0);
         let set = Arc::new(AccountSet { id: 0, customer, accounts });
-        filled.then_some(Self { set, application, key_id, plan, route })
+        filled.then_some(Self { set, draw, application, key_id, plan, route })
     }
 
     /// Encodes it: strings and lists with their lengths, times in milliseconds.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { set, application, key_id, plan, route } = self;
+        let Self { set, draw, application, key_id, plan, route } = self;
         let mut out = Vec::with_capacity(4 * BLOCK);
-        out.push(CODEC);
+        out.push(if draw.is_some() { CODEC_DRAW } else { CODEC });
         put_text(&mut out, &set.customer);
         match application {
             None => out.push(0),
@@ -120,6 +134,9 @@ impl Definition {
             if let Some(end) = end {
                 out.extend_from_slice(&end.as_millisecond().to_le_bytes());
             }
+        }
+        if let Some(draw) = draw {
+            put_draw(&mut out, draw);
         }
         out
     }
@@ -147,6 +164,35 @@ fn account(rest: &mut &[u8]) -> Option<AccountId> {
         _ => return None,
     };
     Some(AccountId { scope, quota, window: Window { start, end } })
+}
+
+fn draw(rest: &mut &[u8]) -> Option<Draw> {
+    let currency: Currency = str::from_utf8(&number::<3>(rest)?).ok()?.parse().ok()?;
+    let count = u32::from_le_bytes(number(rest)?);
+    let share = |_| {
+        let grant = text(rest)?;
+        let nanos = match number(rest)? {
+            [0] => None,
+            [1] => Some(Nanos(i64::from_le_bytes(number(rest)?))),
+            _ => return None,
+        };
+        Some(Share { grant, nanos })
+    };
+    // As with accounts, the count may be wrong.
+    let shares: Vec<Share> = (0..count).map(share).collect::<Option<_>>()?;
+    Some(Draw { id: 0, currency, shares: shares.into_iter().collect() })
+}
+
+fn put_draw(out: &mut Vec<u8>, draw: &Draw) {
+    out.extend_from_slice(draw.currency.as_str().as_bytes());
+    put_length(out, draw.shares.len());
+    for Share { grant, nanos } in &draw.shares {
+        put_text(out, grant);
+        out.push(nanos.is_some().into());
+        if let Some(Nanos(nanos)) = nanos {
+            out.extend_from_slice(&nanos.to_le_bytes());
+        }
+    }
 }
 
 fn time(rest: &mut &[u8]) -> Option<Timestamp> {
@@ -190,11 +236,19 @@ mod tests {
                 window: Window { start, end },
             },
         );
+        let share = (".{0,9}", prop::option::of(any::<i64>()))
+            .prop_map(|(grant, nanos)| Share { grant: grant.into(), nanos: nanos.map(Nanos) });
+        let draw = ("[A-Z]{3}", prop::collection::vec(share, 0..4)).prop_map(|(code, shares)| {
+            let shares = shares.into_iter().collect();
+            Arc::new(Draw { id: 0, currency: code.parse().unwrap(), shares })
+        });
         let perhaps = |text| prop::option::of(text);
         let texts = (".{0,9}", perhaps(".{0,9}"), ".{0,9}", perhaps(".{1,9}"), ".{0,99}");
-        (texts, prop::collection::vec(account, 0..5)).prop_map(
-            |((customer, application, key_id, plan, route), accounts)| Definition {
+        let accounts = prop::collection::vec(account, 0..5);
+        (texts, accounts, prop::option::of(draw)).prop_map(
+            |((customer, application, key_id, plan, route), accounts, draw)| Definition {
                 set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
+                draw,
                 application: application.map(Into::into),
                 key_id: key_id.into(),
                 plan: plan.map(Into::into),
@@ -206,9 +260,10 @@ mod tests {
     impl PartialEq for Definition {
         fn eq(&self, other: &Self) -> bool {
             let parts = |one: &Self| {
-                let Self { set, application, key_id, plan, route } = one.clone();
+                let Self { set, draw, application, key_id, plan, route } = one.clone();
                 let accounts = set.accounts.clone();
-                (set.id, set.customer.clone(), accounts, application, key_id, plan, route)
+                let draw = draw.map(|draw| (draw.currency, draw.shares.clone()));
+                (set.customer.clone(), accounts, draw, application, key_id, plan, route)
             };
             parts(self) == parts(other)
         }
@@ -226,7 +281,8 @@ mod tests {
                 route_uid: 1,
                 route: &definition.route,
             };
-            prop_assert_eq!(Definition::new(&definition.set, &origin), definition.clone());
+            let draw = definition.draw.as_ref();
+            prop_assert_eq!(Definition::new(&definition.set, draw, &origin), definition.clone());
             let payload = Payload::new(&definition).unwrap();
             prop_assert_eq!(payload.bytes.len(), usize::from(payload.blocks) * BLOCK);
             prop_assert_eq!(Definition::decode(&payload.bytes), Some(definition.clone()));
@@ -244,8 +300,9 @@ mod tests {
         fn arbitrary_bytes_do_not_panic(
             mut bytes in prop::collection::vec(any::<u8>(), 1..200),
             small in any::<bool>(),
+            drawn in any::<bool>(),
         ) {
-            bytes[0] = CODEC;
+            bytes[0] = if drawn { CODEC_DRAW } else { CODEC };
             if small {
                 bytes.iter_mut().skip(1).for_each(|byte| *byte &= 3);
             }
@@ -263,6 +320,7 @@ mod tests {
         ];
         let definition = Definition {
             set: Arc::new(AccountSet { id: 0, customer: "acme".into(), accounts }),
+            draw: None,
             application: None,
             key_id: "k".into(),
             plan: None,

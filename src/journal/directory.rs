@@ -80,6 +80,11 @@ impl Directory {
     }
 }
 
+/// Tells whether a directory was ever used.
+pub(super) fn has_owner(directory: &Path) -> bool {
+    directory.join("node-id").exists()
+}
+
 fn node_id(directory: &Path) -> Result<NodeId, DirectoryError> {
     let path = directory.join("node-id");
     match fs::read_to_string(&path) {

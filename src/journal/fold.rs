@@ -10,6 +10,7 @@ use crate::{
         definition::Definition,
         reader::{ReadError, Reader, Step, Until},
     },
+    ledger::Charge,
     store::{NodeId, OpenReservation, Position, Store, StoreError, UsageRow, records::Records},
 };
 
@@ -60,14 +61,27 @@ impl Fold {
     /// Begins with the reservations that the store has as open.
     pub(super) fn load(node: NodeId, store: &dyn Store) -> Result<Self, StoreError> {
         let rows = store.open_reservations(node)?;
-        let open = rows.into_iter().map(|row| {
-            let OpenReservation { id, request_id, customer: _, definition, cost, opened_at } = row;
-            let definition = Definition::decode(&definition).ok_or_else(|| {
-                StoreError::new("understand", "the definition of an open reservation is damaged")
-            })?;
-            let definition = definition.into();
-            Ok((id, Reservation { request_id, definition, cost, opened_at }))
-        });
+        let open =
+            rows.into_iter().map(|row| {
+                let OpenReservation {
+                    id,
+                    request_id,
+                    customer: _,
+                    definition,
+                    cost,
+                    nanos,
+                    opened_at,
+                } = row;
+                let cost = Charge { units: cost, nanos };
+                let definition = Definition::decode(&definition).ok_or_else(|| {
+                    StoreError::new(
+                        "understand",
+                        "the definition of an open reservation is damaged",
+                    )
+                })?;
+                let definition = definition.into();
+                Ok((id, Reservation { request_id, definition, cost, opened_at }))
+            });
         let open = open.collect::<Result<_, StoreError>>()?;
         Ok(Self { node, open, batch: Batch::default(), bytes: 0 })
     }

@@ -74,6 +74,7 @@ mod tests {
         let set = AccountSet { id: 1, customer: "acme".into(), accounts: Vec::new() };
         Arc::new(Definition {
             set: set.into(),
+            draw: None,
             application: None,
             key_id: key_id.into(),
             plan: None,

@@ -75,6 +75,11 @@ impl Journal {
         Ok((Self { directory, starts, segment_bytes: SEGMENT_BYTES }, recovery))
     }
 
+    /// Tells whether a directory was ever used.
+    pub fn has_owner(path: &Path) -> bool {
+        directory::has_owner(path)
+    }
+
     /// Gives the owner of the directory.
     pub fn node(&self) -> NodeId {
         self.directory.node()

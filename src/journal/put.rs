@@ -53,6 +53,8 @@ pub(super) struct Fresh {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct SetKey {
     pub(super) set: u64,
+    /// 0 where no money is drawn.
+    pub(super) draw: u64,
     pub(super) key: u64,
     pub(super) route: u64,
 }

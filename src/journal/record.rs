@@ -7,7 +7,8 @@
 //!  5 ending    u8    of a settle
 //!  6 blocks    u16   64-byte blocks of payload that follow
 //!  8 sequence  u64   strictly rising per worker, across segments
-//! 16 reference u64   the reservation's sequence; the segment's number of the head and of what is kept
+//! 16 reference u64   the reservation's sequence; the segment's number of the head and of what is kept; of a
+//!                    reservation the nano-units of money that it holds
 //! 24 time      i64   Unix milliseconds
 //! 32 set       u32   the definition's number in this segment; the head's worker
 //! 36 extra     u32   milliseconds since the reservation; the head's format version; 1 where what is kept
@@ -105,6 +106,8 @@ pub(super) enum Body {
         set: u32,
         /// How many.
         cost: u64,
+        /// How much money with them, in nano-units.
+        nanos: u64,
         /// The request.
         request_id: Uuid,
     },
@@ -310,7 +313,10 @@ impl Fields {
                 segment: self.reference,
             },
             KIND_DEFINITION => Body::Definition { set: self.set, blocks: self.blocks },
-            KIND_RESERVE => Body::Reserve { set: self.set, cost: self.units, request_id },
+            KIND_RESERVE => {
+                let (cost, nanos) = (self.units, self.reference);
+                Body::Reserve { set: self.set, cost, nanos, request_id }
+            }
             KIND_SETTLE => Body::Settle {
                 reservation: self.reference,
                 ending: ending_from(self.ending)?,
@@ -354,9 +360,14 @@ impl From<&Record> for Fields {
             Body::Definition { set, blocks } => {
                 Self { kind: KIND_DEFINITION, set, blocks, ..fields }
             }
-            Body::Reserve { set, cost, request_id } => {
-                Self { kind: KIND_RESERVE, set, units: cost, id: request_id.into_bytes(), ..fields }
-            }
+            Body::Reserve { set, cost, nanos, request_id } => Self {
+                kind: KIND_RESERVE,
+                reference: nanos,
+                set,
+                units: cost,
+                id: request_id.into_bytes(),
+                ..fields
+            },
             Body::Settle { reservation, ending, charge, request_id } => Self {
                 kind: KIND_SETTLE,
                 ending: ending_number(ending),

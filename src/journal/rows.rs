@@ -9,12 +9,13 @@ use crate::{
     answer::Ending,
     journal::definition::Definition,
     ledger::{AccountId, Window},
-    store::{self, MinuteRow, UsageRow},
+    model::{Currency, Nanos},
+    store::{self, Consumed, ConsumedRow, CreditRow, MinuteRow, UsageRow},
 };
 
 /// What requests came to that were made on one definition, in one minute, and ended alike.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Charge<'a> {
+pub(super) struct Charged<'a> {
     /// Where they came from.
     pub definition: &'a Definition,
     /// The minute's first millisecond.
@@ -25,42 +26,105 @@ pub(super) struct Charge<'a> {
     pub requests: u64,
     /// What they were charged.
     pub units: u64,
+    /// The money among that.
+    pub nanos: Nanos,
 }
 
-/// Gives the units by account, in the order of customer, scope, quota and window, and the requests by
-/// minute, in the order of minute, customer, key, route and ending. Where several definitions say the
-/// same they are added up.
-pub(super) fn rows<'a>(
-    charges: impl Iterator<Item = Charge<'a>>,
-) -> (Vec<UsageRow<'a>>, Vec<MinuteRow<'a>>) {
+/// What the store is to add.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    /// Units by account, in the order of customer, scope, quota and window.
+    pub usage: Vec<UsageRow<'a>>,
+    /// Money by grant, in the order of customer, currency and grant.
+    pub credits: Vec<CreditRow<'a>>,
+    /// Both by minute and route, in the same order.
+    pub consumed: Vec<ConsumedRow<'a>>,
+    /// Requests by minute, in the order of minute, customer, key, route and ending.
+    pub minutes: Vec<MinuteRow<'a>>,
+}
+
+/// Where several definitions say the same they are added up.
+pub(super) fn rows<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Rows<'a> {
     let mut charges = by_customer(charges);
-    let mut usage = Vec::new();
-    let mut of_one = Vec::new();
+    let mut rows = Rows::default();
+    let (mut units, mut money) = (Vec::new(), Vec::new());
     for charges in charges.chunk_by(|one, other| one.customer() == other.customer()) {
-        of_one.extend(charges.iter().filter(|charge| charge.units > 0).flat_map(Charge::usage));
-        of_one.sort_unstable_by_key(account_key);
-        of_one.dedup_by(is_added_to_usage);
-        usage.append(&mut of_one);
+        units.extend(charges.iter().filter(|charge| charge.units > 0).flat_map(Charged::usage));
+        units.sort_unstable_by_key(|part: &Part<'_, _>| (account_key(&part.row), part.when));
+        units.drain(..).for_each(|part| rows.add_units(part));
+        money.extend(charges.iter().flat_map(Charged::money));
+        money.sort_unstable_by_key(|part: &Part<'_, _>| (grant_key(&part.row), part.when));
+        money.drain(..).for_each(|part| rows.add_money(part));
     }
     // Keeps the order within each minute, and there is hardly more than one.
     charges.sort_by_key(|charge| charge.minute_ms);
-    let mut minutes = Vec::<MinuteRow<'a>>::new();
     for charge in &charges {
-        let row = charge.minute();
-        match minutes.last_mut() {
+        rows.add_minute(charge.minute());
+    }
+    rows
+}
+
+/// What one definition says of one account or grant, in one minute over one route.
+struct Part<'a, R> {
+    row: R,
+    when: (Timestamp, &'a str),
+    requests: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn add_units(&mut self, Part { row, when, requests }: Part<'a, UsageRow<'a>>) {
+        let amount = row.used;
+        match self.usage.last_mut() {
+            Some(last) if is_same_account(last, &row) => add_usage(last, &row),
+            _ => self.usage.push(row),
+        }
+        let of = Consumed::Usage(self.usage.len().saturating_sub(1));
+        self.add_consumed(of, when, requests, amount);
+    }
+
+    fn add_money(&mut self, Part { row, when, requests }: Part<'a, CreditRow<'a>>) {
+        let amount = u64::try_from(row.nanos.0).unwrap_or(0);
+        match self.credits.last_mut() {
+            Some(last) if last.customer == row.customer && grant_key(last) == grant_key(&row) => {
+                last.nanos = last.nanos.saturating_add(row.nanos);
+            }
+            _ => self.credits.push(row),
+        }
+        let of = Consumed::Credit(self.credits.len().saturating_sub(1));
+        self.add_consumed(of, when, requests, amount);
+    }
+
+    fn add_consumed(
+        &mut self,
+        of: Consumed,
+        (minute, route): (Timestamp, &'a str),
+        requests: u64,
+        amount: u64,
+    ) {
+        match self.consumed.last_mut() {
+            Some(last) if (last.of, last.minute, last.route) == (of, minute, route) => {
+                last.requests = last.requests.saturating_add(requests);
+                last.amount = last.amount.saturating_add(amount);
+            }
+            _ => self.consumed.push(ConsumedRow { of, minute, route, requests, amount }),
+        }
+    }
+
+    fn add_minute(&mut self, row: MinuteRow<'a>) {
+        match self.minutes.last_mut() {
             Some(last) if minute_key(last) == minute_key(&row) => {
                 last.requests = last.requests.saturating_add(row.requests);
                 last.units = last.units.saturating_add(row.units);
+                last.nanos = last.nanos.saturating_add(row.nanos);
             }
-            _ => minutes.push(row),
+            _ => self.minutes.push(row),
         }
     }
-    (usage, minutes)
 }
 
 /// Sorts by customer, minute, key, route and ending, most of the time without a look at the texts,
 /// which lie all over the memory: ids that begin alike are told apart by the bytes behind that.
-fn by_customer<'a>(charges: impl Iterator<Item = Charge<'a>>) -> Vec<Charge<'a>> {
+fn by_customer<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Vec<Charged<'a>> {
     let mut charges: Vec<_> = charges.map(|charge| (0, charge)).collect();
     let mut ids = charges.iter().map(|(_, charge)| charge.customer().as_bytes());
     let first = ids.next().unwrap_or_default();
@@ -79,7 +143,7 @@ fn by_customer<'a>(charges: impl Iterator<Item = Charge<'a>>) -> Vec<Charge<'a>>
     charges.into_iter().map(|(_, charge)| charge).collect()
 }
 
-impl<'a> Charge<'a> {
+impl<'a> Charged<'a> {
     fn customer(&self) -> &'a str {
         &self.definition.set.customer
     }
@@ -87,44 +151,71 @@ impl<'a> Charge<'a> {
     fn order(&self, other: &Self) -> Ordering {
         let key = |charge: &Self| {
             let Definition { set, key_id, route, .. } = charge.definition;
-            (&*set.customer, charge.minute_ms, &**key_id, &**route, charge.ending.name())
+            let currency = charge.definition.draw.as_ref().map(|draw| draw.currency);
+            (&*set.customer, charge.minute_ms, &**key_id, &**route, charge.ending.name(), currency)
         };
         key(self).cmp(&key(other))
     }
 
-    fn usage(&self) -> impl Iterator<Item = UsageRow<'a>> {
+    fn when(&self) -> (Timestamp, &'a str) {
+        (store::instant(self.minute_ms), &self.definition.route)
+    }
+
+    fn usage(&self) -> impl Iterator<Item = Part<'a, UsageRow<'a>>> {
         let (customer, used) = (self.customer(), self.units);
+        let (when, requests) = (self.when(), self.requests);
         self.definition.set.accounts.iter().map(move |AccountId { scope, quota, window }| {
-            UsageRow { customer, scope, quota, window: in_ms(*window), used }
+            let row = UsageRow { customer, scope, quota, window: in_ms(*window), used };
+            Part { row, when, requests }
+        })
+    }
+
+    fn money(&self) -> impl Iterator<Item = Part<'a, CreditRow<'a>>> {
+        let (customer, requests, when) = (self.customer(), self.requests, self.when());
+        let draw = self.definition.draw.as_deref();
+        let shares = draw.into_iter().flat_map(move |draw| {
+            draw.of(requests, self.nanos).map(move |(grant, nanos)| (draw.currency, grant, nanos))
+        });
+        let drawn = shares.filter(|(_, _, nanos)| *nanos > Nanos::ZERO);
+        drawn.map(move |(currency, grant, nanos)| {
+            let row = CreditRow { customer, currency, grant: &**grant, nanos };
+            Part { row, when, requests }
         })
     }
 
     fn minute(&self) -> MinuteRow<'a> {
-        let Self { definition, minute_ms, ending, requests, units } = *self;
-        let Definition { key_id, route, .. } = definition;
+        let Self { definition, minute_ms, ending, requests, units, nanos } = *self;
+        let Definition { key_id, route, draw, .. } = definition;
         let (customer, minute) = (self.customer(), store::instant(minute_ms));
-        MinuteRow { customer, key_id, route, minute, ending: ending.name(), requests, units }
+        let currency = draw.as_ref().map(|draw| draw.currency);
+        // What money paid took nothing of the allowance.
+        let units = if currency.is_some() { 0 } else { units };
+        let ending = ending.name();
+        MinuteRow { customer, key_id, route, minute, ending, currency, requests, units, nanos }
     }
 }
 
-/// Adds a row to the one before it, if they are of one account. The later end is kept: a quota whose
-/// window was lengthened within it must be found until that ends.
-fn is_added_to_usage(row: &mut UsageRow<'_>, kept: &mut UsageRow<'_>) -> bool {
-    let is_same = account_key(row) == account_key(kept);
-    if is_same {
-        let ends = kept.window.end.zip(row.window.end);
-        kept.window.end = ends.map(|(known, end)| known.max(end));
-        kept.used = kept.used.saturating_add(row.used);
-    }
-    is_same
+fn is_same_account(one: &UsageRow<'_>, other: &UsageRow<'_>) -> bool {
+    one.customer == other.customer && account_key(one) == account_key(other)
+}
+
+/// The later end is kept: a quota whose window was lengthened within it must be found until that ends.
+fn add_usage(kept: &mut UsageRow<'_>, row: &UsageRow<'_>) {
+    let ends = kept.window.end.zip(row.window.end);
+    kept.window.end = ends.map(|(known, end)| known.max(end));
+    kept.used = kept.used.saturating_add(row.used);
 }
 
 fn account_key<'a>(row: &UsageRow<'a>) -> (&'a str, &'a str, Timestamp) {
     (row.scope, row.quota, row.window.start)
 }
 
-fn minute_key<'a>(row: &MinuteRow<'a>) -> (Timestamp, &'a str, &'a str, &'a str, &'a str) {
-    (row.minute, row.customer, row.key_id, row.route, row.ending)
+fn grant_key<'a>(row: &CreditRow<'a>) -> (Currency, &'a str) {
+    (row.currency, row.grant)
+}
+
+fn minute_key<'a>(row: &MinuteRow<'a>) -> impl Ord + use<'a> + std::fmt::Debug {
+    (row.minute, row.customer, row.key_id, row.route, row.ending, row.currency)
 }
 
 /// A definition that was not decoded has windows to the nanosecond, and the store has milliseconds.
@@ -148,6 +239,7 @@ mod tests {
         let accounts = quotas.iter().map(account).collect();
         Definition {
             set: Arc::new(AccountSet { id: 0, customer: customer.into(), accounts }),
+            draw: None,
             application: None,
             key_id: key_id.into(),
             plan: None,
@@ -155,8 +247,9 @@ mod tests {
         }
     }
 
-    fn charge(definition: &Definition, minute_ms: i64, units: u64) -> Charge<'_> {
-        Charge { definition, minute_ms, ending: Ending::Completed, requests: 1, units }
+    fn charge(definition: &Definition, minute_ms: i64, units: u64) -> Charged<'_> {
+        let (ending, nanos) = (Ending::Completed, Nanos::ZERO);
+        Charged { definition, minute_ms, ending, requests: 1, units, nanos }
     }
 
     proptest! {
@@ -170,13 +263,18 @@ mod tests {
                 .map(|(id, key, minute, units)| (definition(id, key, &["q", "p"]), minute, units))
                 .collect();
             let charges = made.iter().map(|(one, minute, units)| charge(one, **minute, **units));
-            let (usage, minutes) = rows(charges);
+            let Rows { usage, credits, consumed, minutes } = rows(charges);
+            prop_assert!(credits.is_empty());
             let accounts: Vec<_> = usage.iter().map(|row| (row.customer, row.quota)).collect();
             prop_assert!(accounts.is_sorted_by(|one, other| one < other), "{accounts:?}");
             let keys: Vec<_> = minutes.iter().map(minute_key).collect();
             prop_assert!(keys.is_sorted_by(|one, other| one < other), "{keys:?}");
             let units: u64 = made.iter().map(|(_, _, units)| **units).sum();
             prop_assert_eq!(usage.iter().map(|row| row.used).sum::<u64>(), 2 * units);
+            for (place, row) in usage.iter().enumerate() {
+                let parts = consumed.iter().filter(|part| part.of == Consumed::Usage(place));
+                prop_assert_eq!(parts.map(|part| part.amount).sum::<u64>(), row.used);
+            }
             prop_assert_eq!(minutes.iter().map(|row| row.units).sum::<u64>(), units);
             let requests: u64 = minutes.iter().map(|row| row.requests).sum();
             prop_assert_eq!(requests, made.len() as u64);
@@ -191,9 +289,9 @@ mod tests {
         let account = AccountId { scope: "".into(), quota: "q".into(), window };
         let set = AccountSet { id: 0, customer: "acme".into(), accounts: vec![account] };
         one.set = set.into();
-        let (usage, _) = rows([charge(&one, 0, 1)].into_iter());
+        let usage = rows([charge(&one, 0, 1)].into_iter()).usage;
         assert_eq!(usage[0].window.start.as_nanosecond(), 1_000_000);
         let decoded = Definition::decode(&one.encode()).unwrap();
-        assert_eq!(rows([charge(&decoded, 0, 1)].into_iter()).0, usage);
+        assert_eq!(rows([charge(&decoded, 0, 1)].into_iter()).usage, usage);
     }
 }

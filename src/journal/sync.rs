@@ -121,6 +121,7 @@ impl Unsynced {
             }
             in_use = Some(segment);
         }
+        self.figures.cannot_sync.store(result.is_err(), Ordering::Relaxed);
         match &result {
             // Perhaps it is not in use any more. Then it has its last sync the next time.
             Ok(()) => {

@@ -29,8 +29,8 @@ use crate::{
         sync::Unsynced,
         tail::{Piece, Tail},
     },
-    ledger::AccountSet,
-    model::Durability,
+    ledger::{AccountSet, Charge, Draw, Taken},
+    model::{Durability, Nanos},
 };
 
 /// Appends to the journal of one worker. Its calls write to a file, and do not wait for the disk.
@@ -76,14 +76,14 @@ impl Start {
 #[must_use = "a reservation that is not settled is charged at the next start"]
 pub struct Ticket {
     sequence: u64,
-    cost: u64,
+    cost: Charge,
     opened_at: Timestamp,
     request_id: Uuid,
 }
 
 impl Ticket {
-    /// Gives the units that were reserved.
-    pub fn cost(&self) -> u64 {
+    /// Gives what was reserved.
+    pub fn cost(&self) -> Charge {
         self.cost
     }
 }
@@ -148,22 +148,23 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Puts that a request took `cost` units from the accounts, for the next append, which requests may
-    /// share. Only when [`Writer::write`] has succeeded may it be forwarded. When this fails nothing was
+    /// Puts what a request took, for the next append, which requests may share. Only when [`Writer::write`] has succeeded may it be forwarded. When this fails nothing was
     /// put: give the units back and refuse the request.
     pub fn reserve(
         &mut self,
-        set: &Arc<AccountSet>,
+        taken: Taken<'_>,
         origin: &Origin<'_>,
-        cost: u64,
         request_id: Uuid,
         now: Timestamp,
     ) -> io::Result<Ticket> {
         let time_ms = now.as_millisecond();
         self.check_disk(time_ms)?;
         self.begin(time_ms)?;
-        let set = self.define(set, origin, time_ms)?;
-        let sequence = self.push(time_ms, Body::Reserve { set, cost, request_id });
+        let Taken { set, draw, cost } = taken;
+        let set = self.define(set, draw, origin, time_ms)?;
+        let nanos = u64::try_from(cost.nanos.0).unwrap_or(0);
+        let body = Body::Reserve { set, cost: cost.units, nanos, request_id };
+        let sequence = self.push(time_ms, body);
         Ok(Ticket { sequence, cost, opened_at: now, request_id })
     }
 
@@ -202,6 +203,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Tries after a failure whether it is over, by beginning a segment: what is written to that tells it.
+    /// Where an append is begun, that will.
+    pub fn try_again(&mut self, now: Timestamp) -> io::Result<()> {
+        if self.put.is_begun {
+            return Ok(());
+        }
+        // One that has its head is left; one that could not be given it is tried once more.
+        self.current.take_if(|current| current.length > 0);
+        self.begin(now.as_millisecond())?;
+        self.write()
+    }
+
     /// Gives the number of the last record.
     pub fn last(&self) -> u64 {
         self.next_sequence.saturating_sub(1)
@@ -223,26 +236,30 @@ impl Writer {
     /// may units be given back, and after a failure nothing was written, and the call is to be
     /// repeated.
     ///
-    /// `set` and `origin` are those of the reservation; its definition may have to be written
+    /// `taken` and `origin` are those of the reservation; its definition may have to be written
     /// again.
     pub fn settle(
         &mut self,
         ticket: &Ticket,
-        set: &Arc<AccountSet>,
+        taken: Taken<'_>,
         origin: &Origin<'_>,
         ending: Ending,
-        charge: u64,
+        charge: Charge,
         now: Timestamp,
     ) -> io::Result<()> {
         let Ticket { sequence: reservation, cost, opened_at, request_id } = *ticket;
         let time_ms = now.as_millisecond();
         if charge == cost {
+            let charge = charge.units;
             self.waiting.push(Waiting { reservation, ending, charge, time_ms, request_id });
             return Ok(());
         }
         self.begin(time_ms)?;
         // Looked for anew: what the reservation's append defined may have failed with it.
-        let set = self.define(set, origin, time_ms)?;
+        let draw = taken.draw.filter(|_| charge.nanos > Nanos::ZERO);
+        let draw = draw.map(|draw| draw.charged(cost.nanos, charge.nanos));
+        let set = self.define(taken.set, draw.as_ref(), origin, time_ms)?;
+        let charge = charge.units;
         let age_ms = time_ms.saturating_sub(opened_at.as_millisecond());
         let age_ms = u32::try_from(age_ms.max(0)).unwrap_or(u32::MAX);
         let body = Body::SettleChanged { reservation, ending, set, charge, age_ms, request_id };
@@ -371,18 +388,21 @@ impl Writer {
     fn define(
         &mut self,
         set: &Arc<AccountSet>,
+        draw: Option<&Arc<Draw>>,
         origin: &Origin<'_>,
         time_ms: i64,
     ) -> io::Result<u32> {
         let Some(current) = &self.current else { return Err(no_segment()) };
         let salt = current.salt;
-        let key = SetKey { set: set.id, key: origin.key_uid, route: origin.route_uid };
+        let draw_id = draw.map_or(0, |draw| draw.id);
+        let (key, route) = (origin.key_uid, origin.route_uid);
+        let key = SetKey { set: set.id, draw: draw_id, key, route };
         let known = current.find(&key, origin.plan);
         if let Some(number) = known.or_else(|| self.put.find(current.next_set, &key, origin.plan)) {
             return Ok(number);
         }
         let number = self.put.next_set(current.next_set);
-        let definition = Definition::new(set, origin);
+        let definition = Definition::new(set, draw, origin);
         let Payload { bytes, blocks } = Payload::new(&definition)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let sequence = self.take_sequence();

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     answer::Ending,
     journal::{Journal, NodeId, Origin, Writer},
-    ledger::{AccountId, AccountSet, Window},
+    ledger::{AccountId, AccountSet, Taken, Window},
     model::Durability,
     store::{Commit, OpenReservation, Position, Reader, Sqlite, Verdict},
 };
@@ -143,10 +143,10 @@ impl Place {
             route_uid: 1,
             route: &route,
         };
-        let writer = &mut self.writer;
-        let ticket = writer.reserve(&set, &origin, 2, Uuid::nil(), at(1)).unwrap();
+        let (writer, taken) = (&mut self.writer, Taken::units(&set, 2));
+        let ticket = writer.reserve(taken, &origin, Uuid::nil(), at(1)).unwrap();
         writer.write().unwrap();
-        writer.settle(&ticket, &set, &origin, Ending::Completed, 2, at(2)).unwrap();
+        writer.settle(&ticket, taken, &origin, Ending::Completed, taken.cost, at(2)).unwrap();
         writer.flush().unwrap();
     }
 

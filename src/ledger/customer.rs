@@ -7,11 +7,13 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 
 use super::{
-    AccountId, Hold, Limits, Shortage, Standing,
+    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Limits, Shortage, Standing,
+    credit::Short,
     state::State,
     sync::{Mutex, MutexGuard},
     view::View,
 };
+use crate::model::{Currency, Money, Nanos};
 
 /// What one customer has used and holds.
 #[derive(Debug)]
@@ -20,6 +22,36 @@ pub struct Accounts {
     /// A plain mutex: it is held for tens of nanoseconds, never across an await, and several atomic
     /// counters could not be taken together.
     state: Mutex<State>,
+}
+
+/// Why the customer's money does not pay for a request; nothing was taken.
+#[derive(Debug)]
+pub enum Unpaid {
+    /// A limit stands in the way, whoever pays.
+    Limits(Box<Shortage>),
+    /// There is too little money.
+    Credit {
+        /// What there is; `None` if there never was a grant in the currency.
+        standing: Option<CreditStanding>,
+        /// It would be enough if no call in flight held any.
+        is_in_flight: bool,
+        /// Where the customer stands against the limits, which the request fits.
+        limits: Box<Standing>,
+    },
+}
+
+fn unpaid(
+    state: &State,
+    standing: Standing,
+    short: Short,
+    price: Money,
+    now: Timestamp,
+) -> Unpaid {
+    Unpaid::Credit {
+        standing: state.credit_standing(price.currency, now),
+        is_in_flight: short == Short::InFlight,
+        limits: Box::new(standing),
+    }
 }
 
 impl Accounts {
@@ -49,7 +81,53 @@ impl Accounts {
             state.check_invariants();
         }
         drop(state);
-        Ok(Hold::new(Arc::clone(self), view, standing, cost))
+        Ok(Hold::new(Arc::clone(self), view, standing, Charge::units(cost), None))
+    }
+
+    /// Checks all limits and draws the price on the customer's money, or takes nothing.
+    ///
+    /// `limits` are those that bind whoever pays; the allowances that the money stands in for are not
+    /// among them.
+    pub fn reserve_paid(
+        self: &Arc<Self>,
+        limits: &Arc<Limits>,
+        cost: u64,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<Hold, Unpaid> {
+        let mut state = self.lock();
+        let view = state.advance(&self.id, limits, now);
+        let mut standing = state.standing(limits, &view, now);
+        let violations = standing.violations(cost);
+        if !violations.is_empty() {
+            return Err(Unpaid::Limits(Box::new(Shortage { standing, violations })));
+        }
+        let drawn = match state.draw(price, now) {
+            Ok(drawn) => drawn,
+            Err(short) => return Err(unpaid(&state, standing, short, price, now)),
+        };
+        state.take(&view, cost, &mut standing, now);
+        if cfg!(debug_assertions) {
+            state.check_invariants();
+        }
+        drop(state);
+        let cost = Charge { units: cost, nanos: price.nanos };
+        Ok(Hold::new(Arc::clone(self), view, standing, cost, Some(drawn)))
+    }
+
+    /// Adds a grant, of which so much is left.
+    pub fn grant(&self, grant: &Grant, left: Nanos) {
+        self.lock().credit_mut().add(grant, left);
+    }
+
+    /// Adds to what the customer owes; takes off if it is negative.
+    pub fn owe(&self, currency: Currency, nanos: Nanos) {
+        self.lock().credit_mut().owe(currency, nanos);
+    }
+
+    /// Takes from a grant that has expired.
+    pub fn take_from_grant(&self, currency: Currency, grant: &str, nanos: Nanos) {
+        self.lock().credit_mut().take_from(currency, grant, nanos);
     }
 
     /// Adds usage known from the store at start.
@@ -64,8 +142,12 @@ impl Accounts {
     }
 
     /// Books the end of a hold.
-    pub(super) fn settle(&self, view: &View, cost: u64, charge: u64) {
-        self.lock().settle(view, cost, charge);
+    pub(super) fn settle(&self, view: &View, draw: Option<&Draw>, cost: Charge, charge: Charge) {
+        let mut state = self.lock();
+        state.settle(view, cost.units, charge.units);
+        if let Some(draw) = draw {
+            state.credit_mut().settle(draw, cost.nanos, charge.nanos);
+        }
     }
 
     /// Gives the customer's id.
@@ -92,6 +174,45 @@ impl Accounts {
         } else {
             Err(Box::new(Shortage { standing, violations }))
         }
+    }
+
+    /// Tells what [`Accounts::reserve_paid`] would find now, taking nothing.
+    pub fn would_reserve_paid(
+        &self,
+        limits: &Arc<Limits>,
+        cost: u64,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<(Standing, CreditStanding), Unpaid> {
+        let standing = self.would_reserve(limits, cost, now).map_err(Unpaid::Limits)?;
+        let state = self.lock();
+        match state.would_draw(price, now) {
+            Ok(credit) => Ok((standing, credit)),
+            Err(short) => Err(unpaid(&state, standing, short, price, now)),
+        }
+    }
+
+    /// Tells what money there is, by currency.
+    pub fn credit(&self, now: Timestamp) -> Vec<CreditStanding> {
+        self.lock().credit().map_or_else(Vec::new, |credit| credit.standings(now))
+    }
+
+    /// Gives what is owed in a currency.
+    pub fn debt(&self, currency: Currency) -> Nanos {
+        self.lock().credit().map_or(Nanos::ZERO, |credit| credit.debt(currency))
+    }
+
+    /// Gives what is left of a grant once no call holds any of it; `None` while one does, and if there
+    /// is no such grant any more.
+    pub fn left_unheld(&self, grant: &str) -> Option<Nanos> {
+        self.lock().credit().and_then(|credit| credit.left_unheld(grant))
+    }
+
+    /// Lists the grants of which something is left, with that.
+    pub fn grants(&self) -> Vec<(Grant, Nanos)> {
+        let state = self.lock();
+        let grants = state.credit().into_iter().flat_map(|credit| credit.grants());
+        grants.map(|(grant, left)| (grant.clone(), left)).collect()
     }
 
     /// Gives how much is taken of the quota of which most is, in millionths, as far as requests have come

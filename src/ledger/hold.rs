@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{AccountSet, Accounts, Standing, view::View};
+use super::{AccountSet, Accounts, CreditStanding, Draw, Standing, view::View};
+use crate::model::{Money, Nanos};
 
 /// What one request has taken; settled exactly once.
 ///
@@ -13,41 +14,102 @@ pub struct Hold {
     accounts: Arc<Accounts>,
     view: Arc<View>,
     standing: Standing,
-    cost: u64,
+    cost: Charge,
+    /// Whose money it holds.
+    draw: Option<Arc<Draw>>,
+    /// What money there was before.
+    credit: Option<CreditStanding>,
     /// Stays at the cost until settled, so that a lost settle never makes a call free.
-    charge: u64,
+    charge: Charge,
+}
+
+/// What a request takes: units of the accounts, and money of the grants that it draws on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Charge {
+    /// Units of every account.
+    pub units: u64,
+    /// Money of all grants together.
+    pub nanos: Nanos,
+}
+
+/// Units alone.
+impl From<u64> for Charge {
+    fn from(units: u64) -> Self {
+        Self::units(units)
+    }
+}
+
+/// What a request has taken, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The accounts, in their windows at admission. The same `Arc` as for the request before while
+    /// windows and quota names are the same.
+    pub set: &'a Arc<AccountSet>,
+    /// The grants, if money was drawn. The same `Arc` for all that one grant pays alone.
+    pub draw: Option<&'a Arc<Draw>>,
+    /// How much.
+    pub cost: Charge,
+}
+
+impl<'a> Taken<'a> {
+    /// Stands for units alone.
+    pub fn units(set: &'a Arc<AccountSet>, units: u64) -> Self {
+        Self { set, draw: None, cost: Charge::units(units) }
+    }
+}
+
+impl Charge {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self { units: 0, nanos: Nanos::ZERO };
+
+    /// Makes it of units alone.
+    pub fn units(units: u64) -> Self {
+        Self { units, ..Self::NOTHING }
+    }
 }
 
 impl Hold {
-    /// Stands for `cost` units that were just reserved in every account of the view.
+    /// Stands for what was just reserved in every account of the view, and drawn.
     pub(super) fn new(
         accounts: Arc<Accounts>,
         view: Arc<View>,
         standing: Standing,
-        cost: u64,
+        cost: Charge,
+        drawn: Option<(Arc<Draw>, CreditStanding)>,
     ) -> Self {
-        Self { accounts, view, standing, cost, charge: cost }
+        let (draw, credit) = drawn.unzip();
+        Self { accounts, view, standing, cost, draw, credit, charge: cost }
     }
 
     /// Ends the hold and books the charge, which may be less than the cost, or more: a debt.
-    pub fn settle(mut self, charge: u64) {
-        self.charge = charge;
+    pub fn settle(mut self, charge: impl Into<Charge>) {
+        self.charge = charge.into();
     }
 
-    /// Gives the units set aside.
-    pub fn cost(&self) -> u64 {
+    /// Gives what is set aside.
+    pub fn cost(&self) -> Charge {
         self.cost
     }
 
-    /// Gives the accounts it was taken from, in their windows at admission. The same `Arc` as for the
-    /// request before while windows and quota names are the same.
-    pub fn set(&self) -> &Arc<AccountSet> {
-        &self.view.set
+    /// Gives what it has taken, and from where.
+    pub fn taken(&self) -> Taken<'_> {
+        Taken { set: &self.view.set, draw: self.draw.as_ref(), cost: self.cost }
+    }
+
+    /// Gives the money that is set aside; `None` where the allowance pays.
+    pub fn price(&self) -> Option<Money> {
+        let Charge { nanos, .. } = self.cost;
+        self.draw.as_ref().map(|draw| Money { nanos, currency: draw.currency })
     }
 
     /// Gives where the customer stood right after the take.
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Gives what money there was before the take; `None` where the allowance pays.
+    pub fn credit(&self) -> Option<CreditStanding> {
+        self.credit
     }
 
     /// Gives the customer's accounts.
@@ -60,6 +122,7 @@ impl Drop for Hold {
     /// The one place that books, for settled and lost holds alike. Takes the customer's lock, which
     /// is never held for longer than some integer arithmetic.
     fn drop(&mut self) {
-        self.accounts.settle(&self.view, self.cost, self.charge);
+        let draw = self.draw.as_deref();
+        self.accounts.settle(&self.view, draw, self.cost, self.charge);
     }
 }

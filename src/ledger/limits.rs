@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::Window;
+use super::{Overage, Window};
 
 /// The largest limit or cost: 15 digits, what an Integer of a structured field can carry (RFC 9651 section 3.3.1).
 pub const UNITS_MAX: u64 = 999_999_999_999_999;
@@ -78,11 +78,19 @@ pub struct Quota {
     pub account: Arc<str>,
     /// Units per window, at most [`UNITS_MAX`].
     pub limit: u64,
+    /// How it goes on beyond the limit; `None` where it does not. Boxed, as most have none.
+    pub overage: Option<Box<Overage>>,
     /// When windows begin and end.
     pub window: WindowSpec,
 }
 
 impl Quota {
+    /// Gives the units that one window lets through, with those beyond the limit.
+    pub fn units_max(&self) -> u64 {
+        let beyond = self.overage.as_ref().map_or(0, |overage| overage.units_max());
+        self.limit.saturating_add(beyond)
+    }
+
     /// Tells what kind of scope it limits.
     pub fn level(&self) -> Level {
         Level::of(&self.scope)

@@ -1,10 +1,11 @@
 //! What customers have used and may still use: pure, with time as an argument.
 //!
 //! [`Ledger`] finds a customer's [`Accounts`]; these give a [`Hold`] on all limits at once or say
-//! what is short; the hold is settled once.
+//! what is short; the hold is settled once. A hold may draw on the customer's money instead of its
+//! allowance.
 //!
-//! Invariant: `used + reserved <= limit` for every quota, except after a limit was lowered, after a
-//! charge above the reserved cost (a debt), and for usage that was loaded.
+//! Invariant: `used + reserved <= limit` for every quota, except as far as its overage goes, after a
+//! limit was lowered, after a charge above the reserved cost (a debt), and for usage that was loaded.
 
 // Going on after an overflow would invent units, and a panic would lose a request: each operation
 // is checked or saturates towards refusing, chosen where it stands.
@@ -13,10 +14,13 @@
 mod account;
 mod book;
 mod civil;
+mod credit;
 mod customer;
+mod draw;
 mod few;
 mod hold;
 mod limits;
+mod overage;
 mod part;
 mod rate;
 mod slots;
@@ -36,8 +40,11 @@ mod sync {
 
 pub use account::{AccountId, AccountSet, Window};
 pub use book::{Ledger, id_of};
-pub use customer::Accounts;
+pub use credit::{CreditStanding, Grant};
+pub use customer::{Accounts, Unpaid};
+pub use draw::{Draw, Share};
 pub use few::Few;
-pub use hold::Hold;
+pub use hold::{Charge, Hold, Taken};
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
+pub use overage::Overage;
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

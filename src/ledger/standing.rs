@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Few, Limits, Window};
+use super::{Few, Limits, Quota, Window};
 
 /// What is used and left of every limit at one instant.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Standing {
 /// What is used of one quota.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QuotaStanding {
-    /// Units charged; above the limit after a debt or a lowered limit.
+    /// Units charged; above the limit with overage, after a debt or after a lowered limit.
     pub used: u64,
     /// Units held by requests in flight.
     pub reserved: u64,
@@ -59,10 +59,14 @@ pub enum Violation {
     Concurrency(usize),
     /// Too few units are left in the quota with this index; more come with the next window.
     Quota(usize),
-    /// The request costs more than the whole quota with this index; waiting does not help.
+    /// The request costs more than the whole quota with this index and what the spend cap lets go
+    /// beyond it; waiting does not help.
     QuotaTooSmall(usize),
     /// Requests come too fast for the rate with this index.
     Rate(usize),
+    /// The quota with this index would go on if it were not for the customer's spend cap; more may be
+    /// spent with the next window.
+    SpendCap(usize),
 }
 
 impl Standing {
@@ -82,14 +86,9 @@ impl Standing {
             }
         }
         for (index, (quota, standing)) in self.limits.quotas.iter().zip(&self.quotas).enumerate() {
-            if standing.fits(quota.limit, cost) {
-                continue;
+            if !standing.fits(quota.limit, cost) {
+                violations.extend(standing.violation(index, quota, cost));
             }
-            violations.push(if quota.limit < cost {
-                Violation::QuotaTooSmall(index)
-            } else {
-                Violation::Quota(index)
-            });
         }
         violations
     }
@@ -99,6 +98,16 @@ impl QuotaStanding {
     /// Gives the units left under this limit; zero when over it.
     pub fn remaining(&self, limit: u64) -> u64 {
         limit.saturating_sub(self.used).saturating_sub(self.reserved)
+    }
+
+    /// Gives the units charged beyond this limit.
+    pub fn beyond(&self, limit: u64) -> u64 {
+        self.used.saturating_sub(limit)
+    }
+
+    /// Gives the units charged or held beyond this limit.
+    pub fn taken_beyond(&self, limit: u64) -> u64 {
+        self.used.saturating_add(self.reserved).saturating_sub(limit)
     }
 
     /// Gives how much of the limit is taken, in millionths; `None` where the limit is nothing.
@@ -111,5 +120,21 @@ impl QuotaStanding {
     /// Tells whether `used + reserved + cost <= limit`. What costs nothing fits an exhausted quota.
     fn fits(&self, limit: u64, cost: u64) -> bool {
         cost <= self.remaining(limit)
+    }
+
+    /// Tells how the cost violates a quota whose limit it does not fit; `None` where overage covers it.
+    fn violation(&self, index: usize, quota: &Quota, cost: u64) -> Option<Violation> {
+        let most = quota.units_max();
+        if most < cost {
+            return Some(Violation::QuotaTooSmall(index));
+        }
+        let Some(overage) = &quota.overage else { return Some(Violation::Quota(index)) };
+        // What cannot be counted any more is refused, also where nothing else is a limit.
+        let taken = self.used.checked_add(self.reserved).and_then(|sum| sum.checked_add(cost));
+        match (taken, overage.cap()) {
+            (Some(taken), _) if taken <= most => None,
+            (_, Some(_)) => Some(Violation::SpendCap(index)),
+            (_, None) => Some(Violation::Quota(index)),
+        }
     }
 }

@@ -14,13 +14,16 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, Few, Limits, QuotaStanding, Standing, Window,
+    AccountId, AccountSet, CreditStanding, Few, Limits, QuotaStanding, Standing, Window,
+    credit::{Credit, Short},
+    draw::Draw,
     part::Part,
     rate::Bucket,
     slots::Slots,
     tally::{self, Tally},
     view::{View, Views},
 };
+use crate::model::{Currency, Money};
 
 /// The next [`AccountSet::id`]. Relaxed, as only uniqueness matters; 2^64 is never reached.
 static SET_ID_NEXT: AtomicU64 = AtomicU64::new(1);
@@ -43,6 +46,8 @@ pub(super) struct State {
     parts: Slots<Part>,
     /// What requests are measured against, by their limits.
     views: Views,
+    /// Most customers have no money here.
+    credit: Option<Box<Credit>>,
 }
 
 impl State {
@@ -53,6 +58,7 @@ impl State {
             whole: Part::new(Arc::default()),
             parts: Slots::new(),
             views: Views::new(),
+            credit: None,
         }
     }
 
@@ -82,7 +88,7 @@ impl State {
     pub(super) fn take(&mut self, view: &View, cost: u64, standing: &mut Standing, now: Timestamp) {
         for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
-            // The check has shown that the sum is at most the limit, or that the cost is zero.
+            // The check has shown that the quota lets the sum through, or that the cost is zero.
             account.reserved = account.reserved.saturating_add(cost);
             account.holds = account.holds.saturating_add(1);
             quota.reserved = account.reserved;
@@ -221,14 +227,50 @@ impl State {
         taken.max()
     }
 
+    /// Gives the customer's money, if there is or was any.
+    pub(super) fn credit(&self) -> Option<&Credit> {
+        self.credit.as_deref()
+    }
+
+    /// Gives the customer's money to be changed.
+    pub(super) fn credit_mut(&mut self) -> &mut Credit {
+        self.credit.get_or_insert_default()
+    }
+
+    /// Takes a price from the customer's money.
+    pub(super) fn draw(
+        &mut self,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<(Arc<Draw>, CreditStanding), Short> {
+        self.credit.as_mut().map_or(Err(Short::Missing), |credit| credit.draw(price, now))
+    }
+
+    /// Tells whether a price could be taken from the customer's money, and gives what there is.
+    pub(super) fn would_draw(&self, price: Money, now: Timestamp) -> Result<CreditStanding, Short> {
+        self.credit().map_or(Err(Short::Missing), |credit| credit.would_draw(price, now))
+    }
+
+    /// Tells what there is of a currency; `None` if there never was any.
+    pub(super) fn credit_standing(
+        &self,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Option<CreditStanding> {
+        self.credit()?.standing(currency, now)
+    }
+
     /// Counts the requests in flight of the customer as a whole.
     pub(super) fn in_flight(&self) -> u32 {
         self.whole.in_flight()
     }
 
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, whole, parts, views } = self;
+        let Self { latest, accounts, whole, parts, views, credit } = self;
         whole.check_invariants();
+        if let Some(credit) = credit {
+            credit.check_invariants();
+        }
         let whole = whole.in_flight();
         for (index, account) in accounts.iter().enumerate() {
             let same = accounts.iter().skip(index.saturating_add(1)).find(|a| a.id.is(&account.id));
@@ -372,7 +414,8 @@ mod tests {
         let name: Arc<str> = Arc::from(name);
         let window = WindowSpec::new(WindowKind::Day);
         let scope = Arc::default();
-        let quotas = vec![Quota { scope, account: Arc::clone(&name), name, limit: 10, window }];
+        let account = Arc::clone(&name);
+        let quotas = vec![Quota { scope, account, name, limit: 10, overage: None, window }];
         Arc::new(Limits { quotas, ..Limits::default() })
     }
 

@@ -142,7 +142,8 @@ mod tests {
     fn limits() -> Arc<Limits> {
         let (scope, name) = (Arc::default(), Arc::from("daily"));
         let window = WindowSpec::new(WindowKind::Day);
-        let quota = Limit { scope, account: Arc::clone(&name), name, limit: 100, window };
+        let account = Arc::clone(&name);
+        let quota = Limit { scope, account, name, limit: 100, overage: None, window };
         Arc::new(Limits { quotas: vec![quota], ..Limits::default() })
     }
 

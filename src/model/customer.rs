@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::Limits,
-    model::{OwnLimits, Subscription, SubscriptionTerms},
+    model::{Money, OwnLimits, Subscription, SubscriptionTerms},
 };
 
 /// What is known of a customer, declared in the file or stored; what decides, nothing else.
@@ -20,6 +20,9 @@ pub struct CustomerTerms {
     pub subscription: Option<Box<SubscriptionTerms>>,
     /// Limits that replace the plan's.
     pub limits: Option<Box<OwnLimits>>,
+    /// The most that its quotas may cost in one window beyond their limits; `None` for no ceiling of its
+    /// own. Boxed, as most have none.
+    pub spend_cap: Option<Box<Money>>,
     /// Applications with limits of their own, which come in addition.
     pub applications: Vec<(Arc<str>, OwnLimits)>,
 }

@@ -12,6 +12,10 @@ const DECIMALS: usize = 9;
 /// Nano-units in a unit.
 const UNIT: i64 = 1_000_000_000;
 
+/// The largest price of one call or one unit: a million of the currency's units. With it every number of
+/// units that is counted has a product far below the end of 128 bits.
+pub const PRICE_MAX: Nanos = Nanos(1_000_000 * UNIT);
+
 /// Billionths of a currency's unit; negative for a debt.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Nanos(pub i64);
@@ -65,6 +69,14 @@ impl Nanos {
     #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Multiplies; at the ends of the range it stays there.
+    #[must_use]
+    pub fn saturating_mul(self, units: u64) -> Self {
+        // Below 2^63 times 2^64: it fits.
+        let product = i128::from(self.0).saturating_mul(units.into());
+        Self(i64::try_from(product).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX }))
     }
 }
 
@@ -238,6 +250,15 @@ mod tests {
         assert_eq!(usd(0).to_string(), "0.00 USD");
         assert_eq!(usd(-1).to_string(), "-0.000000001 USD");
         assert_eq!(usd(100_000_000_000).to_string(), "100.00 USD");
+    }
+
+    #[test]
+    fn products_are_exact_or_at_an_end() {
+        assert_eq!(Nanos(2_000_000).saturating_mul(3), Nanos(6_000_000));
+        assert_eq!(Nanos(-1).saturating_mul(1 << 63), Nanos(i64::MIN));
+        assert_eq!(Nanos(-1).saturating_mul(u64::MAX), Nanos(i64::MIN));
+        assert_eq!(Nanos(1).saturating_mul(1 << 63), Nanos::MAX);
+        assert_eq!(Nanos::MAX.saturating_mul(0), Nanos::ZERO);
     }
 
     proptest! {

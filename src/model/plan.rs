@@ -6,8 +6,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger::{Quota, Rate, WindowKind, WindowSpec},
-    model::ChangeRule,
+    ledger::{Overage, Quota, Rate, WindowKind, WindowSpec},
+    model::{ChangeRule, Money},
 };
 
 /// An offer: the routes it opens and the limits it sets.
@@ -70,17 +70,29 @@ pub struct QuotaTerms {
     /// The quota's earlier name, whose usage it continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<Arc<str>>,
+    /// How it goes on beyond the limit; `None` where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overage: Option<OverageTerms>,
+}
+
+/// How a quota goes on beyond its limit: what is taken there is billed later.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OverageTerms {
+    /// What one unit costs; positive.
+    pub price: Money,
 }
 
 impl QuotaTerms {
-    /// Makes the quota of a scope, with windows that count from the anchor.
+    /// Makes the quota of a scope, with windows that count from the anchor and with what is used
+    /// beyond the limit uncapped.
     pub fn quota(&self, scope: Arc<str>, anchor: Option<Timestamp>) -> Quota {
-        let Self { name, limit, window, align: _, zone, renamed_from } = self;
+        let Self { name, limit, window, align: _, zone, renamed_from, overage } = self;
         Quota {
             scope,
             name: Arc::clone(name),
             account: Arc::clone(renamed_from.as_ref().unwrap_or(name)),
             limit: *limit,
+            overage: overage.map(|terms| Box::new(Overage::new(terms.price, None))),
             window: WindowSpec { anchor, zone: zone.clone(), ..WindowSpec::new(*window) },
         }
     }

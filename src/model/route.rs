@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 
-use crate::model::Upstream;
+use crate::model::{Money, Upstream};
 
 /// A route in its checked form.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Route {
     pub access: Access,
     /// Units that one call takes.
     pub cost: u64,
+    /// What one call costs a caller whose plan does not cover it; positive.
+    pub price: Option<Money>,
     /// Scopes that the key must have, all of them.
     pub scopes: Vec<Arc<str>>,
     /// Whether who may not be served is refused, rather than forwarded all the same.

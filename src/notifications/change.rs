@@ -37,7 +37,12 @@ pub(crate) fn tell_change(teller: &mut Teller<'_>, effects: &[Effect]) -> Result
                 Changed { terms: &terms, effects, has_webhook: *has_webhook }.tell(teller)?;
             }
             Effect::PutKey(key) => key_changed(teller, key, effects)?,
-            Effect::Enforce(_) | Effect::Level(_) | Effect::RemoveCustomer(_) => {}
+            Effect::Enforce(_)
+            | Effect::Grant { .. }
+            | Effect::Level(_)
+            | Effect::Owe { .. }
+            | Effect::RemoveCustomer(_)
+            | Effect::TakeFromGrant { .. } => {}
         }
     }
     Ok(())

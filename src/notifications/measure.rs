@@ -7,7 +7,7 @@ use super::{
     threshold,
 };
 use crate::{
-    ledger::{Limits, Quota, Window},
+    ledger::{Limits, Overage, Quota, Window},
     store::{
         StoreError,
         records::{AccountKey, OwnedAccountKey},
@@ -61,8 +61,12 @@ impl Teller<'_> {
     ) -> Result<(), StoreError> {
         let Subject { customer, audience, .. } = *subject;
         let levels = &*self.snapshot.webhooks.thresholds;
+        if added > 0 && levels.is_empty() && quota.overage.is_none() {
+            return Ok(());
+        }
         let account = AccountKey { customer, scope: &quota.scope, quota: &quota.account, window };
         let used = self.records.used(&account)?;
+        self.tell_spend_cap(subject, quota, window, used)?;
         let highest = threshold::highest(levels, quota.limit, used);
         // Most accounts of a fold end here, with one look at the store.
         if highest == 0 && added > 0 {
@@ -82,6 +86,26 @@ impl Teller<'_> {
             self.records.put_threshold(&account, &verdict.record)?;
         }
         Ok(())
+    }
+
+    /// Tells that what may be spent beyond an allowance is spent, once in a window for each cap. Of a cap
+    /// that lets nothing through nothing is told: there the allowance's own thresholds tell it.
+    fn tell_spend_cap(
+        &mut self,
+        subject: &Subject<'_>,
+        quota: &Quota,
+        window: Window,
+        used: u64,
+    ) -> Result<(), StoreError> {
+        let Some(overage) = quota.overage.as_deref().filter(|it| it.units_max() > 0) else {
+            return Ok(());
+        };
+        let Some(cap) = overage.cap().filter(|_| used >= quota.units_max()) else { return Ok(()) };
+        let (start, Quota { scope, account, .. }) = (window.start.as_millisecond(), quota);
+        let customer = subject.customer;
+        let mark = format!("spend_cap.reached/{customer}/{scope}/{account}/{start}/{}", cap.0);
+        let data = spend_cap_reached(subject, quota, overage, window, used);
+        self.tell(customer, subject.audience, "spend_cap.reached", &data, Some(&mark))
     }
 
     /// Tells that a quota of which something was told has renewed, and forgets what was told.
@@ -131,6 +155,37 @@ fn threshold_reached(
         ("limit", json!(quota.limit)),
         ("used", json!(used)),
         ("remaining", json!(quota.limit.saturating_sub(used))),
+        ("window", window_document(window)),
+    ] {
+        data.insert(name.to_owned(), value);
+    }
+    Value::Object(data)
+}
+
+fn spend_cap_reached(
+    subject: &Subject<'_>,
+    quota: &Quota,
+    overage: &Overage,
+    window: Window,
+    used: u64,
+) -> Value {
+    let (units, price) = (used.saturating_sub(quota.limit), overage.price());
+    let mut data = Map::new();
+    data.insert("customer".to_owned(), json!(subject.customer));
+    data.insert("plan".to_owned(), json!(subject.plan));
+    name_quota(&mut data, quota);
+    let beyond = json!({
+        "price": price.nanos,
+        "currency": price.currency,
+        "units": units,
+        "amount": overage.amount(units),
+    });
+    for (name, value) in [
+        ("meter", json!("requests")),
+        ("limit", json!(quota.limit)),
+        ("used", json!(used)),
+        ("spend_cap", json!(overage.cap())),
+        ("overage", beyond),
         ("window", window_document(window)),
     ] {
         data.insert(name.to_owned(), value);

@@ -109,6 +109,7 @@ impl Scene {
             metadata: Default::default(),
             suspended: false,
             limits: Default::default(),
+            spend_cap: None,
             webhook: Some(WebhookRecord { url, secret, disabled: None }),
             created_at: at(0),
             updated_at: at(0),
@@ -247,7 +248,12 @@ fn fold_of_many_customers_is_measured() {
         scene.write(|records| {
             for customer in &ids {
                 let account = AccountKey { customer, scope: "", quota: "monthly", window };
-                records.add_used(&account, 40)?;
+                records.add_used(
+                    Timestamp::UNIX_EPOCH,
+                    &account,
+                    40,
+                    (crate::store::records::EntryKind::Corrected, None),
+                )?;
             }
             Ok(())
         });

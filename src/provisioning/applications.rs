@@ -35,7 +35,7 @@ impl Change<'_> {
         errors.id("name", name);
         let ApplicationInput { quotas, rate, concurrency } = input;
         let limits = LimitsInput::given(quotas, rate, concurrency);
-        let limits = errors.limits(limits, OwnLimits::default());
+        let limits = errors.limits_of_part(limits, OwnLimits::default());
         errors.finish()?;
         let before = self.application(customer, name)?;
         let after = ApplicationRecord {

@@ -11,7 +11,7 @@ use super::{
     valid::{Errors, LimitsInput},
 };
 use crate::{
-    model::OwnLimits,
+    model::{Money, OwnLimits, QuotaTerms},
     store::records::{CustomerRecord, WebhookRecord},
     webhooks::{SigningSecret, Target, Trust},
 };
@@ -34,6 +34,9 @@ pub struct NewCustomer {
     pub rate: Option<RateInput>,
     /// Requests in flight at once, instead of the plan's.
     pub concurrency: Option<u32>,
+    /// The most that calls beyond its allowance may cost in one window.
+    #[schema(value_type = Option<String>, examples("50 USD"))]
+    pub spend_cap: Option<Money>,
     /// What it buys.
     pub subscription: Option<SubscriptionInput>,
     /// Where its own events are sent.
@@ -76,6 +79,10 @@ pub struct CustomerPatch {
     #[schema(value_type = Option<u32>)]
     #[serde(default)]
     pub concurrency: Patch<u32>,
+    /// The most that calls beyond its allowance may cost in one window; null: no ceiling.
+    #[schema(value_type = Option<String>, examples("50 USD"))]
+    #[serde(default)]
+    pub spend_cap: Patch<Money>,
     /// Where its own events are sent.
     #[schema(value_type = Option<WebhookInput>)]
     #[serde(default)]
@@ -93,6 +100,7 @@ impl Change<'_> {
             quotas,
             rate,
             concurrency,
+            spend_cap,
             subscription,
             webhook,
         } = new;
@@ -105,6 +113,8 @@ impl Change<'_> {
         errors.metadata(&metadata);
         let limits = LimitsInput::given(quotas, rate, concurrency);
         let limits = errors.limits(limits, OwnLimits::default());
+        let plan = subscription.as_ref().and_then(|input| input.plan.as_deref());
+        errors.spend_cap(spend_cap, self.quotas_in_force(&limits, plan));
         let webhook = webhook.and_then(|webhook| new_webhook(&mut errors, webhook));
         errors.finish()?;
         self.claim_customer(&id)?;
@@ -114,6 +124,7 @@ impl Change<'_> {
             metadata,
             suspended: suspended.unwrap_or(false),
             limits,
+            spend_cap,
             webhook,
             created_at: self.now,
             updated_at: self.now,
@@ -136,24 +147,22 @@ impl Change<'_> {
     ) -> Result<CustomerRecord, Rejection> {
         let before = self.stored_customer(id)?;
         let mut after = before.clone();
-        let CustomerPatch { name, metadata, suspended, quotas, rate, concurrency, webhook } = patch;
+        let CustomerPatch {
+            name,
+            metadata,
+            suspended,
+            quotas,
+            rate,
+            concurrency,
+            spend_cap,
+            webhook,
+        } = patch;
         let mut errors = Errors::default();
         name.apply(&mut after.name);
         if let Some(name) = &after.name {
             errors.text("name", name);
         }
-        match metadata {
-            Patch::Keep => {}
-            Patch::Remove => after.metadata.clear(),
-            Patch::Set(changes) => {
-                for (name, note) in changes {
-                    match note {
-                        Some(note) => drop(after.metadata.insert(name, note)),
-                        None => drop(after.metadata.remove(&name)),
-                    }
-                }
-            }
-        }
+        patch_metadata(metadata, &mut after.metadata);
         errors.metadata(&after.metadata);
         match suspended {
             Patch::Keep => {}
@@ -161,6 +170,12 @@ impl Change<'_> {
             Patch::Set(suspended) => after.suspended = suspended,
         }
         after.limits = errors.limits(LimitsInput { quotas, rate, concurrency }, after.limits);
+        spend_cap.apply(&mut after.spend_cap);
+        if after.spend_cap != before.spend_cap || after.limits != before.limits {
+            let held = self.records.subscription(id)?;
+            let plan = held.as_ref().map(|held| &*held.plan);
+            errors.spend_cap(after.spend_cap, self.quotas_in_force(&after.limits, plan));
+        }
         match webhook {
             Patch::Keep => {}
             Patch::Remove => after.webhook = None,
@@ -214,6 +229,12 @@ impl Change<'_> {
         Err(Rejection::not_found("customer", id))
     }
 
+    /// Gives the quotas that hold for a customer: its own, else those of its plan.
+    fn quotas_in_force<'l>(&'l self, own: &'l OwnLimits, plan: Option<&str>) -> &'l [QuotaTerms] {
+        let of_plan = || plan.and_then(|plan| self.snapshot.plan(plan)).map(|plan| &*plan.quotas);
+        own.quotas.as_deref().or_else(of_plan).unwrap_or_default()
+    }
+
     fn claim_customer(&mut self, id: &str) -> Result<(), Rejection> {
         let gateway = self.gateway;
         // The snapshot of this moment, not of the change's beginning: see `roster::Claim`.
@@ -227,6 +248,23 @@ impl Change<'_> {
             return Err(Rejection::AlreadyExists(message));
         }
         Ok(())
+    }
+}
+
+fn patch_metadata(
+    patch: Patch<BTreeMap<String, Option<String>>>,
+    metadata: &mut BTreeMap<String, String>,
+) {
+    let changes = match patch {
+        Patch::Keep => return,
+        Patch::Remove => return metadata.clear(),
+        Patch::Set(changes) => changes,
+    };
+    for (name, note) in changes {
+        match note {
+            Some(note) => drop(metadata.insert(name, note)),
+            None => drop(metadata.remove(&name)),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     ledger::WindowKind,
-    model::{Align, parse_duration},
+    model::{Align, Money, parse_duration},
 };
 
 /// A field that is wrong, and why.
@@ -126,6 +126,17 @@ pub struct QuotaInput {
     pub zone: Option<String>,
     /// An earlier name whose count it continues.
     pub renamed_from: Option<String>,
+    /// How it goes on beyond the limit; of one quota at most, and of a customer's own alone.
+    pub overage: Option<OverageInput>,
+}
+
+/// How a quota goes on beyond its limit: what is taken there is billed later.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverageInput {
+    /// What one unit costs.
+    #[schema(value_type = String, examples("0.001 USD"))]
+    pub price: Money,
 }
 
 /// Requests per short time.

@@ -134,7 +134,7 @@ impl Change<'_> {
         errors.key(("id", id.as_deref()), application.as_deref(), &scopes);
         let allow_from = errors.networks(&allow_from);
         let limits = LimitsInput::given(quotas, rate, concurrency);
-        let limits = errors.limits(limits, OwnLimits::default());
+        let limits = errors.limits_of_part(limits, OwnLimits::default());
         let digest = digest.and_then(|text| check_digest(&text, env, &mut errors));
         errors.finish()?;
         let env = env.unwrap_or_default();
@@ -254,7 +254,8 @@ impl Change<'_> {
             Patch::Remove => after.status = KeyState::Active,
             Patch::Set(status) => after.status = status,
         }
-        after.limits = errors.limits(LimitsInput { quotas, rate, concurrency }, after.limits);
+        after.limits =
+            errors.limits_of_part(LimitsInput { quotas, rate, concurrency }, after.limits);
         errors.finish()?;
         if after != before {
             self.change_key(&before, &after, "key.change")?;

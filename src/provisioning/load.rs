@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::credits::grant_of;
 use crate::{
     gateway::Gateway,
     model::{ApiKey, CustomerTerms, SubscriptionTerms},
@@ -23,6 +24,7 @@ pub fn terms(
         suspended: customer.suspended,
         subscription: subscription.map(Box::new),
         limits: (!customer.limits.is_empty()).then(|| Box::new(customer.limits)),
+        spend_cap: customer.spend_cap.map(Box::new),
         applications: limited.map(|one| (Arc::from(one.name), one.limits)).collect(),
     }
 }
@@ -54,6 +56,13 @@ pub fn load(gateway: &Gateway, reads: &dyn Reads) -> Result<(), StoreError> {
         live.put_customer(terms(customer, subscription, applications));
     })?;
     reads.load_keys(&mut |key| live.put_key(api_key(key)))?;
+    let ledger = gateway.ledger();
+    reads.load_owed(&mut |customer, owed| {
+        ledger.customer(customer).owe(owed.currency, owed.nanos);
+    })?;
+    reads.load_grants(&mut |grant| {
+        ledger.customer(&grant.customer).grant(&grant_of(&grant), grant.left);
+    })?;
     if reads.setting(super::ENFORCEMENT)?.as_deref() == Some("off") {
         gateway.set_enforcing(false);
     }

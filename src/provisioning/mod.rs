@@ -6,6 +6,7 @@
 
 mod adjustments;
 mod applications;
+mod credits;
 mod customers;
 mod events;
 mod import;
@@ -24,11 +25,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use self::{
-    adjustments::AdjustmentInput,
+    adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,
+    credits::{AmountInput, GrantInput, grant_of},
     customers::{CustomerPatch, NewCustomer, WebhookInput},
     import::{ImportLine, Imported},
-    input::{FieldError, InputDate, InputDuration, Patch, QuotaInput, RateInput},
+    input::{FieldError, InputDate, InputDuration, OverageInput, Patch, QuotaInput, RateInput},
     keys::{KeyPatch, MadeKey, NewKey, RotateInput},
     load::{api_key, load, terms},
     settings::ENFORCEMENT,
@@ -36,8 +38,8 @@ pub use self::{
 };
 use crate::{
     gateway::Gateway,
-    ledger::AccountId,
-    model::{ApiKey, CustomerTerms},
+    ledger::{AccountId, Grant},
+    model::{ApiKey, Currency, CustomerTerms, Nanos},
     notifications::{self, Teller},
     roster::Claim,
     snapshot::Snapshot,
@@ -117,8 +119,28 @@ pub enum Effect {
     },
     /// Enforcement is on or off.
     Enforce(bool),
+    /// Money was given.
+    Grant {
+        /// To which customer.
+        customer: String,
+        /// What it is.
+        grant: Grant,
+        /// What is left of it.
+        left: Nanos,
+        /// What went to what the customer owes.
+        repays: Nanos,
+    },
     /// The program's own messages have another level.
     Level(Level),
+    /// A customer owes more, or less.
+    Owe {
+        /// Which customer.
+        customer: String,
+        /// In which currency.
+        currency: Currency,
+        /// How much more.
+        nanos: Nanos,
+    },
     /// A customer is new or changed.
     PutCustomer {
         /// What it is now.
@@ -130,6 +152,17 @@ pub enum Effect {
     PutKey(ApiKey),
     /// A customer is gone.
     RemoveCustomer(String),
+    /// A grant has ended.
+    TakeFromGrant {
+        /// Whose.
+        customer: String,
+        /// In which currency.
+        currency: Currency,
+        /// The grant.
+        id: String,
+        /// What was left of it.
+        nanos: Nanos,
+    },
 }
 
 /// A transaction in which an operator changes something.
@@ -250,6 +283,17 @@ impl Effect {
         match self {
             Self::Adjust { customer, account, units } => {
                 ledger.customer(customer).adjust(account, *units);
+            }
+            Self::Grant { customer, grant, left, repays } => {
+                let accounts = ledger.customer(customer);
+                accounts.grant(grant, *left);
+                accounts.owe(grant.currency, Nanos(repays.0.saturating_neg()));
+            }
+            Self::Owe { customer, currency, nanos } => {
+                ledger.customer(customer).owe(*currency, *nanos);
+            }
+            Self::TakeFromGrant { customer, currency, id, nanos } => {
+                ledger.customer(customer).take_from_grant(*currency, id, *nanos);
             }
             Self::Enforce(enforce) => gateway.set_enforcing(*enforce),
             Self::Level(level) => gateway.level().set(level.clone()),

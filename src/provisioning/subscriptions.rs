@@ -16,6 +16,7 @@ use crate::{
     ledger::{AccountId, Limits, Quota, QuotaStanding, Window, WindowKind},
     model::{Align, ChangeRule, NextPlan, Plan, StatusName, SubscriptionTerms, TermsError},
     roster,
+    store::records::EntryKind,
 };
 
 /// What a customer buys. Of a subscription that is there, what is left out stays; null removes.
@@ -311,8 +312,9 @@ impl Change<'_> {
             let to = quota.window.window_at(self.now);
             if window.start != to.start {
                 let units = i64::try_from(*used).unwrap_or(i64::MAX);
-                self.correct(customer, account(quota, *window), units)?;
-                self.correct(customer, account(quota, to), units.saturating_neg())?;
+                let why = (EntryKind::Moved, None);
+                self.correct(customer, account(quota, *window), units, why)?;
+                self.correct(customer, account(quota, to), units.saturating_neg(), why)?;
             }
         }
         Ok(())

@@ -7,12 +7,15 @@ use jiff::tz::TimeZone;
 
 use super::{
     Rejection,
-    input::{FieldError, Patch, QuotaInput, RateInput},
+    input::{FieldError, OverageInput, Patch, QuotaInput, RateInput},
 };
 use crate::{
     answer::policy,
     ledger::{Rate, UNITS_MAX, WindowKind},
-    model::{ID_MAX, NAME_MAX, OwnLimits, QuotaTerms, is_id, is_name, is_scope, looks_like_a_key},
+    model::{
+        ID_MAX, Money, NAME_MAX, Nanos, OverageTerms, OwnLimits, PRICE_MAX, QuotaTerms, is_id,
+        is_name, is_scope, looks_like_a_key,
+    },
 };
 
 /// The longest text that is for people alone.
@@ -122,6 +125,19 @@ impl Errors {
         networks
     }
 
+    /// Checks and puts together the limits of an application or a key, which come in addition to the
+    /// customer's: its quotas alone may go on beyond their limits, or a call would be billed twice.
+    pub(super) fn limits_of_part(&mut self, input: LimitsInput, known: OwnLimits) -> OwnLimits {
+        let limits = self.limits(input, known);
+        for (index, quota) in limits.quotas.iter().flatten().enumerate() {
+            if quota.overage.is_some() {
+                let message = "only the quotas of plans and customers have overage; leave it out";
+                self.add(format!("quotas[{index}].overage"), message);
+            }
+        }
+        limits
+    }
+
     /// Checks and puts together limits; what a patch keeps is taken from `known`.
     pub(super) fn limits(&mut self, input: LimitsInput, known: OwnLimits) -> OwnLimits {
         let LimitsInput { quotas, rate, concurrency } = input;
@@ -165,13 +181,16 @@ impl Errors {
             } else if quotas.iter().any(|q| q.renamed_from.as_ref().unwrap_or(&q.name) == account) {
                 self.add(field("renamed_from"), "two quotas cannot continue one count");
             }
+            if quota.overage.is_some() && quotas.iter().any(|other| other.overage.is_some()) {
+                self.add(field("overage"), "two quotas have overage: a call would be billed twice");
+            }
             quotas.push(quota);
         }
         quotas
     }
 
     fn quota(&mut self, input: QuotaInput, field: &impl Fn(&str) -> String) -> QuotaTerms {
-        let QuotaInput { name, limit, window, align, zone, renamed_from } = input;
+        let QuotaInput { name, limit, window, align, zone, renamed_from, overage } = input;
         if limit > UNITS_MAX {
             self.add(field("limit"), format!("from 0 to {UNITS_MAX}"));
         }
@@ -190,7 +209,35 @@ impl Errors {
         }
         let zone = zone.and_then(|zone| self.zone(&zone, field("zone")));
         let renamed_from = renamed_from.map(Arc::from);
-        QuotaTerms { name: name.into(), limit, window, align, zone, renamed_from }
+        let overage = overage.map(|OverageInput { price }| {
+            if !(Nanos(1)..=PRICE_MAX).contains(&price.nanos) {
+                let most = Money { nanos: PRICE_MAX, ..price };
+                self.add(field("overage.price"), format!("more than 0 and at most {most}"));
+            }
+            OverageTerms { price }
+        });
+        QuotaTerms { name: name.into(), limit, window, align, zone, renamed_from, overage }
+    }
+
+    /// Checks a customer's ceiling to what the quotas in force for it cost beyond their limits. With
+    /// none that has overage it is kept for when there is one.
+    pub(super) fn spend_cap(&mut self, cap: Option<Money>, quotas: &[QuotaTerms]) {
+        let Some(cap) = cap else { return };
+        if cap.nanos < Nanos::ZERO {
+            self.add(
+                "spend_cap",
+                "0 for nothing beyond the allowance, or more; null for no ceiling",
+            );
+        }
+        let overage = quotas.iter().find_map(|quota| quota.overage);
+        if let Some(currency) = overage.map(|overage| overage.price.currency)
+            && currency != cap.currency
+        {
+            self.add(
+                "spend_cap",
+                format!("the price beyond the allowance is in {currency}; write it so"),
+            );
+        }
     }
 
     fn zone(&mut self, name: &str, field: String) -> Option<TimeZone> {

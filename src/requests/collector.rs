@@ -16,15 +16,11 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    CallerFacts, Entry, RouteFacts,
-    entry::{Taken, put_decided},
+    CallerFacts, Entry, RouteFacts, Trail,
     frame::{self, Kind},
     wire::put_number,
 };
-use crate::{
-    ledger::Standing,
-    telemetry::batch::{self, Buffer},
-};
+use crate::telemetry::batch::{self, Buffer};
 
 /// The way of a worker's records to the thread that writes them.
 #[derive(Clone, Debug)]
@@ -104,29 +100,24 @@ impl Collector {
         self.records.flush();
     }
 
-    /// Writes the numbers that a request was let through by; `standing` is that right after the take.
-    pub fn passed(&self, standing: &Standing, cost: u64) -> Vec<u8> {
-        self.decided(standing, cost, Taken::Yes)
-    }
-
-    /// Writes the numbers that a request was refused by.
-    pub fn refused(&self, standing: &Standing, cost: u64) -> Vec<u8> {
-        self.decided(standing, cost, Taken::No)
-    }
-
-    fn decided(&self, standing: &Standing, cost: u64, taken: Taken) -> Vec<u8> {
-        let mut out = self.spare.borrow_mut().pop().unwrap_or_default();
-        out.clear();
-        if self.link.is_some() {
-            put_decided(standing, cost, taken, &mut out);
+    /// Lets something be taken down by which a request is decided, unless nothing is kept.
+    pub fn trail(&self, decided: &mut Vec<u8>, put: impl FnOnce(&mut Trail<'_>)) {
+        if self.link.is_none() {
+            return;
         }
-        out
+        if decided.capacity() == 0
+            && let Some(spare) = self.spare.borrow_mut().pop()
+        {
+            *decided = spare;
+        }
+        put(&mut Trail(decided));
     }
 
-    /// Takes back the memory of such numbers.
-    pub fn give_back(&self, decided: Vec<u8>) {
+    /// Takes back the memory of a trail.
+    pub fn give_back(&self, mut decided: Vec<u8>) {
         let mut spare = self.spare.borrow_mut();
         if decided.capacity() > 0 && spare.len() < SPARE_MAX {
+            decided.clear();
             spare.push(decided);
         }
     }

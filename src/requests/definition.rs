@@ -5,10 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::wire::{Bytes, put_number, put_optional, put_text};
+use super::wire::{Bytes, put_money, put_nanos, put_number, put_optional, put_text};
 use crate::{
-    ledger::{Limits, Quota, Rate, Scoped, WindowKind, WindowSpec},
-    model::{Access, Route},
+    ledger::{Limits, Overage, Quota, Rate, Scoped, WindowKind, WindowSpec},
+    model::{Access, Money, Route},
     roster::Caller,
 };
 
@@ -19,6 +19,8 @@ pub struct RouteFacts {
     pub name: Arc<str>,
     /// Whether everyone may call it.
     pub is_public: bool,
+    /// What a call costs that no plan covers.
+    pub price: Option<Money>,
     /// The scopes that it asks for.
     pub scopes: Vec<Arc<str>>,
 }
@@ -47,13 +49,15 @@ impl RouteFacts {
             Access::Key => false,
             Access::Public => true,
         };
-        Self { name: Arc::clone(&route.name), is_public, scopes: route.scopes.clone() }
+        let scopes = route.scopes.clone();
+        Self { name: Arc::clone(&route.name), is_public, price: route.price, scopes }
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let Self { name, is_public, scopes } = self;
+        let Self { name, is_public, price, scopes } = self;
         put_text(name, out);
         out.push(u8::from(*is_public));
+        put_some(price.as_ref(), out, |price, out| put_money(*price, out));
         put_list(scopes, out, |scope, out| put_text(scope, out));
     }
 
@@ -61,6 +65,7 @@ impl RouteFacts {
         Some(Self {
             name: bytes.text()?.into(),
             is_public: bytes.byte()? != 0,
+            price: bytes.some(Bytes::money)?,
             scopes: bytes.list(|bytes| Some(bytes.text()?.into()))?,
         })
     }
@@ -107,14 +112,25 @@ fn put_list<T>(items: &[T], out: &mut Vec<u8>, put: impl Fn(&T, &mut Vec<u8>)) {
     items.iter().for_each(|item| put(item, out));
 }
 
+fn put_some<T>(value: Option<&T>, out: &mut Vec<u8>, put: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put(value, out);
+    }
+}
+
 fn put_limits(limits: &Limits, out: &mut Vec<u8>) {
     let Limits { quotas, rates, concurrency } = limits;
     put_list(quotas, out, |quota, out| {
-        let Quota { scope, name, account: _, limit, window } = quota;
+        let Quota { scope, name, account: _, limit, overage, window } = quota;
         put_text(scope, out);
         put_text(name, out);
         put_number(*limit, out);
         put_text(window.kind.name(), out);
+        put_some(overage.as_deref(), out, |overage, out| {
+            put_money(overage.price(), out);
+            put_some(overage.cap().as_ref(), out, |cap, out| put_nanos(*cap, out));
+        });
     });
     put_list(rates, out, |Scoped { scope, limit }, out| {
         let Rate { limit, window, burst } = limit;
@@ -136,8 +152,9 @@ fn read_limits(bytes: &mut Bytes<'_>) -> Option<Limits> {
         let limit = bytes.number()?;
         let kind = bytes.text()?;
         let kind = WindowKind::ALL.into_iter().find(|known| known.name() == kind)?;
+        let overage = bytes.some(read_overage)?.map(Box::new);
         let account = Arc::clone(&name);
-        Some(Quota { scope, name, account, limit, window: WindowSpec::new(kind) })
+        Some(Quota { scope, name, account, limit, overage, window: WindowSpec::new(kind) })
     })?;
     let rates = bytes.list(|bytes| {
         let scope = bytes.text()?.into();
@@ -151,11 +168,18 @@ fn read_limits(bytes: &mut Bytes<'_>) -> Option<Limits> {
     Some(Limits { quotas, rates, concurrency })
 }
 
+fn read_overage(bytes: &mut Bytes<'_>) -> Option<Overage> {
+    let price = bytes.money()?;
+    let cap = bytes.some(Bytes::nanos)?;
+    Some(Overage::new(price, cap.map(|nanos| Money { nanos, ..price })))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
+    use crate::model::Nanos;
 
     fn name() -> impl Strategy<Value = Arc<str>> {
         "[a-zä\\u{1F600}/-]{1,20}".prop_map(Arc::from)
@@ -165,12 +189,24 @@ pub(super) mod tests {
         "[a-z/]{0,12}".prop_map(Arc::from)
     }
 
+    fn usd(nanos: i64) -> Money {
+        Money { nanos: Nanos(nanos), currency: "USD".parse().unwrap() }
+    }
+
     fn quota() -> impl Strategy<Value = Quota> {
         let kind = proptest::sample::select(&WindowKind::ALL[..]);
-        (scope(), name(), any::<u64>(), kind).prop_map(|(scope, name, limit, kind)| {
-            let account = Arc::clone(&name);
-            Quota { scope, name, account, limit, window: WindowSpec::new(kind) }
-        })
+        let cap = option::of(any::<i64>());
+        let overage = option::of((1_i64..i64::MAX, cap)).prop_map(|overage| {
+            let (nanos, cap) = overage?;
+            let cap = cap.map(|nanos| Money { nanos: Nanos(nanos), ..usd(0) });
+            Some(Box::new(Overage::new(usd(nanos), cap)))
+        });
+        (scope(), name(), any::<u64>(), overage, kind).prop_map(
+            |(scope, name, limit, overage, kind)| {
+                let account = Arc::clone(&name);
+                Quota { scope, name, account, limit, overage, window: WindowSpec::new(kind) }
+            },
+        )
     }
 
     fn rate() -> impl Strategy<Value = Scoped<Rate>> {
@@ -202,9 +238,10 @@ pub(super) mod tests {
         pub(in crate::requests) fn route()(
             name in name(),
             is_public: bool,
+            nanos in option::of(any::<i64>()),
             scopes in vec(name(), 0..3),
         ) -> RouteFacts {
-            RouteFacts { name, is_public, scopes }
+            RouteFacts { name, is_public, price: nanos.map(usd), scopes }
         }
     }
 

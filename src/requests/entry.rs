@@ -6,11 +6,8 @@ use http::Method;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::wire::{put_instant, put_number, put_optional};
-use crate::{
-    answer::Ending,
-    ledger::{QuotaStanding, RateStanding, Standing, Window},
-};
+use super::wire::{put_money, put_number, put_optional};
+use crate::{answer::Ending, model::Money};
 
 /// What is told about a request at its end. It has no path, no address, no header and no key.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +16,8 @@ pub struct Entry<'a> {
     pub id: Uuid,
     /// When its head had come. Of it the part below a millisecond is written: the id has the rest.
     pub at: Timestamp,
-    /// The method.
-    pub method: &'a Method,
+    /// The method, if it could be read.
+    pub method: Option<&'a Method>,
     /// The route's number in the process; 0 for none.
     pub route: u64,
     /// The caller's number in the process; 0 for none.
@@ -35,9 +32,11 @@ pub struct Entry<'a> {
     pub ending: Option<Ending>,
     /// Units charged.
     pub charged: u64,
+    /// Money charged.
+    pub credit: Option<Money>,
     /// From the head of the request to the end of the answer.
     pub duration: Duration,
-    /// What [`put_decided`] wrote; empty when it did not come so far.
+    /// What a [`super::Trail`] took down; empty when it did not come so far.
     pub decided: &'a [u8],
 }
 
@@ -54,15 +53,6 @@ const METHODS: [Method; 9] = [
     Method::CONNECT,
 ];
 
-/// Whether what was decided on includes what the request itself took.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Taken {
-    /// Nothing was taken.
-    No = 0,
-    /// The units, a request of the rate, and a place in flight.
-    Yes = 1,
-}
-
 impl Entry<'_> {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let Self {
@@ -76,52 +66,28 @@ impl Entry<'_> {
             shadow,
             ending,
             charged,
+            credit,
             duration,
             decided,
         } = self;
         out.extend_from_slice(id.as_bytes());
         let micros = at.subsec_microsecond().unsigned_abs() % 1_000;
         put_number(u64::from(micros), out);
-        out.push(method_number(method));
+        out.push(method.map_or(0, method_number));
         out.push(ending.map_or(0, ending_number));
         out.extend_from_slice(&status.to_le_bytes());
         put_number(*route, out);
         put_number(*caller, out);
         put_number(*charged, out);
         put_number(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), out);
+        out.push(u8::from(credit.is_some()));
+        if let Some(money) = credit {
+            put_money(*money, out);
+        }
         put_optional(*code, out);
         put_optional(*shadow, out);
         out.extend_from_slice(decided);
     }
-}
-
-/// Puts the numbers by which it was decided whether a request fits its limits. `standing` is that right
-/// after the take where it fits, else that which it was refused on.
-pub(super) fn put_decided(standing: &Standing, cost: u64, taken: Taken, out: &mut Vec<u8>) {
-    let Standing { limits: _, quotas, rates, concurrency, in_flight, at: _ } = standing;
-    out.push(taken as u8);
-    put_number(cost, out);
-    put_number(u64::from(*in_flight), out);
-    put_length(quotas.len(), out);
-    for QuotaStanding { used, reserved, window: Window { start, end } } in quotas {
-        put_number(*used, out);
-        put_number(*reserved, out);
-        put_instant(*start, out);
-        // Shorter than the instant; 0 is no window's length.
-        let length = end.map(|end| end.as_microsecond().saturating_sub(start.as_microsecond()));
-        put_number(length.map_or(0, i64::unsigned_abs), out);
-    }
-    put_length(rates.len(), out);
-    for RateStanding { remaining, next } in rates {
-        put_number(*remaining, out);
-        put_number(u64::try_from(next.as_micros()).unwrap_or(u64::MAX), out);
-    }
-    put_length(concurrency.len(), out);
-    concurrency.iter().for_each(|in_flight| put_number(u64::from(*in_flight), out));
-}
-
-fn put_length(length: usize, out: &mut Vec<u8>) {
-    put_number(u64::try_from(length).unwrap_or(u64::MAX), out);
 }
 
 fn method_number(method: &Method) -> u8 {

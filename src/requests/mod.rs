@@ -12,6 +12,7 @@ mod files;
 mod find;
 mod frame;
 mod record;
+mod trail;
 mod wire;
 mod writer;
 
@@ -20,6 +21,7 @@ pub use self::{
     entry::Entry,
     find::Archive,
     definition::{CallerFacts, RouteFacts},
-    record::{Decided, Record},
+    record::Record,
+    trail::{Answer, Decided, Paying, Trail},
     writer::{Writer, start},
 };

@@ -6,15 +6,8 @@ use http::Method;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{
-    CallerFacts, RouteFacts,
-    entry::{self, Taken},
-    wire::Bytes,
-};
-use crate::{
-    answer::Ending,
-    ledger::{Limits, QuotaStanding, RateStanding, Standing, Window},
-};
+use super::{CallerFacts, Decided, RouteFacts, entry, wire::Bytes};
+use crate::{answer::Ending, model::Money};
 
 /// What is known of a request that is over.
 #[derive(Clone, Debug)]
@@ -39,19 +32,12 @@ pub struct Record {
     pub ending: Option<Ending>,
     /// Units charged.
     pub charged: u64,
+    /// Money charged.
+    pub credit: Option<Money>,
     /// From the head of the request to the end of the answer.
     pub duration: Duration,
-    /// What it was measured against its limits by; `None` when it did not come so far.
+    /// By what it was decided who pays; `None` when it did not come so far.
     pub decided: Option<Decided>,
-}
-
-/// By which numbers it was decided whether a request fits its limits.
-#[derive(Clone, Debug)]
-pub struct Decided {
-    /// Where the caller stood, before anything was taken.
-    pub standing: Standing,
-    /// Units that the request asked for.
-    pub cost: u64,
 }
 
 /// A record before its numbers are known.
@@ -88,6 +74,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Unresolved<'_>> {
     let (route, caller) = (bytes.number()?, bytes.number()?);
     let charged = bytes.number()?;
     let duration = Duration::from_micros(bytes.number()?);
+    let credit = bytes.some(Bytes::money)?;
     let (code, shadow) = (bytes.optional()?.map(Arc::from), bytes.optional()?.map(Arc::from));
     // What is none yet is put in when the numbers are resolved.
     let record = Record {
@@ -101,6 +88,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Unresolved<'_>> {
         shadow,
         ending,
         charged,
+        credit,
         duration,
         decided: None,
     };
@@ -111,43 +99,11 @@ impl Unresolved<'_> {
     /// Puts in what the numbers stand for. Without the caller's limits the numbers of a decision mean
     /// nothing.
     pub(super) fn resolve(self, route: Option<RouteFacts>, caller: Option<CallerFacts>) -> Record {
-        let Self { route: _, caller: _, record, mut decided } = self;
+        let Self { route: _, caller: _, record, decided } = self;
         let limits = caller.as_ref().map(|caller| &caller.limits);
-        let decided = limits.and_then(|limits| read_decided(&mut decided, limits, record.at));
+        let decided = limits.and_then(|limits| Decided::read(decided, limits, record.at));
         Record { route, caller, decided, ..record }
     }
-}
-
-/// Reads what a decision was made by, and takes out what the request itself took.
-fn read_decided(bytes: &mut Bytes<'_>, limits: &Arc<Limits>, at: Timestamp) -> Option<Decided> {
-    let is_taken = bytes.byte()? == Taken::Yes as u8;
-    let cost = bytes.number()?;
-    let (own_units, own) = if is_taken { (cost, 1) } else { (0, 0) };
-    let in_flight = bytes.small::<u32>()?.saturating_sub(own);
-    let quotas = bytes.list(|bytes| {
-        let (used, reserved) = (bytes.number()?, bytes.number()?);
-        let start = bytes.instant()?;
-        let end = match bytes.number()? {
-            0 => None,
-            length => Some(start.checked_add(Duration::from_micros(length)).ok()?),
-        };
-        let reserved = reserved.saturating_sub(own_units);
-        Some(QuotaStanding { used, reserved, window: Window { start, end } })
-    })?;
-    let rates = bytes.list(|bytes| {
-        let remaining = bytes.number()?.saturating_add(own.into());
-        Some(RateStanding { remaining, next: Duration::from_micros(bytes.number()?) })
-    })?;
-    let concurrency = bytes.list(|bytes| Some(bytes.small::<u32>()?.saturating_sub(own)))?;
-    let standing = Standing {
-        limits: Arc::clone(limits),
-        quotas: quotas.into_iter().collect(),
-        rates: rates.into_iter().collect(),
-        concurrency: concurrency.into_iter().collect(),
-        in_flight,
-        at,
-    };
-    Some(Decided { standing, cost })
 }
 
 #[cfg(test)]
@@ -157,44 +113,12 @@ mod tests {
     use super::*;
     use crate::{
         answer::Code,
+        model::Nanos,
         requests::{
-            Entry,
+            Entry, Trail,
             definition::tests::{caller, route},
-            entry::put_decided,
         },
     };
-
-    fn at() -> impl Strategy<Value = Timestamp> {
-        (0_i64..4_000_000_000_000_000).prop_map(|micros| Timestamp::from_microsecond(micros).unwrap())
-    }
-
-    fn quota() -> impl Strategy<Value = QuotaStanding> {
-        (any::<u64>(), any::<u64>(), at(), option::of(1_u64..100_000_000_000)).prop_map(
-            |(used, reserved, start, length)| {
-                let end = length.map(|micros| start + Duration::from_micros(micros));
-                QuotaStanding { used, reserved, window: Window { start, end } }
-            },
-        )
-    }
-
-    prop_compose! {
-        fn standing()(
-            quotas in vec(quota(), 0..4),
-            rates in vec((1_u64..1000, 0_u64..1_000_000), 0..3),
-            concurrency in vec(1_u32..1000, 0..3),
-            in_flight in 1_u32..1000,
-        ) -> Standing {
-            let rate = |(remaining, micros)| RateStanding { remaining, next: Duration::from_micros(micros) };
-            Standing {
-                limits: Arc::default(),
-                quotas: quotas.into_iter().collect(),
-                rates: rates.into_iter().map(rate).collect(),
-                concurrency: concurrency.into_iter().collect(),
-                in_flight,
-                at: Timestamp::UNIX_EPOCH,
-            }
-        }
-    }
 
     fn id_at(at: Timestamp) -> Uuid {
         let ms = u64::try_from(at.as_millisecond()).unwrap();
@@ -204,24 +128,23 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_put_is_read(
-            at in at(),
+            at in 0_i64..4_000_000_000_000_000,
             status in 0_u16..600,
             code in option::of(select(Code::ALL)),
             shadow in option::of(select(Code::ALL)),
             ending in option::of(select(&Ending::ALL[..])),
             (route, caller) in (route(), caller()),
             (charged, micros) in (any::<u64>(), 0_u64..1_000_000_000),
-            decided in option::of((standing(), 0_u64..1000, any::<bool>())),
+            nanos in option::of(any::<i64>()),
         ) {
-            let mut numbers = Vec::new();
-            if let Some((standing, cost, is_taken)) = &decided {
-                let taken = if *is_taken { Taken::Yes } else { Taken::No };
-                put_decided(standing, *cost, taken, &mut numbers);
-            }
+            let at = Timestamp::from_microsecond(at).unwrap();
+            let credit = nanos.map(|nanos| Money { nanos: Nanos(nanos), currency: "USD".parse().unwrap() });
+            let mut trail = Vec::new();
+            Trail(&mut trail).uncovered(Code::TrialExpired);
             let (code, shadow) = (code.map(Code::name), shadow.map(Code::name));
             let entry = Entry {
-                id: id_at(at), at, method: &Method::PATCH, route: 3, caller: 1 << 40, status, code, shadow,
-                ending, charged, duration: Duration::from_micros(micros), decided: &numbers,
+                id: id_at(at), at, method: Some(&Method::PATCH), route: 3, caller: 1 << 40, status, code, shadow,
+                ending, charged, credit, duration: Duration::from_micros(micros), decided: &trail,
             };
             let mut out = Vec::new();
             entry.put(&mut out);
@@ -235,22 +158,9 @@ mod tests {
             prop_assert_eq!((record.code.as_deref(), record.shadow.as_deref()), (code, shadow));
             prop_assert_eq!((record.status, record.ending), (status, ending));
             prop_assert_eq!((record.charged, record.duration), (charged, entry.duration));
-            prop_assert_eq!(record.decided.is_some(), decided.is_some());
-            if let (Some(read), Some((standing, cost, is_taken))) = (record.decided, decided) {
-                prop_assert_eq!(read.cost, cost);
-                let own = u32::from(is_taken);
-                prop_assert_eq!(read.standing.in_flight, standing.in_flight - own);
-                for (read, put) in read.standing.quotas.iter().zip(&standing.quotas) {
-                    prop_assert_eq!((read.used, read.window), (put.used, put.window));
-                    let own_units = if is_taken { cost } else { 0 };
-                    prop_assert_eq!(read.reserved, put.reserved.saturating_sub(own_units));
-                }
-                for (read, put) in read.standing.rates.iter().zip(&standing.rates) {
-                    prop_assert_eq!((read.remaining, read.next), (put.remaining + u64::from(own), put.next));
-                }
-                let concurrency = standing.concurrency.iter().map(|in_flight| in_flight - own);
-                prop_assert!(read.standing.concurrency.iter().copied().eq(concurrency));
-            }
+            prop_assert_eq!(record.credit, credit);
+            let uncovered = record.decided.unwrap().uncovered;
+            prop_assert_eq!(uncovered.as_deref(), Some("trial_expired"));
         }
 
         #[test]
@@ -270,11 +180,11 @@ mod tests {
         let method = Method::from_bytes(b"BREW").unwrap();
         let at = Timestamp::UNIX_EPOCH;
         let mut entry = Entry {
-            id: id_at(at), at, method: &method, route: 0, caller: 0, status: 404, code: None, shadow: None,
-            ending: None, charged: 0, duration: Duration::ZERO, decided: &[],
+            id: id_at(at), at, method: Some(&method), route: 0, caller: 0, status: 404, code: None, shadow: None,
+            ending: None, charged: 0, credit: None, duration: Duration::ZERO, decided: &[],
         };
         for (method, expected) in [(method.clone(), None), (Method::GET, Some(Method::GET))] {
-            entry.method = &method;
+            entry.method = Some(&method);
             let mut out = Vec::new();
             entry.put(&mut out);
             assert!(out.len() < 32, "{} bytes", out.len());

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::model::{Money, Nanos};
+
 /// Puts a number, seven bits to a byte, the lowest first.
 pub(super) fn put_number(mut number: u64, out: &mut Vec<u8>) {
     loop {
@@ -27,9 +29,23 @@ pub(super) fn put_optional(text: Option<&str>, out: &mut Vec<u8>) {
 
 /// Puts an instant, in whole microseconds.
 pub(super) fn put_instant(at: Timestamp, out: &mut Vec<u8>) {
-    let micros = at.as_microsecond();
-    // Zigzag: what lies a little before 1970 is short too.
-    put_number((micros.wrapping_shl(1) ^ (micros >> 63)).cast_unsigned(), out);
+    put_signed(at.as_microsecond(), out);
+}
+
+/// Puts an amount of money.
+pub(super) fn put_nanos(Nanos(nanos): Nanos, out: &mut Vec<u8>) {
+    put_signed(nanos, out);
+}
+
+/// Puts money: how much, and of what.
+pub(super) fn put_money(Money { nanos, currency }: Money, out: &mut Vec<u8>) {
+    put_nanos(nanos, out);
+    put_text(currency.as_str(), out);
+}
+
+/// Zigzag: what lies a little below zero is short too.
+fn put_signed(number: i64, out: &mut Vec<u8>) {
+    put_number((number.wrapping_shl(1) ^ (number >> 63)).cast_unsigned(), out);
 }
 
 /// Bytes that are read from the front. `None` from any of its methods means that they are not what they
@@ -89,11 +105,35 @@ impl<'a> Bytes<'a> {
         Some(self.text().filter(|text| !text.is_empty()))
     }
 
+    /// Takes what may be missing, behind a byte that says whether it is there.
+    pub(super) fn some<T>(
+        &mut self,
+        item: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.byte()? {
+            0 => Some(None),
+            _ => item(self).map(Some),
+        }
+    }
+
     /// Takes an instant.
     pub(super) fn instant(&mut self) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.signed()?).ok()
+    }
+
+    /// Takes an amount of money.
+    pub(super) fn nanos(&mut self) -> Option<Nanos> {
+        self.signed().map(Nanos)
+    }
+
+    /// Takes money.
+    pub(super) fn money(&mut self) -> Option<Money> {
+        Some(Money { nanos: self.nanos()?, currency: self.text()?.parse().ok()? })
+    }
+
+    fn signed(&mut self) -> Option<i64> {
         let zigzag = self.number()?;
-        let micros = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-        Timestamp::from_microsecond(micros).ok()
+        Some((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
     /// Takes a list behind its length.
@@ -160,6 +200,13 @@ mod tests {
             prop_assert_eq!(bytes.text(), Some(&*text));
             prop_assert_eq!(bytes.instant(), Some(at));
             prop_assert!(bytes.0.is_empty());
+        }
+
+        #[test]
+        fn money_is_kept(nanos: i64) {
+            let money = Money { nanos: Nanos(nanos), currency: "EUR".parse().unwrap() };
+            let bytes = written(|out| put_money(money, out));
+            prop_assert_eq!(Bytes(&bytes).money(), Some(money));
         }
     }
 }

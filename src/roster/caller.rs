@@ -1,7 +1,7 @@
 //! A key as the roster holds it, and what a request by it needs.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -12,7 +12,7 @@ use http::HeaderValue;
 use super::{Lookup, holder::Holder, resolve};
 use crate::{
     answer::headers::field_value,
-    ledger::{Accounts, Limits},
+    ledger::{Accounts, Level, Limits},
     model::{ApiKey, Customer, Plan},
     snapshot::uid,
 };
@@ -35,6 +35,8 @@ pub struct Caller {
     pub customer: Arc<Customer>,
     /// Everything that its requests must fit: the owner's limits, the application's, its own.
     pub limits: Arc<Limits>,
+    /// The same without the owner's allowances, for what money pays; made when it is asked for.
+    limits_of_money: OnceLock<Arc<Limits>>,
     /// The owner's accounts; they outlive every change.
     pub accounts: Arc<Accounts>,
     /// Unique within the process, so that the journal finds what it knows of the key by a number.
@@ -113,11 +115,21 @@ impl Caller {
                 plan.map(|plan| &*plan.id),
             ),
             limits: resolve::limits_of_key(&customer, key),
+            limits_of_money: OnceLock::new(),
             key: Arc::clone(key),
             customer,
             // Checked by the next request: the owner may change while this is made.
             checked: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// Gives the limits that a call must fit which money pays: all but the owner's allowances.
+    pub fn limits_of_money(&self) -> &Arc<Limits> {
+        self.limits_of_money.get_or_init(|| {
+            let mut limits = Limits::clone(&self.limits);
+            limits.quotas.retain(|quota| quota.level() != Level::Customer);
+            if limits == *self.limits { Arc::clone(&self.limits) } else { Arc::new(limits) }
+        })
     }
 
     /// Gives the plan that the customer holds, in force or not.
@@ -214,6 +226,7 @@ mod tests {
             suspended,
             subscription: None,
             limits: None,
+            spend_cap: None,
             applications: Vec::new(),
         }
     }

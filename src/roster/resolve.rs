@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::schedule;
 use crate::{
-    ledger::{Limits, Quota, Scoped, Window, WindowKind},
+    ledger::{Limits, Overage, Quota, Scoped, Window, WindowKind},
     model::{
         Align, ApiKey, ChangeRule, Customer, CustomerTerms, OwnLimits, Plan, QuotaTerms, Status,
         Subscription, SubscriptionTerms, TermsError,
@@ -108,6 +108,9 @@ pub(super) fn limits(
         quotas.iter().map(|quota| place(quota, Arc::default(), held)).collect();
     let mut ends = None;
     for quota in &mut quotas {
+        if let (Some(overage), Some(cap)) = (&mut quota.overage, &terms.spend_cap) {
+            **overage = Overage::new(overage.price(), Some(**cap));
+        }
         if let Some((limit, end)) = prorated(quota, held, now) {
             quota.limit = limit;
             ends = Some(ends.map_or(end, |known: Timestamp| known.min(end)));

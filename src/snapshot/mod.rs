@@ -17,7 +17,7 @@ use crate::{
     answer::{Code, problem},
     config::{self, Config, KeyLocation, Retention, Server, Webhooks},
     guesses::GuessLimit,
-    model::Plan,
+    model::{Access, Money, Plan, Route},
     roster::Declared,
     telemetry::traces::Traces,
 };
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// All plans, for upgrades.
     pub plans: Vec<Arc<Plan>>,
+    /// What one call costs by the route's name, in the order of the file.
+    pub prices: Vec<(Arc<str>, Money)>,
     /// What the file declares of customers and keys.
     pub declared: Declared,
     /// The whole configuration as it may be shown.
@@ -70,6 +72,7 @@ impl Snapshot {
             realm: problem::realm(config.server.public_url.as_deref()),
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),
+            prices: config.routes.iter().filter_map(|route| price(route)).collect(),
             declared: Declared::new(&config.customers, &config.keys),
             described: config::describe(config),
             plans_by_id: config.plans.iter().map(by_id).collect(),
@@ -80,4 +83,10 @@ impl Snapshot {
     pub fn plan(&self, id: &str) -> Option<&Arc<Plan>> {
         self.plans_by_id.get(id)
     }
+}
+
+/// Gives a route's price; a public route has none, whatever the file says.
+fn price(route: &Route) -> Option<(Arc<str>, Money)> {
+    let price = route.price.filter(|_| route.access != Access::Public)?;
+    Some((Arc::clone(&route.name), price))
 }

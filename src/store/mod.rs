@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
+    model::{Currency, Nanos},
     store::records::{Reads, Records},
 };
 
@@ -105,6 +106,10 @@ pub struct Commit<'a> {
     pub node: NodeId,
     /// Units to add; each account once.
     pub usage: Vec<UsageRow<'a>>,
+    /// Money to take; each grant once.
+    pub credits: Vec<CreditRow<'a>>,
+    /// What both come to by minute and route, for the ledger.
+    pub consumed: Vec<ConsumedRow<'a>>,
     /// Requests and units to add; each key once.
     pub minutes: Vec<MinuteRow<'a>>,
     /// Reservations that are open now and were not before.
@@ -130,6 +135,43 @@ pub struct UsageRow<'a> {
     pub used: u64,
 }
 
+/// Money of one grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CreditRow<'a> {
+    /// The owner's customer id.
+    pub customer: &'a str,
+    /// What the money is.
+    pub currency: Currency,
+    /// The grant's id; empty for what no grant pays and the customer owes.
+    pub grant: &'a str,
+    /// How much.
+    pub nanos: Nanos,
+}
+
+/// What requests of one minute over one route took of one account or grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConsumedRow<'a> {
+    /// Of what.
+    pub of: Consumed,
+    /// The start of the minute in which it was reserved.
+    pub minute: Timestamp,
+    /// The route's name.
+    pub route: &'a str,
+    /// How many requests.
+    pub requests: u64,
+    /// Units, or nano-units of money.
+    pub amount: u64,
+}
+
+/// What was consumed, by its place in a [`Commit`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Consumed {
+    /// Money of the grant in this place.
+    Credit(usize),
+    /// Units of the account in this place.
+    Usage(usize),
+}
+
 /// Requests of one minute that came by one key, over one route, and ended alike.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MinuteRow<'a> {
@@ -143,10 +185,14 @@ pub struct MinuteRow<'a> {
     pub minute: Timestamp,
     /// The ending's name.
     pub ending: &'a str,
+    /// What money paid for them; `None` where the allowance did.
+    pub currency: Option<Currency>,
     /// How many.
     pub requests: u64,
-    /// What they were charged.
+    /// What they were charged of the allowance.
     pub units: u64,
+    /// What they were charged of the money.
+    pub nanos: Nanos,
 }
 
 /// Which reservation of a node.
@@ -171,6 +217,8 @@ pub struct OpenReservation {
     pub definition: Vec<u8>,
     /// The units it took.
     pub cost: u64,
+    /// The money it holds.
+    pub nanos: Nanos,
     /// When.
     pub opened_at: Timestamp,
 }
@@ -203,6 +251,11 @@ impl StoreError {
     /// Wraps the cause; `action` completes the sentence "cannot … the store".
     pub fn new(action: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { action, source: source.into().into() }
+    }
+
+    /// Gives the cause itself, for who knows its type.
+    fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.source
     }
 }
 

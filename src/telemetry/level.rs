@@ -32,7 +32,7 @@ const OWN: &str = "faregate";
 
 /// The gateway's own modules, so that a slip of the pen is not taken for one. A test compares them
 /// with the crate's list.
-const MODULES: [&str; 31] = [
+const MODULES: [&str; 32] = [
     "admin",
     "answer",
     "chain",
@@ -60,6 +60,7 @@ const MODULES: [&str; 31] = [
     "stamp",
     "store",
     "telemetry",
+    "upkeep",
     "upstream",
     "usage",
     "webhooks",

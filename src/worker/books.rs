@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use crate::{
     answer::Ending,
     clock::Clock,
     journal::{Origin, Ticket, Unsynced, Writer},
-    ledger::Hold,
+    ledger::{Charge, Hold},
     model::Durability,
     roster::Caller,
     snapshot::table::Entry,
@@ -140,7 +140,7 @@ impl Books {
     ) -> io::Result<(Ticket, Rc<Append>)> {
         self.settle_due();
         let mut writer = self.writer.borrow_mut();
-        let put = writer.reserve(hold.set(), &source.origin(), hold.cost(), request_id, now);
+        let put = writer.reserve(hold.taken(), &source.origin(), request_id, now);
         let ticket = put.inspect_err(|error| self.tell(Some(error)))?;
         let is_full = writer.put_bytes() >= APPEND_BYTES_MAX;
         drop(writer);
@@ -224,7 +224,7 @@ impl Books {
 
     /// Forgets a reservation of which nothing is in the journal. The units are given back.
     pub fn forget(&self, open: Open) {
-        open.hold.settle(0);
+        open.hold.settle(Charge::NOTHING);
         self.figures.open.lower();
     }
 
@@ -241,10 +241,10 @@ impl Books {
             let Some(due) = self.due.borrow_mut().pop_front() else { return };
             let Open { hold, ticket, source } = &*due.open;
             let cost = hold.cost();
-            let charge = if due.ending.charges() { cost } else { 0 };
+            let charge = if due.ending.charges() { cost } else { Charge::NOTHING };
             let settled = self.writer.borrow_mut().settle(
                 ticket,
-                hold.set(),
+                hold.taken(),
                 &source.origin(),
                 due.ending,
                 charge,
@@ -262,9 +262,24 @@ impl Books {
         }
     }
 
+    /// Tries again what failed, so that who comes after a quiet time is served, and is known to be.
+    pub fn try_again(&self) {
+        let is_failing = self.failing.get() || self.disk.is_failing();
+        // Requests that come meanwhile try it themselves.
+        if !is_failing || self.next.borrow().is_some() {
+            return;
+        }
+        let written = self.writer.borrow_mut().try_again(self.clock.now());
+        // Whether the disk takes what was written tells the sync behind it, to the next try.
+        if written.is_err() || !self.disk.is_failing() {
+            self.tell(written.as_ref().err());
+        }
+    }
+
     /// Logs when the journal begins to fail and when it works again, not each time in between.
     fn tell(&self, error: Option<&io::Error>) {
         let failed = self.failing.replace(error.is_some());
+        self.figures.journal.cannot_append.store(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed => {
                 tracing::error!(%error, "journal cannot be written, paid routes are refused");

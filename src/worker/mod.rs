@@ -214,13 +214,14 @@ impl Worker {
         self.traces.flush();
     }
 
-    /// Closes upstream connections that were not used for too long, and ends counting that nobody looks
-    /// at. It never ends by itself.
+    /// Closes upstream connections that were not used for too long, ends counting that nobody looks at,
+    /// and tries a journal again that failed. It never ends by itself.
     pub async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.pool.sweep();
             self.figures.busy.rest();
+            self.books.try_again();
         }
     }
 }

@@ -10,11 +10,19 @@ use std::{
 };
 
 use faregate::model::KeyDigest;
+use serde_json::{Value, json};
 
 use crate::process::{Client, CountingUpstream, Gateway, free_address};
 
 const CONNECTIONS: u64 = 32;
 const KEY: &str = "key-of-acme";
+
+/// The key of a customer without a plan, who pays by the call.
+const KEY_PAYING: &str = "key-of-payer";
+
+/// What a call costs that customer, in nano-units, and what it is given, in units.
+const PRICE: i64 = 1_000_000;
+const GIVEN: i64 = 1_000_000;
 
 /// Kills in an ordinary test run; `FAREGATE_KILLS` asks for another number.
 const KILLS: u64 = 6;
@@ -47,16 +55,20 @@ fn configuration(
         [[routes]]
         path = "/{{*path}}"
         upstream = "api"
+        price = "0.001 USD"
         [plans.all]
         quotas = [{{ limit = {limit}, window = "lifetime" }}, {{ limit = {limit}, window = "day" }}]
         [customers.acme]
         plan = "all"
+        keys = ["{}"]
+        [customers.payer]
         keys = ["{}"]
         "#,
         gateway.address,
         gateway.admin,
         upstream.address,
         KeyDigest::of(KEY.as_bytes()),
+        KeyDigest::of(KEY_PAYING.as_bytes()),
     )
 }
 
@@ -76,14 +88,25 @@ fn used(gateway: &Gateway) -> u64 {
     used[0]
 }
 
+/// How many calls the paying customer paid for, by the books.
+fn paid(gateway: &Gateway) -> u64 {
+    let usage = gateway.usage("payer");
+    let Some(credit) = usage["credits"].get(0) else { return 0 };
+    assert_eq!(credit["reserved"], "0.000000000", "{usage}");
+    let balance = credit["balance"].as_str().unwrap().replace('.', "").parse::<i64>().unwrap();
+    let spent = GIVEN * 1_000_000_000 - balance;
+    assert_eq!(spent % PRICE, 0, "{usage}");
+    u64::try_from(spent / PRICE).unwrap()
+}
+
 /// Asks without a pause on one connection until told to stop or cut off. Every third answer is a
 /// failure of the upstream's, whose units are given back.
-fn hammer(address: std::net::SocketAddr, stop: &AtomicBool, counts: &Counts) {
+fn hammer(address: std::net::SocketAddr, key: &str, stop: &AtomicBool, counts: &Counts) {
     let Ok(mut client) = Client::connect(address) else { return };
     for call in 0_u64.. {
         let fails = call % 3 == 2;
         let expected = if fails { 500 } else { 200 };
-        match client.ask(if fails { "/fail" } else { "/x" }, KEY) {
+        match client.ask(if fails { "/fail" } else { "/x" }, key) {
             Ok((402, _)) => {
                 counts.refused.fetch_add(1, Ordering::SeqCst);
                 return;
@@ -106,6 +129,8 @@ struct Scene {
     directory: tempfile::TempDir,
     addresses: Addresses,
     counts: Arc<Counts>,
+    /// Whose keys the connections use in turn.
+    keys: &'static [&'static str],
 }
 
 /// What clients got.
@@ -128,7 +153,7 @@ impl Scene {
         let addresses = Addresses { address: free_address(), admin: free_address() };
         let file = directory.path().join("faregate.toml");
         fs::write(&file, configuration(&addresses, &upstream, limit, durability)).unwrap();
-        Self { upstream, directory, addresses, counts: Arc::default() }
+        Self { upstream, directory, addresses, counts: Arc::default(), keys: &[KEY] }
     }
 
     fn start(&self) -> Gateway {
@@ -140,10 +165,11 @@ impl Scene {
         let gateway = self.start();
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..CONNECTIONS)
-            .map(|_| {
+            .zip(self.keys.iter().cycle())
+            .map(|(_, key)| {
                 let (stop, counts) = (Arc::clone(&stop), Arc::clone(&self.counts));
                 let address = self.addresses.address;
-                std::thread::spawn(move || hammer(address, &stop, &counts))
+                std::thread::spawn(move || hammer(address, key, &stop, &counts))
             })
             .collect();
         let nanoseconds = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
@@ -164,15 +190,20 @@ impl Scene {
 
 #[test]
 fn books_hold_what_was_served_after_every_kill() {
-    kill_again_and_again(&Scene::new(ENDLESS));
+    kill_again_and_again(Scene::new(ENDLESS));
 }
 
 #[test]
 fn books_hold_what_was_served_after_every_kill_where_the_disk_has_it_first() {
-    kill_again_and_again(&Scene::with_durability(ENDLESS, "strict"));
+    kill_again_and_again(Scene::with_durability(ENDLESS, "strict"));
 }
 
-fn kill_again_and_again(scene: &Scene) {
+fn kill_again_and_again(scene: Scene) {
+    let scene = Scene { keys: &[KEY, KEY_PAYING], ..scene };
+    let gateway = scene.start();
+    let grant = json!({"amount": GIVEN.to_string(), "currency": "USD"});
+    gateway.post("/v1/customers/payer/credits", &grant);
+    assert!(gateway.stop(), "a stop by SIGTERM ends well");
     let kills = std::env::var("FAREGATE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     // What the books have above the upstream's count: requests in flight at a kill, charged as
     // unknown. It only grows, and by no more than there were connections.
@@ -182,7 +213,9 @@ fn kill_again_and_again(scene: &Scene) {
         scene.end_under_load(Gateway::kill);
         let gateway = scene.start();
         slowest = slowest.max(gateway.start_time);
-        let (books, received) = (used(&gateway), scene.upstream.received());
+        let (books, received) = (used(&gateway) + paid(&gateway), scene.upstream.received());
+        let verified = gateway.post("/v1/verify", &Value::Null);
+        assert_eq!(verified["ok"], true, "kill {kill}: {verified}");
         assert!(books >= received, "kill {kill}: {books} recorded, {received} received");
         assert!(received >= scene.served());
         let unknown = books - received - above;

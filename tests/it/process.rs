@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -130,12 +130,26 @@ impl Gateway {
         Self::start_by(shell, directory, address, admin)
     }
 
-    fn start_by(
-        mut command: Command,
+    /// Starts it by a command, to which `run` is added.
+    pub(crate) fn start_by(
+        command: Command,
         directory: &Path,
         address: SocketAddr,
         admin: SocketAddr,
     ) -> Self {
+        Self::try_start_by(command, directory, address, admin).unwrap_or_else(|ended| {
+            let log = fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
+            panic!("the gateway ended, {ended}: {log}");
+        })
+    }
+
+    /// Starts it by a command, or gives how it ended.
+    pub(crate) fn try_start_by(
+        mut command: Command,
+        directory: &Path,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Self, ExitStatus> {
         let begun = Instant::now();
         let log = fs::OpenOptions::new()
             .create(true)
@@ -154,12 +168,13 @@ impl Gateway {
         };
         while !gateway.is_ready() {
             assert!(begun.elapsed() < DEADLINE, "the gateway is not ready: {}", gateway.log());
-            let ended = gateway.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the gateway ended: {}", gateway.log());
+            if let Some(ended) = gateway.child.try_wait().unwrap() {
+                return Err(ended);
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
         gateway.start_time = begun.elapsed();
-        gateway
+        Ok(gateway)
     }
 
     fn is_ready(&self) -> bool {
@@ -197,6 +212,26 @@ impl Gateway {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
         serde_json::from_str(body).unwrap()
+    }
+
+    /// Makes an admin call that succeeds, and gives its answer.
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let authorization = self.authorization();
+        let fields = [("authorization", &*authorization), ("content-type", "application/json")];
+        let answer = exchange(self.admin, "POST", path, &fields, &body.to_string()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 20"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// Gives the number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Gives how it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Sends signal 9 and waits for the end.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{LimitsDocument, SubscriptionDocument};
 use crate::{
     gateway::Gateway,
-    model::{CustomerTerms, OwnLimits, SubscriptionTerms},
+    model::{CustomerTerms, Money, OwnLimits, SubscriptionTerms},
     store::{
         StoreError,
         records::{ApplicationRecord, CustomerRecord, Reads, WebhookRecord},
@@ -32,6 +32,9 @@ pub(crate) struct CustomerDocument {
     /// Limits of its own, which replace the plan's.
     #[serde(flatten)]
     limits: LimitsDocument,
+    /// The most that calls beyond its allowance may cost in one window; null: no ceiling.
+    #[schema(value_type = Option<String>, examples("50.00 USD"))]
+    spend_cap: Option<Money>,
     /// Where its events are sent.
     webhook: Option<WebhookDocument>,
     /// The names of its applications.
@@ -82,6 +85,7 @@ impl CustomerDocument {
             metadata,
             suspended,
             limits,
+            spend_cap,
             webhook,
             created_at,
             updated_at,
@@ -98,6 +102,7 @@ impl CustomerDocument {
             suspended,
             declared_in_file: false,
             limits: LimitsDocument::of(limits),
+            spend_cap,
             webhook,
             applications,
             created_at: Some(created_at),
@@ -116,6 +121,7 @@ impl CustomerDocument {
             suspended: terms.suspended,
             declared_in_file: true,
             limits: LimitsDocument::of(limits),
+            spend_cap: terms.spend_cap.as_deref().copied(),
             webhook: None,
             applications: terms.applications.iter().map(|(name, _)| name.to_string()).collect(),
             subscription: held.map(|held| SubscriptionDocument::of(gateway, &terms.id, held)),

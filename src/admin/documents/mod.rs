@@ -3,6 +3,7 @@
 mod customer;
 mod event;
 mod key;
+mod ledger;
 mod record;
 mod subscription;
 
@@ -13,7 +14,8 @@ pub(super) use self::{
     customer::{ApplicationDocument, CustomerDocument},
     event::EventDocument,
     key::KeyDocument,
-    record::{AdjustmentDocument, AuditDocument},
+    ledger::{EntryDocument, GrantDocument, VerifiedDocument},
+    record::{AdjustmentDocument, AdjustmentMade, AuditDocument},
     subscription::SubscriptionDocument,
 };
 use crate::{

@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::records::{AdjustmentRecord, AuditRecord};
+use super::ledger::CreditAdjustmentDocument;
+use crate::{
+    ledger::Window,
+    provisioning::Adjusted,
+    store::records::{AdjustmentRecord, AuditRecord},
+};
 
 /// Who changed what.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -64,11 +69,36 @@ pub(crate) struct AdjustmentDocument {
 
 /// A stretch of time, half-open.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-struct WindowDocument {
+pub(super) struct WindowDocument {
     /// The first instant in it.
     start: Timestamp,
     /// The first instant after it; null for one without end.
     end: Option<Timestamp>,
+}
+
+impl From<Window> for WindowDocument {
+    fn from(window: Window) -> Self {
+        Self { start: window.start, end: window.end }
+    }
+}
+
+/// A correction that was made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum AdjustmentMade {
+    /// Of money.
+    Credit(CreditAdjustmentDocument),
+    /// Of a quota.
+    Quota(AdjustmentDocument),
+}
+
+impl From<Adjusted> for AdjustmentMade {
+    fn from(made: Adjusted) -> Self {
+        match made {
+            Adjusted::Credit(made) => Self::Credit(made.into()),
+            Adjusted::Quota(record) => Self::Quota(record.into()),
+        }
+    }
 }
 
 impl From<AdjustmentRecord> for AdjustmentDocument {
@@ -85,7 +115,7 @@ impl From<AdjustmentRecord> for AdjustmentDocument {
             reason,
             actor,
         } = record;
-        let window = WindowDocument { start: window.start, end: window.end };
+        let window = window.into();
         Self { id, at, customer, scope, quota, window, amount, used, reason, actor }
     }
 }

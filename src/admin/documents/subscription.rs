@@ -133,6 +133,7 @@ fn due(gateway: &Gateway, customer: &str, stored: &SubscriptionTerms) -> Option<
         suspended: false,
         subscription: Some(Box::new(stored.clone())),
         limits: None,
+        spend_cap: None,
         applications: Vec::new(),
     };
     let snapshot = gateway.snapshot();

@@ -46,6 +46,7 @@ impl Exchange {
             code,
             shadow,
             reserved,
+            price,
             bytes,
         } = &self.told;
         let caller = caller.as_deref();
@@ -67,6 +68,7 @@ impl Exchange {
             shadow: *shadow,
             ending: ending.map(Ending::name),
             charged: if charges { *reserved } else { 0 },
+            credit: price.filter(|_| charges),
             bytes: *bytes,
             duration: now.saturating_duration_since(self.arrival.started),
         }
@@ -80,7 +82,7 @@ impl Exchange {
             let entry = Entry {
                 id: line.request_id,
                 at: line.time,
-                method: &told.method,
+                method: Some(&told.method),
                 route: told.route_uid,
                 caller: told.caller.as_ref().map_or(0, |caller| caller.uid),
                 status: line.status,
@@ -88,6 +90,7 @@ impl Exchange {
                 shadow: line.shadow,
                 ending,
                 charged: line.charged,
+                credit: line.credit,
                 duration: line.duration,
                 decided: &decided,
             };

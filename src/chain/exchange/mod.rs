@@ -27,9 +27,9 @@ use crate::{
         target::{Host, Target},
     },
     guesses::Guesses,
-    ledger::Standing,
-    model::Route,
+    model::{Money, Route},
     progress::{Clocks, Progress},
+    requests::Trail,
     roster::{Caller, Lookup},
     snapshot::{Held, Snapshot, table::RouteTable},
     telemetry::traces::Trace,
@@ -72,10 +72,12 @@ struct Told {
     status: u16,
     code: Option<&'static str>,
     shadow: Option<&'static str>,
-    /// The numbers by which it was measured against its limits, as they are written; empty before that.
+    /// By what it was decided who pays, as it is written; empty before that.
     decided: RefCell<Vec<u8>>,
     /// Units taken; the ending decides whether they are charged.
     reserved: u64,
+    /// Money taken, likewise.
+    price: Option<Money>,
     /// Bytes of the answer's body.
     bytes: u64,
 }
@@ -113,6 +115,7 @@ impl Exchange {
             code: None,
             shadow: None,
             reserved: 0,
+            price: None,
             bytes: 0,
         };
         Self {
@@ -163,19 +166,15 @@ impl Exchange {
         self.told.caller = caller.cloned();
     }
 
-    /// Notes where the caller stood right after the units were taken.
-    pub fn note_passed(&self, standing: &Standing, cost: u64) {
-        *self.told.decided.borrow_mut() = self.worker.requests().passed(standing, cost);
+    /// Notes something by which it was decided, so that it can be explained.
+    pub fn note(&self, put: impl FnOnce(&mut Trail<'_>)) {
+        self.worker.requests().trail(&mut self.told.decided.borrow_mut(), put);
     }
 
-    /// Notes where the caller stood whose limits the request does not fit, overlooked or not.
-    pub fn note_refused_by(&self, standing: &Standing, cost: u64) {
-        *self.told.decided.borrow_mut() = self.worker.requests().refused(standing, cost);
-    }
-
-    /// Notes the units that are taken for it; its ending decides whether they are charged.
-    pub fn note_reserved(&mut self, cost: u64) {
+    /// Notes the units and the money that are taken for it; its ending decides whether they are charged.
+    pub fn note_reserved(&mut self, cost: u64, price: Option<Money>) {
         self.told.reserved = cost;
+        self.told.price = price;
     }
 
     /// Notes the status that the caller gets.

@@ -52,6 +52,23 @@ pub(in crate::cli) enum CallError {
     },
 }
 
+impl CallError {
+    /// Says how to repeat a call that must not be made twice, where it may have been made or not:
+    /// repeated under its key it is made once.
+    pub(in crate::cli) fn about_repeating(self, key: &str) -> anyhow::Error {
+        let is_known = matches!(self, Self::Refused(_) | Self::Unreachable { .. });
+        let error = anyhow::Error::from(self);
+        if is_known {
+            return error;
+        }
+        error.context(format!(
+            "whether it was made is not known; give the same command once more with \
+             --idempotency-key {}",
+            plain(key)
+        ))
+    }
+}
+
 /// What the gateway said.
 #[derive(Debug)]
 pub(in crate::cli) struct Refusal {

@@ -23,7 +23,8 @@ pub(super) enum Customer {
     /// Make a customer
     #[command(after_help = "Examples:\n  \
         faregate customer create acme --name 'Acme Ltd' --plan pro\n  \
-        faregate customer create acme --metadata crm=4711 --suspended\n\n\
+        faregate customer create acme --metadata crm=4711 --suspended\n  \
+        faregate customer create acme --plan pro --spend-cap '50 USD'\n\n\
         Give it a key with `faregate key create acme`.")]
     Create(Create),
     /// List customers, those of the file too
@@ -34,10 +35,11 @@ pub(super) enum Customer {
     /// Show one customer
     #[command(after_help = "Example:\n  faregate customer show acme")]
     Show(One),
-    /// Change the name, the metadata, or the limits that hold instead of the plan's
+    /// Change the name, the metadata, the spend cap, or the limits that hold instead of the plan's
     #[command(after_help = "Examples:\n  \
         faregate customer set acme --quota limit=200000,window=month --rate 50/1s:100\n  \
-        faregate customer set acme --no-quotas --no-rate        the plan's hold again")]
+        faregate customer set acme --no-quotas --no-rate        the plan's hold again\n  \
+        faregate customer set acme --spend-cap '50 USD'")]
     Set(Set),
     /// Stop a customer: every call is answered 403 until `resume`
     #[command(after_help = "Example:\n  faregate customer suspend acme")]
@@ -76,6 +78,9 @@ pub(super) struct Create {
     /// Subscribe it to this plan at once
     #[arg(long, value_name = "PLAN")]
     plan: Option<String>,
+    /// The most that calls beyond its allowance may cost in one window, such as '50 USD'
+    #[arg(long, value_name = "MONEY", value_parser = input::money)]
+    spend_cap: Option<String>,
     /// Something of your own to keep with it; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     metadata: Vec<(String, String)>,
@@ -113,6 +118,12 @@ pub(super) struct Set {
     metadata: Vec<(String, String)>,
     #[command(flatten)]
     limits: LimitChanges,
+    /// The most that calls beyond its allowance may cost in one window, such as '50 USD'
+    #[arg(long, value_name = "MONEY", value_parser = input::money)]
+    spend_cap: Option<String>,
+    /// No spend cap any more
+    #[arg(long, conflicts_with = "spend_cap")]
+    no_spend_cap: bool,
     /// No quota at all, the plan's neither: what is used is not limited
     #[arg(long, conflicts_with_all = ["quota", "no_quotas"])]
     unlimited: bool,
@@ -187,6 +198,9 @@ impl Create {
         if let Some(plan) = &self.plan {
             body.insert("subscription".to_owned(), json!({"plan": plan}));
         }
+        if let Some(cap) = &self.spend_cap {
+            body.insert("spend_cap".to_owned(), cap.clone().into());
+        }
         if !self.metadata.is_empty() {
             let pairs =
                 self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into()));
@@ -212,7 +226,8 @@ impl ListArguments {
 
 impl Set {
     fn call(&self) -> anyhow::Result<Call> {
-        let Self { id, name, metadata, limits, unlimited, remote: _ } = self;
+        let Self { id, name, metadata, limits, spend_cap, no_spend_cap, unlimited, remote: _ } =
+            self;
         let mut body = Map::new();
         // As in the gateway's merge patch, null takes away.
         let text = |text: &String| if text.is_empty() { Value::Null } else { text.clone().into() };
@@ -224,6 +239,12 @@ impl Set {
             body.insert("metadata".to_owned(), Value::Object(pairs.collect()));
         }
         limits.add_to(&mut body);
+        if let Some(cap) = spend_cap {
+            body.insert("spend_cap".to_owned(), cap.clone().into());
+        }
+        if *no_spend_cap {
+            body.insert("spend_cap".to_owned(), Value::Null);
+        }
         if *unlimited {
             body.insert("quotas".to_owned(), json!([]));
         }

@@ -44,6 +44,8 @@ pub(super) fn details(customer: &Value) -> String {
     all.extend(lines(subscription, &["plan", "status"]));
     all.push(("suspended", cell(&customer["suspended"])));
     all.extend(limits(customer));
+    let cap = customer["spend_cap"].as_str();
+    all.extend(cap.map(|cap| ("spend cap", plain(cap))));
     all.push(("webhook", cell(&customer["webhook"]["url"])));
     if let Some(reason) = customer["webhook"]["disabled"].as_str() {
         all.push(("webhook is off", plain(reason)));
@@ -80,7 +82,9 @@ pub(in crate::cli) fn limits(document: &Value) -> Vec<(&'static str, String)> {
 
 fn quota_text(quota: &Value) -> String {
     let (name, limit, window) = (&quota["name"], &quota["limit"], &quota["window"]);
-    format!("{}: {} per {}", cell(name), cell(limit), cell(window))
+    let price = &quota["overage"]["price"];
+    let beyond = price.as_str().map(|price| format!(", then {} each", plain(price)));
+    format!("{}: {} per {}{}", cell(name), cell(limit), cell(window), beyond.unwrap_or_default())
 }
 
 /// Tells where the events go, and the secret if this answer is the one that has it.

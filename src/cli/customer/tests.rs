@@ -28,6 +28,12 @@ fn create_sends_what_was_given() {
         json!({"id": "acme", "name": "Acme", "subscription": {"plan": "pro"},
                "metadata": {"a": "1", "b": "x=y"}, "suspended": true})
     );
+    let words = ["x", "create", "acme", "--spend-cap", "50 USD"];
+    let Customer::Create(create) = Line::try_parse_from(words).unwrap().customer else {
+        unreachable!()
+    };
+    assert_eq!(create.call().document(), json!({"id": "acme", "spend_cap": "50 USD"}));
+    assert!(Line::try_parse_from(["x", "create", "acme", "--spend-cap", "50"]).is_err());
     let Customer::Create(create) = parse("create acme") else { unreachable!() };
     assert_eq!(create.call().document(), json!({"id": "acme"}));
 }
@@ -61,6 +67,7 @@ fn set_changes_what_is_named_and_nothing_else() {
         json!({"quotas": null, "rate": null, "concurrency": null, "name": null,
                "metadata": {"a": null}})
     );
+    assert_eq!(set("set acme --no-spend-cap").unwrap().document(), json!({"spend_cap": null}));
     assert_eq!(set("set acme --unlimited").unwrap().document(), json!({"quotas": []}));
     let error = set("set acme").unwrap_err();
     assert!(error.is::<WrongUsage>(), "{error}");
@@ -71,6 +78,7 @@ fn contradictions_are_wrong_usage() {
     for line in [
         "set acme --rate 1/1s --no-rate",
         "set acme --unlimited --no-quotas",
+        "set acme --spend-cap 1 --no-spend-cap",
         "set acme --quota limit=1,window=day --unlimited",
         "set acme --concurrency 0",
         "webhook acme",

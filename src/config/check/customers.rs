@@ -17,7 +17,7 @@ use crate::{
         wording::{quote, suggest},
     },
     ledger::WindowKind,
-    model::{Align, ApiKey, CustomerTerms, OwnLimits, StatusName, SubscriptionTerms},
+    model::{Align, ApiKey, CustomerTerms, Money, Nanos, OwnLimits, StatusName, SubscriptionTerms},
 };
 
 /// What was found of the customers.
@@ -64,7 +64,7 @@ fn check_applications(
         check_foreign_id(name, "an application", problems);
         let Some(Spanned { value: table, .. }) = value else { continue };
         keys.add(customer, Some(&name.value), &table.keys, problems);
-        let limits = limits::check(&table.limits, problems).into_own();
+        let limits = limits::check_part(&table.limits, problems).into_own();
         if !limits.is_empty() {
             limited.push((name.value.as_str().into(), limits));
         }
@@ -93,12 +93,14 @@ fn check_one(
         None => None,
         Some(plan) => Some(Box::new(check_subscription(table, plan, problems)?)),
     };
+    let spend_cap = plan.and_then(|plan| check_spend_cap(table, &own, &plan.limits, problems));
     let limits = own.into_own();
     Some(CustomerTerms {
         id,
         suspended: table.suspended.value().copied().unwrap_or(false),
         subscription,
         limits: (!limits.is_empty()).then(|| Box::new(limits)),
+        spend_cap: spend_cap.map(Box::new),
         applications: Vec::new(),
     })
 }
@@ -148,6 +150,7 @@ fn warn_without_plan(table: &CustomerTable, problems: &mut Problems) {
         period_end,
         pause_collection,
         grace,
+        spend_cap,
         limits,
         keys: _,
         applications: _,
@@ -163,6 +166,7 @@ fn warn_without_plan(table: &CustomerTable, problems: &mut Problems) {
         ("period_end", period_end.span()),
         ("pause_collection", pause_collection.span()),
         ("grace", grace.span()),
+        ("spend_cap", spend_cap.span()),
         ("quotas", limits.quotas.span()),
         ("rate", limits.rate.span()),
         ("concurrency", limits.concurrency.span()),
@@ -208,6 +212,40 @@ fn check_subscription(
         restarted: None,
         next: None,
     })
+}
+
+/// Checks that a spend cap is a ceiling to what a quota of the customer costs beyond its limit.
+fn check_spend_cap(
+    table: &CustomerTable,
+    own: &GivenLimits,
+    plan: &GivenLimits,
+    problems: &mut Problems,
+) -> Option<Money> {
+    let Spanned { value: cap, span } = *table.spend_cap.given()?;
+    if cap.nanos < Nanos::ZERO {
+        let help = "write 0 for nothing beyond the allowance, or leave it out for no ceiling";
+        problems.add(Problem::error(span, "a spend cap is not negative").help(help));
+        return None;
+    }
+    let quotas = own.quotas.as_ref().or(plan.quotas.as_ref());
+    let mut overages = quotas.into_iter().flatten().filter_map(|quota| {
+        quota.value.overage.map(|overage| (overage.price.currency, quota.span))
+    });
+    match overages.next() {
+        None => {
+            let message = "`spend_cap` has no effect: no quota of the customer has overage";
+            let help = "give a quota overage = { price = \"…\" }, or leave out `spend_cap`";
+            problems.add(Problem::warning(span, message).help(help));
+        }
+        Some((currency, quota)) if currency != cap.currency => {
+            let message =
+                format!("the spend cap is in {} and the price in {currency}", cap.currency);
+            let problem = Problem::error(span, message).related(quota, "the price of this quota");
+            problems.add(problem.help(format!("write the spend cap in {currency}")));
+        }
+        Some(_) => {}
+    }
+    Some(cap)
 }
 
 fn check_past_due(table: &CustomerTable, status: Span, problems: &mut Problems) {

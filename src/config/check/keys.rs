@@ -72,7 +72,7 @@ impl KeyRing {
         let id = self.check_id(id, digest, problems);
         let scopes = check_scopes(scopes, problems);
         let allow_from = check_allow_from(allow_from, problems);
-        let limits = limits::check(limits, problems).into_own();
+        let limits = limits::check_part(limits, problems).into_own();
         let id = id?;
         Some(ApiKey {
             lineage: Arc::clone(&id),

@@ -9,12 +9,12 @@ use super::{
 use crate::{
     answer::policy,
     config::{
-        file::{Field, LimitFields, QuotaTable, RateTable, Spanned, Zone},
+        file::{Field, LimitFields, OverageTable, QuotaTable, RateTable, Spanned, Zone},
         report::{Problem, Problems, Span},
         wording::{list, quote},
     },
     ledger::{Rate, UNITS_MAX, WindowKind},
-    model::{Align, OwnLimits, QuotaTerms},
+    model::{Align, Money, Nanos, OverageTerms, OwnLimits, PRICE_MAX, QuotaTerms},
 };
 
 /// Limits as far as they are given.
@@ -37,7 +37,20 @@ impl GivenLimits {
     }
 }
 
-/// Checks the limits of a plan, a customer, an application or a key.
+/// Checks the limits of an application or a key. They come in addition to the customer's, whose
+/// quotas alone may go on beyond their limits: a call is billed once.
+pub(super) fn check_part(fields: &LimitFields, problems: &mut Problems) -> GivenLimits {
+    for quota in fields.quotas.value().into_iter().flatten() {
+        if let Some(span) = quota.value.overage.span() {
+            let message = "only the quotas of plans and customers have overage";
+            let help = "leave out `overage`; an application or a key is refused at its own limit";
+            problems.add(Problem::error(span, message).help(help));
+        }
+    }
+    check(fields, problems)
+}
+
+/// Checks the limits of a plan or a customer.
 pub(super) fn check(fields: &LimitFields, problems: &mut Problems) -> GivenLimits {
     let LimitFields { quotas, rate, concurrency } = fields;
     GivenLimits {
@@ -61,6 +74,7 @@ fn check_quotas(
         }
     }
     check_renames(tables, &names, problems);
+    check_one_overage(tables, problems);
     quotas
 }
 
@@ -84,11 +98,22 @@ fn check_renames(tables: &[Spanned<QuotaTable>], names: &Unique, problems: &mut 
     }
 }
 
+/// Sees to it that a call is billed once, and that a spend cap has one meaning.
+fn check_one_overage(tables: &[Spanned<QuotaTable>], problems: &mut Problems) {
+    let mut spans = tables.iter().filter_map(|table| table.value.overage.span());
+    let Some(first) = spans.next() else { return };
+    for span in spans {
+        let problem = Problem::error(span, "two quotas have overage").related(first, "first here");
+        let help = "a call would be billed twice; leave out one `overage`";
+        problems.add(problem.help(help));
+    }
+}
+
 const QUOTA_NAME_HELP: &str =
     "without a `name` a quota is called by its window; give this one another";
 
 fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms> {
-    let QuotaTable { span, name, limit, window, align, zone, renamed_from } = table;
+    let QuotaTable { span, name, limit, window, align, zone, renamed_from, overage } = table;
     let missing = || {
         let help = format!("write limit = N, the units in each window, from 0 to {UNITS_MAX}");
         Problem::error(*span, "the quota has no `limit`").help(help)
@@ -113,6 +138,7 @@ fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms
     if let Some(old) = renamed_from.given() {
         check_id(old, "a quota", problems);
     }
+    let overage = overage.value().and_then(|overage| check_overage(overage, problems));
     Some(QuotaTerms {
         name: name?,
         limit: limit?,
@@ -120,7 +146,30 @@ fn check_quota(table: &QuotaTable, problems: &mut Problems) -> Option<QuotaTerms
         align: align.value().copied(),
         zone: zone.value().and_then(|zone| zone.0.clone()),
         renamed_from: renamed_from.value().map(|old| old.as_str().into()),
+        overage,
     })
+}
+
+fn check_overage(table: &OverageTable, problems: &mut Problems) -> Option<OverageTerms> {
+    let OverageTable { span, price } = table;
+    let missing = || {
+        let help = "write overage = { price = \"0.001 USD\" }, what a unit beyond the limit costs";
+        Problem::error(*span, "the overage has no `price`").help(help)
+    };
+    let price = price.required(problems, missing)?;
+    Some(OverageTerms { price: check_price(price, problems)? })
+}
+
+/// Checks what one call or one unit costs.
+pub(super) fn check_price(given: &Spanned<Money>, problems: &mut Problems) -> Option<Money> {
+    let Spanned { value: price, span } = *given;
+    if (Nanos(1)..=PRICE_MAX).contains(&price.nanos) {
+        return Some(price);
+    }
+    let most = Money { nanos: PRICE_MAX, ..price };
+    let help = format!("a price is more than 0 and at most {most}; leave it out for none");
+    problems.add(Problem::error(span, "the price is out of range").help(help));
+    None
 }
 
 /// Refuses a place to begin where a window has its own, and warns of a zone that nothing asks for.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     claim::{self, Claim},
+    limits::check_price,
     names::Unique,
     number::{UNITS, integer},
     overlap,
@@ -163,6 +164,7 @@ fn check_one(
     }
     let scopes = check_scopes(&table.scopes, problems);
     let cost = integer(&table.cost, UNITS, 1, problems);
+    let price = table.price.given().and_then(|price| check_price(price, problems));
     let charge_on = statuses::check(&table.charge_on, problems);
     let request_timeout =
         check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);
@@ -176,6 +178,7 @@ fn check_one(
         strip_prefix: table.strip_prefix.value().map(|prefix| prefix.as_str().into()),
         access,
         cost,
+        price,
         scopes,
         enforce: table.enforce.value().copied().unwrap_or(true),
         charge_on,
@@ -212,6 +215,7 @@ fn check_upstream(
 fn warn_public(table: &RouteTable, problems: &mut Problems) {
     let spans = [
         table.cost.given().map(|cost| (cost.span, "cost")),
+        table.price.given().map(|price| (price.span, "price")),
         table.scopes.given().map(|scopes| (scopes.span, "scopes")),
         table.enforce.given().map(|enforce| (enforce.span, "enforce")),
         table.charge_on.given().map(|charge_on| (charge_on.span, "charge_on")),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::report::{Problem, Problems, Span},
-    model::{KeyDigest, KeyState, StatusName},
+    model::{KeyDigest, KeyState, Money, StatusName},
 };
 
 /// `[customers.ID]`.
@@ -30,6 +30,7 @@ pub(in crate::config) struct CustomerTable {
     pub(in crate::config) period_end: Field<Timestamp>,
     pub(in crate::config) pause_collection: Field<bool>,
     pub(in crate::config) grace: Field<Duration>,
+    pub(in crate::config) spend_cap: Field<Money>,
     pub(in crate::config) limits: LimitFields,
     pub(in crate::config) keys: Field<Vec<Spanned<KeyTable>>>,
     pub(in crate::config) applications: Field<Vec<Named<ApplicationTable>>>,
@@ -52,6 +53,7 @@ impl FromToml for CustomerTable {
             period_end: table.field("period_end"),
             pause_collection: table.field("pause_collection"),
             grace: table.field("grace"),
+            spend_cap: table.field("spend_cap"),
             limits: LimitFields::read(&mut table),
             keys: table.field("keys"),
             applications: table.field("applications"),

@@ -17,7 +17,7 @@ mod webhooks;
 
 pub(super) use choice::Zone;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
-pub(super) use plans::{LimitFields, PlanTable, QuotaTable, RateTable};
+pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};
 pub(super) use server::{
     AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, LogTable, RetentionTable,

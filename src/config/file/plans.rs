@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::report::{Problems, Span},
     ledger::WindowKind,
-    model::{Align, ChangeRule},
+    model::{Align, ChangeRule, Money},
 };
 
 /// `[plans.ID]`.
@@ -75,6 +75,7 @@ pub(in crate::config) struct QuotaTable {
     pub(in crate::config) align: Field<Align>,
     pub(in crate::config) zone: Field<Zone>,
     pub(in crate::config) renamed_from: Field<String>,
+    pub(in crate::config) overage: Field<OverageTable>,
 }
 
 impl FromToml for QuotaTable {
@@ -88,7 +89,24 @@ impl FromToml for QuotaTable {
             align: table.field("align"),
             zone: table.field("zone"),
             renamed_from: table.field("renamed_from"),
+            overage: table.field("overage"),
         };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `overage` of a quota.
+#[derive(Debug)]
+pub(in crate::config) struct OverageTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) price: Field<Money>,
+}
+
+impl FromToml for OverageTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "an overage", problems)?;
+        let read = Self { span: table.span, price: table.field("price") };
         table.finish();
         Some(read)
     }

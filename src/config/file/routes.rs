@@ -13,7 +13,7 @@ use crate::{
         report::{Problems, Span},
         secret::HeaderSource,
     },
-    model::{Access, HostHeader},
+    model::{Access, HostHeader, Money},
 };
 
 /// `[upstreams.ID]`.
@@ -60,6 +60,7 @@ pub(in crate::config) struct RouteTable {
     pub(in crate::config) strip_prefix: Field<String>,
     pub(in crate::config) access: Field<Access>,
     pub(in crate::config) cost: Field<i64>,
+    pub(in crate::config) price: Field<Money>,
     pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
     pub(in crate::config) enforce: Field<bool>,
     pub(in crate::config) charge_on: Field<Vec<Spanned<StatusSet>>>,
@@ -79,12 +80,13 @@ impl FromToml for RouteTable {
             strip_prefix: table.field("strip_prefix"),
             access: table.field("access"),
             cost: table.field("cost"),
+            price: table.field("price"),
             scopes: table.field("scopes"),
             enforce: table.field("enforce"),
             charge_on: table.field("charge_on"),
             request_timeout: table.field("request_timeout"),
         };
-        table.later(&["price", "settle"]);
+        table.later(&["settle"]);
         table.finish();
         Some(read)
     }

@@ -16,7 +16,7 @@ use crate::{
         report::{Problem, Problems},
         wording::quote,
     },
-    model::parse_duration,
+    model::{Money, MoneyError, parse_duration},
 };
 
 /// Reports a value of the wrong type.
@@ -160,6 +160,20 @@ fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(unit_bytes)
+}
+
+impl FromToml for Money {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let example = "an amount and a currency, such as \"0.002 USD\"";
+        let text = text(value, "an amount of money", example, problems)?;
+        let read = text.parse();
+        if let Err(error) = &read {
+            let error: &MoneyError = error;
+            let message = format!("{} is not an amount of money", quote(text));
+            problems.add(Problem::error(value.span, message).help(error.to_string()));
+        }
+        read.ok()
+    }
 }
 
 impl FromToml for Timestamp {

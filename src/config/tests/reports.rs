@@ -401,6 +401,76 @@ quotas = [
   { limit = 5, window = \"week\", renamed_from = \"key-rate\" },
 ]
 ";
+    prices: "
+[[routes]]
+path = \"/a\"
+upstream = \"api\"
+price = \"0 USD\"
+[[routes]]
+path = \"/b\"
+upstream = \"api\"
+price = \"1000000.000000001 USD\"
+[[routes]]
+path = \"/c\"
+upstream = \"api\"
+price = \"0.002\"
+[[routes]]
+path = \"/d\"
+upstream = \"api\"
+price = 0.002
+[[routes]]
+path = \"/e\"
+upstream = \"api\"
+access = \"public\"
+price = \"0.002 USD\"
+";
+    overage: "
+[plans.a]
+quotas = [
+  { limit = 5, window = \"month\", overage = {} },
+  { limit = 5, window = \"day\", overage = { price = \"-1 USD\" } },
+]
+[plans.b]
+quotas = [
+  { limit = 5, window = \"month\", overage = { price = \"1 USD\" } },
+  { limit = 5, window = \"day\" },
+  { limit = 5, window = \"hour\", overage = { price = \"1 USD\", cap = \"5 USD\" } },
+]
+[plans.c]
+quotas = [{ limit = 5, window = \"month\", overage = \"1 USD\" }]
+[customers.acme]
+plan = \"b\"
+keys = [{ digest = \"sha256:1a06df82cf0f5aa8a64b6ddc1da0a4e6fd1c5a5f0d45e7c0d2b0a9ebd8b7aa52\", quotas = [{ limit = 5, window = \"day\", overage = { price = \"1 USD\" } }] }]
+[customers.acme.applications.mobile]
+quotas = [{ limit = 5, window = \"day\", overage = { price = \"1 USD\" } }]
+";
+    spend_caps: "
+[plans.pro]
+quotas = [{ limit = 5, window = \"month\", overage = { price = \"0.001 USD\" } }]
+[plans.hard]
+quotas = [{ limit = 5, window = \"month\" }]
+[customers.good]
+plan = \"pro\"
+spend_cap = \"50 USD\"
+[customers.negative]
+plan = \"pro\"
+spend_cap = \"-1 USD\"
+[customers.elsewhere]
+plan = \"pro\"
+spend_cap = \"50 EUR\"
+[customers.own]
+plan = \"pro\"
+spend_cap = \"50 USD\"
+quotas = [{ limit = 5, window = \"month\", overage = { price = \"0.001 EUR\" } }]
+[customers.hard]
+plan = \"hard\"
+spend_cap = \"50 USD\"
+[customers.nothing]
+spend_cap = \"50 USD\"
+[customers.number]
+plan = \"pro\"
+spend_cap = 50
+";
     plan_rate_and_concurrency: "
 [plans.a]
 rate = { limit = 0, window = \"1s\", burst = 0 }

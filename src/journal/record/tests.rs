@@ -14,7 +14,8 @@ fn bodies() -> Vec<Body> {
         Body::Head { node: NodeId(Uuid::from_u128(7)), worker: u16::MAX, segment: 9 },
         Body::Definition { set: 1, blocks: 2 },
         Body::Definition { set: u32::MAX, blocks: 0 },
-        Body::Reserve { set: 5, cost: u64::MAX, request_id },
+        Body::Reserve { set: 5, cost: u64::MAX, nanos: 0, request_id },
+        Body::Reserve { set: 5, cost: 0, nanos: 1 << 62, request_id },
         Body::Synced { through: 77, length: 640 },
         Body::Kept { segment: 8, offset: 64, follows_synced: true, blocks: 3 },
     ];

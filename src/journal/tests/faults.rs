@@ -124,17 +124,19 @@ fn reservations_share_an_append() {
     let writer = &mut process.writers[0];
     let mut tickets = Vec::new();
     for set in [&acme, &other, &acme, &other] {
-        tickets.push(writer.reserve(set, &origin(set), 3, Uuid::nil(), at(1)).unwrap());
+        tickets
+            .push(writer.reserve(Taken::units(set, 3), &origin(set), Uuid::nil(), at(1)).unwrap());
     }
     assert!(script.calls.lock().unwrap().is_empty() && writer.put_bytes() > 0);
     writer.write().unwrap();
     writer.write().unwrap();
     assert_eq!((script.calls.lock().unwrap().len(), writer.put_bytes()), (1, 0));
     // Each was defined once, so that the next one finds it.
-    let again = writer.reserve(&other, &origin(&other), 3, Uuid::nil(), at(1)).unwrap();
+    let again =
+        writer.reserve(Taken::units(&other, 3), &origin(&other), Uuid::nil(), at(1)).unwrap();
     assert_eq!(writer.put_bytes(), 64);
     // What is settled with less is written at once, with all that was put before.
-    writer.settle(&again, &other, &origin(&other), Ending::Failed, 0, at(1)).unwrap();
+    super::settle(writer, &again, &other, (Ending::Failed, 0), at(1)).unwrap();
     assert_eq!(script.calls.lock().unwrap()[1..], [2 * 64]);
     for (ticket, set) in tickets.into_iter().zip([&acme, &other, &acme, &other]) {
         process.settle(ticket, set, Ending::Completed, 3);
@@ -160,11 +162,12 @@ fn what_a_torn_append_leaves_behind_is_settled_elsewhere() {
         script.writes.lock().unwrap().push_back(Fault::Short(64));
         let writer = &mut process.writers[0];
         let put = [5, 7]
-            .map(|cost| writer.reserve(&acme, &origin(&acme), cost, Uuid::nil(), at(1)).unwrap());
+            .map(|cost| Taken::units(&acme, cost))
+            .map(|taken| writer.reserve(taken, &origin(&acme), Uuid::nil(), at(1)).unwrap());
         writer.write().unwrap_err();
         assert!(writer.is_torn());
         for ticket in put.iter().filter(|_| is_settled) {
-            writer.settle(ticket, &acme, &origin(&acme), Ending::Unsent, 0, at(1)).unwrap();
+            super::settle(writer, ticket, &acme, (Ending::Unsent, 0), at(1)).unwrap();
         }
         assert_eq!(writer.is_torn(), !is_settled);
         drop(process);
@@ -220,10 +223,9 @@ fn a_failed_settle_can_be_repeated() {
         *script.cuts_fail.lock().unwrap() = cuts_fail;
         // The first of the two records stays whole where it cannot be cut away.
         script.writes.lock().unwrap().push_back(Fault::Short(64));
-        let origin = origin(&acme);
         for works in [false, true] {
             let writer = &mut process.writers[0];
-            let result = writer.settle(&less, &acme, &origin, Ending::Completed, 1, at(3));
+            let result = super::settle(writer, &less, &acme, (Ending::Completed, 1), at(3));
             assert_eq!(result.is_ok(), works);
         }
         process.fold();

@@ -92,7 +92,7 @@ fn start(place: &Place, switch: &Switch) -> (Vec<Writer>, Keeper) {
 
 fn request(writer: &mut Writer, set: &Arc<AccountSet>) {
     let ticket = reserve(writer, set, &origin(set), 2).unwrap();
-    writer.settle(&ticket, set, &origin(set), Ending::Completed, 2, at(2)).unwrap();
+    super::settle(writer, &ticket, set, (Ending::Completed, 2), at(2)).unwrap();
     writer.flush().unwrap();
 }
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     answer::Ending,
-    ledger::{AccountId, AccountSet, Window},
+    ledger::{AccountId, AccountSet, Charge, Taken, Window},
     store::{Sqlite, UsageRow},
 };
 
@@ -143,8 +143,20 @@ pub(super) fn reserve(
     origin: &Origin<'_>,
     cost: u64,
 ) -> io::Result<Ticket> {
-    let ticket = writer.reserve(set, origin, cost, Uuid::from_u128(9), at(1))?;
+    let ticket = writer.reserve(Taken::units(set, cost), origin, Uuid::from_u128(9), at(1))?;
     writer.write().map(|()| ticket)
+}
+
+/// A settle that is charged so many units.
+pub(super) fn settle(
+    writer: &mut Writer,
+    ticket: &Ticket,
+    set: &Arc<AccountSet>,
+    (ending, charge): (Ending, u64),
+    now: Timestamp,
+) -> io::Result<()> {
+    let (taken, charge) = (Taken { set, draw: None, cost: ticket.cost() }, Charge::units(charge));
+    writer.settle(ticket, taken, &origin(set), ending, charge, now)
 }
 
 impl Process {
@@ -159,7 +171,7 @@ impl Process {
         ending: Ending,
         charge: u64,
     ) {
-        self.writers[0].settle(&ticket, set, &origin(set), ending, charge, at(70)).unwrap();
+        settle(&mut self.writers[0], &ticket, set, (ending, charge), at(70)).unwrap();
     }
 
     pub(super) fn flush(&mut self) {
@@ -192,7 +204,7 @@ fn a_request_is_counted_once_whatever_its_charge() {
         (0, Ending::Completed, 0),
     ] {
         let ticket = process.reserve(&acme, cost);
-        assert_eq!(ticket.cost(), cost);
+        assert_eq!(ticket.cost(), Charge::units(cost));
         process.settle(ticket, &acme, ending, charge);
     }
     process.flush();
@@ -468,7 +480,8 @@ fn a_large_backlog_is_folded_in_several_transactions() {
         let origin = Origin { plan: Some(plan), ..origin(&acme) };
         let writer = &mut process.writers[0];
         let ticket = reserve(writer, &acme, &origin, 1).unwrap();
-        writer.settle(&ticket, &acme, &origin, Ending::Completed, 1, at(2)).unwrap();
+        let (taken, charge) = (Taken::units(&acme, 1), Charge::units(1));
+        writer.settle(&ticket, taken, &origin, Ending::Completed, charge, at(2)).unwrap();
         writer.unsynced().sync().unwrap().unwrap();
     }
     process.flush();

@@ -188,6 +188,9 @@ enum Step {
     Flush {
         worker: usize,
     },
+    TryAgain {
+        worker: usize,
+    },
     Sync {
         worker: usize,
         works: bool,
@@ -209,6 +212,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (any::<prop::sample::Index>(), 0..5_u64)
             .prop_map(|(which, charge)| Step::Settle { which, charge }),
         2 => worker.clone().prop_map(|worker| Step::Flush { worker }),
+        1 => worker.clone().prop_map(|worker| Step::TryAgain { worker }),
         6 => (worker, prop::bool::weighted(0.7))
             .prop_map(|(worker, works)| Step::Sync { worker, works }),
         1 => losses().prop_map(Step::Forget),
@@ -239,7 +243,7 @@ impl Request {
     /// Gives the least and the most that it may be charged at the next start, when it has all records up to
     /// these and perhaps more; and whether it is counted in any case.
     fn charge(&self, known: [u64; 2]) -> (u64, u64, bool) {
-        let cost = self.ticket.cost();
+        let cost = self.ticket.cost().units;
         let known = known[self.worker];
         let is_sure = self.is_folded || self.reserved <= known;
         let charge = match self.settled {
@@ -271,6 +275,10 @@ impl Life {
             Step::Settle { which, charge } => self.settle(sets, which, charge),
             Step::Flush { worker } => {
                 self.process.writers[worker].flush().unwrap();
+                self.written(worker);
+            }
+            Step::TryAgain { worker } => {
+                self.process.writers[worker].try_again(at(70)).unwrap();
                 self.written(worker);
             }
             Step::Sync { worker, works } => {
@@ -328,8 +336,8 @@ impl Life {
         let Request { worker, set, ticket, settled, .. } = &mut *open[chosen];
         let (worker, set) = (*worker, &sets[*set]);
         let writer = &mut self.process.writers[worker];
-        writer.settle(ticket, set, &origin(set), Ending::Completed, charge, at(70)).unwrap();
-        let is_ordinary = ticket.cost() == charge;
+        super::settle(writer, ticket, set, (Ending::Completed, charge), at(70)).unwrap();
+        let is_ordinary = ticket.cost().units == charge;
         let written = if is_ordinary { u64::MAX } else { writer.last() };
         *settled = Some(Settled { charge, written, is_folded: false });
         if !is_ordinary {

@@ -124,7 +124,7 @@ impl Worker {
             if settled.is_err() {
                 return self.unsent.push(unsent);
             }
-            if unsent.ticket.cost() > 0 {
+            if unsent.ticket.cost().units > 0 {
                 expected.take(unsent.set, Ending::Failed, 0);
             } else {
                 // An ordinary settle, which counts only where the reservation is found.
@@ -141,8 +141,8 @@ impl Worker {
         open: &mut Vec<Open>,
     ) -> io::Result<()> {
         let (ticket, set) = (&settled.ticket, &sets[settled.set]);
-        let result = self.writer.settle(ticket, set, &origin(set), ending, charge, at(70));
-        if charge != ticket.cost() {
+        let result = super::settle(&mut self.writer, ticket, set, (ending, charge), at(70));
+        if charge != ticket.cost().units {
             self.note(&result, open);
         }
         result
@@ -165,7 +165,8 @@ fn live(place: &Place, sets: &[Arc<AccountSet>], steps: &[Step], expected: &mut 
             Step::Reserve { worker, set, cost } => {
                 let (accounts, id) = (&sets[set], Uuid::from_u128(time as u128));
                 let Worker { writer, put, .. } = &mut workers[worker];
-                let result = writer.reserve(accounts, &origin(accounts), cost, id, now);
+                let result =
+                    writer.reserve(Taken::units(accounts, cost), &origin(accounts), id, now);
                 put.extend(result.ok().map(|ticket| Open { worker, set, ticket }));
             }
             Step::Write { worker } => {
@@ -178,7 +179,7 @@ fn live(place: &Place, sets: &[Arc<AccountSet>], steps: &[Step], expected: &mut 
             }
             Step::Settle { which, change } if !open.is_empty() => {
                 let settled = open.swap_remove(which.index(open.len()));
-                let cost = settled.ticket.cost();
+                let cost = settled.ticket.cost().units;
                 let (ending, charge) = match change {
                     Change::Full => (Ending::Completed, cost),
                     Change::Nothing => (Ending::Failed, 0),
@@ -211,11 +212,11 @@ fn live(place: &Place, sets: &[Arc<AccountSet>], steps: &[Step], expected: &mut 
 /// What is left when the process ends at once.
 fn kill(open: Vec<Open>, workers: Vec<Worker>, expected: &mut Expected) {
     for Open { set, ticket, .. } in open {
-        expected.take(set, Ending::Unknown, ticket.cost());
+        expected.take(set, Ending::Unknown, ticket.cost().units);
     }
     for Open { set, ticket, .. } in workers.into_iter().flat_map(|worker| worker.unsent) {
         expected.perhaps.0 += 1;
-        expected.perhaps.1[set] += ticket.cost();
+        expected.perhaps.1[set] += ticket.cost().units;
     }
 }
 

@@ -80,14 +80,15 @@ fn a_hold_tells_what_it_took() {
         quotas([quota("day", 10, WindowKind::Day), quota("month", 100, WindowKind::Month)]);
     spend(&accounts, &limits, 2, NOW);
     let hold = reserve(&accounts, &limits, 3, NOW).unwrap();
-    assert_eq!(hold.cost(), 3);
+    assert_eq!(hold.cost(), crate::ledger::Charge::units(3));
     assert_eq!(counts(hold.standing()), [(2, 3), (2, 3)]);
     assert_eq!(hold.standing().in_flight, 1);
     assert_eq!(hold.standing().quotas[0].remaining(10), 5);
     assert_eq!(&**hold.accounts().id(), "acme");
-    let names: Vec<_> = hold.set().accounts.iter().map(|id| (&*id.scope, &*id.quota)).collect();
+    let names: Vec<_> =
+        hold.taken().set.accounts.iter().map(|id| (&*id.scope, &*id.quota)).collect();
     assert_eq!(names, [("", "day"), ("", "month")]);
-    assert_eq!(&*hold.set().customer, "acme");
+    assert_eq!(&*hold.taken().set.customer, "acme");
     hold.settle(0);
     assert_eq!(counts_at(&accounts, &limits, NOW), [(2, 0), (2, 0)]);
 }
@@ -392,7 +393,7 @@ fn the_set_stays_while_windows_and_names_do() {
     let accounts = accounts();
     let id_at = |limits: &Arc<Limits>, now| {
         let hold = reserve(&accounts, limits, 0, now).unwrap();
-        hold.set().id
+        hold.taken().set.id
     };
     let limits = quotas([quota("calls", 10, WindowKind::Day)]);
     let first = id_at(&limits, NOW);
@@ -409,7 +410,7 @@ fn without_limits_everything_passes_and_is_counted_as_in_flight() {
     let accounts = accounts();
     let limits = Arc::new(Limits::default());
     let holds: Vec<_> = (0..100).map(|_| reserve(&accounts, &limits, 5, NOW).unwrap()).collect();
-    assert!(holds.iter().all(|hold| hold.set().accounts.is_empty()));
+    assert!(holds.iter().all(|hold| hold.taken().set.accounts.is_empty()));
     assert_eq!(accounts.standing(&limits, ts(NOW)).in_flight, 100);
     // A limit that comes while they are in flight sees them.
     let limited = Arc::new(Limits { concurrency: vec![Scoped::whole(100)], ..Limits::default() });

@@ -4,7 +4,9 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 mod accounts;
+mod credit;
 mod model;
+mod overage;
 mod period;
 mod rate;
 mod scopes;
@@ -39,7 +41,8 @@ fn anchored(kind: WindowKind, anchor: &str) -> WindowSpec {
 fn quota(name: &str, limit: u64, kind: WindowKind) -> Quota {
     let name: Arc<str> = Arc::from(name);
     let scope = Arc::default();
-    Quota { scope, account: Arc::clone(&name), name, limit, window: calendar(kind) }
+    let account = Arc::clone(&name);
+    Quota { scope, account, name, limit, overage: None, window: calendar(kind) }
 }
 
 fn quotas<const N: usize>(quotas: [Quota; N]) -> Arc<Limits> {

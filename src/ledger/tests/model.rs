@@ -10,9 +10,12 @@ use jiff::Timestamp;
 use proptest::{prelude::*, sample::Index};
 
 use super::{after, anchored, calendar, rate, rate::Naive, ts};
-use crate::ledger::{
-    AccountId, Accounts, Hold, Ledger, Limits, Quota, Rate, Scoped, Violation, WindowKind,
-    WindowSpec,
+use crate::{
+    ledger::{
+        AccountId, Accounts, Hold, Ledger, Limits, Overage, Quota, Rate, Scoped, Violation,
+        WindowKind, WindowSpec,
+    },
+    model::{Money, Nanos},
 };
 
 const FLOOR: &str = "2026-01-30T22:00:00Z";
@@ -81,6 +84,9 @@ fn config(rated: &'static [bool]) -> impl Strategy<Value = Config> {
     })
 }
 
+/// Limit, window, whether it has a new name, and how it goes on.
+type Drawn = (u64, WindowSpec, bool, Option<Overage>);
+
 fn limits(scope: &'static str, rated: bool) -> impl Strategy<Value = Limits> {
     let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
     let spec = prop_oneof![
@@ -93,15 +99,17 @@ fn limits(scope: &'static str, rated: bool) -> impl Strategy<Value = Limits> {
         Just(WindowSpec { zone: Some(berlin), ..calendar(WindowKind::Day) }),
         Just(WindowSpec { floor: Some(ts("2026-01-31T12:00:00Z")), ..calendar(WindowKind::Day) }),
     ];
-    let quotas = prop::collection::vec(prop::option::of((0..30_u64, spec, any::<bool>())), 2);
+    let quota = (0..30_u64, spec, any::<bool>(), prop::option::of(overage()));
+    let quotas = prop::collection::vec(prop::option::of(quota), 2);
     let rate = prop::option::of(Just(the_rate()));
     (quotas, rate, prop::option::of(1..6_u32)).prop_map(move |(quotas, rate, concurrency)| {
         let scope: Arc<str> = Arc::from(scope);
-        let quota = |(quota, account): (Option<(u64, WindowSpec, bool)>, &str)| {
-            let (limit, window, is_renamed) = quota?;
+        let quota = |(quota, account): (Option<Drawn>, &str)| {
+            let (limit, window, is_renamed, overage) = quota?;
             let name = if is_renamed { format!("new-{account}") } else { account.to_owned() };
             let (name, account) = (Arc::from(name), Arc::from(account));
-            Some(Quota { scope: Arc::clone(&scope), name, account, limit, window })
+            let (scope, overage) = (Arc::clone(&scope), overage.map(Box::new));
+            Some(Quota { scope, name, account, limit, overage, window })
         };
         Limits {
             quotas: quotas.into_iter().zip(["a", "b"]).filter_map(quota).collect(),
@@ -109,6 +117,23 @@ fn limits(scope: &'static str, rated: bool) -> impl Strategy<Value = Limits> {
             concurrency: concurrency.map(|limit| scoped(&scope, limit)).into_iter().collect(),
         }
     })
+}
+
+/// Of a few nano-units, so that caps leave something over that is no whole unit.
+fn overage() -> impl Strategy<Value = Overage> {
+    let usd = |nanos: i64| Money { nanos: Nanos(nanos), currency: "USD".parse().unwrap() };
+    let price = (1..4_i64).prop_map(usd);
+    let cap = prop_oneof![
+        8 => (0..60_i64).prop_map(usd),
+        1 => Just("9 EUR".parse().unwrap()),
+    ];
+    (price, prop::option::of(cap)).prop_map(|(price, cap)| Overage::new(price, cap))
+}
+
+/// Tells by money alone whether so many units beyond the limit may be taken.
+fn is_affordable(overage: &Overage, units: u64) -> bool {
+    let amount = i128::from(units) * i128::from(overage.price().nanos.0);
+    overage.cap().is_none_or(|cap| amount <= i128::from(cap.0))
 }
 
 fn scoped<T>(scope: &Arc<str>, limit: T) -> Scoped<T> {
@@ -222,11 +247,20 @@ impl Model {
             }
         }
         for (index, (used, reserved)) in self.counts(limits).into_iter().enumerate() {
-            let limit = limits.quotas[index].limit;
-            if cost > 0 && cost > limit {
+            let Quota { limit, overage, .. } = &limits.quotas[index];
+            let fits = |units: u64| match overage {
+                Some(overage) => is_affordable(overage, units.saturating_sub(*limit)),
+                None => units <= *limit,
+            };
+            // What costs nothing is let through also where nothing is left.
+            if cost == 0 || used + reserved + cost <= *limit {
+                continue;
+            }
+            if !fits(cost) {
                 violations.push(Violation::QuotaTooSmall(index));
-            } else if cost > 0 && used + reserved + cost > limit {
-                violations.push(Violation::Quota(index));
+            } else if !fits(used + reserved + cost) {
+                let violation = overage.as_ref().map(|_| Violation::SpendCap(index));
+                violations.push(violation.unwrap_or(Violation::Quota(index)));
             }
         }
         violations
@@ -305,13 +339,16 @@ impl Pair {
         match self.accounts.reserve(limits, cost, self.now) {
             Ok(hold) => {
                 assert_eq!(expected, []);
-                assert_eq!(hold.cost(), cost);
+                assert_eq!(hold.cost(), crate::ledger::Charge::units(cost));
                 let standing = hold.standing().clone();
                 self.model.take(limits, hold, cost);
                 self.assert_same(&standing);
                 // What was let through fits, whatever the model thinks.
                 for (state, quota) in standing.quotas.iter().zip(&limits.quotas) {
-                    assert!(cost == 0 || state.used + state.reserved <= quota.limit);
+                    let beyond = (state.used + state.reserved).saturating_sub(quota.limit);
+                    let is_let = |overage| is_affordable(overage, beyond);
+                    let is_let = quota.overage.as_deref().is_some_and(is_let);
+                    assert!(cost == 0 || beyond == 0 || is_let);
                 }
                 for (in_flight, limit) in standing.concurrency.iter().zip(&limits.concurrency) {
                     assert!(*in_flight <= limit.limit);

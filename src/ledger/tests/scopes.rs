@@ -118,7 +118,7 @@ fn keys_that_alternate_keep_their_sets() {
     let accounts = accounts();
     let limits =
         |key: usize| quotas([of("", "calls", 9999), of(&format!("key/{key}"), "calls", 99)]);
-    let set = |limits| accounts.reserve(limits, 1, ts(NOW)).unwrap().set().id;
+    let set = |limits| accounts.reserve(limits, 1, ts(NOW)).unwrap().taken().set.id;
     let all: Vec<_> = (0..VIEWS_MAX).map(limits).collect();
     let first: Vec<u64> = all.iter().map(set).collect();
     assert_eq!(first.iter().collect::<HashSet<_>>().len(), VIEWS_MAX);
@@ -142,7 +142,7 @@ fn limits_that_differ_only_in_throttles_share_a_set() {
         accounts.reserve(&plain, 1, ts(NOW)).unwrap(),
         accounts.reserve(&Arc::new(limits), 1, ts(NOW)).unwrap(),
     );
-    assert_eq!(first.set().id, second.set().id);
+    assert_eq!(first.taken().set.id, second.taken().set.id);
 }
 
 #[test]
@@ -150,12 +150,12 @@ fn to_look_makes_nothing() {
     let accounts = accounts();
     let mine = quotas([of("", "calls", 10), of("key/1", "calls", 5)]);
     spend(&accounts, &mine, 2);
-    let set = accounts.reserve(&mine, 0, ts(NOW)).unwrap().set().id;
+    let set = accounts.reserve(&mine, 0, ts(NOW)).unwrap().taken().set.id;
     let all = || quotas([of("", "calls", 10), of("key/1", "calls", 5), of("key/2", "calls", 5)]);
     for _ in 0..2 * VIEWS_MAX {
         assert_eq!(used(&accounts, &all()), [2, 2, 0]);
     }
-    assert_eq!(accounts.reserve(&mine, 0, ts(NOW)).unwrap().set().id, set);
+    assert_eq!(accounts.reserve(&mine, 0, ts(NOW)).unwrap().taken().set.id, set);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_renamed_quota_counts_on_in_its_account() {
     let renamed = quotas([renamed]);
     assert_eq!(used(&accounts, &renamed), [4]);
     let hold = accounts.reserve(&renamed, 1, ts(NOW)).unwrap();
-    assert_eq!(&*hold.set().accounts[0].quota, "monthly");
+    assert_eq!(&*hold.taken().set.accounts[0].quota, "monthly");
     // A new name without the old one begins at zero.
     assert_eq!(used(&accounts, &quotas([of("", "calls", 10)])), [0]);
 }
@@ -200,7 +200,7 @@ fn an_adjustment_gives_back_at_most_what_is_used() {
 fn who_gets_the_id_of_a_removed_customer_begins_anew_under_another_name() {
     let ledger = Ledger::new(ts(NOW));
     let limits = quotas([of("", "calls", 10)]);
-    let name = |hold: &crate::ledger::Hold| hold.set().customer.to_string();
+    let name = |hold: &crate::ledger::Hold| hold.taken().set.customer.to_string();
     let hold = ledger.customer("acme").reserve(&limits, 4, ts(NOW)).unwrap();
     assert_eq!((name(&hold), &*ledger.name_of("acme")), ("acme".to_owned(), "acme"));
     let removed = ledger.remove("acme").unwrap();

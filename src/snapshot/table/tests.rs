@@ -33,6 +33,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         strip_prefix: None,
         access: Access::Key,
         cost: 1,
+        price: None,
         scopes: Vec::new(),
         enforce: true,
         charge_on: ChargeOn::default(),

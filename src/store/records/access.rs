@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::Window,
-    model::{KeyDigest, SubscriptionTerms},
+    model::{Currency, KeyDigest, Nanos, SubscriptionTerms},
     store::{
         StoreError,
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryRecord, DeliveryState, EventRecord, IdempotencyRecord, KeyRecord,
-            OwnedAccountKey, Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
+            DeliveryRecord, DeliveryState, Difference, EntryKind, EntryRecord, EventRecord,
+            GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, Owed, OwnedAccountKey,
+            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
         },
     },
 };
@@ -144,6 +145,38 @@ pub trait Reads {
         each: &mut dyn FnMut(ReportRow) -> bool,
     ) -> Result<(), StoreError>;
 
+    /// Gives a customer's grants, the oldest first, from the one after the number `after`.
+    fn grants(
+        &self,
+        customer: &str,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<GrantRecord>, StoreError>;
+
+    /// Gives up to `max` grants that ended at or before `now` with something left of them.
+    fn ended_grants(&self, now: Timestamp, max: usize) -> Result<Vec<GrantRecord>, StoreError>;
+
+    /// Gives what a customer owes, by currency.
+    fn owed(&self, customer: &str) -> Result<Vec<Owed>, StoreError>;
+
+    /// Calls `each` for every grant of which something is left.
+    fn load_grants(&self, each: &mut dyn FnMut(GrantRecord)) -> Result<(), StoreError>;
+
+    /// Calls `each` for every customer that ever had money, with what it owes, by currency.
+    fn load_owed(&self, each: &mut dyn FnMut(&str, Owed)) -> Result<(), StoreError>;
+
+    /// Gives a customer's ledger, the oldest entry first, from the one after a place, and tells whether
+    /// there are more. Behind the last entry stands what requests took in minutes that may not be over.
+    fn ledger(
+        &self,
+        customer: &str,
+        after: Option<LedgerPlace>,
+        max: usize,
+    ) -> Result<(Vec<EntryRecord>, bool), StoreError>;
+
+    /// Adds up the whole ledger and calls `each` for everything that is not what it comes to.
+    fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError>;
+
     /// Calls `each` for every customer by id, with its subscription and its applications by name.
     /// A callback, since there may be a million.
     fn load_customers(
@@ -181,9 +214,51 @@ pub trait Records: Reads {
     /// Writes a key, new or known; `last_used` is left as it is.
     fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
 
-    /// Adds to the units used of an account, or takes off. What the store does not know yet may be
-    /// taken off too: the sum is below zero then until the journal is folded.
-    fn add_used(&mut self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError>;
+    /// Adds to the units used of an account, or takes off, and enters it. What the store does not know
+    /// yet may be taken off too: the sum is below zero then until the journal is folded.
+    fn add_used(
+        &mut self,
+        now: Timestamp,
+        account: &AccountKey<'_>,
+        units: i64,
+        why: (EntryKind, Option<&str>),
+    ) -> Result<(), StoreError>;
+
+    /// Writes a new grant and enters it; gives its number. `repays` of it goes to what is owed.
+    fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError>;
+
+    /// Takes from a grant that has ended what is left of it, and enters that. `repays` of it goes to what
+    /// is owed.
+    fn expire_grant(
+        &mut self,
+        now: Timestamp,
+        grant: &GrantRecord,
+        left: Nanos,
+        repays: Nanos,
+    ) -> Result<(), StoreError>;
+
+    /// Adds to what a customer owes, and enters it; `reference` is the correction's id.
+    fn owe(
+        &mut self,
+        now: Timestamp,
+        customer: &str,
+        currency: Currency,
+        nanos: Nanos,
+        reference: &str,
+    ) -> Result<(), StoreError>;
+
+    /// Enters what was consumed in minutes that begin before the time, up to `max` rows of it; tells
+    /// whether that was all.
+    fn enter_consumed(
+        &mut self,
+        now: Timestamp,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<bool, StoreError>;
+
+    /// Drops entries from before the time and carries what they add up to, up to `max` of them; tells
+    /// whether that was all.
+    fn carry_entries(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
 
     /// Appends to the audit.
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError>;

@@ -4,6 +4,7 @@
 //! The rules of what may be changed are not here: a store keeps what it is given.
 
 mod access;
+mod ledger;
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,14 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
-    model::{Environment, KeyDigest, KeyState, OwnLimits},
+    model::{Environment, KeyDigest, KeyState, Money, OwnLimits},
 };
 
 pub use access::{Reads, Records};
+pub use ledger::{
+    Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
+    Verified,
+};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -32,6 +37,8 @@ pub struct CustomerRecord {
     pub suspended: bool,
     /// Limits that replace the plan's.
     pub limits: OwnLimits,
+    /// The most that its quotas may cost in one window beyond their limits.
+    pub spend_cap: Option<Money>,
     /// Where its own events are sent.
     pub webhook: Option<WebhookRecord>,
     /// When it was made.

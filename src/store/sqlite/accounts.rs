@@ -7,8 +7,11 @@ use crate::{
     ledger::Window,
     store::{
         StoreError,
-        records::{AccountKey, OwnedAccountKey, ThresholdRecord},
-        sqlite::query::{self, Cells, limit, ms, signed},
+        records::{AccountKey, EntryKind, OwnedAccountKey, ThresholdRecord},
+        sqlite::{
+            entries::{self, Account, Entry, NO_GRANT},
+            query::{self, Cells, limit, ms, signed},
+        },
     },
 };
 
@@ -29,18 +32,24 @@ pub(super) fn used(connection: &Connection, account: &AccountKey<'_>) -> Result<
 
 pub(super) fn add_used(
     connection: &Connection,
+    now: Timestamp,
     account: &AccountKey<'_>,
     units: i64,
+    (kind, reference): (EntryKind, Option<&str>),
 ) -> Result<(), StoreError> {
     let AccountKey { customer, scope, quota, window: Window { start, end } } = account;
     let sql = "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
             window_end = max(window_end, excluded.window_end),
-            used = min(used + excluded.used, 9223372036854775807)";
+            used = min(used + excluded.used, 9223372036854775807)
+        RETURNING id";
     let params = params![customer, scope, quota, ms(*start), end.map(ms), units];
-    query::write(connection, sql, params)?;
-    Ok(())
+    let id = query::one(connection, USAGE, sql, params, |cells| cells.get::<i64>())?;
+    let account = Account { of: entries::USAGE, id: id.unwrap_or_default() };
+    let (grant, consumed) = (NO_GRANT, None);
+    let entry = Entry { account, kind, grant, consumed, amount: units, reference };
+    entries::append(connection, now, &entry)
 }
 
 pub(super) fn threshold(

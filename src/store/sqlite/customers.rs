@@ -18,13 +18,13 @@ const TABLE: &str = "customers";
 const APPLICATIONS: &str = "applications";
 
 const SELECT: &str = "SELECT id, name, metadata, suspended, limits, webhook_url, webhook_secret,
-    webhook_disabled, created_at, updated_at FROM customers";
+    webhook_disabled, created_at, updated_at, spend_cap FROM customers";
 
 const SELECT_APPLICATIONS: &str = "SELECT name, customer, limits, created_at FROM applications";
 
 /// With the subscription's columns behind the customer's; its owner is NULL where there is none.
 const SELECT_BOTH: &str = r#"SELECT c.id, c.name, metadata, suspended, limits, webhook_url,
-    webhook_secret, webhook_disabled, created_at, updated_at, s.customer, "plan", status, anchor,
+    webhook_secret, webhook_disabled, created_at, updated_at, spend_cap, s.customer, "plan", status, anchor,
     starts, trial_end, past_due_since, cancel_at, period_start, period_end, pause_collection, grace,
     changed, restarted, next FROM customers AS c LEFT JOIN subscriptions AS s ON s.customer = c.id"#;
 
@@ -82,8 +82,17 @@ pub(super) fn load(
 }
 
 pub(super) fn put(connection: &Connection, customer: &CustomerRecord) -> Result<(), StoreError> {
-    let CustomerRecord { id, name, metadata, suspended, limits, webhook, created_at, updated_at } =
-        customer;
+    let CustomerRecord {
+        id,
+        name,
+        metadata,
+        suspended,
+        limits,
+        spend_cap,
+        webhook,
+        created_at,
+        updated_at,
+    } = customer;
     let (url, secret, disabled) = match webhook {
         Some(WebhookRecord { url, secret, disabled }) => {
             (Some(url), Some(secret), disabled.as_ref())
@@ -93,15 +102,17 @@ pub(super) fn put(connection: &Connection, customer: &CustomerRecord) -> Result<
     let metadata = query::json_unless(metadata.is_empty(), metadata)?;
     let limits = query::json_unless(limits.is_empty(), limits)?;
     let (created_at, updated_at) = (ms(*created_at), ms(*updated_at));
+    let spend_cap = spend_cap.map(|cap| cap.to_string());
     let sql = "INSERT INTO customers
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
             suspended = excluded.suspended, limits = excluded.limits,
             webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret,
             webhook_disabled = excluded.webhook_disabled, created_at = excluded.created_at,
-            updated_at = excluded.updated_at";
+            updated_at = excluded.updated_at, spend_cap = excluded.spend_cap";
     let params = params![
-        id, name, metadata, suspended, limits, url, secret, disabled, created_at, updated_at
+        id, name, metadata, suspended, limits, url, secret, disabled, created_at, updated_at,
+        spend_cap
     ];
     query::write(connection, sql, params)?;
     Ok(())
@@ -131,6 +142,7 @@ pub(super) fn delete_application(
 }
 
 fn read(cells: &mut Cells<'_, '_>) -> Result<CustomerRecord, StoreError> {
+    // In the order of the columns.
     Ok(CustomerRecord {
         id: cells.get()?,
         name: cells.get()?,
@@ -140,6 +152,7 @@ fn read(cells: &mut Cells<'_, '_>) -> Result<CustomerRecord, StoreError> {
         webhook: read_webhook(cells)?,
         created_at: cells.time()?,
         updated_at: cells.time()?,
+        spend_cap: cells.optional_name()?,
     })
 }
 

@@ -6,9 +6,12 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::{
     ledger::Window,
     store::{
-        Commit, OpenReservation, Position, ReservationId, UsageRow,
+        Commit, Consumed, ConsumedRow, CreditRow, OpenReservation, Position, ReservationId,
+        UsageRow,
         sqlite::{
-            ids::{AccountId, Ids, Remembered},
+            credits,
+            entries::{NO_GRANT, PURSE, USAGE},
+            ids::{AccountId, Ids, Names, Remembered},
             minutes,
             pseudonyms::Owners,
             query::signed,
@@ -22,23 +25,26 @@ pub(super) fn write(
     ids: &mut Ids,
     commit: &Commit<'_>,
 ) -> rusqlite::Result<()> {
-    let Commit { node, usage, minutes, opened, closed, positions } = commit;
+    let Commit { node, usage, credits, consumed, minutes, opened, closed, positions } = commit;
     let node = node.to_string();
     let mut owners = Owners::new(transaction)?;
     set_positions(transaction, &node, positions)?;
     ids.turn(positions.iter().map(|position| position.latest).max());
-    add_usage(transaction, &mut owners, &mut ids.accounts, usage)?;
+    let accounts = add_usage(transaction, &mut owners, &mut ids.accounts, usage)?;
+    let grants = take_credits(transaction, &mut owners, credits)?;
+    gather(transaction, &mut ids.names, (&accounts, &grants), consumed)?;
     minutes::add(transaction, &mut owners, &mut ids.series, minutes)?;
     insert_open(transaction, &mut owners, &node, opened)?;
     delete_closed(transaction, &node, closed)
 }
 
+/// Gives the numbers of the rows, in the same order.
 fn add_usage(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
     accounts: &mut Remembered<AccountId>,
     rows: &[UsageRow<'_>],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<i64>> {
     // The larger end: a quota whose window was lengthened within it must be found until that ends.
     // The texts, because units must never go to another account, whatever is remembered.
     let mut known = transaction.prepare_cached(
@@ -56,6 +62,7 @@ fn add_usage(
         "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
+    let mut numbers = Vec::with_capacity(rows.len());
     for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
         let (customer, used) = (owners.of(customer)?, signed(*used));
         let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
@@ -63,6 +70,7 @@ fn add_usage(
         if let Some(AccountId(id)) = accounts.find(&account)
             && known.execute(params![customer, scope, quota, start, end, used, id])? == 1
         {
+            numbers.push(id.into());
             continue;
         }
         let texts = params![customer, scope, quota, start];
@@ -80,6 +88,58 @@ fn add_usage(
         if let Ok(id) = u32::try_from(id) {
             accounts.put(account, AccountId(id));
         }
+        numbers.push(id);
+    }
+    Ok(numbers)
+}
+
+/// Gives the purses and the numbers of the grants, in the same order.
+fn take_credits(
+    transaction: &Transaction<'_>,
+    owners: &mut Owners<'_>,
+    rows: &[CreditRow<'_>],
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut numbers = Vec::with_capacity(rows.len());
+    for CreditRow { customer, currency, grant, nanos } in rows {
+        let found = if grant.is_empty() { None } else { credits::find(transaction, grant)? };
+        // A grant that is not there, as in a store that was put back, is owed like what none pays.
+        numbers.push(match found {
+            Some((number, purse)) => {
+                credits::take(transaction, number, nanos.0)?;
+                (purse, number)
+            }
+            None => {
+                let purse = credits::purse(transaction, &owners.of(customer)?, *currency)?;
+                credits::add_owed(transaction, purse, nanos.0)?;
+                (purse, NO_GRANT)
+            }
+        });
+    }
+    Ok(numbers)
+}
+
+/// Gathers what was consumed, until it is entered.
+fn gather(
+    transaction: &Transaction<'_>,
+    names: &mut Names,
+    (accounts, grants): (&[i64], &[(i64, i64)]),
+    rows: &[ConsumedRow<'_>],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        r#"INSERT INTO consumption VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+           ON CONFLICT (minute, "of", account, "grant", route) DO UPDATE SET
+               requests = requests + excluded.requests,
+               amount = min(amount + excluded.amount, 9223372036854775807)"#,
+    )?;
+    for ConsumedRow { of, minute, route, requests, amount } in rows {
+        let account = match of {
+            Consumed::Usage(place) => accounts.get(*place).map(|id| (USAGE, *id, NO_GRANT)),
+            Consumed::Credit(place) => grants.get(*place).map(|(id, grant)| (PURSE, *id, *grant)),
+        };
+        let (of, account, grant) = account.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (minute, route) = (minute.as_millisecond(), names.number(transaction, route)?);
+        let (requests, amount) = (signed(*requests), signed(*amount));
+        statement.execute(params![minute, of, account, grant, route, requests, amount])?;
     }
     Ok(())
 }
@@ -92,16 +152,17 @@ fn insert_open(
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO open_reservations
-             (node, worker, sequence, request_id, customer, definition, cost, opened_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (node, worker, sequence, request_id, customer, definition, cost, opened_at, nanos)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    for OpenReservation { id, request_id, customer, definition, cost, opened_at } in rows {
+    for row in rows {
+        let OpenReservation { id, request_id, customer, definition, cost, nanos, opened_at } = row;
         let (customer, request_id) = (owners.of(customer)?, request_id.to_string());
         let (sequence, cost) = (signed(id.sequence), signed(*cost));
-        let opened_at = opened_at.as_millisecond();
-        let params =
-            params![node, id.worker, sequence, request_id, customer, definition, cost, opened_at];
-        statement.execute(params)?;
+        let (opened_at, nanos, worker) = (opened_at.as_millisecond(), nanos.0, id.worker);
+        statement.execute(params![
+            node, worker, sequence, request_id, customer, definition, cost, opened_at, nanos
+        ])?;
     }
     Ok(())
 }

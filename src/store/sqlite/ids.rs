@@ -12,6 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
 
 /// What is remembered between folds.
 #[derive(Debug, Default)]
@@ -20,8 +21,37 @@ pub(super) struct Ids {
     pub(super) accounts: Remembered<AccountId>,
     /// By customer, key, route and ending.
     pub(super) series: Remembered<Series>,
+    /// Of routes.
+    pub(super) names: Names,
     /// The latest hour that was told.
     hour: i64,
+}
+
+/// The numbers of names. Routes are few; those that a reload took away stay until the next one that
+/// removes a customer.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<Box<str>, i64>);
+
+impl Names {
+    /// Gives the number of a name, a new one if it has none yet.
+    pub(super) fn number(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.0.get(name) {
+            return Ok(*number);
+        }
+        let find = || -> rusqlite::Result<Option<i64>> {
+            let mut find = connection.prepare_cached("SELECT id FROM names WHERE name = ?1")?;
+            find.query_row([name], |row| row.get(0)).optional()
+        };
+        let number = match find()? {
+            Some(number) => number,
+            None => {
+                connection.execute("INSERT INTO names (name) VALUES (?1)", [name])?;
+                connection.last_insert_rowid()
+            }
+        };
+        self.0.insert(name.into(), number);
+        Ok(number)
+    }
 }
 
 /// The number of a row of `usage`.
@@ -65,7 +95,7 @@ impl Ids {
     /// Is told a time. With each hour goes what was not asked for in the one before, such as accounts
     /// of windows that are over.
     pub(super) fn turn(&mut self, now: Option<Timestamp>) {
-        let Self { accounts, series, hour } = self;
+        let Self { accounts, series, names: _, hour } = self;
         let now = now.map_or(0, Timestamp::as_second) / 3600;
         if now > *hour {
             accounts.age();

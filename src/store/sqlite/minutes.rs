@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::id_of,
+    model::Currency,
     store::{
         MinuteRow,
         sqlite::{
@@ -25,24 +26,26 @@ pub(super) fn add(
     rows: &[MinuteRow<'_>],
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO usage_minutes VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO usage_minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (minute, place, series) DO UPDATE SET
              requests = requests + excluded.requests,
-             units = min(units + excluded.units, 9223372036854775807)",
+             units = min(units + excluded.units, 9223372036854775807),
+             nanos = min(nanos + excluded.nanos, 9223372036854775807)",
     )?;
     let mut finder = Finder::new(transaction)?;
     let (mut hours, mut uses) = (Vec::new(), Vec::new());
     for row in rows {
         let customer = owners.of(row.customer)?;
         let minute = row.minute.as_millisecond();
-        let key = memory.fingerprint(&(&*customer, row.key_id, row.route, row.ending));
+        let currency = row.currency;
+        let key = memory.fingerprint(&(&*customer, row.key_id, row.route, row.ending, currency));
         let known = memory.find(&key);
         let (id, place) = match known {
             Some(Series { id, place, hour: _ }) => (id.into(), place.into()),
             None => finder.series(&customer, row)?,
         };
         let (requests, units) = (signed(row.requests), signed(row.units));
-        statement.execute(params![minute, place, id, requests, units])?;
+        statement.execute(params![minute, place, id, requests, units, row.nanos.0])?;
         // What was written of an hour is not written again.
         let hour = hour_of(minute);
         let written = known.map(|series| i64::from(series.hour) * HOUR_MS);
@@ -89,19 +92,21 @@ impl<'t> Finder<'t> {
         Ok(Self {
             find: prepare(
                 "SELECT id, place FROM usage_series
-                 WHERE customer = ?1 AND key_id = ?2 AND route = ?3 AND ending = ?4",
+                 WHERE customer = ?1 AND key_id = ?2 AND route = ?3 AND ending = ?4
+                     AND currency = ?5",
             )?,
             // One after the other: a statement that reads the table it writes keeps a copy meanwhile.
             next: prepare("SELECT coalesce(max(id), 0) + 1 FROM usage_series")?,
             others: prepare("SELECT place FROM usage_series WHERE customer = ?1 LIMIT 1")?,
-            insert: prepare("INSERT INTO usage_series VALUES (?5, ?6, ?1, ?2, ?3, ?4)")?,
+            insert: prepare("INSERT INTO usage_series VALUES (?6, ?7, ?1, ?2, ?3, ?4, ?5)")?,
         })
     }
 
     /// Gives the number and the place of a series. The first of a customer makes the place of the others.
     fn series(&mut self, customer: &str, row: &MinuteRow<'_>) -> rusqlite::Result<(i64, i64)> {
-        let MinuteRow { key_id, route, ending, .. } = row;
-        let texts = params![customer, key_id, route, ending];
+        let MinuteRow { key_id, route, ending, currency, .. } = row;
+        let currency = currency.as_ref().map_or("", Currency::as_str);
+        let texts = params![customer, key_id, route, ending, currency];
         let found = self.find.query_row(texts, |row| Ok((row.get(0)?, row.get(1)?)));
         if let Some(found) = found.optional()? {
             return Ok(found);
@@ -109,7 +114,7 @@ impl<'t> Finder<'t> {
         let id: i64 = self.next.query_row([], |row| row.get(0))?;
         let place = self.others.query_row([customer], |row| row.get(0)).optional()?;
         let place = place.unwrap_or(id);
-        self.insert.execute(params![customer, key_id, route, ending, id, place])?;
+        self.insert.execute(params![customer, key_id, route, ending, currency, id, place])?;
         Ok((id, place))
     }
 }

@@ -7,11 +7,14 @@ mod accounts;
 mod audit;
 mod backup;
 mod calls;
+mod credits;
 mod customers;
+mod entries;
 mod events;
 mod fold;
 mod ids;
 mod keys;
+mod ledger;
 mod minutes;
 mod open;
 mod pseudonyms;
@@ -21,6 +24,7 @@ mod report;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writes;
 
 use std::{
@@ -31,12 +35,14 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{
-    Connection, Params, Row, Transaction, TransactionBehavior, params, types::FromSqlError,
+    Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior, params,
+    types::FromSqlError,
 };
 use uuid::Uuid;
 
 use crate::{
     ledger::Window,
+    model::Nanos,
     store::{
         Commit, MinuteRow, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
         StoreError, UsageRow, Verdict, instant,
@@ -63,6 +69,11 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
+    /// Fails for a file without contents, which would be taken for a new database.
+    pub fn refuse_emptied(path: &Path) -> Result<(), OpenError> {
+        open::refuse_emptied(path)
+    }
+
     /// Opens the database for this process alone; makes it where it is not there.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = open::lock(path)?;
@@ -74,6 +85,19 @@ impl Sqlite {
     pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
         let connection = open::to_read(path)?;
         Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: None })
+    }
+
+    /// Names the file and what to do where an error says that it is damaged.
+    pub fn named(&self, error: StoreError) -> StoreError {
+        let Some(cause) = error.cause().downcast_ref::<rusqlite::Error>() else { return error };
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                let source = cause.to_string().into();
+                let damaged = OpenError::Damaged { path: self.path.clone(), source };
+                StoreError::new(error.action, damaged)
+            }
+            _ => error,
+        }
     }
 
     /// Gives what an operator made and changed.
@@ -130,10 +154,11 @@ impl Sqlite {
         each: &mut dyn FnMut(MinuteRow<'_>),
     ) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT customer, minute, key_id, route, ending, requests, units FROM customer_minutes
+            "SELECT customer, minute, key_id, route, ending, requests, units, currency, nanos
+             FROM customer_minutes
              WHERE customer = ?1 AND hour > ?2 - 3600000 AND hour < ?3
                  AND minute >= ?2 AND minute < ?3
-             ORDER BY minute, key_id, route, ending",
+             ORDER BY minute, key_id, route, ending, currency",
         )?;
         let start = window.start.as_millisecond();
         let end = window.end.map_or(i64::MAX, Timestamp::as_millisecond);
@@ -147,32 +172,14 @@ impl Sqlite {
                 ending: row.get_ref(4)?.as_str()?,
                 requests: unsigned(row.get(5)?),
                 units: unsigned(row.get(6)?),
+                currency: row.get_ref(7)?.as_str()?.parse().ok(),
+                nanos: Nanos(row.get(8)?),
             });
         }
         Ok(())
     }
 
-    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
-        let behavior = TransactionBehavior::Immediate;
-        self.connection.transaction_with_behavior(behavior).map_err(write_failed)
-    }
-
-    fn all<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
-        let rows = || -> rusqlite::Result<Vec<T>> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_map(params, |row| read(row))?.collect()
-        };
-        rows().map_err(read_failed)
-    }
-}
-
-impl Store for Sqlite {
-    fn commit(
+    fn write(
         &mut self,
         commit: &Commit<'_>,
         after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
@@ -199,7 +206,7 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn transact(
+    fn write_works(
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError> {
@@ -228,6 +235,41 @@ impl Store for Sqlite {
         }
     }
 
+    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let behavior = TransactionBehavior::Immediate;
+        self.connection.transaction_with_behavior(behavior).map_err(write_failed)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = || -> rusqlite::Result<Vec<T>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_map(params, |row| read(row))?.collect()
+        };
+        rows().map_err(read_failed).map_err(|error| self.named(error))
+    }
+}
+
+impl Store for Sqlite {
+    fn commit(
+        &mut self,
+        commit: &Commit<'_>,
+        after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.write(commit, after).map_err(|error| self.named(error))
+    }
+
+    fn transact(
+        &mut self,
+        next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
+    ) -> Result<(), StoreError> {
+        self.write_works(next).map_err(|error| self.named(error))
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         let connection = open::to_read(&self.path);
         let connection = connection.map_err(|error| StoreError::new("read", error))?;
@@ -235,7 +277,7 @@ impl Store for Sqlite {
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {
-        pseudonyms::forget_all(&self.connection)
+        pseudonyms::forget_all(&self.connection).map_err(|error| self.named(error))
     }
 
     fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError> {
@@ -253,7 +295,8 @@ impl Store for Sqlite {
     }
 
     fn open_reservations(&self, node: NodeId) -> Result<Vec<OpenReservation>, StoreError> {
-        let sql = "SELECT worker, sequence, request_id, customer, definition, cost, opened_at
+        let sql =
+            "SELECT worker, sequence, request_id, customer, definition, cost, opened_at, nanos
                    FROM open_reservations WHERE node = ?1 ORDER BY worker, sequence";
         self.all(sql, params![node.to_string()], |row| {
             let request_id = row.get_ref(2)?.as_str()?;
@@ -265,6 +308,7 @@ impl Store for Sqlite {
                 customer: row.get(3)?,
                 definition: row.get(4)?,
                 cost: unsigned(row.get(5)?),
+                nanos: Nanos(row.get(7)?),
                 opened_at: instant(row.get(6)?),
             })
         })
@@ -286,13 +330,14 @@ impl Store for Sqlite {
     ) -> Result<(), StoreError> {
         let sql = "SELECT customer, scope, quota, window_start, window_end, used FROM usage
                    WHERE window_end IS NULL OR window_end > ?1";
-        self.each_usage(sql, params![now.as_millisecond()], each).map_err(read_failed)
+        self.each_usage(sql, params![now.as_millisecond()], each)
+            .map_err(|error| self.named(read_failed(error)))
     }
 
     fn latest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT max(latest) FROM positions";
         let latest = self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        Ok(latest.map_err(read_failed)?.map(instant))
+        Ok(latest.map_err(|error| self.named(read_failed(error)))?.map(instant))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Opens a database file: the lock, the checks, the schema.
 
 use std::{
-    fs::{File, TryLockError},
-    io,
+    error::Error,
+    fs::{self, File, TryLockError},
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,8 +21,22 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// Its file is not what was written.
+    #[error(
+        "the database {path} is damaged; put a backup in its place, without the journal, or repair a \
+         copy with `sqlite3 {path} .recover`: see \"Backup and restoration\" in docs/operating.md"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// Another program's database, or no database.
-    #[error("{path} is not a database of faregate; give another `url` in [store]")]
+    #[error(
+        "{path} is not a database of faregate; give another `url` in [store], or put a backup in its \
+         place if it was one"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -77,16 +92,18 @@ pub enum OpenError {
 
 /// What brings a database from each version to the next; the first one begins with an empty file.
 /// Released ones are never changed.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_usage.sql"),
     include_str!("migrations/0002_customers.sql"),
     include_str!("migrations/0003_minutes.sql"),
     include_str!("migrations/0004_series.sql"),
     include_str!("migrations/0005_key_hours.sql"),
+    include_str!("migrations/0006_spend_cap.sql"),
+    include_str!("migrations/0007_ledger.sql"),
 ];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 7;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.
@@ -124,6 +141,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
 /// Opens the database for writing; makes it where it is not there.
 pub(super) fn to_write(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    check_length(path)?;
     let mut connection = connect(path, flags)?;
     match schema(&connection).map_err(|source| failed(path, source))? {
         Schema::Ours(1..=VERSION) | Schema::None => {}
@@ -144,6 +162,46 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, OpenError> {
         }
         Schema::Ours(found) => Err(OpenError::Newer { path: path.into(), found }),
         Schema::Foreign | Schema::None => Err(OpenError::Foreign { path: path.into() }),
+    }
+}
+
+pub(super) fn refuse_emptied(path: &Path) -> Result<(), OpenError> {
+    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        let source = "it is empty, and its journal is not".into();
+        return Err(OpenError::Damaged { path: path.into(), source });
+    }
+    Ok(())
+}
+
+/// SQLite reads what is missing of the last page as zeros. Only beside a write-ahead log, which has that page
+/// whole, may a file have been cut there.
+fn check_length(path: &Path) -> Result<(), OpenError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let mut head = [0; 18];
+    // What cannot be read here SQLite cannot read either, and says so.
+    let length = File::open(path).and_then(|mut file| {
+        file.read_exact(&mut head)?;
+        Ok(file.metadata()?.len())
+    });
+    if !head.starts_with(b"SQLite format 3\0") {
+        return Ok(());
+    }
+    let [.., high, low] = head;
+    // 65536 does not go into two bytes and stands there as 1.
+    let page = match u64::from(u16::from_be_bytes([high, low])) {
+        1 => 65_536,
+        bytes => bytes,
+    };
+    match length {
+        Ok(length) if page > 0 && length % page > 0 => {
+            let source = "its last page is not whole".into();
+            Err(OpenError::Damaged { path: path.into(), source })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -218,6 +276,7 @@ fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             OpenError::Busy { path, source }
         }
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, source: source.into() },
         Some(ErrorCode::NotADatabase) => OpenError::Foreign { path },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             OpenError::Unwritable { path, source: io::Error::other(source) }

@@ -23,13 +23,10 @@ const REMOVALS: [&str; 6] = [
     "DELETE FROM customers WHERE id = ?1",
 ];
 
-/// Added to what the pseudonym has, for the case that one pseudonym stands for two lives of an id.
-const RENAMINGS: [&str; 4] = [
-    "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
-         SELECT ?2, scope, quota, window_start, window_end, used FROM usage WHERE customer = ?1
-     ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
-         window_end = max(window_end, excluded.window_end),
-         used = min(used + excluded.used, 9223372036854775807)",
+/// The rows stay what they are, since the ledger refers to them. A pseudonym is a new one each time.
+const RENAMINGS: [&str; 5] = [
+    "UPDATE usage SET customer = ?2 WHERE customer = ?1",
+    "UPDATE purses SET customer = ?2 WHERE customer = ?1",
     // The minutes go with their series.
     "UPDATE usage_series SET customer = ?2 WHERE customer = ?1",
     "INSERT OR IGNORE INTO usage_hours SELECT ?2, hour, place FROM usage_hours WHERE customer = ?1",
@@ -37,8 +34,7 @@ const RENAMINGS: [&str; 4] = [
 ];
 
 /// The rows that were copied.
-const LEFT: [&str; 2] =
-    ["DELETE FROM usage WHERE customer = ?1", "DELETE FROM usage_hours WHERE customer = ?1"];
+const LEFT: &str = "DELETE FROM usage_hours WHERE customer = ?1";
 
 /// Removes a customer. The audit and the corrections keep its id: they are only appended to.
 pub(super) fn delete_customer(
@@ -53,44 +49,14 @@ pub(super) fn delete_customer(
     for sql in REMOVALS {
         query::write(connection, sql, [id])?;
     }
-    merge_series(connection, id, pseudonym)?;
     for sql in RENAMINGS {
         query::write(connection, sql, [id, pseudonym])?;
     }
-    for sql in LEFT {
-        query::write(connection, sql, [id])?;
-    }
+    query::write(connection, LEFT, [id])?;
     // The first stays: what is written under the name is of the life that ended first.
     let sql = "INSERT INTO pseudonyms VALUES (?1, ?2)
         ON CONFLICT (name) DO NOTHING";
     query::write(connection, sql, [name, pseudonym])?;
-    Ok(())
-}
-
-/// Gives the minutes of each series that the pseudonym has too to that one.
-fn merge_series(connection: &Connection, id: &str, pseudonym: &str) -> Result<(), StoreError> {
-    let sql = "SELECT one.id, one.place, other.id, other.place
-        FROM usage_series AS one CROSS JOIN usage_series AS other USING (key_id, route, ending)
-        WHERE one.customer = ?1 AND other.customer = ?2";
-    let pairs = query::all(connection, "usage_series", sql, [id, pseudonym], |cells| {
-        Ok([cells.get::<i64>()?, cells.get()?, cells.get()?, cells.get()?])
-    })?;
-    for [series, place, other, other_place] in pairs {
-        let sql = "INSERT INTO usage_minutes
-                SELECT minute, ?4, ?3, requests, units FROM customer_minutes
-                WHERE customer = ?1 AND series = ?2
-            ON CONFLICT (minute, place, series) DO UPDATE SET
-                requests = requests + excluded.requests,
-                units = min(units + excluded.units, 9223372036854775807)";
-        query::write(connection, sql, params![id, series, other, other_place])?;
-        let sql = "INSERT OR IGNORE INTO usage_hours
-            SELECT ?2, hour, ?4 FROM usage_hours WHERE customer = ?1 AND place = ?3";
-        query::write(connection, sql, params![id, pseudonym, place, other_place])?;
-        let sql = "DELETE FROM usage_minutes WHERE place = ?3 AND series = ?2
-            AND minute IN (SELECT minute FROM customer_minutes WHERE customer = ?1 AND series = ?2)";
-        query::write(connection, sql, params![id, series, place])?;
-        query::write(connection, "DELETE FROM usage_series WHERE id = ?1", [series])?;
-    }
     Ok(())
 }
 

@@ -12,10 +12,14 @@ use crate::{
         StoreError,
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryRecord, DeliveryState, IdempotencyRecord, KeyRecord, OwnedAccountKey, Reads,
-            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
+            DeliveryRecord, DeliveryState, Difference, EntryRecord, GrantRecord, IdempotencyRecord,
+            KeyRecord, LedgerPlace, Owed, OwnedAccountKey, Reads, Receivers, ReportRange,
+            ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
         },
-        sqlite::{accounts, audit, calls, customers, events, keys, report, subscriptions},
+        sqlite::{
+            accounts, audit, calls, credits, customers, events, keys, ledger, report,
+            subscriptions, verify,
+        },
     },
 };
 
@@ -187,6 +191,44 @@ impl<C: Borrow<Connection>> Reads for Rows<C> {
         each: &mut dyn FnMut(ReportRow) -> bool,
     ) -> Result<(), StoreError> {
         report::each(self.connection(), range, each)
+    }
+
+    fn grants(
+        &self,
+        customer: &str,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<GrantRecord>, StoreError> {
+        credits::of_customer(self.connection(), customer, after, max)
+    }
+
+    fn ended_grants(&self, now: Timestamp, max: usize) -> Result<Vec<GrantRecord>, StoreError> {
+        credits::ended(self.connection(), now, max)
+    }
+
+    fn owed(&self, customer: &str) -> Result<Vec<Owed>, StoreError> {
+        credits::owed(self.connection(), customer)
+    }
+
+    fn load_grants(&self, each: &mut dyn FnMut(GrantRecord)) -> Result<(), StoreError> {
+        credits::each_left(self.connection(), each)
+    }
+
+    fn load_owed(&self, each: &mut dyn FnMut(&str, Owed)) -> Result<(), StoreError> {
+        credits::each_purse(self.connection(), each)
+    }
+
+    fn ledger(
+        &self,
+        customer: &str,
+        after: Option<LedgerPlace>,
+        max: usize,
+    ) -> Result<(Vec<EntryRecord>, bool), StoreError> {
+        ledger::page(self.connection(), customer, after, max)
+    }
+
+    fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError> {
+        verify::verify(self.connection(), each)
     }
 
     fn load_customers(

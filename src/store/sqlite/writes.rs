@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::{
-    model::SubscriptionTerms,
+    model::{Currency, Nanos, SubscriptionTerms},
     store::{
         StoreError,
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryState, EventRecord, IdempotencyRecord, KeyRecord, Records, ThresholdRecord,
+            DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord,
+            Records, ThresholdRecord,
         },
         sqlite::{
-            accounts, audit, calls, customers, events, keys, pseudonyms, reads::Rows, subscriptions,
+            accounts, audit, calls, credits, customers, entries, events, keys, pseudonyms,
+            reads::Rows, subscriptions,
         },
     },
 };
@@ -75,8 +77,52 @@ impl Records for Rows<Writer<'_>> {
         keys::put(self.connection(), key)
     }
 
-    fn add_used(&mut self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError> {
-        accounts::add_used(self.connection(), account, units)
+    fn add_used(
+        &mut self,
+        now: Timestamp,
+        account: &AccountKey<'_>,
+        units: i64,
+        why: (EntryKind, Option<&str>),
+    ) -> Result<(), StoreError> {
+        accounts::add_used(self.connection(), now, account, units, why)
+    }
+
+    fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError> {
+        credits::grant(self.connection(), grant, repays)
+    }
+
+    fn expire_grant(
+        &mut self,
+        now: Timestamp,
+        grant: &GrantRecord,
+        left: Nanos,
+        repays: Nanos,
+    ) -> Result<(), StoreError> {
+        credits::expire(self.connection(), now, grant, left, repays)
+    }
+
+    fn owe(
+        &mut self,
+        now: Timestamp,
+        customer: &str,
+        currency: Currency,
+        nanos: Nanos,
+        reference: &str,
+    ) -> Result<(), StoreError> {
+        credits::owe(self.connection(), now, (customer, currency), nanos, reference)
+    }
+
+    fn enter_consumed(
+        &mut self,
+        now: Timestamp,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<bool, StoreError> {
+        entries::enter_consumed(self.connection(), now, before, max)
+    }
+
+    fn carry_entries(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        entries::carry(self.connection(), before, max)
     }
 
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError> {

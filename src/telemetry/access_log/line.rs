@@ -7,7 +7,7 @@ use std::{cell::Cell, io::Write, net::IpAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{json, telemetry::traces::context::TraceId};
+use crate::{json, model::Money, telemetry::traces::context::TraceId};
 
 /// What is told about one request.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub struct Line<'a> {
     pub ending: Option<&'static str>,
     /// Units charged.
     pub charged: u64,
+    /// Money charged.
+    pub credit: Option<Money>,
     /// Bytes of the answer's body.
     pub bytes: u64,
     /// From the head of the request to the end of the answer.
@@ -116,6 +118,9 @@ impl Line<'_> {
         push_word(",\"shadow\":", self.shadow, text);
         push_word(",\"ending\":", self.ending, text);
         json::push_number(",\"charged\":", self.charged, text);
+        if let Some(credit) = self.credit {
+            let _ = write!(text, ",\"credit\":\"{credit}\"");
+        }
         json::push_number(",\"bytes\":", self.bytes, text);
         // In whole microseconds: more digits would only seem exact.
         let micros = self.duration.as_micros();

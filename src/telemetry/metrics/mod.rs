@@ -58,6 +58,12 @@ impl Metrics {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Tells whether a worker's journal is not written at present.
+    pub fn is_journal_failing(&self) -> bool {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.iter().any(|worker| worker.books.journal.is_failing())
+    }
+
     /// Takes note of where the access log counts the lines that it drops.
     pub fn watch_lines_dropped(&self, count: &Arc<AtomicU64>) {
         // One log, so one count; a second call would change nothing.

@@ -141,6 +141,7 @@ pub(super) fn sample() -> Record {
         shadow: None,
         ending: Some("completed"),
         charged: 0,
+        credit: None,
         bytes: 0,
         duration: Duration::ZERO,
     };

@@ -39,6 +39,30 @@ fn own_limits_hold_instead_of_the_plans() {
 }
 
 #[test]
+fn spend_cap_is_set_and_taken_away() {
+    let shop = Shop::open();
+    shop.done(&["customer", "create", "acme", "--plan", "starter", "--spend-cap", "0.002 USD"]);
+    let (_, key) = shop.key(&["create", "acme"]);
+    let quota = "name=yearly,limit=1,window=year,overage=0.001 USD";
+    shop.tells(
+        &["customer", "set", "acme", "--quota", quota],
+        &["yearly: 1 per year, then 0.001 USD each", "spend cap     0.002 USD"],
+    );
+    assert_eq!(shop.calls(&key, 4)[2..], ["200", "402 spend_cap_reached"]);
+    let said = "overage of yearly: 2 at 0.001 USD, 0.002 USD; spend cap 0.002 USD";
+    shop.tells(&["usage", "acme"], &[said]);
+    let set = ["customer", "set", "acme", "--spend-cap", "1 EUR"];
+    shop.refused(
+        &set,
+        "faregate: acme: spend_cap: the price beyond the allowance is in USD; write it so",
+    );
+    shop.done(&["customer", "set", "acme", "--no-spend-cap"]);
+    assert_eq!(shop.call(&key), "200");
+    shop.tells(&["usage", "acme"], &["overage of yearly: 3 at 0.001 USD, 0.003 USD; no spend cap"]);
+    assert_eq!(shop.ask("/v1/customers/acme").1["spend_cap"], json!(null));
+}
+
+#[test]
 fn limits_of_applications_and_keys_come_in_addition() {
     let shop = Shop::open();
     shop.done(&["customer", "create", "acme", "--plan", "starter"]);

@@ -95,6 +95,70 @@ fn correction_is_measured() {
     scene.receiver.wait_told(&ALL[..1]);
 }
 
+/// A quota that goes on for some units, at a dollar each.
+const SOFT: &str = r#"
+[plans.soft]
+quotas = [{ name = "monthly", limit = 2, window = "month", overage = { price = "1 USD" } }]
+"#;
+
+#[test]
+fn reached_spend_cap_is_told_once_and_the_allowance_as_ever() {
+    let mut scene = Scene::start_with(SOFT, Mood::Well);
+    let key = scene.customer("globex", "soft");
+    let patch = |scene: &Scene, cap: &str| {
+        scene.gateway.changed("PATCH", "/v1/customers/globex", &json!({"spend_cap": cap}));
+    };
+    patch(&scene, "3.50 USD");
+    call_singly(&scene, &key, 4);
+    let mut told = vec![
+        "globex: 50% of monthly, 1 of 2",
+        "globex: 80% of monthly, 2 of 2",
+        "globex: 100% of monthly, 2 of 2",
+    ];
+    scene.receiver.wait_told(&told);
+    call_singly(&scene, &key, 1);
+    told.push("globex: spend_cap.reached");
+    scene.receiver.wait_told(&told);
+    let window = json!({"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"});
+    let overage = json!({
+        "price": "1.000000000", "currency": "USD", "units": 3, "amount": "3.000000000",
+    });
+    let expected = json!({
+        "customer": "globex", "plan": "soft", "quota": "monthly", "meter": "requests", "limit": 2,
+        "used": 5, "spend_cap": "3.500000000", "overage": overage, "window": window,
+    });
+    assert_eq!(scene.receiver.bodies()[3]["data"], expected);
+    assert_eq!(scene.gateway.get("/calls/x", &key).verdict(), "402 spend_cap_reached");
+    // Neither a start nor a change that is not about it tells it again.
+    scene.gateway.restart();
+    scene.gateway.changed("PATCH", "/v1/customers/globex", &json!({"name": "Globex"}));
+    scene.settle();
+    scene.receiver.wait_told(&told);
+    patch(&scene, "4 USD");
+    call_singly(&scene, &key, 1);
+    told.push("globex: spend_cap.reached");
+    scene.receiver.wait_told(&told);
+}
+
+#[test]
+fn spend_cap_is_told_without_thresholds_too() {
+    let tables = "thresholds = []\n[upstreams.api]";
+    let scene = Scene::start();
+    scene.reload(&tables_of(&scene, tables));
+    let key = scene.customer("globex", "soft");
+    let cap = json!({"spend_cap": "1 USD"});
+    scene.gateway.changed("PATCH", "/v1/customers/globex", &cap);
+    scene.call(&key, 3);
+    scene.receiver.wait_told(&["globex: spend_cap.reached"]);
+}
+
+/// Gives the tables with other ones in the place of the upstream's head.
+fn tables_of(scene: &Scene, head: &str) -> String {
+    let tables = tables(&scene.receiver, SOFT);
+    assert!(tables.contains("[upstreams.api]"));
+    tables.replacen("[upstreams.api]", head, 1)
+}
+
 #[test]
 fn new_window_begins_anew_and_is_told() {
     let mut scene = Scene::start();

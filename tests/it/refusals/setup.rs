@@ -1,6 +1,6 @@
 //! The gateway that refuses in every way, and the requests that make it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     Client, Exchange, Gateway, Then, Upstream,
@@ -23,9 +23,9 @@ pub(crate) struct Case {
 
 /// A gateway with customers in every state.
 pub(crate) struct Stage {
-    /// A request of the customer with a concurrency of one, in flight; it leaves before the gateway
-    /// stops.
-    _held: Client,
+    /// Requests in flight, of the customer with a concurrency of one and of the one with money for one
+    /// call; they leave before the gateway stops.
+    _held: [Client; 2],
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
 }
@@ -75,6 +75,12 @@ name = "internal"
 path = "/internal"
 upstream = "api"
 
+[[routes]]
+name = "priced"
+path = "/priced/{*rest}"
+upstream = "api"
+price = "0.50 USD"
+
 [plans.basic]
 routes = ["one", "three", "scoped"]
 quotas = [
@@ -111,6 +117,12 @@ keys = ["key:suspended"]
 
 [customers.nothing]
 keys = ["key:nothing"]
+
+[customers.poor]
+keys = ["key:poor"]
+
+[customers.in-flight]
+keys = ["key:in-flight"]
 
 [customers.later]
 plan = "basic"
@@ -190,6 +202,12 @@ plan = "basic"
 quotas = [{ name = "monthly", limit = 0, window = "month" }]
 keys = ["key:zero"]
 
+[customers.capped]
+plan = "basic"
+quotas = [{ name = "monthly", limit = 1, window = "month", overage = { price = "0.001 USD" } }]
+spend_cap = "0.0015 USD"
+keys = ["key:capped"]
+
 [customers.fast]
 plan = "large"
 rate = { limit = 2, window = "60s", burst = 1 }
@@ -208,7 +226,7 @@ impl Stage {
 
     pub(crate) fn with(tables: &str) -> Self {
         let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
-            if exchange.request().target() == "/one/held" {
+            if exchange.request().target().ends_with("/held") {
                 return Ok(Then::Silence);
             }
             exchange.read_body()?;
@@ -216,12 +234,21 @@ impl Stage {
             Ok(Then::KeepAlive)
         });
         let gateway = Gateway::start_at(NOW, tables, &upstream);
-        for key in ["spent", "spent", "spent", "spent-twice", "spent-for-life", "fast"] {
+        for key in
+            ["spent", "spent", "spent", "spent-twice", "spent-for-life", "capped", "capped", "fast"]
+        {
             assert_eq!(gateway.get("/one/x", key).status(), 200, "{key}");
         }
-        let mut held = gateway.client();
-        held.send(head("GET", "/one/held", &[&bearer("busy")]));
-        upstream.wait_for(7);
+        for (customer, amount) in [("poor", "0.25 USD"), ("in-flight", "0.75 USD")] {
+            let path = format!("/v1/customers/{customer}/credits");
+            gateway.changed("POST", &path, &json!({"amount": amount}));
+        }
+        let held = [("/one/held", "busy"), ("/priced/held", "in-flight")].map(|(path, key)| {
+            let mut held = gateway.client();
+            held.send(head("GET", path, &[&bearer(key)]));
+            held
+        });
+        upstream.wait_for(10);
         let stage = Self { _held: held, gateway, upstream };
         wait_until_equal(|| stage.used("spent"), &3);
         stage
@@ -243,14 +270,18 @@ impl Stage {
     pub(crate) fn assert_nothing_more_recorded(&self) {
         assert_eq!(self.gateway.get("/one/x", "good").status(), 200);
         self.gateway.wait_recorded("good", &[("completed", 1, 1)]);
-        for (customer, completed) in [("spent", 3), ("spent-twice", 1), ("fast", 1), ("busy", 0)] {
+        for (customer, completed) in
+            [("spent", 3), ("spent-twice", 1), ("capped", 2), ("fast", 1), ("busy", 0)]
+        {
             let mut expected = Recorded::new();
             if completed > 0 {
                 expected.insert("completed".to_owned(), (completed, completed));
             }
             assert_eq!(self.gateway.recorded(customer), expected, "{customer}");
         }
-        for customer in ["suspended", "nothing", "unpaid", "trial", "small", "zero"] {
+        for customer in
+            ["suspended", "nothing", "poor", "in-flight", "unpaid", "trial", "small", "zero"]
+        {
             assert_eq!(self.gateway.recorded(customer), Recorded::new(), "{customer}");
         }
     }
@@ -347,6 +378,11 @@ fn subscriptions() -> Vec<Case> {
         by_key("trial over at this instant", "/one/x", "trial", "402 trial_expired"),
         by_key("in a larger plan", "/extra", "good", "402 plan_upgrade_required"),
         by_key("in no plan on sale", "/internal", "good", "403 feature_not_available"),
+        by_key("in no plan, with a price", "/priced/x", "good", "402 payment_required"),
+        by_key("nothing bought, with a price", "/priced/x", "nothing", "402 subscription_required"),
+        by_key("unpaid, with a price", "/priced/x", "unpaid", "402 payment_overdue"),
+        by_key("too little money", "/priced/x", "poor", "402 insufficient_credits"),
+        by_key("money held by a call", "/priced/x", "in-flight", "429 balance_in_flight"),
     ]
 }
 
@@ -355,6 +391,13 @@ fn limits() -> Vec<Case> {
         by_key("one left, three needed", "/three", "spent", "402 quota_exceeded"),
         by_key("two quotas used up", "/one/x", "spent-twice", "402 quota_exceeded"),
         by_key("lifetime used up", "/one/x", "spent-for-life", "402 quota_exceeded"),
+        by_key("spend cap reached", "/one/x", "capped", "402 spend_cap_reached"),
+        by_key(
+            "costs more than allowance and cap",
+            "/three",
+            "capped",
+            "402 cost_exceeds_allowance",
+        ),
         by_key("costs more than the allowance", "/three", "small", "402 cost_exceeds_allowance"),
         by_key("allowance of nothing", "/one/x", "zero", "402 cost_exceeds_allowance"),
         by_key("too fast", "/one/x", "fast", "429 rate_limited"),

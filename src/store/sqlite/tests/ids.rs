@@ -10,7 +10,6 @@ use crate::store::sqlite::ids::AccountId;
 const CUSTOMERS: [&str; 2] = ["acme", "other"];
 const KEYS: [&str; 2] = ["j", "k"];
 const ENDINGS: [&str; 2] = ["completed", "failed"];
-const PSEUDONYMS: [&str; 2] = ["gone-1", "gone-2"];
 
 /// One charge: the customer and which of its lives, key, ending, minute, units.
 type Charge = (usize, usize, usize, usize, i64, u64);
@@ -20,7 +19,7 @@ enum Step {
     Correct(usize),
     Fail(Vec<Charge>),
     Fold(Vec<Charge>),
-    Remove(usize, usize),
+    Remove(usize),
     Reopen,
     UndoRemoval(usize),
 }
@@ -33,7 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..2_usize).prop_map(Step::Correct),
         1 => charges().prop_map(Step::Fail),
         6 => charges().prop_map(Step::Fold),
-        2 => (0..2_usize, 0..2_usize).prop_map(|(customer, to)| Step::Remove(customer, to)),
+        2 => (0..2_usize).prop_map(Step::Remove),
         1 => Just(Step::Reopen),
         1 => (0..2_usize).prop_map(Step::UndoRemoval),
     ];
@@ -82,8 +81,8 @@ impl Model {
         *sums = (sums.0 + 1, sums.1 + units);
     }
 
-    fn remove(&mut self, customer: usize, to: usize) {
-        let (id, pseudonym) = (CUSTOMERS[customer], PSEUDONYMS[to]);
+    fn remove(&mut self, customer: usize, pseudonym: &str) {
+        let id = CUSTOMERS[customer];
         let used = self.usage.remove(id);
         *self.usage.entry(pseudonym.into()).or_default() += used.unwrap_or(0);
         for (key, (requests, units)) in self.minutes.remove(id).unwrap_or_default() {
@@ -120,7 +119,8 @@ fn rows<'a>(
     let minutes = minutes.into_iter().map(|((minute, customer, key_id, ending), sums)| {
         let (requests, units) = sums;
         let minute = at(minute * 60);
-        MinuteRow { customer, key_id, route: "r", minute, ending, requests, units }
+        let (currency, nanos) = (None, crate::model::Nanos::ZERO);
+        MinuteRow { customer, key_id, route: "r", minute, ending, currency, requests, units, nanos }
     });
     (usage.collect(), minutes.collect())
 }
@@ -137,6 +137,7 @@ fn fold(place: &mut Place, model: &Model, charges: &[Charge], sequence: u64, fai
         customer: "acme".into(),
         definition: Vec::new(),
         cost: 1,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(1),
     };
     let opened = if fails { vec![twice.clone(), twice] } else { Vec::new() };
@@ -163,7 +164,16 @@ fn run(place: &mut Place, model: &mut Model, step: &Step, sequence: u64) {
             let customer = CUSTOMERS[*customer];
             let window = Window { start: at(0), end: None };
             let account = AccountKey { customer, scope: "", quota: "q", window };
-            place.write(|records| records.add_used(&account, 3)).unwrap();
+            place
+                .write(|records| {
+                    records.add_used(
+                        Timestamp::UNIX_EPOCH,
+                        &account,
+                        3,
+                        (crate::store::records::EntryKind::Corrected, None),
+                    )
+                })
+                .unwrap();
             *model.usage.entry(customer.into()).or_default() += 3;
         }
         Step::Fail(charges) => fold(place, model, charges, sequence, true),
@@ -171,12 +181,12 @@ fn run(place: &mut Place, model: &mut Model, step: &Step, sequence: u64) {
             fold(place, model, charges, sequence, false);
             charges.iter().for_each(|charge| model.add(*charge));
         }
-        Step::Remove(customer, to) => {
+        Step::Remove(customer) => {
             let (id, name) = (CUSTOMERS[*customer], model.name(*customer, usize::MAX));
-            let remove =
-                |records: &mut dyn Records| records.delete_customer(id, &name, PSEUDONYMS[*to]);
+            let pseudonym = format!("gone-{sequence}");
+            let remove = |records: &mut dyn Records| records.delete_customer(id, &name, &pseudonym);
             place.write(remove).unwrap();
-            model.remove(*customer, *to);
+            model.remove(*customer, &pseudonym);
             put_all(place);
         }
         Step::Reopen => {
@@ -189,7 +199,7 @@ fn run(place: &mut Place, model: &mut Model, step: &Step, sequence: u64) {
         Step::UndoRemoval(customer) => {
             let (id, name) = (CUSTOMERS[*customer], model.name(*customer, usize::MAX));
             let undone: Result<(), _> = place.write(|records| {
-                records.delete_customer(id, &name, PSEUDONYMS[0])?;
+                records.delete_customer(id, &name, "undone")?;
                 Err(StoreError::new("write to", "told to"))
             });
             undone.unwrap_err();
@@ -230,7 +240,8 @@ fn reported(store: &Sqlite, customer: Option<&str>) -> BTreeMap<(String, String)
 fn check(place: &Place, model: &Model) {
     let Place { store, .. } = place;
     let mut expected = BTreeMap::<_, (u64, u64)>::new();
-    for owner in CUSTOMERS.iter().chain(&PSEUDONYMS) {
+    let gone = model.owners.values().map(String::as_str);
+    for owner in &CUSTOMERS.iter().copied().chain(gone).collect::<BTreeSet<_>>() {
         assert_eq!(used(store, owner), model.usage.get(*owner).copied().unwrap_or(0), "{owner}");
         let of_one = model.minutes.get(*owner).cloned().unwrap_or_default();
         let mut of_owner = BTreeMap::<_, (u64, u64)>::new();
@@ -278,6 +289,8 @@ fn minute(customer: &'static str, minute: i64) -> MinuteRow<'static> {
         minute,
         ending: "completed",
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 2,
     }
 }

@@ -157,6 +157,8 @@ fn usage_by_name_is_given_numbers_and_last_uses_are_found() {
         minute: at(7200),
         ending: "completed",
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 1,
     };
     let usage = vec![UsageRow { customer: "a", ..row("ever", 0, None, 1) }];

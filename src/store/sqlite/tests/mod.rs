@@ -66,6 +66,7 @@ fn customer(id: &str) -> CustomerRecord {
         metadata: BTreeMap::new(),
         suspended: false,
         limits: OwnLimits::default(),
+        spend_cap: None,
         webhook: None,
         created_at: at(1),
         updated_at: at(1),
@@ -113,6 +114,8 @@ fn empty(sequence: u64) -> Commit<'static> {
     Commit {
         node: node(),
         usage: Vec::new(),
+        credits: Vec::new(),
+        consumed: Vec::new(),
         minutes: Vec::new(),
         opened: Vec::new(),
         closed: Vec::new(),
@@ -202,6 +205,7 @@ fn open_reservations_come_and_go() {
         customer: "acme".into(),
         definition: vec![0, 1, 255],
         cost: 3,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(7),
     };
     store.put(&Commit { opened: vec![open(1), open(2)], ..empty(2) }).unwrap();
@@ -235,6 +239,7 @@ fn a_commit_that_fails_changes_nothing() {
         customer: "acme".into(),
         definition: Vec::new(),
         cost: 1,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(1),
     };
     let opened = vec![twice.clone(), twice];
@@ -255,6 +260,8 @@ fn minutes_add_up_and_come_in_order() {
         minute: at(start),
         ending,
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 5,
     };
     let minutes = vec![minute(60, "completed"), minute(0, "failed"), minute(120, "completed")];
@@ -325,6 +332,43 @@ fn databases_that_are_not_ours_are_refused_and_left_as_they_are() {
         assert!(matches!(Sqlite::open_to_read(&path), Err(OpenError::Foreign { .. })));
         assert_eq!(fs::read(&path).unwrap(), before);
     }
+}
+
+#[test]
+fn files_that_are_cut_off_are_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("faregate.db");
+    drop(Sqlite::open(&path).unwrap());
+    let whole = fs::read(&path).unwrap();
+    for length in [100, 4096, whole.len() / 4096 / 2 * 4096, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = Sqlite::open(&path).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { .. }), "{length}: {error}");
+        assert!(error.to_string().contains("faregate.db is damaged"), "{error}");
+    }
+    fs::write(&path, "").unwrap();
+    let error = Sqlite::refuse_emptied(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    fs::write(&path, &whole).unwrap();
+    Sqlite::refuse_emptied(&path).unwrap();
+    Sqlite::open(&path).unwrap();
+}
+
+#[test]
+fn damage_within_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("faregate.db");
+    let store = Sqlite::open(&path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'positions'";
+    let root: u32 = store.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let root = root as usize * 4096;
+    bytes[root - 4096..root].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let error = Sqlite::open(&path).unwrap().latest_time().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("faregate.db is damaged; put a backup in its place"), "{cause}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ proptest! {
             customers.iter().try_for_each(|customer| records.put_customer(customer))?;
             keys.iter().try_for_each(|key| records.put_key(key))?;
             records.put_setting(&other, &value)?;
-            records.add_used(&account, 5)?;
+            records.add_used(Timestamp::UNIX_EPOCH, &account, 5, (crate::store::records::EntryKind::Corrected, None))?;
             records.put_event(&event)?;
             records.put_event(&event)
         }).unwrap();

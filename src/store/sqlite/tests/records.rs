@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     ledger::{Rate, WindowKind},
-    model::{Align, ChangeRule, NextPlan, PlanChange, QuotaTerms, StatusName},
+    model::{Align, ChangeRule, NextPlan, OverageTerms, PlanChange, QuotaTerms, StatusName},
 };
 
 fn limits() -> OwnLimits {
@@ -18,6 +18,7 @@ fn limits() -> OwnLimits {
         align: Some(Align::Anchor),
         zone: Some(jiff::tz::TimeZone::get("Europe/Berlin").unwrap()),
         renamed_from: Some("old".into()),
+        overage: Some(OverageTerms { price: "0.001 USD".parse().unwrap() }),
     };
     OwnLimits {
         quotas: Some(vec![quota]),
@@ -32,6 +33,7 @@ fn full_customer() -> CustomerRecord {
         metadata: BTreeMap::from([("a".into(), "b".into())]),
         suspended: true,
         limits: limits(),
+        spend_cap: Some("50 USD".parse().unwrap()),
         webhook: Some(WebhookRecord {
             url: "https://example.com".into(),
             secret: "whsec_x".into(),
@@ -163,6 +165,8 @@ fn the_last_use_is_the_latest_minute_and_outlives_a_change_of_the_key() {
         minute: at(start),
         ending: "completed",
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 1,
     };
     let minutes = vec![minute("k", 60), minute("declared", 60)];
@@ -404,8 +408,18 @@ fn accounts_are_read_and_set_beside_the_folds() {
     let told = |told| ThresholdRecord { told, limit: 100 };
     place
         .write(|records| {
-            records.add_used(&account(0, Some(10)), -4)?;
-            records.add_used(&account(10, Some(20)), 4)?;
+            records.add_used(
+                Timestamp::UNIX_EPOCH,
+                &account(0, Some(10)),
+                -4,
+                (crate::store::records::EntryKind::Corrected, None),
+            )?;
+            records.add_used(
+                Timestamp::UNIX_EPOCH,
+                &account(10, Some(20)),
+                4,
+                (crate::store::records::EntryKind::Corrected, None),
+            )?;
             records.put_threshold(&account(0, Some(10)), &told(50))?;
             records.put_threshold(&account(0, Some(10)), &told(80))?;
             records.put_threshold(&account(10, Some(20)), &told(50))?;

@@ -14,6 +14,8 @@ fn minute(customer: &'static str, key_id: &'static str) -> MinuteRow<'static> {
         minute: at(60),
         ending: "completed",
         requests: 1,
+        currency: None,
+        nanos: crate::model::Nanos::ZERO,
         units: 5,
     }
 }
@@ -82,6 +84,7 @@ fn what_was_in_flight_is_counted_under_the_pseudonym_later() {
         customer: "acme".into(),
         definition: Vec::new(),
         cost: 1,
+        nanos: crate::model::Nanos::ZERO,
         opened_at: at(7),
     };
     place.store.put(&Commit { opened: vec![open(2)], ..empty(2) }).unwrap();

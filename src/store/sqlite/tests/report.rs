@@ -11,7 +11,8 @@ fn minute(
     units: u64,
 ) -> MinuteRow<'static> {
     let minute = at(second);
-    MinuteRow { customer, key_id, route, minute, ending: "completed", requests: 1, units }
+    let (ending, currency, nanos) = ("completed", None, crate::model::Nanos::ZERO);
+    MinuteRow { customer, key_id, route, minute, ending, currency, requests: 1, units, nanos }
 }
 
 fn place() -> Place {

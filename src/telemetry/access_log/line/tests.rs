@@ -24,6 +24,7 @@ fn line() -> Line<'static> {
         shadow: None,
         ending: Some("refused"),
         charged: 12,
+        credit: None,
         bytes: 80,
         duration: Duration::from_nanos(1_202_125_999),
     }

@@ -34,6 +34,7 @@ fn line() -> Line<'static> {
         shadow: None,
         ending: Some("completed"),
         charged: 300,
+        credit: None,
         bytes: 80,
         duration: Duration::from_millis(20),
     }
@@ -80,6 +81,7 @@ fn records() -> Vec<Record> {
         shadow: Some("quota_exceeded"),
         ending: Some("refused"),
         charged: 0,
+        credit: None,
         ..line()
     };
     let linked = Some((TraceId([0x55; 16]), SpanId([0x66; 8])));

@@ -1,0 +1,215 @@
+//! The ledger: what moves an account is entered, and nothing that was entered is changed.
+//!
+//! What requests consume is gathered first, in the fold's transaction, and entered when its minute is
+//! over: an entry for each fold would be many for a customer who calls all the time.
+//!
+//! Invariant: what an account has is the sum of its entries, of those that were carried, and of what is
+//! gathered.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::{
+    StoreError,
+    records::EntryKind,
+    sqlite::query::{self, limit, ms, name_of},
+};
+
+/// What an account is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Account {
+    /// One of the constants below.
+    pub(super) of: i64,
+    /// The row.
+    pub(super) id: i64,
+}
+
+/// A row of `usage`.
+pub(super) const USAGE: i64 = 0;
+/// A row of `purses`.
+pub(super) const PURSE: i64 = 1;
+
+/// The number of no grant.
+pub(super) const NO_GRANT: i64 = 0;
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// An entry to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) account: Account,
+    pub(super) kind: EntryKind,
+    pub(super) grant: i64,
+    /// The minute, the route and the number of requests, of what was consumed.
+    pub(super) consumed: Option<(i64, i64, i64)>,
+    pub(super) amount: i64,
+    pub(super) reference: Option<&'a str>,
+}
+
+/// Makes an entry, behind the change that it tells.
+pub(super) fn append(
+    connection: &Connection,
+    now: Timestamp,
+    entry: &Entry<'_>,
+) -> Result<(), StoreError> {
+    let balance = entered_balance(connection, entry.account)?;
+    let mut pen = Pen::new(connection, now)?;
+    pen.write(entry, balance)?;
+    pen.finish()
+}
+
+/// Enters what was consumed in minutes before this one, up to `max` rows of it; tells whether that was
+/// all.
+pub(super) fn enter_consumed(
+    connection: &Connection,
+    now: Timestamp,
+    before: Timestamp,
+    max: usize,
+) -> Result<bool, StoreError> {
+    let sql = r#"SELECT minute, "of", account, "grant", route, requests, amount FROM consumption
+        WHERE minute < ?1 ORDER BY minute, "of", account, "grant", route LIMIT ?2"#;
+    let rows = query::all(connection, "consumption", sql, params![ms(before), limit(max)], |c| {
+        Ok([c.get()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?])
+    })?;
+    let Some(last) = rows.last() else { return Ok(true) };
+    let mut pen = Pen::new(connection, now)?;
+    let mut balances = HashMap::<Account, i64>::new();
+    for [minute, of, id, grant, route, requests, amount] in &rows {
+        let account = Account { of: *of, id: *id };
+        // What is consumed is more of a count and less of a purse.
+        let amount = if *of == PURSE { -amount } else { *amount };
+        let before = match balances.get(&account) {
+            Some(known) => *known,
+            None => entered_balance(connection, account)?,
+        };
+        let balance = before.saturating_add(amount);
+        balances.insert(account, balance);
+        let consumed = Some((*minute, *route, *requests));
+        let kind = EntryKind::Consumed;
+        let entry = Entry { account, kind, grant: *grant, consumed, amount, reference: None };
+        pen.write(&entry, balance)?;
+    }
+    pen.finish()?;
+    let [minute, of, id, grant, route, ..] = last;
+    let sql = r#"DELETE FROM consumption WHERE minute <= ?1
+        AND (minute, "of", account, "grant", route) <= (?1, ?2, ?3, ?4, ?5)"#;
+    query::write(connection, sql, params![minute, of, id, grant, route])?;
+    Ok(rows.len() < max)
+}
+
+/// Drops entries that were made before a minute and carries what they add up to, up to `max` of them;
+/// tells whether that was all.
+pub(super) fn carry(
+    connection: &Connection,
+    before: Timestamp,
+    max: usize,
+) -> Result<bool, StoreError> {
+    let before = ms(before).div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
+    let sql = r#"SELECT entered, "of", account, number, "grant", amount FROM entries
+        WHERE entered < ?1 ORDER BY entered, "of", account, number LIMIT ?2"#;
+    let rows = query::all(connection, "entries", sql, params![before, limit(max)], |c| {
+        Ok([c.get::<i64>()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?])
+    })?;
+    let Some(last) = rows.last() else { return Ok(true) };
+    let sql = r#"INSERT INTO carried VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT ("of", account, "grant") DO UPDATE SET amount = amount + excluded.amount"#;
+    for [_, of, account, _, grant, amount] in &rows {
+        query::write(connection, sql, params![of, account, grant, amount])?;
+    }
+    // What refuses to remove an entry goes by this.
+    query::write(connection, "UPDATE ledger SET carried = max(carried, ?1)", [before])?;
+    let [entered, of, account, number, ..] = last;
+    let sql = r#"DELETE FROM entries WHERE entered <= ?1
+        AND (entered, "of", account, number) <= (?1, ?2, ?3, ?4)"#;
+    query::write(connection, sql, params![entered, of, account, number])?;
+    let is_over = rows.len() < max;
+    if is_over {
+        let hour = before.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+        query::write(connection, "DELETE FROM entry_hours WHERE hour < ?1", [hour])?;
+    }
+    Ok(is_over)
+}
+
+/// Gives what an account has, without what is gathered and not entered.
+pub(super) fn entered_balance(
+    connection: &Connection,
+    account: Account,
+) -> Result<i64, StoreError> {
+    let Account { of, id } = account;
+    let sql = match of {
+        USAGE => "SELECT used FROM usage WHERE id = ?1",
+        _ => {
+            r#"SELECT coalesce((SELECT sum("left") FROM grants WHERE purse = ?1), 0) - owed
+                FROM purses WHERE id = ?1"#
+        }
+    };
+    let has = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([id], |row| row.get::<_, i64>(0)).optional())
+        .map_err(query::read_failed)?;
+    let gathered = gathered(connection, account)?;
+    let has = has.unwrap_or(0);
+    Ok(if of == PURSE { has.saturating_add(gathered) } else { has.saturating_sub(gathered) })
+}
+
+/// Gives what is gathered of an account. There are few minutes, each one look-up.
+fn gathered(connection: &Connection, Account { of, id }: Account) -> Result<i64, StoreError> {
+    let sql = r#"WITH RECURSIVE minutes(minute) AS (
+            SELECT min(minute) FROM consumption
+            UNION ALL
+            SELECT (SELECT min(minute) FROM consumption WHERE minute > minutes.minute) FROM minutes
+                WHERE minutes.minute IS NOT NULL
+        )
+        SELECT coalesce(sum(amount), 0) FROM minutes CROSS JOIN consumption AS c
+            ON c.minute = minutes.minute AND c."of" = ?1 AND c.account = ?2"#;
+    let mut statement = connection.prepare_cached(sql).map_err(query::read_failed)?;
+    statement.query_row([of, id], |row| row.get(0)).map_err(query::read_failed)
+}
+
+/// Writes entries one behind the other.
+struct Pen<'c> {
+    connection: &'c Connection,
+    entered: i64,
+    number: i64,
+}
+
+impl<'c> Pen<'c> {
+    fn new(connection: &'c Connection, now: Timestamp) -> Result<Self, StoreError> {
+        let sql = "SELECT number, (SELECT max(entered) FROM entries) FROM ledger";
+        let found = query::one(connection, "ledger", sql, [], |cells| {
+            Ok((cells.get::<i64>()?, cells.get::<Option<i64>>()?))
+        })?;
+        let (number, latest) = found.unwrap_or_default();
+        // A clock that is set back enters where it was.
+        let now = ms(now).div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
+        let entered = latest.map_or(now, |latest| latest.max(now));
+        Ok(Self { connection, entered, number })
+    }
+
+    fn write(&mut self, entry: &Entry<'_>, balance: i64) -> Result<(), StoreError> {
+        let Entry { account: Account { of, id }, kind, grant, consumed, amount, reference } = entry;
+        self.number = self.number.saturating_add(1);
+        let (minute, route, requests) =
+            consumed.map_or((None, None, None), |(m, r, n)| (Some(m), Some(r), Some(n)));
+        let (entered, number, kind) = (self.entered, self.number, name_of(kind)?);
+        let sql = "INSERT INTO entries
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let params = params![
+            entered, of, id, number, kind, grant, minute, route, requests, amount, balance,
+            reference
+        ];
+        query::write(self.connection, sql, params)?;
+        let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+        let sql = "INSERT OR IGNORE INTO entry_hours VALUES (?1, ?2, ?3)";
+        query::write(self.connection, sql, params![of, id, hour])?;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), StoreError> {
+        query::write(self.connection, "UPDATE ledger SET number = ?1", [self.number])?;
+        Ok(())
+    }
+}
