@@ -52,7 +52,8 @@ pub(super) async fn show(
     match found {
         Some(record) => Ok(Json(ExplanationDocument::of(&record))),
         None => {
-            let (now, retention) = (state.gateway.clock().now(), state.gateway.snapshot().retention);
+            let (now, retention) =
+                (state.gateway.clock().now(), state.gateway.snapshot().retention);
             Err(not_found(id, now, &retention))
         }
     }
@@ -81,7 +82,9 @@ fn not_found(id: Uuid, now: Timestamp, retention: &Retention) -> Problem {
         }
         None => "This is no id that a gateway gives to a request.".to_owned(),
         Some(at) if at < since => {
-            format!("It came at {at}; requests are kept for {kept}, as `retention` in [store] says.")
+            format!(
+                "It came at {at}; requests are kept for {kept}, as `retention` in [store] says."
+            )
         }
         Some(_) => format!(
             "Requests are kept for {kept}, and the oldest for less where there are many. It may be in \

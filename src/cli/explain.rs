@@ -101,7 +101,8 @@ fn subject(document: &Value) -> Vec<(&'static str, String)> {
         ("plan", "plan"),
     ];
     for (name, field) in fields {
-        let is_left_out = document[field].is_null() && ["request_id", "application"].contains(&field);
+        let is_left_out =
+            document[field].is_null() && ["request_id", "application"].contains(&field);
         if !is_left_out {
             lines.push((name, cell(&document[field])));
         }
@@ -214,7 +215,8 @@ mod tests {
         assert_eq!(described.line(), "POST /v1/explain");
         let body = json!({"key_id": "k", "route": "r", "method": "POST", "address": "::1"});
         assert_eq!(described.document(), body);
-        for wrong in ["", "--key-id k", "--route r", "--method GET", &format!("{id} --key-id k --route r")]
+        for wrong in
+            ["", "--key-id k", "--route r", "--method GET", &format!("{id} --key-id k --route r")]
         {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

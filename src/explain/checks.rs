@@ -129,6 +129,7 @@ pub(super) struct Check {
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+#[schema(as = CheckOutcome)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     /// It was not asked.

@@ -102,6 +102,7 @@ struct Reasons {
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+#[schema(as = ExplainedDecision)]
 #[serde(rename_all = "snake_case")]
 enum Decision {
     /// It was to go to the upstream.
@@ -172,7 +173,13 @@ impl ExplanationDocument {
         Self {
             request_id: *id,
             subject: Subject::new(*at, method.as_ref(), route.as_ref(), caller.as_ref()),
-            reasons: Reasons { checks, decision, code: code.clone(), shadow: shadow.clone(), detail },
+            reasons: Reasons {
+                checks,
+                decision,
+                code: code.clone(),
+                shadow: shadow.clone(),
+                detail,
+            },
             status: Some(*status).filter(|status| *status > 0),
             ending: ending.map(Ending::name),
             charged: *charged,

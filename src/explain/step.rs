@@ -7,6 +7,7 @@ use crate::answer::Code;
 
 /// A check, in the order in which they are made.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
+#[schema(as = CheckName)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Step {
     /// The head can be read in one way; listed where it cannot.

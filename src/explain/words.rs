@@ -31,11 +31,15 @@ pub(super) fn told(
         return match (stop.is_overlooked, decision) {
             (false, _) => format!("{why} {}", code.unwrap_or(stop.code).advice()),
             (true, Decision::WouldBeForwarded) => {
-                format!("It would be forwarded and take nothing, as refusals are not enforced: {why}")
+                format!(
+                    "It would be forwarded and take nothing, as refusals are not enforced: {why}"
+                )
             }
             (true, _) => {
                 let ended = ended(about);
-                format!("It was forwarded all the same, as refusals are not enforced: {why} {ended}")
+                format!(
+                    "It was forwarded all the same, as refusals are not enforced: {why} {ended}"
+                )
             }
         };
     }
@@ -68,30 +72,60 @@ fn would(facts: &Facts<'_>, about: About) -> String {
 
 /// Tells why a check said no; by the numbers, where it has some.
 fn why_stopped(code: Code, facts: &Facts<'_>) -> String {
-    let Some(decided) = facts.decided else { return format!("{}.", code.title()) };
+    let Some(decided) = facts.decided else { return sentence(code, facts) };
     if let Some(money) = &decided.money {
         let shortage = CreditShortage { price: money.price, standing: money.credit };
         match money.answer {
             Answer::Limited => return limits(&money.standing, decided.cost),
             Answer::InFlight => return Denial::BalanceInFlight(shortage).detail().into_owned(),
+            // Who pays by the call misses no plan.
+            Answer::Missing if code == Code::InsufficientCredits => return shortage.detail(),
             Answer::Missing => return format!("{}{}", uncovered(facts), shortage.detail()),
             Answer::Pays => {}
         }
     }
-    let is_limit = matches!(
-        Step::of(code, true),
-        Some(Step::Rate | Step::Concurrency | Step::Quota)
-    );
+    let is_limit =
+        matches!(Step::of(code, true), Some(Step::Rate | Step::Concurrency | Step::Quota));
     match decided.allowance.as_ref().filter(|_| is_limit) {
         Some(standing) => limits(standing, decided.cost),
-        None => format!("{}.", code.title()),
+        None => sentence(code, facts),
     }
+}
+
+/// Tells what a code means, in the words that the caller is told where they need nothing else.
+fn sentence(code: Code, facts: &Facts<'_>) -> String {
+    let denial = match code {
+        Code::AccountSuspended => Denial::AccountSuspended,
+        Code::AmbiguousCredentials => Denial::AmbiguousCredentials,
+        Code::ApiKeyDisabled => Denial::ApiKeyDisabled,
+        Code::ApiKeyExpired => Denial::ApiKeyExpired,
+        Code::ApiKeyRevoked => Denial::ApiKeyRevoked,
+        Code::FeatureNotAvailable => Denial::FeatureNotAvailable,
+        Code::InsufficientScope => {
+            let scopes = facts.route.map(|route| route.scopes.clone());
+            Denial::InsufficientScope { required: scopes.unwrap_or_default() }
+        }
+        Code::InvalidApiKey => Denial::InvalidApiKey,
+        Code::InvalidPath => Denial::InvalidPath,
+        Code::MissingApiKey => Denial::MissingApiKey,
+        Code::OriginNotAllowed => Denial::OriginNotAllowed,
+        Code::PaymentIncomplete => Denial::PaymentIncomplete,
+        Code::PaymentOverdue => Denial::PaymentOverdue,
+        Code::PlanUpgradeRequired => Denial::PlanUpgradeRequired,
+        Code::RouteNotFound => Denial::RouteNotFound,
+        Code::SubscriptionEnded => Denial::SubscriptionEnded,
+        Code::SubscriptionPaused => Denial::SubscriptionPaused,
+        Code::SubscriptionRequired => Denial::SubscriptionRequired,
+        Code::TrialExpired => Denial::TrialExpired,
+        code => return format!("{}.", code.title()),
+    };
+    denial.detail().into_owned()
 }
 
 /// Tells why the plan does not cover what the money was asked for, with a space behind it.
 fn uncovered(facts: &Facts<'_>) -> String {
     if let Some((_, code)) = facts.uncovered() {
-        return format!("{}. ", code.title());
+        return format!("{} ", sentence(code, facts));
     }
     match facts.decided {
         Some(Decided { money: Some(_), allowance: Some(standing), cost, .. }) => {

@@ -197,11 +197,7 @@ impl Purse {
         Ok(standing)
     }
 
-    fn draw(
-        &mut self,
-        price: Nanos,
-        now: Timestamp,
-    ) -> Result<(Arc<Draw>, CreditStanding), Short> {
+    fn draw(&mut self, price: Nanos, now: Timestamp) -> Result<(Arc<Draw>, CreditStanding), Short> {
         let standing = self.would_draw(price, now)?;
         let mut usable = self.grants.iter_mut().filter(|pot| pot.is_usable(now)).peekable();
         while usable.next_if(|pot| pot.free() == Nanos::ZERO).is_some() {}

@@ -40,13 +40,7 @@ pub enum Unpaid {
     },
 }
 
-fn unpaid(
-    state: &State,
-    standing: Standing,
-    short: Short,
-    price: Money,
-    now: Timestamp,
-) -> Unpaid {
+fn unpaid(state: &State, standing: Standing, short: Short, price: Money, now: Timestamp) -> Unpaid {
     Unpaid::Credit {
         standing: state.credit_standing(price.currency, now),
         is_in_flight: short == Short::InFlight,

@@ -162,9 +162,8 @@ fn read_limits(bytes: &mut Bytes<'_>) -> Option<Limits> {
         let window = Duration::from_nanos(bytes.number()?);
         Some(Scoped { scope, limit: Rate { limit, window, burst: bytes.number()? } })
     })?;
-    let concurrency = bytes.list(|bytes| {
-        Some(Scoped { scope: bytes.text()?.into(), limit: bytes.small()? })
-    })?;
+    let concurrency =
+        bytes.list(|bytes| Some(Scoped { scope: bytes.text()?.into(), limit: bytes.small()? }))?;
     Some(Limits { quotas, rates, concurrency })
 }
 
@@ -210,13 +209,17 @@ pub(super) mod tests {
     }
 
     fn rate() -> impl Strategy<Value = Scoped<Rate>> {
-        (scope(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(scope, limit, nanos, burst)| {
-            Scoped { scope, limit: Rate { limit, window: Duration::from_nanos(nanos), burst } }
-        })
+        (scope(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
+            |(scope, limit, nanos, burst)| Scoped {
+                scope,
+                limit: Rate { limit, window: Duration::from_nanos(nanos), burst },
+            },
+        )
     }
 
     fn limits() -> impl Strategy<Value = Limits> {
-        let concurrency = (scope(), any::<u32>()).prop_map(|(scope, limit)| Scoped { scope, limit });
+        let concurrency =
+            (scope(), any::<u32>()).prop_map(|(scope, limit)| Scoped { scope, limit });
         (vec(quota(), 0..4), vec(rate(), 0..3), vec(concurrency, 0..3))
             .prop_map(|(quotas, rates, concurrency)| Limits { quotas, rates, concurrency })
     }

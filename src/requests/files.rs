@@ -182,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(left(since, u64::MAX, 4), expected, "{since}");
         }
-        assert_eq!(left("2026-11-21T00:00:00Z", u64::MAX, 5), []);
+        assert!(left("2026-11-21T00:00:00Z", u64::MAX, 5).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -54,9 +55,13 @@ impl Archive {
     }
 }
 
-/// Gives the place of the last file that was begun before an instant, or of the first.
+/// For how long, at most, a worker goes on with a batch for the file before, after another was begun.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Gives the place of the first file that may have a request of an instant.
 fn first(files: &[Begun], at: Timestamp) -> usize {
-    files.partition_point(|file| file.at() <= at).saturating_sub(1)
+    let before = at.checked_sub(LATE).unwrap_or(at);
+    files.partition_point(|file| file.at() <= before).saturating_sub(1)
 }
 
 fn find_in(path: &Path, id: Uuid) -> io::Result<Option<Record>> {

@@ -107,7 +107,8 @@ mod tests {
         for bit in 0..64 {
             let mut bytes: [u8; HEAD_BYTES] = *out[6..].first_chunk().unwrap();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let fits = Head::read(bytes).is_some_and(|head| head.length == 7 && head.fits(b"payload"));
+            let fits =
+                Head::read(bytes).is_some_and(|head| head.length == 7 && head.fits(b"payload"));
             assert!(!fits, "bit {bit}");
         }
     }

@@ -18,10 +18,13 @@ mod writer;
 
 pub use self::{
     collector::{Collector, Sink},
+    definition::{CallerFacts, RouteFacts},
     entry::Entry,
     find::Archive,
-    definition::{CallerFacts, RouteFacts},
     record::Record,
     trail::{Answer, Decided, Paying, Trail},
     writer::{Writer, start},
 };
+
+#[cfg(test)]
+mod tests;

@@ -177,14 +177,28 @@ mod tests {
 
     #[test]
     fn unknown_methods_are_no_one() {
-        let method = Method::from_bytes(b"BREW").unwrap();
+        let brew = Method::from_bytes(b"BREW").unwrap();
         let at = Timestamp::UNIX_EPOCH;
-        let mut entry = Entry {
-            id: id_at(at), at, method: Some(&method), route: 0, caller: 0, status: 404, code: None, shadow: None,
-            ending: None, charged: 0, credit: None, duration: Duration::ZERO, decided: &[],
-        };
-        for (method, expected) in [(method.clone(), None), (Method::GET, Some(Method::GET))] {
-            entry.method = Some(&method);
+        for (method, expected) in [
+            (&brew, None),
+            (&Method::GET, Some(Method::GET)),
+            (&Method::CONNECT, Some(Method::CONNECT)),
+        ] {
+            let entry = Entry {
+                id: id_at(at),
+                at,
+                method: Some(method),
+                route: 0,
+                caller: 0,
+                status: 404,
+                code: None,
+                shadow: None,
+                ending: None,
+                charged: 0,
+                credit: None,
+                duration: Duration::ZERO,
+                decided: &[],
+            };
             let mut out = Vec::new();
             entry.put(&mut out);
             assert!(out.len() < 32, "{} bytes", out.len());

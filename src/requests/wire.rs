@@ -137,7 +137,10 @@ impl<'a> Bytes<'a> {
     }
 
     /// Takes a list behind its length.
-    pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let length: usize = self.small()?;
         // An item has a byte at least, so a length that cannot be costs no memory.
         if length > self.0.len() {
@@ -161,7 +164,9 @@ mod tests {
 
     #[test]
     fn numbers_are_short_where_they_are_small() {
-        for (number, length) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+        for (number, length) in
+            [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)]
+        {
             let bytes = written(|out| put_number(number, out));
             assert_eq!(bytes.len(), length, "{number}");
             assert_eq!(Bytes(&bytes).number(), Some(number));
@@ -173,7 +178,9 @@ mod tests {
 
     #[test]
     fn instants_of_all_times_are_kept() {
-        for at in [Timestamp::MIN, Timestamp::UNIX_EPOCH, "2026-11-20T12:00:00.000001Z".parse().unwrap()] {
+        for at in
+            [Timestamp::MIN, Timestamp::UNIX_EPOCH, "2026-11-20T12:00:00.000001Z".parse().unwrap()]
+        {
             let bytes = written(|out| put_instant(at, out));
             assert_eq!(Bytes(&bytes).instant(), Some(at));
         }

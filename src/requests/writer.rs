@@ -132,12 +132,19 @@ impl Writing {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_create(&mut self, create: Create) {
+        self.create = create;
+    }
+
     /// Appends a batch to the file that it is for.
     pub(super) fn write(&mut self, batch: &[u8], now: Timestamp, retention: &Retention) {
         let epoch = batch.first_chunk().map_or(0, |epoch| u64::from_le_bytes(*epoch));
         let records = records(batch);
         if retention.requests.is_zero() {
-            return;
+            // With it go definitions, which no later file must lack.
+            self.previous = None;
+            return self.begin_epoch();
         }
         if self.failing_until.is_some_and(|until| Instant::now() < until) {
             return self.drop_batch(records);
