@@ -406,3 +406,66 @@ fn what_was_written_survives_a_kill() {
     let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
     assert_eq!(body(&before), body(&after));
 }
+
+/// Where money stands in, the check that did not cover the request says so, and the credit has its numbers.
+#[test]
+fn money_that_pays_is_explained() {
+    let upstream = Upstream::ok();
+    let tables = SMALL
+        .replace("upstream = \"api\"\n", "upstream = \"api\"\ncost = 2\nprice = \"0.02 USD\"\n")
+        .replace("limit = 1000", "limit = 2");
+    let payer = "[customers.payer]\nkeys = [{ id = \"payer-1\", digest = \"key:key-of-payer\" }]\n";
+    let gateway = Gateway::start_at(NOW, &(tables + payer), &upstream);
+    let grant = |customer: &str, amount: &str| {
+        let body = json!({"amount": amount, "currency": "USD"});
+        gateway.changed("POST", &format!("/v1/customers/{customer}/credits"), &body)
+    };
+    let outcomes = |told: &Value, names: &[&str]| {
+        let outcome = |name: &&str| check(told, name)["outcome"].as_str().unwrap().to_owned();
+        names.iter().map(outcome).collect::<Vec<_>>()
+    };
+    let call = |key: &str, key_id: &str| {
+        let foretold = forecast(&gateway, &json!({"key_id": key_id, "route": "api"}));
+        let told = of(&gateway, &gateway.get("/x", key));
+        assert_same(&foretold, &told, key_id);
+        (foretold, told)
+    };
+
+    let (foretold, told) = call(KEY, "acme-1");
+    assert_eq!(outcomes(&told, &["quota", "credit"]), ["passed", "not_reached"]);
+    assert_eq!((&told["charged"], &told["credit"]), (&json!(2), &Value::Null));
+    assert_eq!((&foretold["cost"], &foretold["price"]), (&json!(2), &Value::Null));
+
+    grant("acme", "0.03");
+    let (foretold, told) = call(KEY, "acme-1");
+    assert_eq!(
+        outcomes(&told, &["subscription", "quota", "credit"]),
+        ["passed", "uncovered", "passed"]
+    );
+    let credit = json!({"check": "credit", "outcome": "passed", "price": "0.020000000", "currency": "USD",
+        "balance": "0.030000000", "balance_reserved": "0.000000000"});
+    assert_eq!(*check(&told, "credit"), credit);
+    assert_eq!((&told["charged"], &told["credit"]), (&json!(0), &json!("0.02 USD")));
+    assert_eq!((&foretold["cost"], &foretold["price"]), (&json!(0), &json!("0.02 USD")));
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("used up") && detail.ends_with("0.02 USD of the credit was charged."),
+        "{detail}"
+    );
+
+    let (_, told) = call(KEY, "acme-1");
+    assert_eq!(outcomes(&told, &["quota", "credit"]), ["uncovered", "refused"]);
+    assert_eq!(check(&told, "credit")["code"], "insufficient_credits");
+    assert_eq!(check(&told, "credit")["balance"], "0.010000000");
+    assert_eq!((&told["code"], &told["credit"]), (&json!("quota_exceeded"), &Value::Null));
+
+    let (_, told) = call("key-of-payer", "payer-1");
+    let path = ["scope", "subscription", "feature", "credit"];
+    assert_eq!(outcomes(&told, &path), ["passed", "uncovered", "not_reached", "refused"]);
+    assert_eq!(check(&told, "subscription")["code"], "subscription_required");
+    assert_eq!(told["code"], "subscription_required");
+    grant("payer", "0.02");
+    let (_, told) = call("key-of-payer", "payer-1");
+    assert_eq!(outcomes(&told, &path), ["passed", "uncovered", "not_reached", "passed"]);
+    assert_eq!(told["credit"], "0.02 USD");
+}
