@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(15);
 const LATE: Duration = Duration::from_secs(60);
 
 /// How many rows one transaction enters or carries.
-const ROWS: usize = 2048;
+const ROWS: usize = 4096;
 
 /// How many grants one transaction ends.
 const GRANTS: usize = 256;

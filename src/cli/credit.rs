@@ -138,7 +138,6 @@ fn row(grant: &Value) -> Vec<String> {
     row
 }
 
-#[expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 fn details(made: &Value) -> String {
     let money = |field: &str| format!("{} {}", cell(&made[field]), cell(&made["currency"]));
     block(&[

@@ -30,13 +30,13 @@ pub(super) struct Export {
     /// The first instant that is no longer in it, written likewise
     #[arg(long, value_name = "DATE", value_parser = input::instant)]
     to: Timestamp,
-    /// What each line is for: customer, route, day, hour, key, ending
+    /// What each line is for: customer, route, day, hour, key, ending, currency (then with the credit)
     #[arg(
         long,
         value_name = "LIST",
         value_delimiter = ',',
         default_value = "customer,route,day",
-        value_parser = ["customer", "route", "day", "hour", "key", "ending"]
+        value_parser = ["customer", "route", "day", "hour", "key", "ending", "currency"]
     )]
     by: Vec<String>,
     /// Only this customer

@@ -57,7 +57,6 @@ impl Ledger {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 fn row(entry: &Value) -> Vec<String> {
     let whose = entry["scope"].as_str().map(|scope| format!(" of {}", plain(scope)));
     let of = match (&entry["quota"], &entry["credit"]) {
@@ -79,7 +78,6 @@ impl Verify {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a JSON value gives null for what it does not have")]
 fn report(found: &Value) -> String {
     let [accounts, grants, entries, differences] =
         ["accounts", "grants", "entries", "differences"].map(|field| cell(&found[field]));

@@ -178,7 +178,7 @@ impl<'a> Charged<'a> {
         });
         let drawn = shares.filter(|(_, _, nanos)| *nanos > Nanos::ZERO);
         drawn.map(move |(currency, grant, nanos)| {
-            let row = CreditRow { customer, currency, grant: &**grant, nanos };
+            let row = CreditRow { customer, currency, grant, nanos };
             Part { row, when, requests }
         })
     }

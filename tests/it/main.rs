@@ -35,3 +35,4 @@ mod streaming;
 mod support;
 mod traces;
 mod webhooks;
+mod whole;

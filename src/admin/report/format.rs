@@ -97,6 +97,7 @@ impl Sheet {
             Format::Csv => {
                 let mut names: Vec<&str> = names.collect();
                 names.extend(["requests", "units"]);
+                names.extend(report.by.contains(&Column::Currency).then_some("credit"));
                 format!("{}\r\n", names.join(","))
             }
             Format::Json => {
@@ -142,6 +143,7 @@ impl Sheet {
         let mut document: Map<String, Value> = named.collect();
         document.insert("requests".to_owned(), row.requests.into());
         document.insert("units".to_owned(), row.units.into());
+        document.extend(row.credit.map(|nanos| ("credit".to_owned(), nanos.to_string().into())));
         Value::Object(document).to_string()
     }
 
@@ -152,18 +154,33 @@ impl Sheet {
             line.push(',');
         }
         // Writing to a string does not fail.
-        let _ = write!(line, "{},{}\r\n", row.requests, row.units);
+        let _ = write!(line, "{},{}", row.requests, row.units);
+        if let Some(nanos) = row.credit {
+            let _ = write!(line, ",{nanos}");
+        }
+        line.push_str("\r\n");
         line
     }
 }
 
 fn value_of(row: &ReportRow, column: Column) -> String {
-    let ReportRow { customer, key_id, route, ending, start, requests: _, units: _ } = row;
+    let ReportRow {
+        customer,
+        key_id,
+        route,
+        ending,
+        currency,
+        start,
+        requests: _,
+        units: _,
+        credit: _,
+    } = row;
     let text = match column {
         Column::Customer => customer.clone(),
         Column::Key => key_id.clone(),
         Column::Route => route.clone(),
         Column::Ending => ending.clone(),
+        Column::Currency => currency.clone(),
         Column::Hour => start.map(|start| start.to_string()),
         Column::Day => start.map(day),
     };

@@ -20,8 +20,9 @@ pub(in crate::admin) struct Question {
     /// The first minute that is no longer in it, written likewise.
     #[param(required = true)]
     to: Option<String>,
-    /// What rows are told apart by: customer, key, route, ending, and hour or day (in UTC), with
-    /// commas between; default: customer,route,day.
+    /// What rows are told apart by: customer, key, route, ending, currency, and hour or day (in UTC), with
+    /// commas between; default: customer,route,day. By currency each row also has the credit that
+    /// was charged; a row without one is what allowances paid.
     by: Option<String>,
     /// Of this customer alone.
     customer: Option<String>,
@@ -44,12 +45,20 @@ pub(super) enum Column {
     Key,
     Route,
     Ending,
+    Currency,
     Hour,
     Day,
 }
 
-const COLUMNS: [Column; 6] =
-    [Column::Customer, Column::Key, Column::Route, Column::Ending, Column::Hour, Column::Day];
+const COLUMNS: [Column; 7] = [
+    Column::Customer,
+    Column::Key,
+    Column::Route,
+    Column::Ending,
+    Column::Currency,
+    Column::Hour,
+    Column::Day,
+];
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -106,6 +115,7 @@ impl Column {
             Self::Key => "key",
             Self::Route => "route",
             Self::Ending => "ending",
+            Self::Currency => "currency",
             Self::Hour => "hour",
             Self::Day => "day",
         }
@@ -126,6 +136,7 @@ impl Report {
             key: has(Column::Key),
             route: has(Column::Route),
             ending: has(Column::Ending),
+            currency: has(Column::Currency),
             step_ms,
         };
         ReportRange { from: *from, to: *to, customer: customer.as_deref(), by }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     ledger::Window,
-    model::{Environment, KeyDigest, KeyState, Money, OwnLimits},
+    model::{Environment, KeyDigest, KeyState, Money, Nanos, OwnLimits},
 };
 
 pub use access::{Reads, Records};
@@ -281,6 +281,8 @@ pub struct Grouping {
     pub route: bool,
     /// By ending.
     pub ending: bool,
+    /// By the currency that paid; then the money is added up too.
+    pub currency: bool,
     /// By time, in stretches of this many milliseconds from the epoch (an hour, a day in UTC).
     pub step_ms: Option<i64>,
 }
@@ -309,12 +311,16 @@ pub struct ReportRow {
     pub route: Option<String>,
     /// The ending.
     pub ending: Option<String>,
+    /// What money paid; empty where allowances did.
+    pub currency: Option<String>,
     /// The start of the stretch of time.
     pub start: Option<Timestamp>,
     /// Requests.
     pub requests: u64,
     /// Units charged.
     pub units: u64,
+    /// Money charged, where rows are told apart by its currency.
+    pub credit: Option<Nanos>,
 }
 
 /// An account's identity, owned.

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::store::{
     StoreError,
@@ -76,14 +76,15 @@ pub(super) fn enter_consumed(
     })?;
     let Some(last) = rows.last() else { return Ok(true) };
     let mut pen = Pen::new(connection, now)?;
-    let mut balances = HashMap::<Account, i64>::new();
+    let mut scale = Scale::new(connection)?;
+    let mut balances = HashMap::<Account, i64>::with_capacity(rows.len());
     for [minute, of, id, grant, route, requests, amount] in &rows {
         let account = Account { of: *of, id: *id };
         // What is consumed is more of a count and less of a purse.
         let amount = if *of == PURSE { -amount } else { *amount };
         let before = match balances.get(&account) {
             Some(known) => *known,
-            None => entered_balance(connection, account)?,
+            None => scale.entered(account)?,
         };
         let balance = before.saturating_add(amount);
         balances.insert(account, balance);
@@ -138,42 +139,69 @@ pub(super) fn entered_balance(
     connection: &Connection,
     account: Account,
 ) -> Result<i64, StoreError> {
-    let Account { of, id } = account;
-    let sql = match of {
-        USAGE => "SELECT used FROM usage WHERE id = ?1",
-        _ => {
-            r#"SELECT coalesce((SELECT sum("left") FROM grants WHERE purse = ?1), 0) - owed
-                FROM purses WHERE id = ?1"#
-        }
-    };
-    let has = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row([id], |row| row.get::<_, i64>(0)).optional())
-        .map_err(query::read_failed)?;
-    let gathered = gathered(connection, account)?;
-    let has = has.unwrap_or(0);
-    Ok(if of == PURSE { has.saturating_add(gathered) } else { has.saturating_sub(gathered) })
+    Scale::new(connection)?.entered(account)
 }
 
-/// Gives what is gathered of an account. There are few minutes, each one look-up.
-fn gathered(connection: &Connection, Account { of, id }: Account) -> Result<i64, StoreError> {
-    let sql = r#"WITH RECURSIVE minutes(minute) AS (
-            SELECT min(minute) FROM consumption
-            UNION ALL
-            SELECT (SELECT min(minute) FROM consumption WHERE minute > minutes.minute) FROM minutes
-                WHERE minutes.minute IS NOT NULL
-        )
-        SELECT coalesce(sum(amount), 0) FROM minutes CROSS JOIN consumption AS c
-            ON c.minute = minutes.minute AND c."of" = ?1 AND c.account = ?2"#;
-    let mut statement = connection.prepare_cached(sql).map_err(query::read_failed)?;
-    statement.query_row([of, id], |row| row.get(0)).map_err(query::read_failed)
+/// Tells what accounts have. Its statements are looked for once: there may be many accounts.
+struct Scale<'c> {
+    used: CachedStatement<'c>,
+    has: CachedStatement<'c>,
+    gathered: CachedStatement<'c>,
+    /// In which something is gathered. They are few.
+    minutes: Vec<i64>,
+}
+
+impl<'c> Scale<'c> {
+    fn new(connection: &'c Connection) -> Result<Self, StoreError> {
+        let minutes = r#"WITH RECURSIVE minutes(minute) AS (
+                SELECT min(minute) FROM consumption
+                UNION ALL
+                SELECT (SELECT min(minute) FROM consumption WHERE minute > minutes.minute)
+                    FROM minutes WHERE minutes.minute IS NOT NULL
+            )
+            SELECT minute FROM minutes WHERE minute IS NOT NULL"#;
+        let prepare = |sql| connection.prepare_cached(sql).map_err(query::read_failed);
+        Ok(Self {
+            used: prepare("SELECT used FROM usage WHERE id = ?1")?,
+            has: prepare(
+                r#"SELECT coalesce((SELECT sum("left") FROM grants WHERE purse = ?1), 0) - owed
+                    FROM purses WHERE id = ?1"#,
+            )?,
+            gathered: prepare(
+                r#"SELECT coalesce(sum(amount), 0) FROM consumption
+                    WHERE minute = ?1 AND "of" = ?2 AND account = ?3"#,
+            )?,
+            minutes: query::all(connection, "consumption", minutes, [], |cells| cells.get())?,
+        })
+    }
+
+    /// Gives what an account has, without what is gathered and not entered.
+    fn entered(&mut self, Account { of, id }: Account) -> Result<i64, StoreError> {
+        self.read((of, id)).map_err(query::read_failed)
+    }
+
+    fn read(&mut self, (of, id): (i64, i64)) -> rusqlite::Result<i64> {
+        let statement = if of == USAGE { &mut self.used } else { &mut self.has };
+        let has: Option<i64> = statement.query_row([id], |row| row.get(0)).optional()?;
+        let mut gathered = 0_i64;
+        for minute in &self.minutes {
+            let some: i64 = self.gathered.query_row([*minute, of, id], |row| row.get(0))?;
+            gathered = gathered.saturating_add(some);
+        }
+        let has = has.unwrap_or(0);
+        Ok(if of == PURSE { has.saturating_add(gathered) } else { has.saturating_sub(gathered) })
+    }
 }
 
 /// Writes entries one behind the other.
 struct Pen<'c> {
     connection: &'c Connection,
+    insert: CachedStatement<'c>,
+    note_hour: CachedStatement<'c>,
     entered: i64,
     number: i64,
+    /// The one whose hour was noted last: an account's entries come together.
+    noted: Option<Account>,
 }
 
 impl<'c> Pen<'c> {
@@ -186,25 +214,35 @@ impl<'c> Pen<'c> {
         // A clock that is set back enters where it was.
         let now = ms(now).div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
         let entered = latest.map_or(now, |latest| latest.max(now));
-        Ok(Self { connection, entered, number })
+        let prepare = |sql| connection.prepare_cached(sql).map_err(query::write_failed);
+        Ok(Self {
+            connection,
+            insert: prepare(
+                "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?,
+            note_hour: prepare("INSERT OR IGNORE INTO entry_hours VALUES (?1, ?2, ?3)")?,
+            entered,
+            number,
+            noted: None,
+        })
     }
 
     fn write(&mut self, entry: &Entry<'_>, balance: i64) -> Result<(), StoreError> {
-        let Entry { account: Account { of, id }, kind, grant, consumed, amount, reference } = entry;
+        let Entry { account, kind, grant, consumed, amount, reference } = entry;
+        let Account { of, id } = account;
         self.number = self.number.saturating_add(1);
         let (minute, route, requests) =
             consumed.map_or((None, None, None), |(m, r, n)| (Some(m), Some(r), Some(n)));
         let (entered, number, kind) = (self.entered, self.number, name_of(kind)?);
-        let sql = "INSERT INTO entries
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let params = params![
             entered, of, id, number, kind, grant, minute, route, requests, amount, balance,
             reference
         ];
-        query::write(self.connection, sql, params)?;
-        let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
-        let sql = "INSERT OR IGNORE INTO entry_hours VALUES (?1, ?2, ?3)";
-        query::write(self.connection, sql, params![of, id, hour])?;
+        self.insert.execute(params).map_err(query::write_failed)?;
+        if self.noted.replace(*account) != Some(*account) {
+            let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+            self.note_hour.execute([*of, *id, hour]).map_err(query::write_failed)?;
+        }
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub(super) fn page(
         None => carried(connection, customer)?,
         Some(_) => Vec::new(),
     };
+    // What was carried stands on the first page, however much of it there is.
+    let max = max.saturating_add(found.len());
     let first = after.map_or(i64::MIN, |place| hour_of(ms(place.entered)));
     for hour in hours(connection, customer, first)? {
         let mut entries = of_hour(connection, customer, hour)?;
@@ -120,13 +122,13 @@ fn carried(connection: &Connection, customer: &str) -> Result<Vec<EntryRecord>, 
             ON x."of" = m."of" AND x.account = m.account
             {NAMES} ORDER BY x."of", x.account, x."grant""#
     );
-    let mut balances = HashMap::<i64, i64>::new();
+    let mut balances = HashMap::<Account, i64>::new();
     let rows = query::all(connection, "carried", &sql, [customer], |cells| {
         let id: i64 = cells.get()?;
         Ok((id, read_account(cells)?, cells.get::<i64>()?))
     })?;
     let carry = |(id, (account, route), amount): (i64, (EntryAccount, Option<String>), i64)| {
-        let balance = balances.entry(id).or_insert(0);
+        let balance = balances.entry(account_of(id, &account)).or_insert(0);
         *balance = balance.saturating_add(amount);
         EntryRecord {
             number: 0,
@@ -141,7 +143,6 @@ fn carried(connection: &Connection, customer: &str) -> Result<Vec<EntryRecord>, 
             reference: None,
         }
     };
-    // Counts come first, so their numbers and those of purses are not mixed up.
     Ok(rows.into_iter().map(carry).collect())
 }
 
@@ -155,8 +156,14 @@ fn gathered(connection: &Connection, customer: &str) -> Result<Vec<EntryRecord>,
     let rows = query::all(connection, "consumption", &sql, [customer], |cells| {
         let id: i64 = cells.get()?;
         let (account, route) = read_account(cells)?;
-        let of = if matches!(account, EntryAccount::Quota { .. }) { USAGE } else { PURSE };
-        Ok((Account { of, id }, account, route, cells.time()?, cells.count()?, cells.get::<i64>()?))
+        Ok((
+            account_of(id, &account),
+            account,
+            route,
+            cells.time()?,
+            cells.count()?,
+            cells.get::<i64>()?,
+        ))
     })?;
     let mut balances = HashMap::<Account, i64>::new();
     let mut found = Vec::new();
@@ -182,6 +189,13 @@ fn gathered(connection: &Connection, customer: &str) -> Result<Vec<EntryRecord>,
         });
     }
     Ok(found)
+}
+
+fn account_of(id: i64, account: &EntryAccount) -> Account {
+    match account {
+        EntryAccount::Credit { .. } => Account { of: PURSE, id },
+        EntryAccount::Quota { .. } => Account { of: USAGE, id },
+    }
 }
 
 /// Reads [`COLUMNS`].

@@ -2,10 +2,13 @@
 
 use rusqlite::{Connection, params};
 
-use crate::store::{
-    StoreError,
-    records::{Grouping, ReportRange, ReportRow},
-    sqlite::query::{self, Cells, ms},
+use crate::{
+    model::Nanos,
+    store::{
+        StoreError,
+        records::{Grouping, ReportRange, ReportRow},
+        sqlite::query::{self, Cells, ms},
+    },
 };
 
 /// Rounds down, also before the epoch.
@@ -14,6 +17,9 @@ const STRETCH: &str = "minute - (minute % ?4 + ?4) % ?4";
 /// Sums of halves: SQLite's own sum fails where it leaves the range of an integer.
 const SUMS: &str = "coalesce(sum(requests), 0), coalesce(sum(units >> 32), 0),
     coalesce(sum(units & 4294967295), 0)";
+
+/// The same of money, where it is asked for.
+const CREDIT: &str = ", coalesce(sum(nanos >> 32), 0), coalesce(sum(nanos & 4294967295), 0)";
 
 const RANGE: &str = "minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR ?4 > 0)";
 
@@ -60,17 +66,21 @@ pub(super) fn each(
     }
     let sql = statement(by, customer.is_some());
     let params = params![ms(*from), ms(*to), customer, by.step_ms];
-    query::each(connection, "usage_minutes", &sql, params, |mut cells| Ok(each(read(&mut cells)?)))
+    let is_credit = by.currency;
+    query::each(connection, "usage_minutes", &sql, params, |mut cells| {
+        Ok(each(read(&mut cells, is_credit)?))
+    })
 }
 
 /// Put together from the constants here alone; what comes from outside is bound.
 fn statement(by: &Grouping, is_for_one: bool) -> String {
-    let Grouping { customer, key, route, ending, step_ms } = by;
+    let Grouping { customer, key, route, ending, currency, step_ms } = by;
     let columns = [
         (*customer, "customer"),
         (*key, "key_id"),
         (*route, "route"),
         (*ending, "ending"),
+        (*currency, "currency"),
         (step_ms.is_some(), STRETCH),
     ];
     let mut sql = "SELECT ".to_owned();
@@ -82,14 +92,17 @@ fn statement(by: &Grouping, is_for_one: bool) -> String {
             groups.push(number.to_string());
         }
     }
-    let is_named = *customer || *key || *route || *ending;
+    let is_named = *customer || *key || *route || *ending || *currency;
     let (from, rest, sums) = match step_ms {
         _ if is_for_one => OF_ONE,
         _ if !is_named => OF_ALL,
         Some(..HOUR_MS) => OF_ALL_NAMED,
+        // Money is not summed by series before: it is asked for seldom.
+        _ if *currency => OF_ALL_NAMED,
         _ => OF_ALL_BY_SERIES,
     };
-    sql += &[sums, from, RANGE, rest].concat();
+    let credit = if *currency { CREDIT } else { "" };
+    sql += &[sums, credit, from, RANGE, rest].concat();
     if !groups.is_empty() {
         let groups = groups.join(", ");
         sql += &format!(" GROUP BY {groups} ORDER BY {groups}");
@@ -97,17 +110,26 @@ fn statement(by: &Grouping, is_for_one: bool) -> String {
     sql
 }
 
-fn read(cells: &mut Cells<'_, '_>) -> Result<ReportRow, StoreError> {
+fn read(cells: &mut Cells<'_, '_>, is_credit: bool) -> Result<ReportRow, StoreError> {
     Ok(ReportRow {
         customer: cells.get()?,
         key_id: cells.get()?,
         route: cells.get()?,
         ending: cells.get()?,
+        currency: cells.get()?,
         start: cells.optional_time()?,
         requests: cells.count()?,
-        units: {
-            let (high, low) = (cells.count()?, cells.count()?);
-            high.saturating_mul(1 << 32).saturating_add(low)
+        units: whole(cells)?,
+        credit: if is_credit {
+            Some(Nanos(i64::try_from(whole(cells)?).unwrap_or(i64::MAX)))
+        } else {
+            None
         },
     })
+}
+
+/// Puts a sum of halves together.
+fn whole(cells: &mut Cells<'_, '_>) -> Result<u64, StoreError> {
+    let (high, low) = (cells.count()?, cells.count()?);
+    Ok(high.saturating_mul(1 << 32).saturating_add(low))
 }

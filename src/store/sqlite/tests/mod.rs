@@ -2,6 +2,7 @@
 
 mod events;
 mod ids;
+mod ledger;
 mod migration;
 mod odd_texts;
 mod records;

@@ -36,7 +36,7 @@ fn report(place: &Place, by: Grouping, customer: Option<&str>) -> Vec<String> {
         .store
         .reads()
         .report(&range, &mut |row| {
-            let ReportRow { customer, key_id, route, ending, start, requests, units } = row;
+            let ReportRow { customer, key_id, route, ending, start, requests, units, .. } = row;
             let start = start.map(|start| start.as_second().to_string());
             let told = [customer, key_id, route, ending, start];
             let told: Vec<_> = told.into_iter().flatten().collect();
@@ -73,8 +73,14 @@ fn usage_is_told_apart_as_asked() {
         report(&place, by, None),
         ["r/-60 1 1", "r/0 1 2", "r/3600 2 9", "r/7200 1 6", "s/3540 1 3"]
     );
-    let all =
-        Grouping { customer: true, key: true, route: true, ending: true, step_ms: Some(60_000) };
+    let all = Grouping {
+        customer: true,
+        key: true,
+        route: true,
+        ending: true,
+        currency: true,
+        step_ms: Some(60_000),
+    };
     assert_eq!(
         report(&place, all, Some("b")),
         ["b/k/r/completed/3600 1 5", "b/k/r/failed/7200 1 6"]

@@ -1,0 +1,179 @@
+//! The ledger at rest: entered once, carried when it is old, and always the sum of what stands there.
+
+use super::*;
+use crate::{
+    model::{Currency, Nanos},
+    store::{Consumed, ConsumedRow, CreditRow},
+};
+
+fn usd() -> Currency {
+    "USD".parse().unwrap()
+}
+
+/// A commit that charges units of one account in a minute, and money of a grant if one is named.
+fn charge(
+    sequence: u64,
+    minute: i64,
+    units: u64,
+    grant: Option<(&'static str, i64)>,
+) -> Commit<'static> {
+    let row = |of, amount| ConsumedRow { of, minute: at(minute), route: "r", requests: 1, amount };
+    let mut consumed = vec![row(Consumed::Usage(0), units)];
+    let (customer, currency) = ("acme", usd());
+    let credits: Vec<_> = grant
+        .into_iter()
+        .map(|(grant, nanos)| CreditRow { customer, currency, grant, nanos: Nanos(nanos) })
+        .collect();
+    consumed.extend(
+        credits.iter().map(|credit| row(Consumed::Credit(0), credit.nanos.0.try_into().unwrap())),
+    );
+    let usage = vec![super::row("day", 0, Some(86_400), units)];
+    Commit { usage, credits, consumed, ..empty(sequence) }
+}
+
+fn grant(id: &str, amount: i64) -> GrantRecord {
+    GrantRecord {
+        id: id.to_owned(),
+        number: 0,
+        customer: "acme".to_owned(),
+        currency: usd(),
+        amount: Nanos(amount),
+        left: Nanos(amount),
+        priority: 100,
+        source: GrantSource::Paid,
+        effective: at(0),
+        expires: None,
+        note: None,
+        actor: "test".to_owned(),
+        created_at: at(0),
+    }
+}
+
+fn enter(place: &mut Place, now: i64, before: i64) {
+    while !place.write(|records| records.enter_consumed(at(now), at(before), 2)).unwrap() {}
+}
+
+fn differences(place: &Place) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let verified = place.store.reads().verify(&mut |difference| found.push(difference)).unwrap();
+    assert_eq!(verified.differences, found.len() as u64);
+    found
+}
+
+/// Every entry, page by page, and whether a number of it is out of order.
+fn entries(place: &Place) -> Vec<EntryRecord> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let (page, is_more) = place.store.reads().ledger("acme", after, 2).unwrap();
+        after = page.last().map(|last| LedgerPlace { entered: last.entered, number: last.number });
+        found.extend(page);
+        if !is_more {
+            return found;
+        }
+    }
+}
+
+fn brief(entries: &[EntryRecord]) -> Vec<(EntryKind, i64, i64)> {
+    entries.iter().map(|entry| (entry.kind, entry.amount, entry.balance)).collect()
+}
+
+const CONSUMED: EntryKind = EntryKind::Consumed;
+
+#[test]
+fn a_minute_is_entered_once_it_is_over_and_what_is_late_after_it() {
+    let mut place = Place::new();
+    place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
+    place.store.put(&charge(1, 60, 3, Some(("g", 10)))).unwrap();
+    place.store.put(&charge(2, 60, 4, Some(("g", 20)))).unwrap();
+    place.store.put(&charge(3, 120, 5, None)).unwrap();
+    let all =
+        [(EntryKind::Granted, 100, 100), (CONSUMED, 7, 7), (CONSUMED, -30, 70), (CONSUMED, 5, 12)];
+    assert_eq!(brief(&entries(&place)), all);
+    assert!(entries(&place)[1..].iter().all(|entry| entry.number == 0), "not entered yet");
+    enter(&mut place, 130, 120);
+    let told = entries(&place);
+    assert_eq!(brief(&told), all);
+    assert_eq!(told.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1, 2, 3, 0]);
+    assert_eq!(told[1].requests, Some(2));
+    assert_eq!(told[1].minute, Some(at(60)));
+    // What was reserved in that minute and ends only now is an entry more.
+    place.store.put(&charge(4, 60, 1, None)).unwrap();
+    enter(&mut place, 200, 180);
+    let late = [(CONSUMED, 1, 8), (CONSUMED, 5, 13)];
+    assert_eq!(brief(&entries(&place))[3..], late);
+    assert_eq!(differences(&place), []);
+    assert!(place.write(|records| records.enter_consumed(at(999), at(999), 9)).unwrap());
+}
+
+#[test]
+fn what_is_old_is_carried_and_nothing_else_goes() {
+    let mut place = Place::new();
+    place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
+    for (sequence, minute) in [(1, 60), (2, 120), (3, 7200)] {
+        place.store.put(&charge(sequence, minute, 3, Some(("g", 10)))).unwrap();
+        enter(&mut place, minute + 60, minute + 60);
+    }
+    while !place.write(|records| records.carry_entries(at(3600), 2)).unwrap() {}
+    let expected = [
+        (EntryKind::Carried, 6, 6),
+        (EntryKind::Carried, 80, 80),
+        (CONSUMED, 3, 9),
+        (CONSUMED, -10, 70),
+    ];
+    assert_eq!(brief(&entries(&place)), expected);
+    assert_eq!(differences(&place), []);
+    let refused = place.store.connection.execute("DELETE FROM entries", []).unwrap_err();
+    assert!(refused.to_string().contains("only appended to"), "{refused}");
+    // More of the same is added to it.
+    while !place.write(|records| records.carry_entries(at(9999), 2)).unwrap() {}
+    assert_eq!(brief(&entries(&place)), [(EntryKind::Carried, 9, 9), (EntryKind::Carried, 70, 70)]);
+    assert_eq!(differences(&place), []);
+}
+
+#[test]
+fn every_balance_is_compared() {
+    let broken = [
+        "UPDATE usage SET used = used + 1",
+        r#"UPDATE grants SET "left" = "left" - 1"#,
+        "UPDATE purses SET owed = owed + 1",
+        "DELETE FROM usage",
+        "UPDATE consumption SET amount = amount + 1",
+        "UPDATE carried SET amount = amount + 1",
+        "DROP TRIGGER entries_are_not_changed; UPDATE entries SET balance = balance + 1",
+        "DROP TRIGGER entries_are_not_changed; UPDATE entries SET amount = amount + 1",
+        "DROP TRIGGER entries_are_not_removed; DELETE FROM entries",
+    ];
+    for sql in broken {
+        let mut place = Place::new();
+        place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
+        for (sequence, minute) in [(1, 60), (2, 7200), (3, 7260)] {
+            place.store.put(&charge(sequence, minute, 3, Some(("g", 10)))).unwrap();
+            enter(&mut place, minute + 60, minute.min(7200));
+        }
+        enter(&mut place, 7260, 7260);
+        place.write(|records| records.carry_entries(at(3600), 9)).unwrap();
+        assert_eq!(differences(&place), []);
+        place.store.connection.execute_batch(sql).unwrap();
+        assert_ne!(differences(&place), [], "{sql}");
+    }
+}
+
+#[test]
+fn a_removed_customers_ledger_goes_on_under_its_pseudonym() {
+    let mut place = Place::new();
+    place.write(|records| records.put_customer(&customer("acme"))).unwrap();
+    place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
+    place.store.put(&charge(1, 60, 3, Some(("g", 10)))).unwrap();
+    enter(&mut place, 120, 120);
+    place.write(|records| records.delete_customer("acme", "acme", "gone")).unwrap();
+    // It was in flight.
+    place.store.put(&charge(2, 60, 2, Some(("g", 5)))).unwrap();
+    enter(&mut place, 180, 180);
+    assert_eq!(entries(&place), []);
+    let (told, _) = place.store.reads().ledger("gone", None, 99).unwrap();
+    let balances: Vec<_> = told.iter().map(|entry| entry.balance).collect();
+    assert_eq!(balances, [100, 3, 90, 5, 85]);
+    assert!(told.iter().any(|entry| matches!(&entry.account,
+        EntryAccount::Credit { grant: Some(grant), .. } if grant == "g")));
+    assert_eq!(differences(&place), []);
+}
