@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod explain;
 #[cfg(debug_assertions)]
 pub mod failpoint;
 pub mod gateway;
@@ -24,6 +25,7 @@ pub mod outgoing;
 pub mod process;
 pub mod progress;
 pub mod provisioning;
+pub mod requests;
 pub mod roster;
 pub mod server;
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::{
     ledger::{AccountId, Ledger},
     notifications::{Tasks, UsageWatch},
     provisioning,
+    requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, thread},
     store::{NodeId, OpenError, Sqlite, Store},
@@ -111,6 +112,7 @@ pub struct Running {
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
     log: access_log::Writer,
+    requests: requests::Writer,
     exporter: Exporter,
     recovery: Recovery,
 }
@@ -143,7 +145,11 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(Stop::No);
     let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;
     let (records, exporter) = exporting;
-    let sinks = Sinks { lines, records: Some(records) };
+    let archive = config.store.journal.join("requests");
+    let writing = requests::start(Arc::clone(&gateway), archive.clone());
+    let (recent, requests) = writing.map_err(StartError::Thread)?;
+    gateway.metrics().watch_records_dropped(requests.dropped());
+    let sinks = Sinks { lines, requests: Some(recent), records: Some(records) };
     let workers = start_workers(books.writers, &gateway, &sinks, &stopping);
     // The last one is a worker's, so that the log and the exporter end with the workers.
     drop(sinks);
@@ -155,6 +161,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         keeper: Arc::clone(&keeper),
         reader,
         database: &config.store.database,
+        requests: Archive::new(archive),
         node: admin::Node { id: books.node, started_at: gateway.clock().now() },
         stop: stopping.clone(),
     });
@@ -181,6 +188,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         control,
         keeper,
         log,
+        requests,
         exporter,
         recovery: books.recovery,
     })
@@ -270,6 +278,7 @@ impl Running {
             tracing::error!("the control thread ended by a panic");
         }
         self.log.join();
+        self.requests.join();
         self.exporter.join();
         // The last one to hold the keeper is this one: the admin listener is gone.
         if let Some(keeper) = Arc::into_inner(self.keeper)

@@ -27,9 +27,6 @@ const ROWS: usize = 4096;
 /// How many grants one transaction ends.
 const GRANTS: usize = 256;
 
-/// How long entries are kept.
-const KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
-
 /// How often entries are carried. They go by the minute, and there are as many of them as are made.
 const CARRY_PERIOD: Duration = Duration::from_secs(600);
 
@@ -84,7 +81,8 @@ impl Upkeep {
         while !self.enter(now, before).await? {}
         while !self.expire().await? {}
         if Instant::now() >= self.carry_at {
-            let before = now.checked_sub(KEPT).unwrap_or(jiff::Timestamp::MIN);
+            let kept = self.gateway.look(|snapshot| snapshot.retention.entries);
+            let before = now.checked_sub(kept).unwrap_or(jiff::Timestamp::MIN);
             while !self.carry(before).await? {}
             self.carry_at = Instant::now() + CARRY_PERIOD;
         }

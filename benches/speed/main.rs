@@ -23,6 +23,7 @@ fn main() {
     ledger::measure(&mut criterion);
     journal::measure(&mut criterion);
     chain::measure(&mut criterion);
+    chain::measure_records(&mut criterion);
     checks::measure(&mut criterion);
     answer::measure(&mut criterion);
     configuration::measure(&mut criterion);

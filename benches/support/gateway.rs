@@ -20,6 +20,7 @@ use faregate::{
     config::{Config, Loaded},
     gateway::Gateway,
     ledger::Ledger,
+    requests,
     telemetry::{
         Sinks,
         access_log::{self, Format},
@@ -50,7 +51,26 @@ pub(crate) fn config(text: &str) -> Config {
 
 impl SmallGateway {
     /// Makes one of a configuration. Beside it the directory of its journal, which must outlive it.
+    /// Requests are not recorded.
     pub(crate) fn new(text: &str, clock: Clock) -> (Self, Place) {
+        Self::make(text, clock, |_, _| None)
+    }
+
+    /// Makes one that records what explains its requests, as a gateway does.
+    #[allow(dead_code, reason = "one of the two programs that share this has no use for it")]
+    pub(crate) fn recording(text: &str, clock: Clock) -> (Self, Place) {
+        let start = |gateway: &Arc<Gateway>, place: &Place| {
+            let directory = place.path().join("requests");
+            Some(requests::start(Arc::clone(gateway), directory).unwrap().0)
+        };
+        Self::make(text, clock, start)
+    }
+
+    fn make(
+        text: &str,
+        clock: Clock,
+        record: impl FnOnce(&Arc<Gateway>, &Place) -> Option<requests::Sink>,
+    ) -> (Self, Place) {
         let config = config(text);
         let (lines, _) = access_log::start(&config.log.access, Format::Json).unwrap();
         let (directory, writer) = place::open();
@@ -59,7 +79,8 @@ impl SmallGateway {
         let limits = gateway.snapshot().server.limits.clone();
         let peer = SocketAddr::from(([192, 0, 2, 7], 50_000));
         let (_, stop) = watch::channel(Stop::No);
-        let sinks = Sinks { lines, records: None };
+        let requests = record(&gateway, &directory);
+        let sinks = Sinks { lines, records: None, requests };
         let worker = Worker::new(gateway, writer, sinks, stop, IdMaker::new().unwrap());
         let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
         let connection = Rc::new(Connection::new(peer, watch));

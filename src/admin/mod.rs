@@ -16,6 +16,7 @@ mod customers;
 mod documents;
 mod enforcement;
 mod events;
+mod explanations;
 mod gate;
 mod import;
 mod keys;
@@ -57,6 +58,7 @@ use crate::{
     gateway::Gateway,
     keeper::Keeper,
     live::Live,
+    requests::Archive,
     store::{Reader, StoreError, records::Reads},
     worker::Stop,
 };
@@ -77,6 +79,7 @@ pub struct State {
     live: Arc<Live>,
     /// Where the database is: a copy of it is made beside it.
     database: Arc<Path>,
+    requests: Arc<Archive>,
     node: Node,
     stop: watch::Receiver<Stop>,
 }
@@ -98,6 +101,8 @@ pub struct Parts<'a> {
     pub reader: Box<dyn Reader>,
     /// Where the database is.
     pub database: &'a Path,
+    /// The records of recent requests.
+    pub requests: Archive,
     /// What this gateway is among those that share the store.
     pub node: Node,
     /// The signal to stop.
@@ -107,8 +112,18 @@ pub struct Parts<'a> {
 impl State {
     /// Joins what the calls need.
     pub fn new(parts: Parts<'_>) -> Self {
-        let Parts { gateway, token, read_token, hosts, keeper, reader, database, node, stop } =
-            parts;
+        let Parts {
+            gateway,
+            token,
+            read_token,
+            hosts,
+            keeper,
+            reader,
+            database,
+            requests,
+            node,
+            stop,
+        } = parts;
         Self {
             gateway,
             tokens: Tokens::new(token, read_token),
@@ -119,6 +134,7 @@ impl State {
             gates: Gates::default(),
             live: Arc::default(),
             database: database.into(),
+            requests: Arc::new(requests),
             node,
             stop,
         }
@@ -196,6 +212,8 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/audit", get(audit::list))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}/retry", post(events::retry))
+        .route("/v1/requests/{id}", get(explanations::show))
+        .route("/v1/explain", post(explanations::foresee))
         .route("/v1/live", get(live::show))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))

@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::{
     adjustments, applications, audit, backup, config_page, credits, customers, enforcement, events,
-    import, keys, ledger, live, log, nodes, operation, report, subscriptions,
+    explanations, import, keys, ledger, live, log, nodes, operation, report, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +41,8 @@ use super::{
         enforcement::show,
         events::list,
         events::retry,
+        explanations::foresee,
+        explanations::show,
         import::create,
         keys::create,
         keys::list,

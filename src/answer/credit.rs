@@ -69,7 +69,8 @@ impl CreditShortage {
         self.standing.map_or(Nanos::ZERO, |standing| standing.reserved)
     }
 
-    fn detail(&self) -> String {
+    /// Tells both, for people.
+    pub(crate) fn detail(&self) -> String {
         let Money { currency, .. } = self.price;
         let balance = Money { nanos: self.balance(), currency };
         format!("One call costs {}, and the credit balance is {balance}.", self.price)

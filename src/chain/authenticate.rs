@@ -77,13 +77,7 @@ pub fn authenticate(
     now: Timestamp,
 ) -> Result<Authenticated, Denial> {
     let Identified { routed, payer } = identified;
-    let decide = |caller: &Arc<Caller>| {
-        usable(&caller.key, peer, now)?;
-        if caller.customer.suspended {
-            return Err(Denial::AccountSuspended);
-        }
-        has_scopes(&caller.key, routed.route())
-    };
+    let decide = |caller: &Arc<Caller>| permits(caller, routed.route(), Some(peer), now);
     let (payer, _) = payer.judge(&routed, About::Key, decide)?;
     Ok(Authenticated { routed, payer })
 }
@@ -102,9 +96,30 @@ impl Authenticated {
     }
 }
 
+/// Decides by the key, its owner and its scopes. Without an address the networks that the key may be
+/// used from are not looked at.
+pub fn permits(
+    caller: &Caller,
+    route: &Route,
+    peer: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<(), Denial> {
+    in_use(&caller.key, now)?;
+    peer.map_or(Ok(()), |peer| allowed_from(&caller.key, peer))?;
+    if caller.customer.suspended {
+        return Err(Denial::AccountSuspended);
+    }
+    has_scopes(&caller.key, route)
+}
+
 /// Checks what the key itself decides. An expired key is told before a network that is not allowed:
 /// a new key is needed in any case.
 pub fn usable(key: &ApiKey, peer: IpAddr, now: Timestamp) -> Result<(), Denial> {
+    in_use(key, now)?;
+    allowed_from(key, peer)
+}
+
+fn in_use(key: &ApiKey, now: Timestamp) -> Result<(), Denial> {
     match key.state {
         KeyState::Active => {}
         KeyState::Disabled => return Err(Denial::ApiKeyDisabled),
@@ -113,6 +128,10 @@ pub fn usable(key: &ApiKey, peer: IpAddr, now: Timestamp) -> Result<(), Denial> 
     if key.expires.is_some_and(|expires| expires <= now) {
         return Err(Denial::ApiKeyExpired);
     }
+    Ok(())
+}
+
+fn allowed_from(key: &ApiKey, peer: IpAddr) -> Result<(), Denial> {
     let peer = peer.to_canonical();
     if !key.allow_from.is_empty() && !key.allow_from.iter().any(|net| net.contains(&peer)) {
         return Err(Denial::OriginNotAllowed);

@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod authenticate;
 pub mod credential;
 pub mod exchange;
+pub mod forecast;
 pub mod forward;
 pub mod head;
 mod offers;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Response, request::Parts};
 
+pub use self::refuse::keep_unread;
 use crate::{
     answer::{Code, Ending, Refusal},
     chain::{

@@ -64,7 +64,7 @@ impl Payer {
         let Self::Caller(caller) = self else { return Ok((self, None)) };
         match decide(&caller) {
             Ok(found) => Ok((Self::Caller(caller), Some(found))),
-            Err(denial) if is_enforced(routed, about, &caller) => Err(denial),
+            Err(denial) if is_enforced(routed.is_enforced(), about, &caller) => Err(denial),
             Err(denial) => Ok((Self::overlooking(&denial, Some(caller)), None)),
         }
     }
@@ -102,10 +102,11 @@ impl Payer {
     }
 }
 
-fn is_enforced(routed: &Routed, about: About, caller: &Caller) -> bool {
+/// Tells whether a refusal is carried out, where the route's are or are not.
+pub(super) fn is_enforced(by_route: bool, about: About, caller: &Caller) -> bool {
     let by_plan = match about {
         About::Key => true,
         About::Plan => caller.plan().is_none_or(|plan| plan.enforce),
     };
-    routed.is_enforced() && by_plan
+    by_route && by_plan
 }

@@ -7,8 +7,6 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use jiff::Timestamp;
-
 use crate::{
     answer::{Code, CreditDenial, CreditShortage, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
@@ -18,7 +16,7 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    ledger::{Charge, Hold, Unpaid},
+    ledger::{Charge, Hold, Shortage, Unpaid},
     model::{Money, Route},
     roster::Caller,
     worker::{append::Outcome, books::Source},
@@ -37,7 +35,7 @@ pub struct Reserved {
 pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
     let (routed, payer, notice, uncovered) = entitled.into_parts();
     let take = |caller: &Arc<Caller>| {
-        let hold = take(&routed, caller, uncovered, exchange.now())?;
+        let hold = take(routed.route(), caller, uncovered, exchange)?;
         Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
     };
     let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
@@ -50,18 +48,44 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
 
 /// Takes the units from the allowance, or where that does not cover them the price from the money.
 fn take(
-    routed: &Routed,
+    route: &Route,
     caller: &Caller,
     uncovered: Option<Denial>,
-    now: Timestamp,
+    exchange: &Exchange,
 ) -> Result<Hold, Denial> {
-    let Route { cost, price, .. } = **routed.route();
+    if let Some(denial) = &uncovered {
+        exchange.note(|trail| trail.uncovered(denial.code()));
+    }
+    let (now, accounts, cost) = (exchange.now(), &caller.accounts, route.cost);
+    let from_allowance = || {
+        let found = accounts.reserve(&caller.limits, cost, now);
+        exchange.note(|trail| trail.allowance(cost, found.as_ref().map(Hold::standing)));
+        found
+    };
+    let from_money = |price| {
+        let found = accounts.reserve_paid(caller.limits_of_money(), cost, price, now);
+        let told = found.as_ref().map(|hold| (hold.standing(), hold.credit()));
+        exchange.note(|trail| trail.money(cost, price, told));
+        found
+    };
+    decide(route, uncovered, from_allowance, from_money)
+}
+
+/// Decides who pays: the allowance, where it covers the request; else the money, where the route has a
+/// price and nothing else stands in the way. Each is asked at most once.
+pub(super) fn decide<T>(
+    route: &Route,
+    uncovered: Option<Denial>,
+    from_allowance: impl FnOnce() -> Result<T, Box<Shortage>>,
+    from_money: impl FnOnce(Money) -> Result<T, Unpaid>,
+) -> Result<T, Denial> {
+    let short = |shortage| QuotaDenial::new(shortage, route.cost);
     let reason = match uncovered {
         Some(denial) => denial,
-        None => match caller.accounts.reserve(&caller.limits, cost, now) {
-            Ok(hold) => return Ok(hold),
+        None => match from_allowance() {
+            Ok(taken) => return Ok(taken),
             Err(shortage) => {
-                let denial = QuotaDenial::new(shortage, cost);
+                let denial = short(shortage);
                 let is_for_money = denial.is_about_allowance();
                 let denial = Denial::QuotaExceeded(Box::new(denial));
                 if !is_for_money {
@@ -71,13 +95,10 @@ fn take(
             }
         },
     };
-    let Some(price) = price else { return Err(reason) };
-    let paid = caller.accounts.reserve_paid(caller.limits_of_money(), cost, price, now);
-    paid.map_err(|unpaid| match unpaid {
-        Unpaid::Limits(shortage) => {
-            Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)))
-        }
-        Unpaid::Credit { standing, is_in_flight } => {
+    let Some(price) = route.price else { return Err(reason) };
+    from_money(price).map_err(|unpaid| match unpaid {
+        Unpaid::Limits(shortage) => Denial::QuotaExceeded(Box::new(short(shortage))),
+        Unpaid::Credit { standing, is_in_flight, limits: _ } => {
             let shortage = CreditShortage { price, standing };
             match is_in_flight {
                 true => Denial::BalanceInFlight(shortage),

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use http::{header, request::Parts};
+use http::{StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 
 use crate::{
-    answer::problem,
-    chain::{Refused, exchange::Exchange, reply::Reply},
+    answer::{Code, Ending, problem},
+    chain::{Refused, arrival::Arrival, exchange::Exchange, reply::Reply},
     progress::Upload,
+    requests::Entry,
     server::http1::{BodyError, ClientBody},
+    worker::Worker,
 };
 
 /// The largest body that is read for the sake of keeping the connection.
@@ -45,6 +47,29 @@ async fn read(mut body: ClientBody) -> Result<(), BodyError> {
         frame?;
     }
     Ok(())
+}
+
+/// Keeps what explains a request that could not be read, and so was no exchange.
+pub fn keep_unread(worker: &Worker, arrival: &Arrival, code: Code, status: StatusCode) {
+    if worker.snapshot().snapshot().retention.requests.is_zero() {
+        return;
+    }
+    let entry = Entry {
+        id: arrival.request_id,
+        at: arrival.now,
+        method: None,
+        route: 0,
+        caller: 0,
+        status: status.as_u16(),
+        code: Some(code.name()),
+        shadow: None,
+        ending: Some(Ending::Refused),
+        charged: 0,
+        credit: None,
+        duration: arrival.started.elapsed(),
+        decided: &[],
+    };
+    worker.requests().push(&entry, || None, || None);
 }
 
 /// Makes the answer of a refusal and ends the request.

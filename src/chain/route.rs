@@ -7,7 +7,7 @@ use http::{Method, request::Parts};
 use crate::{
     answer::Denial,
     chain::target::{Host, Target},
-    model::Route,
+    model::{Methods, Route},
     snapshot::table::{Entry, Found, RouteTable},
 };
 
@@ -29,14 +29,29 @@ pub fn route(
 ) -> Result<Routed, Denial> {
     let host = target.host().map(Host::name);
     match routes.find(host, target.path(), &head.method) {
-        // It would send back what the gateway adds for the upstream, a credential among it.
-        Found::Route(_) if head.method == Method::TRACE => Err(Denial::NotImplemented),
         Found::Route(entry) => {
+            may_be_forwarded(&head.method)?;
             let enforced = enforcing && entry.route.enforce;
             Ok(Routed { entry: entry.clone(), target, enforced })
         }
         Found::OtherMethods(allowed) => Err(Denial::MethodNotAllowed { allowed }),
         Found::Nothing => Err(Denial::RouteNotFound),
+    }
+}
+
+/// Decides whether a method that a route answers is forwarded at all.
+fn may_be_forwarded(method: &Method) -> Result<(), Denial> {
+    // It would send back what the gateway adds for the upstream, a credential among it.
+    if *method == Method::TRACE { Err(Denial::NotImplemented) } else { Ok(()) }
+}
+
+/// Decides whether a route takes a method, where the path is not asked.
+pub fn answers(route: &Route, method: &Method) -> Result<(), Denial> {
+    match &route.methods {
+        Methods::Only(allowed) if !route.methods.contains(method) => {
+            Err(Denial::MethodNotAllowed { allowed: allowed.clone() })
+        }
+        Methods::Any | Methods::Only(_) => may_be_forwarded(method),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         payer::{About, Payer},
         route::Routed,
     },
-    model::{Plan, Status, Subscription},
+    model::{Plan, Route, Status, Subscription},
     roster::Caller,
     snapshot::Snapshot,
 };
@@ -44,17 +44,26 @@ pub fn subscription(
     now: Timestamp,
 ) -> Result<Entitled, Denial> {
     let (routed, payer) = authenticated.into_parts();
-    let decide = |caller: &Arc<Caller>| {
-        match covers(caller, &routed.route().name, snapshot, now) {
-            Ok(notice) => Ok((notice, None)),
-            // What the plan does not cover may be paid for.
-            Err(denial) if routed.route().price.is_some() => Ok((None, Some(denial))),
-            Err(denial) => Err(denial),
-        }
-    };
+    let decide = |caller: &Arc<Caller>| admits(caller, routed.route(), snapshot, now);
     let (payer, found) = payer.judge(&routed, About::Plan, decide)?;
     let (notice, uncovered) = found.unwrap_or_default();
     Ok(Entitled { routed, payer, notice, uncovered })
+}
+
+/// Decides whether a route is open to a caller: covered by what was bought, or at a price. Then the
+/// second is why it is not covered.
+pub fn admits(
+    caller: &Caller,
+    route: &Route,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<(Option<Notice>, Option<Denial>), Denial> {
+    match covers(caller, &route.name, snapshot, now) {
+        Ok(notice) => Ok((notice, None)),
+        // What the plan does not cover may be paid for.
+        Err(denial) if route.price.is_some() => Ok((None, Some(denial))),
+        Err(denial) => Err(denial),
+    }
 }
 
 /// Decides whether what the caller has bought covers a route now.

@@ -14,6 +14,7 @@ mod customer;
 mod demo;
 mod enforcement;
 mod events;
+mod explain;
 mod export;
 mod health;
 mod import;
@@ -86,6 +87,8 @@ enum Command {
     Import(import::Import),
     /// Show what a customer has used, has left, and when it renews
     Usage(usage::Usage),
+    /// Tell why a request was refused or what it was charged, or what would become of one
+    Explain(explain::Explain),
     /// Give money to a customer, and list what was given
     #[command(subcommand)]
     Credit(credit::Credit),
@@ -140,6 +143,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Subscription(subscription) => subscription.run().map(done),
         Command::Import(import) => import.run(),
         Command::Usage(usage) => usage.run().map(done),
+        Command::Explain(explain) => explain.run().map(done),
         Command::Credit(credit) => credit.run().map(done),
         Command::Adjust(adjust) => adjust.run().map(done),
         Command::Ledger(ledger) => ledger.run().map(done),

@@ -8,7 +8,7 @@ use crate::cli;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The gateway", &["demo", "run", "check", "health", "reload", "config"]),
     ("Who may call", &["customer", "key", "application", "subscription", "import"]),
-    ("What was used", &["usage", "credit", "adjust", "ledger", "verify", "export"]),
+    ("What was used", &["usage", "explain", "credit", "adjust", "ledger", "verify", "export"]),
     (
         "Operation",
         &["top", "enforcement", "log", "events", "audit", "nodes", "backup", "completions"],

@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessLog, Admin, Config, KeyLocation, Log, Secret, Server, ServerLimits, Store, Webhooks,
+    AccessLog, Admin, Config, KeyLocation, Log, Retention, Secret, Server, ServerLimits, Store,
+    Webhooks,
 };
 use crate::{
     answer::Code,
@@ -31,6 +32,7 @@ pub fn describe(config: &Config) -> Value {
         server,
         admin,
         store,
+        retention,
         log,
         key_locations,
         guesses,
@@ -55,7 +57,7 @@ pub fn describe(config: &Config) -> Value {
     json!({
         "server": of_server(server),
         "admin": of_admin(admin),
-        "store": of_store(store),
+        "store": of_store(store, retention),
         "log": of_log(log),
         "auth": {"locations": locations, "guesses": guesses.as_ref().map(of_guesses)},
         "answers": {"status": status},
@@ -109,12 +111,18 @@ fn of_admin(admin: &Admin) -> Value {
     json!({"listen": listen, "token": MASK, "read_token": read_token, "hosts": hosts})
 }
 
-fn of_store(store: &Store) -> Value {
+fn of_store(store: &Store, retention: &Retention) -> Value {
     let Store { database, journal, durability } = store;
+    let Retention { requests, requests_size, entries } = retention;
     json!({
         "url": format!("sqlite:{}", database.display()),
         "journal": path(journal),
         "durability": durability.name(),
+        "retention": {
+            "requests": duration_text(*requests),
+            "requests_size": size(*requests_size),
+            "entries": duration_text(*entries),
+        },
     })
 }
 

@@ -41,6 +41,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where usage is kept.
     pub store: Store,
+    /// For how long what is told about the past is kept.
+    pub retention: Retention,
     /// What is written about requests and about the gateway itself.
     pub log: Log,
     /// Where a key may stand in a request.
@@ -123,6 +125,18 @@ pub struct Store {
     pub journal: PathBuf,
     /// What a request's record survives.
     pub durability: Durability,
+}
+
+/// For how long what is told about the past is kept. Apart from [`Store`], because a reload may change
+/// it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retention {
+    /// What is known of single requests; zero keeps none of it.
+    pub requests: Duration,
+    /// The most bytes that this may take; what is oldest goes first.
+    pub requests_size: u64,
+    /// Entries of the ledger.
+    pub entries: Duration,
 }
 
 /// What is written about requests and about the gateway itself.

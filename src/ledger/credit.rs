@@ -101,12 +101,20 @@ impl Credit {
         purse.drop_spent();
     }
 
-    /// Takes the price from grants in force, all of it or nothing.
-    pub(super) fn draw(&mut self, price: Money, now: Timestamp) -> Result<Arc<Draw>, Short> {
-        let Some(purse) = self.0.iter_mut().find(|purse| purse.currency == price.currency) else {
-            return Err(Short::Missing);
-        };
-        purse.draw(price.nanos, now)
+    /// Takes the price from grants in force, all of it or nothing. Gives what there was before, too.
+    pub(super) fn draw(
+        &mut self,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<(Arc<Draw>, CreditStanding), Short> {
+        let purse = self.0.iter_mut().find(|purse| purse.currency == price.currency);
+        purse.map_or(Err(Short::Missing), |purse| purse.draw(price.nanos, now))
+    }
+
+    /// Tells whether the price could be taken, and gives what there is.
+    pub(super) fn would_draw(&self, price: Money, now: Timestamp) -> Result<CreditStanding, Short> {
+        let purse = self.0.iter().find(|purse| purse.currency == price.currency);
+        purse.map_or(Err(Short::Missing), |purse| purse.would_draw(price.nanos, now))
     }
 
     /// Gives back what was drawn, and takes for good what is charged of it.
@@ -180,16 +188,22 @@ impl Credit {
 }
 
 impl Purse {
-    fn draw(&mut self, price: Nanos, now: Timestamp) -> Result<Arc<Draw>, Short> {
-        let CreditStanding { balance, reserved, .. } = self.standing(now);
+    fn would_draw(&self, price: Nanos, now: Timestamp) -> Result<CreditStanding, Short> {
+        let standing = self.standing(now);
+        let CreditStanding { balance, reserved, .. } = standing;
         if price > balance.saturating_sub(reserved) {
             return Err(if price <= balance { Short::InFlight } else { Short::Missing });
         }
+        Ok(standing)
+    }
+
+    fn draw(&mut self, price: Nanos, now: Timestamp) -> Result<(Arc<Draw>, CreditStanding), Short> {
+        let standing = self.would_draw(price, now)?;
         let mut usable = self.grants.iter_mut().filter(|pot| pot.is_usable(now)).peekable();
         while usable.next_if(|pot| pot.free() == Nanos::ZERO).is_some() {}
         if let Some(pot) = usable.next_if(|pot| pot.free() >= price) {
             pot.held = pot.held.saturating_add(price);
-            return Ok(pot.whole(self.currency));
+            return Ok((pot.whole(self.currency), standing));
         }
         let mut left = price;
         let mut shares = Vec::new();
@@ -203,7 +217,7 @@ impl Purse {
             }
         }
         debug_assert_eq!(left, Nanos::ZERO, "the balance is what the grants have");
-        Ok(Draw::new(self.currency, shares.into_iter().collect()))
+        Ok((Draw::new(self.currency, shares.into_iter().collect()), standing))
     }
 
     fn standing(&self, now: Timestamp) -> CreditStanding {

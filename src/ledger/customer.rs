@@ -35,7 +35,17 @@ pub enum Unpaid {
         standing: Option<CreditStanding>,
         /// It would be enough if no call in flight held any.
         is_in_flight: bool,
+        /// Where the customer stands against the limits, which the request fits.
+        limits: Box<Standing>,
     },
+}
+
+fn unpaid(state: &State, standing: Standing, short: Short, price: Money, now: Timestamp) -> Unpaid {
+    Unpaid::Credit {
+        standing: state.credit_standing(price.currency, now),
+        is_in_flight: short == Short::InFlight,
+        limits: Box::new(standing),
+    }
 }
 
 impl Accounts {
@@ -86,17 +96,17 @@ impl Accounts {
         if !violations.is_empty() {
             return Err(Unpaid::Limits(Box::new(Shortage { standing, violations })));
         }
-        let draw = state.draw(price, now).map_err(|short| Unpaid::Credit {
-            standing: state.credit_standing(price.currency, now),
-            is_in_flight: short == Short::InFlight,
-        })?;
+        let drawn = match state.draw(price, now) {
+            Ok(drawn) => drawn,
+            Err(short) => return Err(unpaid(&state, standing, short, price, now)),
+        };
         state.take(&view, cost, &mut standing, now);
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
         let cost = Charge { units: cost, nanos: price.nanos };
-        Ok(Hold::new(Arc::clone(self), view, standing, cost, Some(draw)))
+        Ok(Hold::new(Arc::clone(self), view, standing, cost, Some(drawn)))
     }
 
     /// Adds a grant, of which so much is left.
@@ -142,6 +152,38 @@ impl Accounts {
     /// Tells what is used and left now, taking nothing.
     pub fn standing(&self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
         self.lock().look(limits, now)
+    }
+
+    /// Tells what [`Accounts::reserve`] would find now, taking nothing.
+    pub fn would_reserve(
+        &self,
+        limits: &Arc<Limits>,
+        cost: u64,
+        now: Timestamp,
+    ) -> Result<Standing, Box<Shortage>> {
+        let standing = self.standing(limits, now);
+        let violations = standing.violations(cost);
+        if violations.is_empty() {
+            Ok(standing)
+        } else {
+            Err(Box::new(Shortage { standing, violations }))
+        }
+    }
+
+    /// Tells what [`Accounts::reserve_paid`] would find now, taking nothing.
+    pub fn would_reserve_paid(
+        &self,
+        limits: &Arc<Limits>,
+        cost: u64,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<(Standing, CreditStanding), Unpaid> {
+        let standing = self.would_reserve(limits, cost, now).map_err(Unpaid::Limits)?;
+        let state = self.lock();
+        match state.would_draw(price, now) {
+            Ok(credit) => Ok((standing, credit)),
+            Err(short) => Err(unpaid(&state, standing, short, price, now)),
+        }
     }
 
     /// Tells what money there is, by currency.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccountSet, Accounts, Draw, Standing, view::View};
+use super::{AccountSet, Accounts, CreditStanding, Draw, Standing, view::View};
 use crate::model::{Money, Nanos};
 
 /// What one request has taken; settled exactly once.
@@ -17,6 +17,8 @@ pub struct Hold {
     cost: Charge,
     /// Whose money it holds.
     draw: Option<Arc<Draw>>,
+    /// What money there was before.
+    credit: Option<CreditStanding>,
     /// Stays at the cost until settled, so that a lost settle never makes a call free.
     charge: Charge,
 }
@@ -73,9 +75,10 @@ impl Hold {
         view: Arc<View>,
         standing: Standing,
         cost: Charge,
-        draw: Option<Arc<Draw>>,
+        drawn: Option<(Arc<Draw>, CreditStanding)>,
     ) -> Self {
-        Self { accounts, view, standing, cost, draw, charge: cost }
+        let (draw, credit) = drawn.unzip();
+        Self { accounts, view, standing, cost, draw, credit, charge: cost }
     }
 
     /// Ends the hold and books the charge, which may be less than the cost, or more: a debt.
@@ -102,6 +105,11 @@ impl Hold {
     /// Gives where the customer stood right after the take.
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Gives what money there was before the take; `None` where the allowance pays.
+    pub fn credit(&self) -> Option<CreditStanding> {
+        self.credit
     }
 
     /// Gives the customer's accounts.

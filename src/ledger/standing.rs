@@ -71,7 +71,7 @@ pub enum Violation {
 
 impl Standing {
     /// Lists the limits that a request of this cost does not fit.
-    pub(super) fn violations(&self, cost: u64) -> Vec<Violation> {
+    pub fn violations(&self, cost: u64) -> Vec<Violation> {
         // On the way of every request that passes; an empty vector does not allocate.
         let mut violations = Vec::new();
         for (index, rate) in self.rates.iter().enumerate() {

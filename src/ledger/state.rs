@@ -238,8 +238,17 @@ impl State {
     }
 
     /// Takes a price from the customer's money.
-    pub(super) fn draw(&mut self, price: Money, now: Timestamp) -> Result<Arc<Draw>, Short> {
+    pub(super) fn draw(
+        &mut self,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<(Arc<Draw>, CreditStanding), Short> {
         self.credit.as_mut().map_or(Err(Short::Missing), |credit| credit.draw(price, now))
+    }
+
+    /// Tells whether a price could be taken from the customer's money, and gives what there is.
+    pub(super) fn would_draw(&self, price: Money, now: Timestamp) -> Result<CreditStanding, Short> {
+        self.credit().map_or(Err(Short::Missing), |credit| credit.would_draw(price, now))
     }
 
     /// Tells what there is of a currency; `None` if there never was any.

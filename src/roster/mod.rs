@@ -54,6 +54,11 @@ impl Lookup<'_> {
         cell.caller(self)
     }
 
+    /// Finds a key by its id, which proves nothing: for the operator's questions, not for a request.
+    pub fn caller_by_id(&self, key_id: &str) -> Option<Arc<Caller>> {
+        self.cell(key_id)?.caller(self)
+    }
+
     /// Finds a customer by its id.
     pub fn customer(&self, id: &str) -> Option<Arc<Customer>> {
         Some(self.holder(id)?.customer(self))

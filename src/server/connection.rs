@@ -143,7 +143,10 @@ impl http1::Service for Answers<'_> {
             Unparsable::Malformed(reason) => Denial::InvalidRequest(reason),
             Unparsable::TooLarge => Denial::HeadersTooLarge { max },
         };
-        self.refuse_outright(&denial.into(), Arrival::now(self.worker).request_id)
+        let (arrival, code) = (Arrival::now(self.worker), denial.code());
+        let reply = self.refuse_outright(&denial.into(), arrival.request_id);
+        chain::keep_unread(self.worker, &arrival, code, reply.status);
+        reply
     }
 
     fn now(&self) -> Timestamp {

@@ -15,7 +15,7 @@ pub use self::held::Held;
 use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},
-    config::{self, Config, KeyLocation, Server, Webhooks},
+    config::{self, Config, KeyLocation, Retention, Server, Webhooks},
     guesses::GuessLimit,
     model::{Access, Money, Plan, Route},
     roster::Declared,
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub key_locations: Vec<KeyLocation>,
     /// How many keys may fail from one address; `None` means any number.
     pub guesses: Option<GuessLimit>,
+    /// For how long what is told about the past is kept.
+    pub retention: Retention,
     /// The operator's own statuses.
     pub status_by_code: HashMap<Code, StatusCode>,
     /// What is told by webhook, and where to.
@@ -63,6 +65,7 @@ impl Snapshot {
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
             guesses: config.guesses,
+            retention: config.retention,
             status_by_code: config.status_by_code.clone(),
             webhooks: config.webhooks.clone(),
             traces: config.traces.clone(),

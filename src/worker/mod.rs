@@ -19,6 +19,7 @@ use crate::{
     answer::headers::field_value,
     gateway::Gateway,
     journal::Writer,
+    requests::Collector,
     snapshot::Held,
     telemetry::{
         Sinks,
@@ -54,6 +55,7 @@ pub struct Worker {
     snapshot: RefCell<Held>,
     books: Rc<Books>,
     log: Lines,
+    requests: Collector,
     traces: Buffer<Record>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
@@ -100,6 +102,7 @@ impl Worker {
         Self {
             books: Rc::new(Books::new(writer, gateway.shared_clock(), Rc::clone(&wake), books)),
             log: Lines::new(sinks.lines, Rc::clone(&wake)),
+            requests: Collector::new(sinks.requests, Rc::clone(&wake)),
             traces: Buffer::new(sinks.records, Rc::clone(&wake)),
             pool: Pool::new(Directory::new(Arc::clone(metrics.endpoints()))),
             recorder: Recorder::new(Arc::clone(&figures.requests)),
@@ -134,6 +137,11 @@ impl Worker {
     /// Gives the log lines collected.
     pub fn log(&self) -> &Lines {
         &self.log
+    }
+
+    /// Gives the recent requests collected.
+    pub fn requests(&self) -> &Collector {
+        &self.requests
     }
 
     /// Gives the sampled requests collected.
@@ -202,6 +210,7 @@ impl Worker {
     pub fn flush(&self) {
         self.books.flush();
         self.log.flush();
+        self.requests.flush();
         self.traces.flush();
     }
 

@@ -12,6 +12,7 @@ mod demo;
 mod deployment;
 mod endings;
 mod exact;
+mod explain;
 mod faults;
 mod guesses;
 mod kill;

@@ -14,6 +14,7 @@ mod number;
 mod overlap;
 mod path;
 mod plans;
+mod retention;
 mod routes;
 mod server;
 mod statuses;
@@ -50,6 +51,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let server_listen = server.value().and_then(|server| server.listen.given());
     let admin = server::check_admin(admin, server_listen, directory, problems);
     let server = server::check_server(server, problems);
+    let retention = retention::check(store, problems);
     let store = server::check_store(store, directory, problems);
     let log = server::check_log(log, directory, problems);
     let key_locations = server::check_locations(auth, problems);
@@ -76,6 +78,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         server: server?,
         admin,
         store,
+        retention,
         log,
         key_locations,
         guesses,

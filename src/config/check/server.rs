@@ -217,7 +217,7 @@ pub(super) fn check_store(
     problems: &mut Problems,
 ) -> Store {
     let default = StoreTable::default();
-    let StoreTable { url, journal, durability } = field.value().unwrap_or(&default);
+    let StoreTable { url, journal, durability, retention: _ } = field.value().unwrap_or(&default);
     let database = url.given().and_then(|url| check_store_url(url, problems));
     let database = directory.join(database.unwrap_or("faregate.db"));
     let journal = match journal.given() {

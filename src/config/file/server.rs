@@ -104,6 +104,7 @@ pub(in crate::config) struct StoreTable {
     pub(in crate::config) url: Field<String>,
     pub(in crate::config) journal: Field<String>,
     pub(in crate::config) durability: Field<Durability>,
+    pub(in crate::config) retention: Field<RetentionTable>,
 }
 
 impl FromToml for StoreTable {
@@ -113,8 +114,29 @@ impl FromToml for StoreTable {
             url: table.field("url"),
             journal: table.field("journal"),
             durability: table.field("durability"),
+            retention: table.field("retention"),
         };
-        table.later(&["retention"]);
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `retention` in `[store]`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct RetentionTable {
+    pub(in crate::config) requests: Field<Duration>,
+    pub(in crate::config) requests_size: Field<Size>,
+    pub(in crate::config) entries: Field<Duration>,
+}
+
+impl FromToml for RetentionTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`retention`", problems)?;
+        let read = Self {
+            requests: table.field("requests"),
+            requests_size: table.field("requests_size"),
+            entries: table.field("entries"),
+        };
         table.finish();
         Some(read)
     }

@@ -22,6 +22,7 @@ fn defaults_are_those_of_the_example() {
     assert_eq!(minimal.server, full.server);
     assert_eq!(minimal.admin.listen, full.admin.listen);
     assert_eq!(minimal.store, full.store);
+    assert_eq!(minimal.retention, full.retention);
     assert_eq!(minimal.log, full.log);
     assert_eq!(minimal.key_locations, full.key_locations);
     assert_eq!((minimal.guesses, full.guesses), (None, None));
@@ -52,6 +53,7 @@ workers = 4
 limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\" }
 [store]
 url = \"sqlite:data/usage.db\"
+retention = { requests = \"0s\", requests_size = \"64MiB\" }
 [log]
 access = \"logs/access.json\"
 level = \"debug\"
@@ -72,6 +74,8 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.routes[0].request_timeout, None);
     assert_eq!(config.store.database, Path::new("data/usage.db"));
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));
+    let retention = Retention { requests: Duration::ZERO, ..Retention::default() };
+    assert_eq!(config.retention, Retention { requests_size: 64 << 20, ..retention });
     assert_eq!(config.log.access, AccessLog::File("logs/access.json".into()));
     assert_eq!(config.log.level, Level::of(tracing::Level::DEBUG));
     assert_eq!(config.key_locations, [KeyLocation::x_api_key()]);

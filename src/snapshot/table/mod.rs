@@ -89,6 +89,12 @@ impl RouteTable {
         table
     }
 
+    /// Lists all routes, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let paths = self.by_host.values().chain([&self.any_host]);
+        paths.flat_map(|paths| &paths.groups).flat_map(|group| &group.routes)
+    }
+
     /// Finds the route of a request. A host of its own goes before any host, even where the path
     /// pattern of the latter is more specific.
     pub fn find(&self, host: Option<&str>, path: &str, method: &Method) -> Found<'_> {

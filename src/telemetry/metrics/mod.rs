@@ -36,6 +36,8 @@ pub struct Metrics {
     last_reload_refused: AtomicBool,
     /// Access-log lines that were dropped; the log's own count.
     lines_dropped: OnceLock<Arc<AtomicU64>>,
+    /// Records of recent requests that were dropped; their writer's own count.
+    records_dropped: OnceLock<Arc<AtomicU64>>,
     /// Events kept for delivery, by their kind.
     events: Mutex<BTreeMap<String, u64>>,
     /// Attempts to deliver one, by what came of it.
@@ -71,6 +73,16 @@ impl Metrics {
     /// Gives the number of access-log lines that were dropped.
     pub fn lines_dropped(&self) -> u64 {
         self.lines_dropped.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of where the writer of recent requests counts the records that are dropped.
+    pub fn watch_records_dropped(&self, count: &Arc<AtomicU64>) {
+        let _ = self.records_dropped.set(Arc::clone(count));
+    }
+
+    /// Gives the number of records of recent requests that were dropped.
+    pub fn records_dropped(&self) -> u64 {
+        self.records_dropped.get().map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Gives the endpoints of all workers.

@@ -28,6 +28,12 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     families.extend(configuration(gateway));
     families.extend(notifications(gateway));
     families.push(spans(gateway));
+    families.push(Family::count(
+        "faregate_request_records_dropped",
+        "Requests that cannot be explained, because their records could not be written fast enough \
+         or at all.",
+        gateway.metrics().records_dropped(),
+    ));
     families.extend(process::read().families());
     families
 }

@@ -61,7 +61,8 @@ fn calls_need_a_token_that_permits_them() {
         let key = bearer("key-of-filed");
         assert_eq!(ask(&[host, &key]).verdict(), "401 invalid_token", "{method} {path}");
         let read = ask(&[host, &bearer("only-reading")]);
-        if method == "GET" {
+        // What it asks is too much for a path; it changes nothing.
+        if method == "GET" || path == "/v1/explain" {
             assert!(![401, 403].contains(&read.status()), "{method} {path}: {}", read.text());
         } else {
             assert_eq!(read.verdict(), "403 read_only_token", "{method} {path}");

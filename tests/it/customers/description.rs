@@ -188,6 +188,9 @@ fn script() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GET", "/v1/customers/{id}/usage", "acme", json!(null)),
         ("POST", "/v1/verify", "", json!(null)),
         ("DELETE", "/v1/customers/{id}/subscription", "acme", json!(null)),
+        ("POST", "/v1/explain", "", json!({"key_id": "filed-key", "route": "calls"})),
+        ("POST", "/v1/explain", "", json!({"key_id": "filed-key", "route": "none"})),
+        ("GET", "/v1/requests/{id}", "none", json!(null)),
         ("GET", "/v1/audit", "", json!(null)),
         ("GET", "/v1/log", "", json!(null)),
         ("PUT", "/v1/log", "", json!({"level": "debug", "reason": "a look"})),
@@ -219,6 +222,12 @@ fn answers_are_as_described() {
             made.push(format!("{method} {template}"));
         }
     }
+    let answered = gateway.get("/calls/x", "key-of-filed");
+    let id = answered.field("x-request-id").unwrap();
+    let explained = answer(&gateway, "GET", "/v1/requests/{id}", id, &Value::Null);
+    description.check("GET", "/v1/requests/{id}", &explained);
+    assert_eq!(explained.status(), 200, "{}", explained.text());
+    made.push("GET /v1/requests/{id}".to_owned());
     // No call is described and not made here, or somewhere else in this folder.
     for (template, methods) in description.0["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {

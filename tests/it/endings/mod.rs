@@ -6,7 +6,10 @@ mod before_head;
 mod by_status;
 mod panics;
 
-use crate::support::{Gateway, KEY};
+use crate::{
+    access_log, explain,
+    support::{Gateway, KEY, wait_for},
+};
 
 /// One call's cost.
 const COST: u64 = 3;
@@ -15,6 +18,10 @@ const COST: u64 = 3;
 fn tables(limits: &str, upstream: &str, route: &str) -> String {
     format!(
         r#"
+[log]
+access = "./access.log"
+level = "error"
+
 [server.limits]
 {limits}
 
@@ -50,6 +57,21 @@ fn assert_ended(gateway: &Gateway, ending: &str, units: u64) {
     gateway.wait_recorded("acme", &[(ending, 1, units)]);
     gateway.wait_used("acme", units);
     assert_eq!(gateway.usage("acme"), gateway.usage_by_key(KEY));
+    assert_explained(gateway, ending, units);
+}
+
+/// Asserts that its explanation says the same.
+fn assert_explained(gateway: &Gateway, ending: &str, units: u64) {
+    let line = wait_for("the line of the request", || {
+        let lines = access_log::lines(gateway, 1).into_iter();
+        lines.rev().find(|line| line["customer"] == "acme" && line["ending"] == ending)
+    });
+    let told = explain::of_id(gateway, line["request_id"].as_str().unwrap());
+    assert_eq!((&told["ending"], &told["charged"]), (&ending.into(), &units.into()), "{told}");
+    assert_eq!(told["decision"], "forwarded");
+    let status = line["status"].as_u64().filter(|status| *status > 0);
+    assert_eq!(told["status"].as_u64(), status, "{told}");
+    assert_eq!(told["code"], line["code"]);
 }
 
 /// Asserts that nothing at all was counted, now that something else was: what came before it on the

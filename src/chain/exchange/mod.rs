@@ -1,6 +1,14 @@
-//! One request from its head to its end: what is noted on the way, and the line that tells it.
+//! One request from its head to its end: what is noted on the way, and what is told of it then.
 
-use std::{cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+mod close;
+
+use std::{
+    cell::{OnceCell, RefCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
 use jiff::Timestamp;
@@ -21,16 +29,10 @@ use crate::{
     guesses::Guesses,
     model::{Money, Route},
     progress::{Clocks, Progress},
+    requests::Trail,
     roster::{Caller, Lookup},
     snapshot::{Held, Snapshot, table::RouteTable},
-    telemetry::{
-        access_log::Line,
-        metrics::{
-            busy::Counts,
-            requests::{Labels, Request as Counted},
-        },
-        traces::Trace,
-    },
+    telemetry::traces::Trace,
     upstream::pool::Pool,
     worker::{Connection, Worker, books::Books},
 };
@@ -63,11 +65,15 @@ struct Told {
     /// In normal form, or as it came when it has none; `None` where there is no path.
     path: Option<PathAndQuery>,
     route: Option<Arc<Route>>,
+    /// The route's number; 0 without one.
+    route_uid: u64,
     caller: Option<Arc<Caller>>,
     /// 0 while none is given.
     status: u16,
     code: Option<&'static str>,
     shadow: Option<&'static str>,
+    /// By what it was decided who pays, as it is written; empty before that.
+    decided: RefCell<Vec<u8>>,
     /// Units taken; the ending decides whether they are charged.
     reserved: u64,
     /// Money taken, likewise.
@@ -102,7 +108,9 @@ impl Exchange {
             method: head.method.clone(),
             path: head.uri.path_and_query().cloned(),
             route: None,
+            route_uid: 0,
             caller: None,
+            decided: RefCell::default(),
             status: 0,
             code: None,
             shadow: None,
@@ -147,6 +155,7 @@ impl Exchange {
             upstream_idle: route.upstream.idle_timeout,
         });
         self.told.route = Some(Arc::clone(route));
+        self.told.route_uid = routed.entry().uid;
         if let Some(trace) = &mut self.trace {
             trace.note_route(route);
         }
@@ -155,6 +164,11 @@ impl Exchange {
     /// Notes who calls, if that is known.
     pub fn note_caller(&mut self, caller: Option<&Arc<Caller>>) {
         self.told.caller = caller.cloned();
+    }
+
+    /// Notes something by which it was decided, so that it can be explained.
+    pub fn note(&self, put: impl FnOnce(&mut Trail<'_>)) {
+        self.worker.requests().trail(&mut self.told.decided.borrow_mut(), put);
     }
 
     /// Notes the units and the money that are taken for it; its ending decides whether they are charged.
@@ -328,75 +342,5 @@ impl Exchange {
     /// Gives the client's connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    fn close(&mut self, ending: Option<Ending>, now: Instant) {
-        if std::mem::replace(&mut self.is_over, true) {
-            return;
-        }
-        let trace = self.trace.take();
-        let line = self.line(ending, trace.as_ref(), now);
-        self.count(&line);
-        self.worker.log().push(&line);
-        if let Some(record) = trace.and_then(|trace| trace.into_record(&line)) {
-            self.worker.traces().push(record);
-        }
-        self.connection.watch.end();
-    }
-
-    fn line(&self, ending: Option<Ending>, trace: Option<&Trace>, now: Instant) -> Line<'_> {
-        let Told { method, path, route, caller, status, code, shadow, reserved, price, bytes } =
-            &self.told;
-        let caller = caller.as_deref();
-        let charges = ending.is_some_and(Ending::charges);
-        Line {
-            time: self.arrival.now,
-            request_id: self.arrival.request_id,
-            trace_id: trace.and_then(Trace::sampled_id),
-            client: self.connection.peer.ip(),
-            method: method.as_str(),
-            path: path.as_ref().map_or("", PathAndQuery::path),
-            route: route.as_ref().map(|route| &route.name),
-            customer: caller.map(|caller| &caller.customer.id),
-            application: caller.and_then(|caller| caller.key.application.as_ref()),
-            key_id: caller.map(|caller| &caller.key.id),
-            plan: caller.and_then(|caller| caller.plan()).map(|plan| &plan.id),
-            status: *status,
-            code: *code,
-            shadow: *shadow,
-            ending: ending.map(Ending::name),
-            charged: if charges { *reserved } else { 0 },
-            credit: price.filter(|_| charges),
-            bytes: *bytes,
-            duration: now.saturating_duration_since(self.arrival.started),
-        }
-    }
-
-    fn count(&self, line: &Line<'_>) {
-        let labels = Labels {
-            route: line.route.map_or("", |route| route),
-            plan: line.plan.map_or("", |plan| plan),
-            status: line.status,
-            code: line.code.unwrap_or_default(),
-            shadow: line.shadow.unwrap_or_default(),
-            ending: line.ending.unwrap_or_default(),
-        };
-        let whole = line.duration;
-        let undecided = || whole.saturating_sub(self.upstream);
-        let gateway = self.gateway.unwrap_or_else(undecided);
-        let (units, bytes) = (line.charged, line.bytes);
-        self.worker.recorder().count(&labels, &Counted { units, bytes, gateway, whole });
-        let busy = self.worker.busy();
-        if busy.is_watched() {
-            let refusals = u64::from(line.ending == Some(Ending::Refused.name()));
-            busy.count(line.customer, Counts { requests: 1, refusals, units });
-        }
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let ending = self.progress.ending();
-        self.finish(ending);
     }
 }

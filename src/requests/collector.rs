@@ -1,0 +1,162 @@
+//! The records that one worker has collected.
+//!
+//! A route and a caller are defined once for each file and worker: the writer says by a number, the
+//! epoch, that it has begun another file, and the next batch defines anew what it needs. So it is after
+//! anything was dropped, definitions perhaps among it.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    CallerFacts, Entry, RouteFacts, Trail,
+    frame::{self, Kind},
+    wire::put_number,
+};
+use crate::telemetry::batch::{self, Buffer};
+
+/// The way of a worker's records to the thread that writes them.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub(super) records: batch::Sink<u8>,
+    /// Which file is written.
+    pub(super) epoch: Arc<AtomicU64>,
+    /// Records that were dropped, by any worker or the writer.
+    pub(super) dropped: Arc<AtomicU64>,
+}
+
+/// Records that one worker has collected.
+#[derive(Debug)]
+pub struct Collector {
+    records: Buffer<u8>,
+    /// `None` means that nothing is kept.
+    link: Option<Link>,
+    /// Memory for what requests are decided by, to be used again.
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    epoch: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
+    known: RefCell<Known>,
+}
+
+/// The length of what stands before a batch: the epoch that it is written for.
+pub(super) const BATCH_HEAD_BYTES: usize = 8;
+
+/// How many pieces of memory are kept for use; as many requests come at once on one worker rarely.
+const SPARE_MAX: usize = 256;
+
+impl Collector {
+    /// Makes an empty collection; `wake` is told when there is something to hand over. Without a sink
+    /// nothing is kept.
+    pub fn new(sink: Option<Sink>, wake: Rc<Notify>) -> Self {
+        let (records, link) = sink
+            .map(|Sink { records, epoch, dropped }| {
+                (records, Link { epoch, dropped, known: RefCell::default() })
+            })
+            .unzip();
+        Self { records: Buffer::new(records, wake), link, spare: RefCell::default() }
+    }
+
+    /// Takes a record; what its numbers stand for is asked for only where the file has not got it. It
+    /// may be called from a drop: it writes nothing and waits for nobody.
+    pub fn push(
+        &self,
+        entry: &Entry<'_>,
+        route: impl FnOnce() -> Option<RouteFacts>,
+        caller: impl FnOnce() -> Option<CallerFacts>,
+    ) {
+        let Some(Link { epoch, dropped, known }) = &self.link else { return };
+        self.records.fill(|out| {
+            let mut known = known.borrow_mut();
+            if out.is_empty() {
+                let epoch = epoch.load(Ordering::Acquire);
+                known.begin_batch(epoch, dropped.load(Ordering::Relaxed));
+                out.extend_from_slice(&epoch.to_le_bytes());
+            }
+            if entry.route != 0 && known.is_new(entry.route) {
+                let Some(route) = route() else { return };
+                define(Kind::Route, entry.route, out, |out| route.put(out));
+            }
+            if entry.caller != 0 && known.is_new(entry.caller) {
+                let Some(caller) = caller() else { return };
+                define(Kind::Caller, entry.caller, out, |out| caller.put(out));
+            }
+            frame::put(Kind::Request, out, |out| entry.put(out));
+        });
+    }
+
+    /// Hands over what was collected.
+    pub fn flush(&self) {
+        self.records.flush();
+    }
+
+    /// Lets something be taken down by which a request is decided, unless nothing is kept.
+    pub fn trail(&self, decided: &mut Vec<u8>, put: impl FnOnce(&mut Trail<'_>)) {
+        if self.link.is_none() {
+            return;
+        }
+        if decided.capacity() == 0
+            && let Some(spare) = self.spare.borrow_mut().pop()
+        {
+            *decided = spare;
+        }
+        put(&mut Trail(decided));
+    }
+
+    /// Takes back the memory of a trail.
+    pub fn give_back(&self, mut decided: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if decided.capacity() > 0 && spare.len() < SPARE_MAX {
+            decided.clear();
+            spare.push(decided);
+        }
+    }
+}
+
+fn define(kind: Kind, number: u64, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    frame::put(kind, out, |out| {
+        put_number(number, out);
+        put(out);
+    });
+}
+
+/// What the file has a definition of, as far as this worker knows.
+///
+/// Choice: a table in which each number has one place. Two that share a place are defined again and
+/// again while they alternate, which costs some bytes; a map would grow with the callers.
+#[derive(Debug, Default)]
+struct Known {
+    epoch: u64,
+    dropped: u64,
+    numbers: Vec<u64>,
+}
+
+/// With so many callers in turn some are defined more than once. A worker's table takes up to half a
+/// mebibyte, of which the system lends what was touched.
+const PLACES: usize = 1 << 16;
+
+impl Known {
+    /// Forgets everything if the batch goes into another file than the one before, or if that was lost.
+    fn begin_batch(&mut self, epoch: u64, dropped: u64) {
+        if self.numbers.is_empty() || self.epoch != epoch || self.dropped != dropped {
+            *self = Self { epoch, dropped, numbers: vec![0; PLACES] };
+        }
+    }
+
+    /// Tells whether a number has to be defined, and takes note that it is.
+    fn is_new(&mut self, number: u64) -> bool {
+        let place = usize::try_from(number).unwrap_or_default() % PLACES;
+        let Some(known) = self.numbers.get_mut(place) else { return true };
+        std::mem::replace(known, number) != number
+    }
+}
