@@ -277,7 +277,10 @@ mod tests {
     fn modules_are_those_of_the_crate() {
         let list = include_str!("../lib.rs").lines();
         let listed = list.filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
-        let listed: Vec<&str> = listed.map(|line| line.trim_end_matches(';')).collect();
+        // One is for tests alone, and says nothing.
+        let is_built = |name: &&str| *name != "simulation";
+        let listed: Vec<&str> =
+            listed.map(|line| line.trim_end_matches(';')).filter(is_built).collect();
         assert_eq!(listed, MODULES);
     }
 }
