@@ -23,9 +23,17 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// How long a record is on its way to its file at most, where nothing is in its way: who has read an
-/// answer is told about it.
-const ON_ITS_WAY: Duration = Duration::from_millis(50);
+/// How long to wait for a record that may be on its way to its file, again and again: who has read an
+/// answer is told about it, also by a machine that is busy.
+const ON_ITS_WAY: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(600),
+];
+
+/// A request that came longer ago has its record, or will not have one by waiting.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(60);
 
 /// How many routes are listed to who names one that there is not.
 const LISTED_MAX: usize = 50;
@@ -45,8 +53,11 @@ pub(super) async fn show(
         Problem::new(StatusCode::BAD_REQUEST, "invalid_request_id", detail)
     })?;
     let mut found = find(&state, id).await?;
-    if found.is_none() {
-        tokio::time::sleep(ON_ITS_WAY).await;
+    for wait in ON_ITS_WAY {
+        if found.is_some() || !is_recent(id, state.gateway.clock().now()) {
+            break;
+        }
+        tokio::time::sleep(wait).await;
         found = find(&state, id).await?;
     }
     match found {
@@ -57,6 +68,13 @@ pub(super) async fn show(
             Err(not_found(id, now, &retention))
         }
     }
+}
+
+/// Tells whether a request came in the last minute, by the time that its id begins with.
+fn is_recent(id: Uuid, now: Timestamp) -> bool {
+    let seconds = id.get_timestamp().map(|at| at.to_unix().0);
+    let now = u64::try_from(now.as_second()).unwrap_or(0);
+    seconds.is_some_and(|at| now.abs_diff(at) <= ON_ITS_WAY_MAX.as_secs())
 }
 
 async fn find(state: &State, id: Uuid) -> Result<Option<Record>, Problem> {
