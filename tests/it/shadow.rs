@@ -42,7 +42,14 @@ fn is_payability(case: &Case) -> bool {
 fn is_by_plan(case: &Case) -> bool {
     let is_about_key = ["401", "403"].contains(&case.verdict.get(..3).unwrap())
         && code(case) != "feature_not_available";
-    is_payability(case) && !is_about_key && case.name != "nothing bought"
+    // Their customers hold no plan.
+    let without = [
+        "nothing bought",
+        "nothing bought, with a price",
+        "too little money",
+        "money held by a call",
+    ];
+    is_payability(case) && !is_about_key && !without.contains(&case.name)
 }
 
 /// Gives the line of the request that was answered so.
