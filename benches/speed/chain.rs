@@ -35,36 +35,6 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     }
 }
 
-/// What the record costs that explains a request: the same requests with it and without, in turns.
-pub(crate) fn measure_records(criterion: &mut Criterion) {
-    let text = tables(CUSTOMERS, KEYS_EACH);
-    let many = || (0..CUSTOMERS).map(|n| key(&customer(n * 7919 % CUSTOMERS), 3));
-    let every =
-        || (0..CUSTOMERS * KEYS_EACH).map(|n| key(&customer(n * 7919 % CUSTOMERS), n / CUSTOMERS));
-    let path = "/v1/forecast/berlin?days=3";
-    for round in ["first", "second"] {
-        let (without, place) = SmallGateway::new(&text, Clock::system());
-        let (with, recorded) = SmallGateway::recording(&text, Clock::system());
-        for (gateway, place, name) in
-            [(&without, &place, "unrecorded"), (&with, &recorded, "recorded")]
-        {
-            let one = [Call::get(path, &key(&customer(7), 3))];
-            let many: Vec<_> = many().map(|key| Call::get(path, &key)).collect();
-            let every: Vec<_> = every().map(|key| Call::get(path, &key)).collect();
-            let spent = [Call::get(path, &key(SPENT, 0))];
-            for (what, calls) in [
-                ("one caller", &one[..]),
-                ("10,000 callers", &many),
-                ("100,000 keys", &every),
-                ("402", &spent),
-            ] {
-                calls.iter().for_each(|call| drop(gateway.pass(call)));
-                run(criterion, &format!("{what}, {name}, {round}"), gateway, place.path(), calls);
-            }
-        }
-    }
-}
-
 fn run(
     criterion: &mut Criterion,
     name: &str,

@@ -8,6 +8,7 @@ mod checks;
 mod configuration;
 mod journal;
 mod ledger;
+mod records;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -23,9 +24,9 @@ fn main() {
     ledger::measure(&mut criterion);
     journal::measure(&mut criterion);
     chain::measure(&mut criterion);
-    chain::measure_records(&mut criterion);
     checks::measure(&mut criterion);
     answer::measure(&mut criterion);
     configuration::measure(&mut criterion);
     criterion.final_summary();
+    records::measure();
 }

@@ -91,7 +91,7 @@ fn pay(
     *reason = uncovered.as_ref().map(|denial| denial.code().name().into());
     let from_allowance = || {
         let found = accounts.would_reserve(&caller.limits, route.cost, now);
-        let standing = found.as_ref().map_or_else(|shortage| &shortage.standing, |found| found);
+        let standing = found.as_ref().unwrap_or_else(|shortage| &shortage.standing);
         *allowance = Some(standing.clone());
         found.map(drop)
     };

@@ -59,7 +59,8 @@ fn take(
     let (now, accounts, cost) = (exchange.now(), &caller.accounts, route.cost);
     let from_allowance = || {
         let found = accounts.reserve(&caller.limits, cost, now);
-        exchange.note(|trail| trail.allowance(cost, found.as_ref().map(Hold::standing)));
+        let told = found.as_ref().map(Hold::standing).map_err(|shortage| &**shortage);
+        exchange.note(|trail| trail.allowance(cost, told));
         found
     };
     let from_money = |price| {

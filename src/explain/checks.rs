@@ -59,8 +59,8 @@ pub(super) struct Check {
     required: Option<Vec<Arc<str>>>,
     /// The subscription's state; `none` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = Option<String>)]
-    status: Option<Arc<str>>,
+    #[schema(required = false)]
+    status: Option<&'static str>,
     /// The limit's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = Option<String>)]
@@ -241,8 +241,7 @@ fn single(facts: &Facts<'_>, step: Step) -> Check {
             check.required = scopes.filter(|scopes| !scopes.is_empty());
         }
         Step::Subscription if is_asked => {
-            let status = facts.caller.map(|caller| caller.status.clone());
-            check.status = status.map(|status| status.unwrap_or_else(|| "none".into()));
+            check.status = facts.caller.map(|caller| caller.status.unwrap_or("none"));
         }
         _ => {}
     }

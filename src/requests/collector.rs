@@ -138,8 +138,14 @@ fn define(kind: Kind, number: u64, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<
 struct Known {
     epoch: u64,
     dropped: u64,
+    /// Above the number in each place that it was put into in this generation: to forget all is to begin
+    /// another one.
+    generation: u64,
     numbers: Vec<u64>,
 }
+
+/// How much of a place is a number; what is above is the generation.
+const NUMBER_BITS: u32 = 40;
 
 /// With so many callers in turn some are defined more than once. A worker's table takes up to half a
 /// mebibyte, of which the system lends what was touched.
@@ -148,15 +154,23 @@ const PLACES: usize = 1 << 16;
 impl Known {
     /// Forgets everything if the batch goes into another file than the one before, or if that was lost.
     fn begin_batch(&mut self, epoch: u64, dropped: u64) {
-        if self.numbers.is_empty() || self.epoch != epoch || self.dropped != dropped {
-            *self = Self { epoch, dropped, numbers: vec![0; PLACES] };
+        if self.epoch == epoch && self.dropped == dropped && !self.numbers.is_empty() {
+            return;
         }
+        self.generation += 1;
+        if self.numbers.is_empty() || self.generation >> (u64::BITS - NUMBER_BITS) > 0 {
+            self.generation = 1;
+            self.numbers = vec![0; PLACES];
+        }
+        (self.epoch, self.dropped) = (epoch, dropped);
     }
 
     /// Tells whether a number has to be defined, and takes note that it is.
     fn is_new(&mut self, number: u64) -> bool {
         let place = usize::try_from(number).unwrap_or_default() % PLACES;
         let Some(known) = self.numbers.get_mut(place) else { return true };
-        std::mem::replace(known, number) != number
+        let stamped = self.generation << NUMBER_BITS | number;
+        // A number that does not fit is never known.
+        std::mem::replace(known, stamped) != stamped || number >> NUMBER_BITS > 0
     }
 }

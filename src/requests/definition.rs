@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::wire::{Bytes, put_money, put_nanos, put_number, put_optional, put_text};
 use crate::{
     ledger::{Limits, Overage, Quota, Rate, Scoped, WindowKind, WindowSpec},
-    model::{Access, Money, Route},
+    model::{Access, Money, Route, StatusName},
     roster::Caller,
 };
 
@@ -37,7 +37,7 @@ pub struct CallerFacts {
     /// The plan held.
     pub plan: Option<Arc<str>>,
     /// The subscription's state; `None` without one.
-    pub status: Option<Arc<str>>,
+    pub status: Option<&'static str>,
     /// What its requests must fit. Of one that was read the windows have their kind and nothing else.
     pub limits: Arc<Limits>,
 }
@@ -80,7 +80,7 @@ impl CallerFacts {
             application: caller.key.application.clone(),
             key_id: Arc::clone(&caller.key.id),
             plan: caller.plan().map(|plan| Arc::clone(&plan.id)),
-            status: held.map(|held| held.status.name().into()),
+            status: held.map(|held| held.status.name()),
             limits: Arc::clone(&caller.limits),
         }
     }
@@ -91,7 +91,7 @@ impl CallerFacts {
         put_optional(application.as_deref(), out);
         put_text(key_id, out);
         put_optional(plan.as_deref(), out);
-        put_optional(status.as_deref(), out);
+        put_optional(*status, out);
         put_limits(limits, out);
     }
 
@@ -101,10 +101,15 @@ impl CallerFacts {
             application: bytes.optional()?.map(Into::into),
             key_id: bytes.text()?.into(),
             plan: bytes.optional()?.map(Into::into),
-            status: bytes.optional()?.map(Into::into),
+            status: bytes.optional()?.and_then(known_status),
             limits: Arc::new(read_limits(bytes)?),
         })
     }
+}
+
+/// Gives the name of a state that is known.
+fn known_status(name: &str) -> Option<&'static str> {
+    StatusName::ALL.iter().find(|(known, _)| *known == name).map(|(known, _)| *known)
 }
 
 fn put_list<T>(items: &[T], out: &mut Vec<u8>, put: impl Fn(&T, &mut Vec<u8>)) {
@@ -230,9 +235,10 @@ pub(super) mod tests {
             application in option::of(name()),
             key_id in name(),
             plan in option::of(name()),
-            status in option::of(name()),
+            status in option::of(proptest::sample::select(&StatusName::ALL[..])),
             limits in limits(),
         ) -> CallerFacts {
+            let status = status.map(|(name, _)| name);
             CallerFacts { customer, application, key_id, plan, status, limits: Arc::new(limits) }
         }
     }

@@ -92,7 +92,7 @@ impl Trail<'_> {
     }
 
     /// Notes what the allowance said; where it pays, the standing is that right after the take.
-    pub fn allowance(&mut self, cost: u64, found: Result<&Standing, &Box<Shortage>>) {
+    pub fn allowance(&mut self, cost: u64, found: Result<&Standing, &Shortage>) {
         match found {
             Ok(standing) => self.measured(Part::AllowancePays, cost, standing),
             Err(shortage) => self.measured(Part::AllowanceShort, cost, &shortage.standing),

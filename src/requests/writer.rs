@@ -89,15 +89,18 @@ impl Writer {
 async fn write_all(mut writing: Writing, mut receiver: Receiver<Vec<u8>>, gateway: &Gateway) {
     let mut look_at = Instant::now();
     loop {
+        let batch = match timeout(LOOK, receiver.recv()).await {
+            Ok(None) => return,
+            Ok(batch) => batch,
+            Err(_) => None,
+        };
         let (now, retention) = (gateway.clock().now(), gateway.look(|snapshot| snapshot.retention));
+        if let Some(batch) = batch {
+            writing.write(&batch, now, &retention);
+        }
         if look_at <= Instant::now() {
             writing.look(now, &retention);
             look_at = Instant::now() + LOOK;
-        }
-        match timeout(LOOK, receiver.recv()).await {
-            Ok(None) => return,
-            Ok(Some(batch)) => writing.write(&batch, gateway.clock().now(), &retention),
-            Err(_) => {}
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Order of a start: the listeners first, because a second gateway is most often told by them; then
 //! the journal's lock, the replay and the usage known from before; only then is anything served.
 
+mod books;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -12,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
@@ -20,15 +21,14 @@ use crate::{
     clock::{Clock, Comparison},
     config::{Config, Secret},
     gateway::{self, Gateway, ReloadError},
-    journal::{Follower, Journal, Recovery, ReplayError, Writer},
+    journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
-    ledger::{AccountId, Ledger},
     notifications::{Tasks, UsageWatch},
     provisioning,
     requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, thread},
-    store::{NodeId, OpenError, Sqlite, Store},
+    store::{OpenError, Store},
     telemetry::{
         Sinks, access_log,
         messages::LevelHandle,
@@ -127,7 +127,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let (lines, log) = access_log::start(&config.log.access, config.log.access_format)
         .map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
-    let books = open_books(config, clock.now())?;
+    let books = books::open(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
     let gateway = Gateway::new(config, file, books.ledger, clock);
     let gateway = Arc::new(match level {
@@ -326,56 +326,6 @@ impl Running {
     /// Gives what the start found in the journal.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
-    }
-}
-
-struct OpenBooks {
-    ledger: Ledger,
-    writers: Vec<Writer>,
-    follower: Follower,
-    store: Sqlite,
-    recovery: Recovery,
-    node: NodeId,
-}
-
-fn open_books(config: &Config, now: Timestamp) -> Result<OpenBooks, StartError> {
-    // A journal is made only when the database has its schema.
-    if Journal::has_owner(&config.store.journal) {
-        Sqlite::refuse_emptied(&config.store.database)?;
-    }
-    let mut store = Sqlite::open(&config.store.database)?;
-    let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
-    report(&recovery);
-    // Windows never move backwards, not even over a restart with a clock set back.
-    let floor = store.latest_time()?.unwrap_or(now).max(now);
-    let ledger = Ledger::new(floor);
-    store.load_usage(floor, &mut |row| {
-        let account =
-            AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
-        ledger.customer(row.customer).load(&account, row.used);
-    })?;
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config.server.workers.unwrap_or_else(processors);
-    let workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    let node = journal.node();
-    let (writers, follower) =
-        journal.start(&store, workers, config.store.durability).map_err(StartError::Thread)?;
-    Ok(OpenBooks { ledger, writers, follower, store, recovery, node })
-}
-
-fn report(recovery: &Recovery) {
-    let Recovery { segments, settled, orphans, unknown, unknown_units, torn } = recovery;
-    if *segments > 0 || *unknown > 0 {
-        tracing::info!(segments, settled, unknown, unknown_units, "journal of the last run folded");
-    }
-    if *orphans > 0 {
-        tracing::warn!(
-            orphans,
-            "settlements without a reservation: a database or segment was lost"
-        );
-    }
-    for torn in torn {
-        tracing::warn!(?torn, "an append was cut short by a crash; nothing was forwarded on it");
     }
 }
 

@@ -1,0 +1,63 @@
+//! How the books are opened at a start.
+
+use jiff::Timestamp;
+
+use super::StartError;
+use crate::{
+    config::Config,
+    journal::{Follower, Journal, Recovery, Writer},
+    ledger::{AccountId, Ledger},
+    store::{NodeId, Sqlite, Store},
+};
+
+/// Journal, store and ledger, with what is known from before.
+pub(super) struct Books {
+    pub(super) ledger: Ledger,
+    pub(super) writers: Vec<Writer>,
+    pub(super) follower: Follower,
+    pub(super) store: Sqlite,
+    pub(super) recovery: Recovery,
+    pub(super) node: NodeId,
+}
+
+/// Opens them: what the last run left in the journal is in the store and in the ledger afterwards.
+pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError> {
+    // A journal is made only when the database has its schema.
+    if Journal::has_owner(&config.store.journal) {
+        Sqlite::refuse_emptied(&config.store.database)?;
+    }
+    let mut store = Sqlite::open(&config.store.database)?;
+    let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
+    report(&recovery);
+    // Windows never move backwards, not even over a restart with a clock set back.
+    let floor = store.latest_time()?.unwrap_or(now).max(now);
+    let ledger = Ledger::new(floor);
+    store.load_usage(floor, &mut |row| {
+        let account =
+            AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
+        ledger.customer(row.customer).load(&account, row.used);
+    })?;
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = config.server.workers.unwrap_or_else(processors);
+    let workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    let node = journal.node();
+    let (writers, follower) =
+        journal.start(&store, workers, config.store.durability).map_err(StartError::Thread)?;
+    Ok(Books { ledger, writers, follower, store, recovery, node })
+}
+
+fn report(recovery: &Recovery) {
+    let Recovery { segments, settled, orphans, unknown, unknown_units, torn } = recovery;
+    if *segments > 0 || *unknown > 0 {
+        tracing::info!(segments, settled, unknown, unknown_units, "journal of the last run folded");
+    }
+    if *orphans > 0 {
+        tracing::warn!(
+            orphans,
+            "settlements without a reservation: a database or segment was lost"
+        );
+    }
+    for torn in torn {
+        tracing::warn!(?torn, "an append was cut short by a crash; nothing was forwarded on it");
+    }
+}
