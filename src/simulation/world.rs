@@ -148,7 +148,7 @@ impl World {
     }
 
     fn customer(&mut self) -> &'static str {
-        *self.chance.pick::<&'static str>(&CUSTOMERS)
+        self.chance.pick::<&'static str>(&CUSTOMERS)
     }
 
     /// A call is decided, and put into the journal.
@@ -307,7 +307,7 @@ impl World {
         };
         self.perhaps_fail(tally);
         if let Err(open) = self.end_call(open, Ending::Completed, charge, tally) {
-            self.open.push(open);
+            self.open.push(*open);
         }
     }
 
@@ -316,7 +316,7 @@ impl World {
         let mut tally = Tally::default();
         while let Some(open) = self.unsent.pop() {
             if let Err(open) = self.end_call(open, Ending::Unsent, Charge::NOTHING, &mut tally) {
-                return self.unsent.push(open);
+                return self.unsent.push(*open);
             }
         }
     }
@@ -327,7 +327,7 @@ impl World {
         ending: Ending,
         charge: Charge,
         tally: &mut Tally,
-    ) -> Result<(), Open> {
+    ) -> Result<(), Box<Open>> {
         let Open { hold, ticket, flight, worker } = open;
         let now = self.now;
         let (key_id, route, uid) = origin(self.model.flights[&flight].customer);
@@ -339,7 +339,7 @@ impl World {
             self.note(worker, settled.is_ok(), tally);
         }
         if settled.is_err() {
-            return Err(Open { hold, ticket, flight, worker });
+            return Err(Box::new(Open { hold, ticket, flight, worker }));
         }
         self.trace.note(format!("{flight} ends as {ending:?} for {charge:?}"));
         let gone = self.model.flights.remove(&flight).expect("it was in flight");
