@@ -72,7 +72,11 @@ pub(super) struct Open {
 impl Open {
     /// Begins a file at an instant, or the next microsecond that none was begun at.
     pub(super) fn begin(directory: &Path, now: Timestamp, create: Create) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+        // Not what it is in: a journal's directory that was taken away is not to be made anew here.
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let mut begun = Begun(now.as_microsecond().max(0));
         let mut file = loop {
             match create(&begun.path(directory)) {
