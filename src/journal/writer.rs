@@ -86,6 +86,12 @@ impl Ticket {
     pub fn cost(&self) -> Charge {
         self.cost
     }
+
+    /// Gives the number of its record.
+    #[cfg(test)]
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
 }
 
 /// An ordinary settle that is not yet written.
@@ -125,7 +131,7 @@ impl Writer {
     }
 
     /// Sets what its appends are to survive; those who wait for them keep to it.
-    pub(super) fn with_durability(self, durability: Durability) -> Self {
+    pub(crate) fn with_durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
     }
 

@@ -50,6 +50,8 @@ struct Purse {
     grants: Vec<Pot>,
     /// What is owed. Below zero while a repayment is known and what it repays is not.
     debt: Nanos,
+    /// What of it is being repaid by a change that is not committed.
+    promised: Nanos,
 }
 
 /// What is left of a grant.
@@ -90,6 +92,24 @@ impl Credit {
     pub(super) fn owe(&mut self, currency: Currency, nanos: Nanos) {
         let debt = &mut self.purse_mut(currency).debt;
         *debt = debt.saturating_add(nanos);
+    }
+
+    /// Promises to repay of what is owed so much at most; gives how much that is.
+    pub(super) fn promise(&mut self, currency: Currency, most: Nanos) -> Nanos {
+        let Some(purse) = self.0.iter_mut().find(|purse| purse.currency == currency) else {
+            return Nanos::ZERO;
+        };
+        let owed = purse.debt.saturating_sub(purse.promised).max(Nanos::ZERO);
+        let nanos = owed.min(most).max(Nanos::ZERO);
+        purse.promised = purse.promised.saturating_add(nanos);
+        nanos
+    }
+
+    /// Takes back a promise: what it was for is repaid, or will not be.
+    pub(super) fn end_promise(&mut self, currency: Currency, nanos: Nanos) {
+        let promised = &mut self.purse_mut(currency).promised;
+        debug_assert!(*promised >= nanos, "a promise is ended twice");
+        *promised = promised.saturating_sub(nanos);
     }
 
     /// Takes from a grant what calls do not hold: it has expired.
@@ -179,7 +199,12 @@ impl Credit {
     fn purse_mut(&mut self, currency: Currency) -> &mut Purse {
         let index = self.0.iter().position(|purse| purse.currency == currency);
         let index = index.unwrap_or_else(|| {
-            self.0.push(Purse { currency, grants: Vec::new(), debt: Nanos::ZERO });
+            self.0.push(Purse {
+                currency,
+                grants: Vec::new(),
+                debt: Nanos::ZERO,
+                promised: Nanos::ZERO,
+            });
             self.0.len().saturating_sub(1)
         });
         #[expect(clippy::indexing_slicing, reason = "found, or just pushed")]

@@ -119,6 +119,29 @@ impl Accounts {
         self.lock().credit_mut().owe(currency, nanos);
     }
 
+    /// Promises to repay of what the customer owes so much at most; gives how much that is. It is owed until
+    /// [`Accounts::repay`], but nobody else promises it until then or [`Accounts::withdraw`].
+    pub fn promise(&self, currency: Currency, most: Nanos) -> Nanos {
+        let mut state = self.lock();
+        if state.credit().is_none() {
+            return Nanos::ZERO;
+        }
+        state.credit_mut().promise(currency, most)
+    }
+
+    /// Takes off what the customer owes what was promised.
+    pub fn repay(&self, currency: Currency, nanos: Nanos) {
+        let mut state = self.lock();
+        let credit = state.credit_mut();
+        credit.end_promise(currency, nanos);
+        credit.owe(currency, Nanos(nanos.0.saturating_neg()));
+    }
+
+    /// Takes back a promise.
+    pub fn withdraw(&self, currency: Currency, nanos: Nanos) {
+        self.lock().credit_mut().end_promise(currency, nanos);
+    }
+
     /// Takes from a grant that has expired.
     pub fn take_from_grant(&self, currency: Currency, grant: &str, nanos: Nanos) {
         self.lock().credit_mut().take_from(currency, grant, nanos);

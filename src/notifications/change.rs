@@ -42,6 +42,7 @@ pub(crate) fn tell_change(teller: &mut Teller<'_>, effects: &[Effect]) -> Result
             | Effect::Level(_)
             | Effect::Owe { .. }
             | Effect::RemoveCustomer(_)
+            | Effect::Repay(_)
             | Effect::TakeFromGrant { .. } => {}
         }
     }

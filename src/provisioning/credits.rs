@@ -1,13 +1,16 @@
 //! Money: grants, and corrections of what there is.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Change, Effect, InputDate, Rejection, valid::Errors};
 use crate::{
-    ledger::Grant,
+    ledger::{Accounts, Grant},
     model::{Currency, Money, Nanos},
     store::records::{GrantRecord, GrantSource, new_id},
 };
@@ -136,27 +139,25 @@ impl Change<'_> {
         let is_all = ended.len() < max;
         for grant in ended {
             let customer = grant.customer.as_str();
-            let (left, owed) = match self.gateway.ledger().find(customer) {
+            let (left, repayment) = match self.gateway.ledger().find(customer) {
                 // As memory has it, since the store is behind; and not while a call holds any of it.
                 Some(accounts) => {
                     let Some(left) = accounts.left_unheld(&grant.id) else { continue };
-                    (left, accounts.debt(grant.currency))
+                    (left, Some(Repayment::promise(accounts, grant.currency, left)))
                 }
                 // It was the money of a customer who is gone.
-                None => (grant.left, Nanos::ZERO),
+                None => (grant.left, None),
             };
-            let repays = owed.clamp(Nanos::ZERO, left.max(Nanos::ZERO));
+            let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
             self.records.expire_grant(self.now, &grant, left, repays)?;
             let GrantRecord { id, customer, currency, .. } = grant;
-            let customer_again = customer.clone();
             self.applied.effects.push(Effect::TakeFromGrant {
                 customer,
                 currency,
                 id,
                 nanos: left,
             });
-            let nanos = Nanos(repays.0.saturating_neg());
-            self.applied.effects.push(Effect::Owe { customer: customer_again, currency, nanos });
+            self.applied.effects.extend(repayment.map(Effect::Repay));
         }
         Ok(is_all)
     }
@@ -177,8 +178,9 @@ impl Change<'_> {
             let message = format!("at most {BALANCE_MAX} may be left of all grants together");
             return Err(Rejection::field("amount", message));
         }
-        let owed = self.gateway.ledger().customer(customer).debt(currency);
-        let repays = owed.clamp(Nanos::ZERO, nanos);
+        let accounts = self.gateway.ledger().customer(customer);
+        let repayment = Repayment::promise(accounts, currency, nanos);
+        let repays = repayment.nanos();
         let left = nanos.saturating_sub(repays);
         let mut record = GrantRecord {
             id: new_id("grant", self.now),
@@ -197,7 +199,8 @@ impl Change<'_> {
         };
         record.number = self.records.put_grant(&record, repays)?;
         let (grant, customer) = (grant_of(&record), customer.to_owned());
-        self.applied.effects.push(Effect::Grant { customer, grant, left, repays });
+        self.applied.effects.push(Effect::Grant { customer, grant, left });
+        self.applied.effects.push(Effect::Repay(repayment));
         Ok(record)
     }
 
@@ -205,6 +208,44 @@ impl Change<'_> {
         let standings = self.gateway.ledger().customer(customer).credit(self.now);
         let found = standings.into_iter().find(|standing| standing.currency == currency);
         found.map_or(Nanos::ZERO, |standing| standing.balance)
+    }
+}
+
+/// What a grant pays of what its customer owes. It is promised until memory is told: changes that share a
+/// transaction decide by the same memory, and each would pay the same debt.
+#[derive(Debug)]
+pub struct Repayment {
+    accounts: Arc<Accounts>,
+    currency: Currency,
+    /// Nothing once it is paid.
+    nanos: AtomicI64,
+}
+
+impl Repayment {
+    /// Promises what is owed and not promised yet, so much at most.
+    fn promise(accounts: Arc<Accounts>, currency: Currency, most: Nanos) -> Self {
+        let nanos = accounts.promise(currency, most).0.into();
+        Self { accounts, currency, nanos }
+    }
+
+    fn nanos(&self) -> Nanos {
+        Nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    /// Lets memory know of it.
+    pub(super) fn pay(&self) {
+        let nanos = self.nanos.swap(0, Ordering::Relaxed);
+        self.accounts.repay(self.currency, Nanos(nanos));
+    }
+}
+
+/// What was not committed is not paid.
+impl Drop for Repayment {
+    fn drop(&mut self) {
+        let nanos = *self.nanos.get_mut();
+        if nanos != 0 {
+            self.accounts.withdraw(self.currency, Nanos(nanos));
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use serde::Serialize;
 pub use self::{
     adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,
-    credits::{AmountInput, GrantInput, grant_of},
+    credits::{AmountInput, GrantInput, Repayment, grant_of},
     customers::{CustomerPatch, NewCustomer, WebhookInput},
     import::{ImportLine, Imported},
     input::{FieldError, InputDate, InputDuration, OverageInput, Patch, QuotaInput, RateInput},
@@ -127,8 +127,6 @@ pub enum Effect {
         grant: Grant,
         /// What is left of it.
         left: Nanos,
-        /// What went to what the customer owes.
-        repays: Nanos,
     },
     /// The program's own messages have another level.
     Level(Level),
@@ -152,6 +150,8 @@ pub enum Effect {
     PutKey(ApiKey),
     /// A customer is gone.
     RemoveCustomer(String),
+    /// A grant has paid what its customer owes, or a part of that.
+    Repay(Repayment),
     /// A grant has ended.
     TakeFromGrant {
         /// Whose.
@@ -284,11 +284,10 @@ impl Effect {
             Self::Adjust { customer, account, units } => {
                 ledger.customer(customer).adjust(account, *units);
             }
-            Self::Grant { customer, grant, left, repays } => {
-                let accounts = ledger.customer(customer);
-                accounts.grant(grant, *left);
-                accounts.owe(grant.currency, Nanos(repays.0.saturating_neg()));
+            Self::Grant { customer, grant, left } => {
+                ledger.customer(customer).grant(grant, *left);
             }
+            Self::Repay(repayment) => repayment.pay(),
             Self::Owe { customer, currency, nanos } => {
                 ledger.customer(customer).owe(*currency, *nanos);
             }

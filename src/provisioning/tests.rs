@@ -11,8 +11,9 @@ use crate::{
     config::Loaded,
     gateway::ReloadError,
     ledger::Ledger,
+    model::Nanos,
     roster::Conflict,
-    store::{Sqlite, Store, Verdict},
+    store::{Sqlite, Store, Verdict, records::Reads},
 };
 
 /// Finer than what is stored.
@@ -125,6 +126,70 @@ fn create(change: &mut Change<'_>, plan: &str) -> Result<(), Rejection> {
 fn create_key(change: &mut Change<'_>) -> Result<(), Rejection> {
     let new = json!({"id": "k", "digest": crate::model::KeyDigest::of(b"k").to_string()});
     change.create_key("acme", serde_json::from_value(new).unwrap()).map(drop)
+}
+
+fn grant(change: &mut Change<'_>, amount: &str, expires: Option<&str>) -> Result<(), Rejection> {
+    let new = json!({"amount": amount, "currency": "USD", "expires": expires});
+    change.grant("acme", serde_json::from_value(new).unwrap()).map(drop)
+}
+
+fn owe(change: &mut Change<'_>, amount: &str) -> Result<(), Rejection> {
+    let new = json!({"credit": "USD", "amount": format!("-{amount}"), "reason": "test"});
+    change.adjust("acme", serde_json::from_value(new).unwrap()).map(drop)
+}
+
+/// What is left of all grants, and what is owed: in memory, and at rest.
+fn money(place: &Place) -> [(i64, i64); 2] {
+    let accounts = place.gateway.ledger().customer("acme");
+    let left: Nanos = accounts.grants().iter().map(|(_, left)| *left).sum();
+    let reads = place.store.reads();
+    let at_rest: Nanos =
+        reads.grants("acme", None, 9).unwrap().iter().map(|grant| grant.left).sum();
+    let owed: Nanos = reads.owed("acme").unwrap().iter().map(|owed| owed.nanos).sum();
+    let unit = 1_000_000_000;
+    let debt = accounts.debt("USD".parse().unwrap());
+    [(left, debt), (at_rest, owed)].map(|(left, owed)| (left.0 / unit, owed.0 / unit))
+}
+
+#[test]
+fn what_is_owed_is_repaid_once_by_grants_of_one_transaction() {
+    let mut place = Place::new();
+    place.make(&|change| create(change, "pro"));
+    place.make(&|change| owe(change, "5"));
+    let undone =
+        place.transact([&|change| grant(change, "3", Some("2020-01-01T00:00:00Z"))], |_| ());
+    assert!(undone[0].is_err());
+    let grants: [Work<'_>; 3] =
+        [&|one| grant(one, "3", None), &|one| grant(one, "4", None), &|one| grant(one, "5", None)];
+    for made in place.transact(grants, |_| ()) {
+        made.unwrap().apply(&place.gateway);
+    }
+    assert_eq!(money(&place), [(7, 0); 2]);
+}
+
+#[test]
+fn what_a_change_that_is_undone_would_repay_is_repaid_by_the_next() {
+    let mut place = Place::new();
+    place.make(&|change| create(change, "pro"));
+    place.make(&|change| owe(change, "5"));
+    let refuse: Work<'_> =
+        &|change| grant(change, "3", None).and(Err(Rejection::field("x", "refused")));
+    assert!(place.transact([refuse], |_| ())[0].is_err());
+    place.make(&|change| grant(change, "6", None));
+    assert_eq!(money(&place), [(1, 0); 2]);
+}
+
+#[test]
+fn what_is_owed_is_repaid_once_by_grants_that_end_together() {
+    let mut place = Place::new();
+    place.make(&|change| create(change, "pro"));
+    let end = Some("2026-11-20T13:00:00Z");
+    place.make(&|change| grant(change, "4", end));
+    place.make(&|change| grant(change, "4", end));
+    place.make(&|change| owe(change, "3"));
+    place.gateway.clock().set(end.unwrap().parse().unwrap());
+    place.make(&|change| change.expire_grants(9).map(drop));
+    assert_eq!(money(&place), [(0, 0); 2]);
 }
 
 fn acme_in_file() -> String {

@@ -239,27 +239,50 @@ impl Books {
         loop {
             // Taken one by one: no borrow lasts while the ledger is called.
             let Some(due) = self.due.borrow_mut().pop_front() else { return };
-            let Open { hold, ticket, source } = &*due.open;
-            let cost = hold.cost();
-            let charge = if due.ending.charges() { cost } else { Charge::NOTHING };
-            let settled = self.writer.borrow_mut().settle(
-                ticket,
-                hold.taken(),
-                &source.origin(),
-                due.ending,
-                charge,
-                self.clock.now(),
-            );
-            if charge != cost {
-                self.end_append(&settled);
-            }
-            if settled.is_err() {
+            let charges = due.ending.charges();
+            let charge = if charges { due.open.hold.cost() } else { Charge::NOTHING };
+            if let Err(due) = self.settle(due, charge) {
                 self.due.borrow_mut().push_front(due);
                 return;
             }
-            due.open.hold.settle(charge);
-            self.figures.open.lower();
         }
+    }
+
+    /// Writes how a reservation ended and lets the ledger know what it is charged; gives it back where the
+    /// journal cannot be written.
+    pub(crate) fn settle(&self, due: Due, charge: Charge) -> Result<(), Due> {
+        let Open { hold, ticket, source } = &*due.open;
+        let cost = hold.cost();
+        let settled = self.writer.borrow_mut().settle(
+            ticket,
+            hold.taken(),
+            &source.origin(),
+            due.ending,
+            charge,
+            self.clock.now(),
+        );
+        if charge != cost {
+            self.end_append(&settled);
+        }
+        if settled.is_err() {
+            return Err(due);
+        }
+        due.open.hold.settle(charge);
+        self.figures.open.lower();
+        Ok(())
+    }
+
+    /// Counts the reservations that have ended and are not settled.
+    #[cfg(test)]
+    pub(crate) fn due(&self) -> usize {
+        self.due.borrow().len()
+    }
+
+    /// Tells whether something is not written yet.
+    #[cfg(test)]
+    pub(crate) fn is_waiting(&self) -> bool {
+        let writer = self.writer.borrow();
+        writer.is_waiting() || writer.put_bytes() > 0
     }
 
     /// Tries again what failed, so that who comes after a quiet time is served, and is known to be.

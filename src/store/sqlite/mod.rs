@@ -87,6 +87,12 @@ impl Sqlite {
         Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: None })
     }
 
+    /// Forgets what it remembers of rows, as the end of a process does.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self) {
+        self.ids = Ids::default();
+    }
+
     /// Names the file and what to do where an error says that it is damaged.
     pub fn named(&self, error: StoreError) -> StoreError {
         let Some(cause) = error.cause().downcast_ref::<rusqlite::Error>() else { return error };
