@@ -74,7 +74,7 @@ fn take(
 
 /// Decides who pays: the allowance, where it covers the request; else the money, where the route has a
 /// price and nothing else stands in the way. Each is asked at most once.
-pub(super) fn decide<T>(
+pub(crate) fn decide<T>(
     route: &Route,
     uncovered: Option<Denial>,
     from_allowance: impl FnOnce() -> Result<T, Box<Shortage>>,

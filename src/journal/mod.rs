@@ -45,6 +45,8 @@ pub(crate) use fold::Company;
 pub use follower::{FoldError, Follower};
 pub use reader::{ReadError, Torn};
 pub use replay::{Recovery, ReplayError};
+#[cfg(test)]
+pub(crate) use segment::{Created, Files, OnDisk, SegmentFile};
 pub use sync::Unsynced;
 pub use writer::{Ticket, Writer};
 
@@ -106,7 +108,8 @@ impl Journal {
         Ok((writers.collect(), follower.beside(syncer)))
     }
 
-    fn split(
+    /// Makes writers on files of one's own, which nobody brings to the disk.
+    pub(crate) fn split(
         self,
         store: &dyn Store,
         workers: u16,

@@ -57,7 +57,7 @@ pub(super) fn delete(directory: &Path, id: SegmentId) -> io::Result<()> {
 }
 
 /// A segment being written.
-pub(super) trait SegmentFile: Write + Send {
+pub(crate) trait SegmentFile: Write + Send {
     /// Shortens the file to what is good of it.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
@@ -69,19 +69,19 @@ impl SegmentFile for Arc<File> {
 }
 
 /// The same segment for who brings it to the disk.
-pub(super) trait OnDisk: fmt::Debug + Send {
+pub(crate) trait OnDisk: fmt::Debug + Send {
     /// Waits until the disk has all that was written before.
     fn sync(&mut self) -> io::Result<()>;
 }
 
 /// A segment that was made.
-pub(super) struct Created {
-    pub(super) file: Box<dyn SegmentFile>,
-    pub(super) on_disk: Box<dyn OnDisk>,
+pub(crate) struct Created {
+    pub(crate) file: Box<dyn SegmentFile>,
+    pub(crate) on_disk: Box<dyn OnDisk>,
 }
 
 /// Where new segments come from: the disk, or in tests something that fails.
-pub(super) trait Files: Send {
+pub(crate) trait Files: Send {
     /// Makes the file, which must not be there yet.
     fn create(&mut self, path: &Path) -> io::Result<Created>;
 }

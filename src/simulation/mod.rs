@@ -8,6 +8,7 @@ mod chance;
 mod customers;
 mod model;
 mod start;
+mod whole;
 mod world;
 
 use std::{collections::BTreeMap, env, thread};

@@ -1,0 +1,121 @@
+//! The same through more of a process: callers are found in the roster, the chain's last step decides,
+//! workers' books write, and operators change things as they do, also several in one transaction. What a
+//! disk has after a power cut is read by the layout of the records, so that the model is exact: it allows
+//! no range, and what is synced, or strict, must be there.
+//!
+//! It goes by the same variables as the other, and `FAREGATE_MINUTES=N` asks for so much time.
+
+mod check;
+mod database;
+mod disk;
+mod model;
+mod plan;
+mod random;
+mod steps;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use self::world::World;
+
+/// How many runs there are unless more are asked for.
+const SEEDS: u64 = 300;
+
+/// How many of its last steps a run that fails shows.
+const SHOWN: usize = 40;
+
+/// What was simulated.
+#[derive(Debug, Default)]
+struct Figures {
+    seeds: u64,
+    steps: u64,
+    accepted: u64,
+    refused: u64,
+    /// Refused because the journal could not be written.
+    unavailable: u64,
+    /// Of the books at rest with the model.
+    comparisons: u64,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+#[test]
+fn books_hold_whatever_happens() {
+    if let Some(seed) = number("FAREGATE_SEED") {
+        return println!("{:#?}", run(seed, usize::MAX));
+    }
+    let minutes = number("FAREGATE_MINUTES");
+    let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let last = if until.is_some() { u64::MAX } else { number("FAREGATE_SEEDS").unwrap_or(SEEDS) };
+    let first = number("FAREGATE_FIRST").unwrap_or(0);
+    let last = last.saturating_add(first);
+    let (next, sum) = (AtomicU64::new(first), Mutex::new(Figures::default()));
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= last || until.is_some_and(|until| Instant::now() >= until) {
+            return;
+        }
+        let figures = run(seed, SHOWN);
+        sum.lock().unwrap().add(figures);
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| _ = scope.spawn(work));
+    });
+    println!("{:#?}", sum.into_inner().unwrap());
+}
+
+/// Lives one life, of some processes; shows its last steps where it fails.
+fn run(seed: u64, shown: usize) -> Figures {
+    let mut world = World::new(seed);
+    let lived = panic::catch_unwind(AssertUnwindSafe(|| {
+        for _ in 0..world.random.from_to(40, 120) {
+            world.step();
+        }
+        world.stop();
+        // A start after that finds nothing to do, and all as it was.
+        world.start();
+        world.stop();
+    }));
+    if lived.is_err() || shown == usize::MAX {
+        for line in world.log.iter().skip(world.log.len().saturating_sub(shown)) {
+            eprintln!("{line}");
+        }
+    }
+    if let Err(failure) = lived {
+        eprintln!("this run again: FAREGATE_SEED={seed}");
+        world.abandon();
+        panic::resume_unwind(failure);
+    }
+    Figures { seeds: 1, ..world.end() }
+}
+
+impl Figures {
+    fn add(&mut self, other: Self) {
+        let Self { seeds, steps, accepted, refused, unavailable, comparisons, faults } = other;
+        self.seeds += seeds;
+        self.steps += steps;
+        self.accepted += accepted;
+        self.refused += refused;
+        self.unavailable += unavailable;
+        self.comparisons += comparisons;
+        for (kind, times) in faults {
+            *self.faults.entry(kind).or_default() += times;
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap())
+}

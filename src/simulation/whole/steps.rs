@@ -1,0 +1,529 @@
+//! What can happen, one thing at a time.
+
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{
+    disk::Sync,
+    model::{Decision, Grant, Request, Sum},
+    plan::{self, CUSTOMERS, KEYS, ROUTES, id},
+    world::{Process, WORKERS, World, poll},
+};
+use crate::{
+    answer::{Denial, Ending},
+    chain::quota,
+    ledger::{Charge, Hold},
+    model::Nanos,
+    provisioning::{AdjustmentInput, Change, GrantInput, Rejection},
+    roster::Caller,
+    snapshot::table::{Entry, Found as Route},
+    store::{Store, Verdict, records::Records},
+    worker::books::{Due, Open, Source},
+};
+
+const CHARGED: [Ending; 4] =
+    [Ending::Completed, Ending::Aborted, Ending::Truncated, Ending::Abandoned];
+const FREE: [Ending; 3] = [Ending::Failed, Ending::Uncharged, Ending::Unsent];
+
+impl World {
+    /// Does one thing, and compares.
+    pub(super) fn step(&mut self) {
+        self.figures.steps += 1;
+        let worker = u16::try_from(self.random.below(WORKERS.into())).unwrap();
+        match self.random.below(100) {
+            0..38 => self.request(worker),
+            38..55 => self.settle(),
+            55..58 => self.charge_otherwise(),
+            58..61 => self.leave(),
+            61..66 => self.work(worker),
+            66..70 => self.break_something(worker),
+            70..75 => self.sync(worker),
+            75..81 => self.fold_and_check(),
+            81..90 => self.change(),
+            90..93 => self.change_plan(),
+            93..97 => self.turn_clock(),
+            97..99 => {
+                let is_power_cut = self.random.happens(50);
+                self.crash(is_power_cut);
+                self.start();
+            }
+            _ => self.stop_and_start(),
+        }
+        self.compare_memory();
+    }
+
+    fn request(&mut self, worker: u16) {
+        let which = (
+            self.random.index(CUSTOMERS),
+            self.random.index(KEYS),
+            self.random.index(ROUTES.len()),
+        );
+        let now = self.now;
+        let (expected, accounts) = self.model.decide(which, now);
+        self.log.push(format!("request {which:?} by worker {worker}: {expected:?}"));
+        let (caller, route) = self.find(which);
+        let (cost, accounts_of) = (route.route.cost, &caller.accounts);
+        let taken = quota::decide(
+            &route.route,
+            None,
+            || accounts_of.reserve(&caller.limits, cost, now),
+            |price| accounts_of.reserve_paid(caller.limits_of_money(), cost, price, now),
+        );
+        let hold = match (taken, &expected) {
+            (Ok(hold), Decision::Allowance | Decision::Money(_)) => hold,
+            (Err(denial), expected) => {
+                self.figures.refused += 1;
+                return assert_eq!(decision(&denial), *expected);
+            }
+            (Ok(hold), _) => panic!("expected {expected:?}, and it takes {:?}", hold.taken()),
+        };
+        let draw = match expected {
+            Decision::Money(draw) => Some(draw),
+            _ => None,
+        };
+        let Charge { units, nanos } = hold.cost();
+        let cost = Sum { units: units.cast_signed(), nanos: nanos.0 };
+        let request = Request {
+            customer: which.0,
+            worker,
+            number: 0,
+            accounts,
+            cost,
+            draw,
+            is_served: false,
+            is_lost: false,
+            charge: None,
+        };
+        self.write_down(request, hold, Source { caller, route });
+        if self.random.happens(75) {
+            self.process().workers[usize::from(worker)].books.write();
+        }
+        self.attend(worker);
+    }
+
+    fn find(
+        &mut self,
+        (customer, key, route): (usize, usize, usize),
+    ) -> (std::sync::Arc<Caller>, Entry) {
+        let now = self.now;
+        let gateway = &self.process().gateway;
+        let snapshot = gateway.snapshot();
+        let lookup = gateway.lookup(&snapshot, now);
+        let caller = lookup.caller(&plan::api_key(customer, key).digest).unwrap();
+        let path = format!("/{}", ROUTES[route].0);
+        match snapshot.routes.find(None, &path, &Method::GET) {
+            Route::Route(entry) => (caller, entry.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn write_down(&mut self, request: Request, hold: Hold, source: Source) {
+        let (now, number) = (self.now, usize::from(request.worker));
+        let place = self.model.requests.len();
+        self.model.requests.push(request);
+        let worker = &mut self.process().workers[number];
+        let id = Uuid::from_u128(place as u128);
+        match worker.books.reserve(&hold, &source, id, now) {
+            Ok((ticket, append)) => {
+                let sequence = ticket.sequence();
+                let open = Box::new(Open { hold, ticket, source });
+                worker.open.insert(place, open);
+                match worker.appends.last_mut() {
+                    Some((last, requests)) if std::rc::Rc::ptr_eq(last, &append) => {
+                        requests.push(place);
+                    }
+                    _ => worker.appends.push((append, vec![place])),
+                }
+                self.model.requests[place].number = sequence;
+                self.figures.accepted += 1;
+            }
+            Err(_) => {
+                hold.settle(Charge::NOTHING);
+                self.model.requests[place].is_lost = true;
+                self.model.settle(place, Sum::default());
+                self.figures.unavailable += 1;
+            }
+        }
+    }
+
+    /// Chooses a request that is in the hands of a worker, as far as it is served or not.
+    fn choose(&mut self, is_served: bool) -> Option<usize> {
+        let World { model, .. } = self;
+        let requests: Vec<bool> = model.requests.iter().map(|one| one.is_served).collect();
+        let open = self.process().workers.iter().flat_map(|worker| worker.open.keys().copied());
+        let open: Vec<usize> = open.filter(|one| requests[*one] == is_served).collect();
+        (!open.is_empty()).then(|| open[self.random.index(open.len())])
+    }
+
+    fn settle(&mut self) {
+        let Some(request) = self.choose(true) else { return };
+        let endings: &[Ending] = if self.random.happens(65) { &CHARGED } else { &FREE };
+        let ending = self.random.one_of(endings);
+        let is_now = self.random.happens(80);
+        self.log.push(format!("settle {request}: {ending:?}, at once: {is_now}"));
+        let worker = self.model.requests[request].worker;
+        self.push(request, ending);
+        if is_now {
+            self.process().workers[usize::from(worker)].books.settle_due();
+        }
+        self.attend(worker);
+    }
+
+    /// Charges more or less than was reserved.
+    fn charge_otherwise(&mut self) {
+        let Some(request) = self.choose(true) else { return };
+        let cost = self.model.requests[request].cost;
+        let worker = self.model.requests[request].worker;
+        let nanos = if cost.nanos > 0 { self.random.from_to(0, 2 * cost.nanos) } else { 0 };
+        let charge = Sum { units: self.random.from_to(0, 2 * cost.units), nanos };
+        self.log.push(format!("charge {request}: {charge:?} of {cost:?}"));
+        let known = &mut self.process().workers[usize::from(worker)];
+        let open = known.open.remove(&request).unwrap();
+        let due = Due { open, ending: Ending::Completed };
+        let units = charge.units.unsigned_abs();
+        match known.books.settle(due, Charge { units, nanos: Nanos(charge.nanos) }) {
+            Ok(()) => self.model.settle(request, charge),
+            Err(due) => _ = known.open.insert(request, due.open),
+        }
+        self.attend(worker);
+    }
+
+    /// Lets somebody go away whose request is not written, or whom the disk keeps waiting.
+    fn leave(&mut self) {
+        let Some(request) = self.choose(false) else { return };
+        self.log.push(format!("leave {request}"));
+        let worker = self.model.requests[request].worker;
+        self.push(request, Ending::Unsent);
+        if self.random.happens(50) {
+            self.process().workers[usize::from(worker)].books.settle_due();
+        }
+        self.attend(worker);
+    }
+
+    fn work(&mut self, worker: u16) {
+        let what = self.random.below(4);
+        self.log.push(format!("work {what} of worker {worker}"));
+        let books = &self.process().workers[usize::from(worker)].books;
+        match what {
+            0 => books.write(),
+            1 => books.settle_due(),
+            2 => books.flush(),
+            _ => books.try_again(),
+        }
+        self.attend(worker);
+    }
+
+    fn break_something(&mut self, worker: u16) {
+        let is_on = self.random.happens(50);
+        match self.random.below(4) {
+            0 => {
+                self.disk.set_cuts_fail(is_on);
+                if is_on {
+                    self.fault("cuts fail");
+                }
+            }
+            1 if self.random.happens(50) => {
+                self.disk.set_creations_fail(is_on);
+                if is_on {
+                    self.fault("creations fail");
+                }
+            }
+            _ => {
+                let bytes = self.random.index(700);
+                self.disk.shorten(worker, bytes);
+                self.fault("append cut short");
+            }
+        }
+    }
+
+    fn sync(&mut self, worker: u16) {
+        let sync = match self.random.below(10) {
+            0 | 1 => Sync::Fails,
+            2 => Sync::Lies,
+            _ => Sync::Works,
+        };
+        self.log.push(format!("sync of worker {worker}: {sync:?}"));
+        if !matches!(sync, Sync::Works) {
+            self.fault("sync fails");
+        }
+        self.disk.set_sync(sync);
+        let known = &self.process().workers[usize::from(worker)];
+        // Fails where it should: who waits for it is told.
+        let _ = known.unsynced.sync();
+        assert_eq!(poll(known.books.follow_disk()).is_some(), !self.is_strict());
+        self.disk.set_sync(Sync::Works);
+        self.attend(worker);
+    }
+
+    fn is_strict(&self) -> bool {
+        self.durability == crate::model::Durability::Strict
+    }
+
+    fn fold_and_check(&mut self) {
+        let is_flushed = self.random.happens(70);
+        self.log.push(format!("fold, flushed: {is_flushed}"));
+        for worker in (0..WORKERS).filter(|_| is_flushed) {
+            self.process().workers[usize::from(worker)].books.flush();
+            self.attend(worker);
+        }
+        self.fold();
+        self.check();
+    }
+
+    fn change_plan(&mut self) {
+        let customer = self.random.index(CUSTOMERS);
+        let plan = &mut self.model.customers[customer].plan;
+        // Half of the time the same once more, as a reload has it.
+        if self.random.happens(60) {
+            plan.change(&mut self.random);
+        }
+        self.log.push(format!("plan of {customer}: {plan:?}"));
+        let terms = plan.terms(customer);
+        self.process().gateway.live().put_customer(terms);
+    }
+
+    fn turn_clock(&mut self) {
+        let (least, most) = self.random.one_of(&[
+            (1, 50),
+            (60, 3600),
+            (60, 3600),
+            (3600, 90_000),
+            (86_400, 40 * 86_400),
+            (-4000, -1),
+            (-200_000, -3600),
+        ]);
+        let seconds = self.random.from_to(least, most);
+        self.now += SignedDuration::new(seconds, i32::from(seconds > 0) * 123_456_789);
+        let now = self.now;
+        self.log.push(format!("clock: {now}"));
+        if seconds < 0 {
+            self.fault("clock set back");
+        }
+        self.process().clock.set(now);
+    }
+
+    fn stop_and_start(&mut self) {
+        self.log.push("stop and start".into());
+        self.stop();
+        self.start();
+    }
+
+    /// Changes something as an operator does, or the upkeep.
+    fn change(&mut self) {
+        let customer = self.random.index(CUSTOMERS);
+        match self.random.below(10) {
+            0..3 => self.grant(customer),
+            3..5 => self.correct_units(customer),
+            5..7 => self.correct_money(customer),
+            7 => self.expire(),
+            _ => self.keep(),
+        }
+        self.check_ledger();
+    }
+
+    fn check_ledger(&mut self) {
+        let mut found = 0;
+        let reads = self.process().store.reads();
+        crate::store::records::Reads::verify(&reads, &mut |_| found += 1).unwrap();
+        assert_eq!(found, 0, "the ledger adds up behind a change");
+    }
+
+    /// Gives money, up to three times in one transaction.
+    fn grant(&mut self, customer: usize) {
+        let now = self.stored_now();
+        let mut inputs = Vec::new();
+        let mut told = Vec::new();
+        for _ in 0..self.random.one_of(&[1, 1, 2, 3]) {
+            let amount = self.random.from_to(1, 9) * 1_000_000_000 + self.random.from_to(0, 1);
+            let begins = now + SignedDuration::from_secs(self.random.from_to(60, 7200));
+            let effective = self.random.happens(20).then_some(begins);
+            let from = effective.unwrap_or(now);
+            let ends = from + SignedDuration::from_secs(self.random.from_to(60, 90_000));
+            let expires = self.random.happens(60).then_some(ends);
+            let priority = self.random.happens(50).then(|| self.random.below(3) as u8);
+            self.log.push(format!("grant {amount} to {customer}, {effective:?} to {expires:?}"));
+            let input: GrantInput = serde_json::from_value(serde_json::json!({
+                "amount": Nanos(amount).to_string(), "currency": "USD", "effective": effective,
+                "expires": expires, "priority": priority,
+            }))
+            .unwrap();
+            inputs.push(input);
+            told.push(((amount, priority.unwrap_or(100)), (from, expires)));
+        }
+        let grants = inputs
+            .into_iter()
+            .map(|input| move |change: &mut Change<'_>| change.grant(&id(customer), input));
+        let made = self.make_each(grants.collect());
+        for (made, (money, time)) in made.into_iter().zip(told) {
+            self.add_grant(customer, made.unwrap().number, money, time);
+        }
+        self.tell();
+    }
+
+    /// Adds to the model what was given, less what of it repays.
+    fn add_grant(
+        &mut self,
+        customer: usize,
+        number: u64,
+        (amount, priority): (i64, u8),
+        (effective, expires): (Timestamp, Option<Timestamp>),
+    ) {
+        let known = &mut self.model.customers[customer];
+        let repays = known.debt.1.clamp(0, amount);
+        let left = amount - repays;
+        let (base, memory, held) = (left, left, 0);
+        known.grants.push(Grant { number, priority, effective, expires, base, memory, held });
+        known.debt.0 -= repays;
+        known.debt.1 -= repays;
+    }
+
+    fn correct_units(&mut self, customer: usize) {
+        let now = self.stored_now();
+        let known = &mut self.model.customers[customer];
+        let scope = self.random.index(2);
+        let Some(quota) = known.plan.quotas[scope].first().cloned() else { return };
+        known.latest = known.latest.max(now);
+        let amount = self.random.from_to(1, 8) * self.random.one_of(&[-1, 1, 1]);
+        self.log.push(format!("correct {} of {customer}, scope {scope}: {amount}", quota.name()));
+        let input: AdjustmentInput = serde_json::from_value(serde_json::json!({
+            "quota": quota.name(), "scope": plan::scope(scope), "amount": amount.to_string(),
+            "reason": "simulated",
+        }))
+        .unwrap();
+        let made = self.make(|change| change.adjust(&id(customer), input));
+        let place = self.model.place(customer, scope, quota.account);
+        let units = self.model.units.entry(place).or_default();
+        assert_eq!(made.is_ok(), units.memory >= amount, "{made:?}");
+        if made.is_ok() {
+            units.memory -= amount;
+            units.base -= amount;
+        }
+        self.tell();
+    }
+
+    fn correct_money(&mut self, customer: usize) {
+        let now = self.stored_now();
+        let amount = self.random.from_to(1, 4_000_000_000) * self.random.one_of(&[-1, 1]);
+        self.log.push(format!("correct money of {customer}: {amount}"));
+        let input: AdjustmentInput = serde_json::from_value(serde_json::json!({
+            "credit": "USD", "amount": Nanos(amount).to_string(), "reason": "simulated",
+        }))
+        .unwrap();
+        let made = self.make(|change| change.adjust(&id(customer), input));
+        made.unwrap();
+        if amount > 0 {
+            let reads = self.process().store.reads();
+            let grants = crate::store::records::Reads::grants(&reads, &id(customer), None, 1 << 20);
+            let last = grants.unwrap().pop().unwrap();
+            drop(reads);
+            self.add_grant(customer, last.number, (amount, 100), (now, None));
+        } else {
+            self.model.customers[customer].debt.0 -= amount;
+            self.model.customers[customer].debt.1 -= amount;
+        }
+        self.tell();
+    }
+
+    fn expire(&mut self) {
+        let now = self.stored_now();
+        self.log.push("expire".into());
+        self.make(|change| change.expire_grants(64)).unwrap();
+        for known in &mut self.model.customers {
+            for grant in &mut known.grants {
+                let is_over = grant.expires.is_some_and(|end| end <= now);
+                if is_over && grant.held == 0 && grant.memory > 0 {
+                    let repays = known.debt.1.clamp(0, grant.memory);
+                    known.debt.0 -= repays;
+                    known.debt.1 -= repays;
+                    grant.base -= grant.memory;
+                    grant.memory = 0;
+                }
+            }
+        }
+        self.tell();
+    }
+
+    /// Enters what was consumed, and carries old entries.
+    fn keep(&mut self) {
+        let (now, rows) = (self.now, 1 + self.random.index(20));
+        let late = self.random.one_of(&[0, 60, 120]);
+        let kept = self.random.one_of(&[3600, 86_400]);
+        self.log.push(format!("keep {rows} rows"));
+        let before = now - SignedDuration::from_secs(late);
+        let carry_before = now - SignedDuration::from_secs(kept);
+        self.transact(&mut |records| {
+            let entered = records.enter_consumed(now, before, rows);
+            let carried = records.carry_entries(carry_before, rows);
+            if entered.and(carried).is_ok() { Verdict::Keep } else { Verdict::Undo }
+        });
+    }
+
+    /// Gives the time as changes have it.
+    fn stored_now(&self) -> Timestamp {
+        crate::store::instant(self.now.as_millisecond())
+    }
+
+    /// Makes a change: it is in the store then, and memory is not told.
+    fn make<T>(
+        &mut self,
+        work: impl FnOnce(&mut Change<'_>) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        self.make_each(vec![work]).pop().unwrap()
+    }
+
+    /// Makes changes in one transaction.
+    fn make_each<T>(
+        &mut self,
+        works: Vec<impl FnOnce(&mut Change<'_>) -> Result<T, Rejection>>,
+    ) -> Vec<Result<T, Rejection>> {
+        let mut works = works.into_iter();
+        let mut results = Vec::new();
+        let Process { gateway, store, untold, .. } = self.process();
+        let committed = store.transact(&mut |records| {
+            let Some(work) = works.next() else { return Verdict::Done };
+            let mut change = Change::new(records, gateway, "simulation");
+            let done = work(&mut change).and_then(|made| Ok((made, change.finish()?)));
+            let verdict = if done.is_ok() { Verdict::Keep } else { Verdict::Undo };
+            results.push(done.map(|(made, applied)| {
+                untold.push(applied);
+                made
+            }));
+            verdict
+        });
+        committed.unwrap();
+        results
+    }
+
+    /// Lets memory know of a change, unless the process ends before.
+    fn tell(&mut self) {
+        if self.random.happens(4) {
+            self.fault("crash before memory is told");
+            let is_power_cut = self.random.happens(50);
+            self.crash(is_power_cut);
+            return self.start();
+        }
+        let Process { gateway, untold, .. } = self.process();
+        for applied in untold.drain(..) {
+            applied.apply(gateway);
+        }
+    }
+
+    fn transact(&mut self, work: &mut dyn FnMut(&mut dyn Records) -> Verdict) {
+        let mut is_done = false;
+        let done = self.process().store.transact(&mut |records| {
+            if std::mem::replace(&mut is_done, true) { Verdict::Done } else { work(records) }
+        });
+        done.unwrap();
+    }
+}
+
+/// Gives what the model says in the same case.
+fn decision(denial: &Denial) -> Decision {
+    match denial {
+        Denial::BalanceInFlight(_) => Decision::InFlight,
+        Denial::CreditExceeded(_) => Decision::Poor,
+        Denial::QuotaExceeded(denial) => Decision::Limits(denial.shortage.violations.clone()),
+        other => panic!("{other:?}"),
+    }
+}
