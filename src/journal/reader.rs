@@ -111,6 +111,8 @@ pub(super) struct Reader {
     path: PathBuf,
     contents: Contents,
     older: Older,
+    /// The first and the last number that were met in the segment itself.
+    met: Option<(u64, u64)>,
     /// The last record that was read is one of those that are kept.
     is_among_kept: bool,
     buffer: Vec<u8>,
@@ -152,9 +154,15 @@ impl Reader {
             contents: Contents::new(node, id, path.clone(), sequence),
             path,
             older: Older::new(directory, node, id.worker, sequence),
+            met: None,
             is_among_kept: false,
             buffer: Vec::new(),
         })
+    }
+
+    /// Lets it pass over what is kept of earlier segments and was read already.
+    pub(super) fn knowing(self, known: Known) -> Self {
+        Self { older: Older { known, ..self.older }, ..self }
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
@@ -197,6 +205,13 @@ impl Reader {
         self.contents.latest.max(self.older.latest)
     }
 
+    /// Gives what is known to be read now.
+    pub(super) fn into_known(self) -> Known {
+        let Self { older: Older { mut known, .. }, met, .. } = self;
+        known.add(met);
+        known
+    }
+
     /// Gives the segment.
     pub(super) fn id(&self) -> SegmentId {
         self.contents.id
@@ -217,9 +232,10 @@ impl Reader {
         let left = end.saturating_sub(begin);
         self.fill(buffer, left.min(CHUNK))?;
         let is_short = (buffer.len() as u64) < left.min(CHUNK);
-        let Self { contents, older, is_among_kept, .. } = self;
-        let flaw = contents.take(buffer, &mut |Met { offset, sequence: _, what }| {
+        let Self { contents, older, met, is_among_kept, .. } = self;
+        let flaw = contents.take(buffer, &mut |Met { offset, sequence, what }| {
             *is_among_kept = matches!(what, What::Kept(_));
+            *met = Some((met.map_or(sequence, |(first, _)| first), sequence));
             match what {
                 What::Entry(entry) if offset >= from => each(entry),
                 What::Kept(kept) if offset >= from => return older.take(&kept, each),
@@ -268,14 +284,38 @@ impl Reader {
     }
 }
 
+/// Which records of a worker were read, by their numbers. The highest one alone does not say: of two
+/// segments that a power cut found unsynced the later one may have come further.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    through: u64,
+    /// The first and the last number of each run beyond that, of records that stood together.
+    runs: Vec<(u64, u64)>,
+}
+
+impl Known {
+    /// Stands for all up to a number.
+    pub(super) fn through(through: u64) -> Self {
+        Self { through, runs: Vec::new() }
+    }
+
+    fn add(&mut self, run: Option<(u64, u64)>) {
+        self.runs.extend(run);
+    }
+
+    fn has(&self, sequence: u64) -> bool {
+        let mut runs = self.runs.iter();
+        sequence <= self.through || runs.any(|(first, last)| (*first..=*last).contains(&sequence))
+    }
+}
+
 /// Earlier segments of the same worker, for what a later one has kept of them.
 #[derive(Debug)]
 struct Older {
     directory: PathBuf,
     node: NodeId,
     worker: u16,
-    /// What has a number up to this was read where it stood.
-    through: u64,
+    known: Known,
     latest: Timestamp,
     /// The segment of the last that was kept.
     open: Option<Contents>,
@@ -284,19 +324,23 @@ struct Older {
 impl Older {
     fn new(directory: &Path, node: NodeId, worker: u16, through: u64) -> Self {
         let (directory, latest) = (directory.into(), Timestamp::MIN);
-        Self { directory, node, worker, through, latest, open: None }
+        let known = Known::through(through);
+        Self { directory, node, worker, known, latest, open: None }
     }
 
     /// Hands on what was not read where it stood.
     fn take(&mut self, kept: &Kept<'_>, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
         let id = SegmentId { worker: self.worker, number: kept.segment };
         let known = self.open.take().filter(|contents| contents.id == id);
-        let through = self.through;
         let nothing = || Contents::new(self.node, id, id.path(&self.directory), 0);
         let mut contents = match known.map_or_else(|| self.read(id), |known| Ok(Some(known)))? {
             Some(contents) => contents,
             // It was deleted because all of it was read.
-            None if kept.offset > 0 && nothing().last(kept.bytes) <= Some(through) => return Ok(()),
+            None if kept.offset > 0
+                && nothing().last(kept.bytes).is_none_or(|last| self.known.has(last)) =>
+            {
+                return Ok(());
+            }
             None => nothing(),
         };
         if contents.offset < kept.offset {
@@ -308,13 +352,16 @@ impl Older {
         }
         let known = usize::try_from(contents.offset - kept.offset).unwrap_or(usize::MAX);
         let news = kept.bytes.get(known..).unwrap_or_default();
+        let mut met: Option<(u64, u64)> = None;
         let flaw = contents.take(news, &mut |Met { offset: _, sequence, what }| {
+            met = Some((met.map_or(sequence, |(first, _)| first), sequence));
             match what {
-                What::Entry(entry) if sequence > through => each(entry),
+                What::Entry(entry) if !self.known.has(sequence) => each(entry),
                 _ => {}
             }
             Ok(())
         })?;
+        self.known.add(met);
         if flaw.is_some() {
             return Err(contents.damaged("what was kept of it is not whole"));
         }

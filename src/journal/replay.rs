@@ -13,7 +13,7 @@ use crate::{
         batch::Counts,
         directory::{Directory, DirectoryError},
         fold::Fold,
-        reader::{ReadError, Reader, Step, Torn, Until},
+        reader::{Known, ReadError, Reader, Step, Torn, Until},
         segment::{self, SegmentId},
         writer::Start,
     },
@@ -61,9 +61,11 @@ pub(super) fn replay(
         directory,
         fold: Fold::load(directory.node(), store)?,
         workers: BTreeMap::new(),
+        known: BTreeMap::new(),
         recovery: Recovery::default(),
     };
     for position in store.positions(directory.node())? {
+        replay.known.insert(position.worker, Known::through(position.sequence));
         replay.workers.insert(position.worker, Reached::from(position));
     }
     let segments = directory.segments()?;
@@ -88,6 +90,8 @@ struct Replay<'a> {
     directory: &'a Directory,
     fold: Fold,
     workers: BTreeMap<u16, Reached>,
+    /// What was read of each worker's journal, so that what is kept of it elsewhere is not read again.
+    known: BTreeMap<u16, Known>,
     recovery: Recovery,
 }
 
@@ -127,7 +131,9 @@ impl Replay<'_> {
             Entry::Vacant(_) => (0, 0),
         };
         let node = self.directory.node();
-        let mut reader = Reader::open(self.directory.path(), node, id, before)?;
+        let known = self.known.remove(&id.worker).unwrap_or_default();
+        let reader = Reader::open(self.directory.path(), node, id, before)?;
+        let mut reader = reader.knowing(known);
         loop {
             match self.fold.read(&mut reader, Until::End, from)? {
                 Step::More => {}
@@ -147,6 +153,7 @@ impl Replay<'_> {
         let known = self.workers.get(&id.worker).map_or(0, |reached| reached.sequence);
         let sequence = reader.sequence().max(known);
         self.workers.insert(id.worker, Reached { segment: id.number, offset, sequence });
+        self.known.insert(id.worker, reader.into_known());
         Ok(())
     }
 

@@ -137,6 +137,30 @@ fn a_bad_record_that_the_disk_had_is_refused() {
     }
 }
 
+/// Of a segment that kept the rest of one before it only the head came to the disk, before the next one
+/// kept both.
+#[test]
+fn what_was_kept_twice_is_read_though_a_later_record_was_read_before() {
+    for left in [64, 64 + 40] {
+        let (place, script) = (Place::new(), Script::default());
+        let process = after_a_failed_sync(&place, &script);
+        let (mut process, acme) = (process, set(1, "acme"));
+        for works in [false, true] {
+            *script.syncs_fail.lock().unwrap() = !works;
+            reserve(&mut process.writers[0], &acme, &origin(&acme), 100).unwrap_err();
+            assert_eq!(process.writers[0].unsynced().sync().unwrap().is_ok(), works);
+        }
+        drop(process);
+        let [first, second, _third] = place.segments().try_into().unwrap();
+        lose(&script, &first, Loss::Cut);
+        fs::File::options().write(true).open(&second).unwrap().set_len(left).unwrap();
+        let process = place.start();
+        assert_eq!(process.recovery.unknown_units, 11);
+        assert_eq!(endings(&process.store, "acme")["completed"], (1, 1));
+        assert_eq!(endings(&process.store, "other")["completed"], (1, 7));
+    }
+}
+
 /// A segment of which the disk had a part that cannot be read any more, and its rest in the next one.
 #[test]
 fn a_gap_before_what_was_kept_is_refused() {
