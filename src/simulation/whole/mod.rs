@@ -42,6 +42,8 @@ struct Figures {
     seeds: u64,
     steps: u64,
     accepted: u64,
+    /// Of those, how many drew on one grant, and on several.
+    paid: [u64; 2],
     refused: u64,
     /// Refused because the journal could not be written.
     unavailable: u64,
@@ -103,10 +105,12 @@ fn run(seed: u64, shown: usize) -> Figures {
 
 impl Figures {
     fn add(&mut self, other: Self) {
-        let Self { seeds, steps, accepted, refused, unavailable, comparisons, faults } = other;
+        let Self { seeds, steps, accepted, paid, refused, unavailable, comparisons, faults } =
+            other;
         self.seeds += seeds;
         self.steps += steps;
         self.accepted += accepted;
+        self.paid = [self.paid[0] + paid[0], self.paid[1] + paid[1]];
         self.refused += refused;
         self.unavailable += unavailable;
         self.comparisons += comparisons;

@@ -74,7 +74,7 @@ impl Plan {
                     quotas.push(Quota {
                         account,
                         is_renamed: random.happens(20),
-                        limit: random.below(25),
+                        limit: random.below(15),
                         overage: random.happens(overage).then_some(300_000_000),
                     });
                 }

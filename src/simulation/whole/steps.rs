@@ -34,9 +34,9 @@ impl World {
         match self.random.below(100) {
             0..38 => self.request(worker),
             38..55 => self.settle(),
-            55..58 => self.charge_otherwise(),
-            58..61 => self.leave(),
-            61..66 => self.work(worker),
+            55..60 => self.charge_otherwise(),
+            60..62 => self.leave(),
+            62..66 => self.work(worker),
             66..70 => self.break_something(worker),
             70..75 => self.sync(worker),
             75..81 => self.fold_and_check(),
@@ -57,7 +57,7 @@ impl World {
         let which = (
             self.random.index(CUSTOMERS),
             self.random.index(KEYS),
-            self.random.index(ROUTES.len()),
+            self.random.one_of(&[0, 1, 2, 3, 1, 2, 4, 5, 6, 5, 6]),
         );
         let now = self.now;
         let (expected, accounts) = self.model.decide(which, now);
@@ -79,7 +79,10 @@ impl World {
             (Ok(hold), _) => panic!("expected {expected:?}, and it takes {:?}", hold.taken()),
         };
         let draw = match expected {
-            Decision::Money(draw) => Some(draw),
+            Decision::Money(draw) => {
+                self.figures.paid[usize::from(draw.len() > 1)] += 1;
+                Some(draw)
+            }
             _ => None,
         };
         let Charge { units, nanos } = hold.cost();
@@ -312,11 +315,11 @@ impl World {
     /// Changes something as an operator does, or the upkeep.
     fn change(&mut self) {
         let customer = self.random.index(CUSTOMERS);
-        match self.random.below(10) {
-            0..3 => self.grant(customer),
-            3..5 => self.correct_units(customer),
-            5..7 => self.correct_money(customer),
-            7 => self.expire(),
+        match self.random.below(12) {
+            0..5 => self.grant(customer),
+            5 => self.correct_units(customer),
+            6 => self.correct_money(customer),
+            7..10 => self.expire(),
             _ => self.keep(),
         }
         self.check_ledger();
@@ -335,11 +338,15 @@ impl World {
         let mut inputs = Vec::new();
         let mut told = Vec::new();
         for _ in 0..self.random.one_of(&[1, 1, 2, 3]) {
-            let amount = self.random.from_to(1, 9) * 1_000_000_000 + self.random.from_to(0, 1);
+            let amount = self.random.from_to(3, 40) * 100_000_000 + self.random.from_to(0, 1);
             let begins = now + SignedDuration::from_secs(self.random.from_to(60, 7200));
             let effective = self.random.happens(20).then_some(begins);
             let from = effective.unwrap_or(now);
-            let ends = from + SignedDuration::from_secs(self.random.from_to(60, 90_000));
+            let ends = from
+                + SignedDuration::from_secs({
+                    let most = self.random.one_of(&[4000, 90_000]);
+                    self.random.from_to(60, most)
+                });
             let expires = self.random.happens(60).then_some(ends);
             let priority = self.random.happens(50).then(|| self.random.below(3) as u8);
             self.log.push(format!("grant {amount} to {customer}, {effective:?} to {expires:?}"));
