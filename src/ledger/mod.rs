@@ -35,6 +35,9 @@ mod tests;
 
 /// The only lock of the ledger, named in one place so that a model checker's can stand in for it.
 mod sync {
+    #[cfg(loom)]
+    pub(super) use loom::sync::{Mutex, MutexGuard};
+    #[cfg(not(loom))]
     pub(super) use std::sync::{Mutex, MutexGuard};
 }
 
