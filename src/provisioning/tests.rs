@@ -183,11 +183,11 @@ fn what_a_change_that_is_undone_would_repay_is_repaid_by_the_next() {
 fn what_is_owed_is_repaid_once_by_grants_that_end_together() {
     let mut place = Place::new();
     place.make(&|change| create(change, "pro"));
-    let end = Some("2026-11-20T13:00:00Z");
-    place.make(&|change| grant(change, "4", end));
-    place.make(&|change| grant(change, "4", end));
+    let end = "2026-11-20T13:00:00Z";
+    place.make(&|change| grant(change, "4", Some(end)));
+    place.make(&|change| grant(change, "4", Some(end)));
     place.make(&|change| owe(change, "3"));
-    place.gateway.clock().set(end.unwrap().parse().unwrap());
+    place.gateway.clock().set(end.parse().unwrap());
     place.make(&|change| change.expire_grants(9).map(drop));
     assert_eq!(money(&place), [(0, 0); 2]);
 }

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use self::world::World;
 
 /// How many runs there are unless more are asked for.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 /// How many of its last steps a run that fails shows.
 const SHOWN: usize = 40;
@@ -82,7 +82,7 @@ fn books_hold_whatever_happens() {
 fn run(seed: u64, shown: usize) -> Figures {
     let mut world = World::new(seed);
     let lived = panic::catch_unwind(AssertUnwindSafe(|| {
-        for _ in 0..world.random.from_to(40, 120) {
+        for _ in 0..world.random.between(40, 120) {
             world.step();
         }
         world.stop();

@@ -84,7 +84,7 @@ impl Plan {
         Self {
             quotas,
             concurrency: random.happens(20).then(|| 1 + random.below(6) as u32),
-            spend_cap: random.happens(70).then(|| random.from_to(0, 5_000_000_000)),
+            spend_cap: random.happens(70).then(|| random.between(0, 5_000_000_000)),
         }
     }
 
@@ -92,7 +92,7 @@ impl Plan {
     pub(super) fn change(&mut self, random: &mut Random) {
         match random.below(6) {
             0 => *self = Self::new(random),
-            1 => self.spend_cap = random.happens(70).then(|| random.from_to(0, 9_000_000_000)),
+            1 => self.spend_cap = random.happens(70).then(|| random.between(0, 9_000_000_000)),
             2 => self.quotas[0].clear(),
             3 => self.quotas[0].iter_mut().for_each(|quota| quota.is_renamed ^= true),
             _ => {

@@ -16,7 +16,7 @@ impl Random {
     }
 
     /// Gives a number from a range, both of whose ends are in it.
-    pub(super) fn from_to(&mut self, first: i64, last: i64) -> i64 {
+    pub(super) fn between(&mut self, first: i64, last: i64) -> i64 {
         first + self.below(last.abs_diff(first) + 1).cast_signed()
     }
 

@@ -152,7 +152,7 @@ impl World {
 
     /// Chooses a request that is in the hands of a worker, as far as it is served or not.
     fn choose(&mut self, is_served: bool) -> Option<usize> {
-        let World { model, .. } = self;
+        let Self { model, .. } = self;
         let requests: Vec<bool> = model.requests.iter().map(|one| one.is_served).collect();
         let open = self.process().workers.iter().flat_map(|worker| worker.open.keys().copied());
         let open: Vec<usize> = open.filter(|one| requests[*one] == is_served).collect();
@@ -178,8 +178,8 @@ impl World {
         let Some(request) = self.choose(true) else { return };
         let cost = self.model.requests[request].cost;
         let worker = self.model.requests[request].worker;
-        let nanos = if cost.nanos > 0 { self.random.from_to(0, 2 * cost.nanos) } else { 0 };
-        let charge = Sum { units: self.random.from_to(0, 2 * cost.units), nanos };
+        let nanos = if cost.nanos > 0 { self.random.between(0, 2 * cost.nanos) } else { 0 };
+        let charge = Sum { units: self.random.between(0, 2 * cost.units), nanos };
         self.log.push(format!("charge {request}: {charge:?} of {cost:?}"));
         let known = &mut self.process().workers[usize::from(worker)];
         let open = known.open.remove(&request).unwrap();
@@ -296,7 +296,7 @@ impl World {
             (-4000, -1),
             (-200_000, -3600),
         ]);
-        let seconds = self.random.from_to(least, most);
+        let seconds = self.random.between(least, most);
         self.now += SignedDuration::new(seconds, i32::from(seconds > 0) * 123_456_789);
         let now = self.now;
         self.log.push(format!("clock: {now}"));
@@ -338,14 +338,14 @@ impl World {
         let mut inputs = Vec::new();
         let mut told = Vec::new();
         for _ in 0..self.random.one_of(&[1, 1, 2, 3]) {
-            let amount = self.random.from_to(3, 40) * 100_000_000 + self.random.from_to(0, 1);
-            let begins = now + SignedDuration::from_secs(self.random.from_to(60, 7200));
+            let amount = self.random.between(3, 40) * 100_000_000 + self.random.between(0, 1);
+            let begins = now + SignedDuration::from_secs(self.random.between(60, 7200));
             let effective = self.random.happens(20).then_some(begins);
             let from = effective.unwrap_or(now);
             let ends = from
                 + SignedDuration::from_secs({
                     let most = self.random.one_of(&[4000, 90_000]);
-                    self.random.from_to(60, most)
+                    self.random.between(60, most)
                 });
             let expires = self.random.happens(60).then_some(ends);
             let priority = self.random.happens(50).then(|| self.random.below(3) as u8);
@@ -391,7 +391,7 @@ impl World {
         let scope = self.random.index(2);
         let Some(quota) = known.plan.quotas[scope].first().cloned() else { return };
         known.latest = known.latest.max(now);
-        let amount = self.random.from_to(1, 8) * self.random.one_of(&[-1, 1, 1]);
+        let amount = self.random.between(1, 8) * self.random.one_of(&[-1, 1, 1]);
         self.log.push(format!("correct {} of {customer}, scope {scope}: {amount}", quota.name()));
         let input: AdjustmentInput = serde_json::from_value(serde_json::json!({
             "quota": quota.name(), "scope": plan::scope(scope), "amount": amount.to_string(),
@@ -411,7 +411,7 @@ impl World {
 
     fn correct_money(&mut self, customer: usize) {
         let now = self.stored_now();
-        let amount = self.random.from_to(1, 4_000_000_000) * self.random.one_of(&[-1, 1]);
+        let amount = self.random.between(1, 4_000_000_000) * self.random.one_of(&[-1, 1]);
         self.log.push(format!("correct money of {customer}: {amount}"));
         let input: AdjustmentInput = serde_json::from_value(serde_json::json!({
             "credit": "USD", "amount": Nanos(amount).to_string(), "reason": "simulated",

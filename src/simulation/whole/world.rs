@@ -77,6 +77,9 @@ pub(super) struct Process {
     pub(super) untold: Vec<Applied>,
 }
 
+/// What a start makes beside the store that it is given.
+type Started = (Gateway, Arc<Clock>, Vec<Worker>, Follower, NodeId);
+
 /// A worker with the requests that are in its hands, by their place in the model.
 pub(super) struct Worker {
     pub(super) books: Books,
@@ -90,7 +93,7 @@ impl World {
     /// Begins with nothing.
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let now = Timestamp::from_second(1_790_000_000 + random.from_to(0, 90_000)).unwrap();
+        let now = Timestamp::from_second(1_790_000_000 + random.between(0, 90_000)).unwrap();
         let plans = [(); CUSTOMERS].map(|()| Plan::new(&mut random));
         let place = new_place();
         let strict = random.happens(25);
@@ -196,10 +199,7 @@ impl World {
         Some(())
     }
 
-    fn try_start_on(
-        &mut self,
-        store: &mut Sqlite,
-    ) -> Option<(Gateway, Arc<Clock>, Vec<Worker>, Follower, NodeId)> {
+    fn try_start_on(&mut self, store: &mut Sqlite) -> Option<Started> {
         self.breaks_off()?;
         self.expect_replay();
         let kept: Vec<_> = segments(&self.journal())
