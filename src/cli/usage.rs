@@ -65,6 +65,11 @@ fn table(document: &Value) -> String {
             overage(&quota["overage"])
         ));
     }
+    for credit in document["credits"].as_array().into_iter().flatten() {
+        let [balance, reserved, currency] =
+            ["balance", "reserved", "currency"].map(|field| cell(&credit[field]));
+        out.push_str(&format!("\ncredit {balance} {currency}, {reserved} of it held by calls\n"));
+    }
     if let Some(limit) = document["rate"]["limit"].as_u64() {
         out.push_str(&format!("\nrate {limit} per {} s\n", document["rate"]["window_seconds"]));
     }
@@ -128,6 +133,17 @@ mod tests {
             "rate": null,
         });
         insta::assert_snapshot!(table(&document));
+    }
+
+    #[test]
+    fn credit_is_told_by_currency() {
+        let credits = serde_json::json!([
+            {"currency": "USD", "balance": "2.500000000", "reserved": "0.020000000"},
+            {"currency": "EUR", "balance": "-1.000000000", "reserved": "0.000000000"},
+        ]);
+        let text = table(&serde_json::json!({"customer": "acme", "credits": credits}));
+        let usd = "credit 2.500000000 USD, 0.020000000 of it held by calls\n";
+        assert!(text.contains(usd) && text.contains("credit -1.000000000 EUR"), "{text}");
     }
 
     #[test]
