@@ -95,7 +95,7 @@ impl Upkeep {
         before: jiff::Timestamp,
     ) -> Result<bool, UpkeepError> {
         let work = move |records: &mut dyn crate::store::records::Records| {
-            records.enter_consumed(now, before, ROWS)
+            records.enter_gathered(now, before, ROWS)
         };
         Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
     }

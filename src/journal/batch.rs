@@ -156,7 +156,7 @@ impl Batch {
     }
 
     /// Adds up what the store is to write.
-    pub(super) fn commit(&self, node: NodeId) -> Commit<'_> {
+    pub(super) fn commit(&self, node: NodeId, now: Timestamp) -> Commit<'_> {
         let charges =
             self.charges.iter().map(|((ByIdentity(definition), minute_ms, ending), count)| {
                 let (minute_ms, ending) = (*minute_ms, *ending);
@@ -166,6 +166,7 @@ impl Batch {
         let Rows { usage, credits, consumed, minutes } = rows::rows(charges);
         Commit {
             node,
+            now,
             usage,
             credits,
             consumed,
@@ -259,7 +260,7 @@ mod tests {
 
     fn used(batch: &Batch) -> Vec<(String, String, u64)> {
         let row = |row: &UsageRow<'_>| (row.customer.into(), row.scope.into(), row.used);
-        batch.commit(NODE).usage.iter().map(row).collect()
+        batch.commit(NODE, at(0)).usage.iter().map(row).collect()
     }
 
     #[test]
@@ -267,11 +268,11 @@ mod tests {
         let (open, acme) = (OpenTable::default(), definition("acme", None));
         let mut batch = Batch::default();
         batch.apply(&open, 1, reserve(7, &acme, 3));
-        assert_eq!(batch.commit(NODE).opened.len(), 1);
+        assert_eq!(batch.commit(NODE, at(0)).opened.len(), 1);
         batch.apply(&open, 2, settle(7, 3));
         batch.apply(&open, 1, settle(7, 3));
         batch.apply(&open, 1, settle(7, 3));
-        let Commit { opened, closed, minutes, .. } = batch.commit(NODE);
+        let Commit { opened, closed, minutes, .. } = batch.commit(NODE, at(0));
         assert!(opened.is_empty() && closed.is_empty());
         let minute = at(60_000);
         let (key_id, route, ending) = ("k", "r", "completed");
@@ -298,7 +299,7 @@ mod tests {
             let mut batch = Batch::default();
             batch.apply(&open, 1, settle(7, 3));
             batch.apply(&open, 1, settle(7, 3));
-            assert_eq!(batch.commit(NODE).closed.len(), 2 - orphans);
+            assert_eq!(batch.commit(NODE, at(0)).closed.len(), 2 - orphans);
             assert_eq!(batch.settle_into(&mut open).orphans as usize, orphans);
             assert!(open.is_empty());
         }
@@ -317,7 +318,7 @@ mod tests {
         };
         batch.apply(&open, 1, changed(0));
         assert_eq!(used(&batch), []);
-        assert_eq!(batch.commit(NODE).minutes.len(), 1);
+        assert_eq!(batch.commit(NODE, at(0)).minutes.len(), 1);
         batch.apply(&open, 1, changed(5));
         assert_eq!(used(&batch).len(), 2);
     }
@@ -333,7 +334,7 @@ mod tests {
                 batch.apply(&open, 1, reserve(sequence, &definition("acme", end), u64::MAX));
                 batch.apply(&open, 1, settle(sequence, u64::MAX));
             }
-            let Commit { usage, minutes, .. } = batch.commit(NODE);
+            let Commit { usage, minutes, .. } = batch.commit(NODE, at(0));
             assert_eq!((usage.len(), minutes.len()), (2, 1));
             assert!(usage.iter().all(|row| row.window.end == latest && row.used == u64::MAX));
             assert_eq!((minutes[0].requests, minutes[0].units), (2, u64::MAX));

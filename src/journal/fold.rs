@@ -2,6 +2,7 @@
 
 use std::{mem, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
 
 /// What goes along with a fold.
 pub(crate) trait Company {
+    /// Gives the time, by the clock of those who write the journal.
+    fn now(&self) -> Timestamp;
+
     /// Is shown what a commit adds, in its transaction; an error undoes what it wrote itself.
     fn within(
         &mut self,
@@ -30,8 +34,12 @@ pub(crate) trait Company {
     fn committed(&mut self, bytes: u64, took: Duration);
 }
 
-/// Nobody.
+/// Nobody, who knows of no minute that it is over.
 impl Company for () {
+    fn now(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+
     fn within(&mut self, _: &mut dyn Records, _: &[UsageRow<'_>]) -> Result<(), StoreError> {
         Ok(())
     }
@@ -127,7 +135,7 @@ impl Fold {
         if self.batch.is_empty() {
             return Ok(Counts::default());
         }
-        let commit = self.batch.commit(self.node);
+        let commit = self.batch.commit(self.node, company.now());
         let began = Instant::now();
         store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
         company.committed(mem::take(&mut self.bytes), began.elapsed());

@@ -25,6 +25,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 pub use self::figures::Reading;
 use crate::{
+    clock::Clock,
     journal::{FoldError, Follower},
     keeper::{
         change::{Change, Work, ended},
@@ -101,10 +102,11 @@ impl Keeper {
     pub fn start(
         follower: Follower,
         store: Box<dyn Store>,
+        clock: Arc<Clock>,
         watch: Option<Box<dyn Watch>>,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = thread::start(Arc::clone(&shared), follower, store, watch)?;
+        let thread = thread::start(Arc::clone(&shared), follower, store, clock, watch)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

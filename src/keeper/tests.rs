@@ -115,7 +115,8 @@ fn start(watch: Option<Box<dyn Watch>>) -> Place {
     let (journal, _) = Journal::open(&temp.path().join("journal"), &mut store).unwrap();
     let (mut writers, follower) = journal.start(&store, 1, Durability::Normal).unwrap();
     let reader = store.reader().unwrap();
-    let keeper = Keeper::start(follower, Box::new(store), watch).unwrap();
+    let keeper =
+        Keeper::start(follower, Box::new(store), Arc::new(Clock::system()), watch).unwrap();
     Place { _temp: temp, switch, writer: writers.pop().unwrap(), keeper, reader }
 }
 

@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
+    clock::Clock,
     journal::{Company, FoldError, Follower},
     keeper::{Order, Shared, Watch},
     store::{Store, StoreError, UsageRow, Verdict, records::Records},
@@ -26,7 +28,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// customers each fold writes much of the database anew, and one that brings more of each costs
 /// hardly more. Who must see everything asks for a fold.
 const PAUSE_FACTOR: u32 = 40;
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A pause that is to be at least so long ends with a minute, for what is consumed in a minute that is
+/// over is written once.
+const BUSY_PAUSE: Duration = Duration::from_secs(15);
+
+const MINUTE_MS: i64 = 60_000;
 
 /// How many changes share a transaction at most, and how long they may take together before it is
 /// committed: both bound how long the first of them and a fold wait.
@@ -37,11 +44,12 @@ pub(super) fn start(
     shared: Arc<Shared>,
     follower: Follower,
     store: Box<dyn Store>,
+    clock: Arc<Clock>,
     watch: Option<Box<dyn Watch>>,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("faregate-store".into()).spawn(move || {
         let _tell_end = TellEnd(&shared);
-        let beside = Beside { shared: &shared, watch };
+        let beside = Beside { shared: &shared, clock, watch };
         run(beside, follower, store);
     })
 }
@@ -81,7 +89,7 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
         let took = began.elapsed();
         beside.tell_watch();
         pause = match &result {
-            Ok(()) => (took * PAUSE_FACTOR).clamp(PERIOD, BUSY_PAUSE_MAX),
+            Ok(()) => pause_after(took, beside.now()),
             Err(_) => (pause * 2).min(PAUSE_MAX),
         };
         fold_at = Instant::now() + pause;
@@ -94,6 +102,18 @@ fn run(mut beside: Beside<'_>, mut follower: Follower, mut store: Box<dyn Store>
             return;
         }
     }
+}
+
+/// Gives how long to pause behind a fold that took so long and ended now.
+fn pause_after(took: Duration, now: Timestamp) -> Duration {
+    let pause = took * PAUSE_FACTOR;
+    if pause < BUSY_PAUSE {
+        return pause.max(PERIOD);
+    }
+    let least = i64::try_from(BUSY_PAUSE.as_millis()).unwrap_or(MINUTE_MS);
+    let into = (now.as_millisecond() + least).rem_euclid(MINUTE_MS);
+    let rest = u64::try_from(MINUTE_MS - into).unwrap_or(0);
+    BUSY_PAUSE + Duration::from_millis(rest)
 }
 
 /// Makes changes that wait, in one transaction.
@@ -129,6 +149,7 @@ fn make_changes(shared: &Shared, store: &mut dyn Store) {
 /// What goes along with a fold: the watch, and changes between two of its commits.
 struct Beside<'a> {
     shared: &'a Shared,
+    clock: Arc<Clock>,
     watch: Option<Box<dyn Watch>>,
 }
 
@@ -142,6 +163,10 @@ impl Beside<'_> {
 }
 
 impl Company for Beside<'_> {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn within(
         &mut self,
         records: &mut dyn Records,
@@ -177,5 +202,25 @@ fn report(shared: &Shared, result: &Result<(), FoldError>) {
         }
         Ok(()) if was_failing => tracing::info!("the journal is folded again"),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_pause_ends_with_a_minute_and_a_short_one_when_it_should() {
+        let pause = |took_ms, now_ms| {
+            let now = Timestamp::from_millisecond(now_ms).unwrap();
+            pause_after(Duration::from_millis(took_ms), now).as_millis()
+        };
+        assert_eq!(pause(1, 59_999), 250);
+        assert_eq!(pause(10, 59_999), 400);
+        assert_eq!(pause(374, 0), 14_960);
+        for (now, expected) in [(0, 60_000), (1000, 59_000), (45_000, 75_000), (44_999, 15_001)] {
+            assert_eq!(pause(375, now), expected);
+            assert_eq!(pause(9000, now - 600_000), expected);
+        }
     }
 }

@@ -129,7 +129,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let clock = Arc::new(clock);
     let books = books::open(config, clock.now())?;
     let admin_token = Arc::new(admin_token(config)?);
-    let gateway = Gateway::new(config, file, books.ledger, clock);
+    let gateway = Gateway::new(config, file, books.ledger, Arc::clone(&clock));
     let gateway = Arc::new(match level {
         Some(level) => gateway.with_level(level),
         None => gateway,
@@ -140,7 +140,8 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let reader = books.store.reader()?;
     let outbox_reader = books.store.reader()?;
     let watch = UsageWatch::new(Arc::clone(&gateway));
-    let keeper = Keeper::start(books.follower, Box::new(books.store), Some(Box::new(watch)));
+    let (store, watch) = (Box::new(books.store), Box::new(watch));
+    let keeper = Keeper::start(books.follower, store, clock, Some(watch));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
     let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;

@@ -11,9 +11,15 @@ mod start;
 mod whole;
 mod world;
 
-use std::{collections::BTreeMap, env, thread};
+use std::{collections::BTreeMap, env, thread, time::Duration};
+
+use jiff::Timestamp;
 
 use self::{chance::Chance, world::World};
+use crate::{
+    journal::Company,
+    store::{Store, StoreError, UsageRow, records::Records},
+};
 
 /// Seeds in an ordinary test run.
 const SEEDS: u64 = 300;
@@ -52,6 +58,23 @@ impl Drop for Trace {
             );
         }
     }
+}
+
+/// Folds at a time, with nobody beside.
+struct At(Timestamp);
+
+impl Company for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn within(&mut self, _: &mut dyn Records, _: &[UsageRow<'_>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn between(&mut self, _: &mut dyn Store) {}
+
+    fn committed(&mut self, _: u64, _: Duration) {}
 }
 
 fn number(name: &str) -> Option<u64> {

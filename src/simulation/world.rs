@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Tally, Trace,
+    At, Tally, Trace,
     chance::Chance,
     customers::{self, CUSTOMERS, PRICE},
     model::{Delta, Flight, GrantTerms, Key, Model},
@@ -369,8 +369,9 @@ impl World {
             }
         }
         let is_whole = self.put.iter().all(Vec::is_empty) && !is_failing(self);
+        let mut at = At(self.now);
         let Process { follower, store, .. } = self.process();
-        follower.fold(store, &mut ()).expect("it can be folded");
+        follower.fold(store, &mut at).expect("it can be folded");
         tally.count("folds");
         let waits = [0, 1].map(|worker| self.process().writers[worker].is_waiting());
         self.trace.note(format!("fold, all is written: {is_whole}, settles wait: {waits:?}"));
@@ -519,7 +520,7 @@ impl World {
         let behind = SignedDuration::from_mins(*self.chance.pick(&[0, 1, 60]));
         let old = SignedDuration::from_hours(*self.chance.pick(&[2, 48, 24_000]));
         if self.chance.percent(60) {
-            while !self.change(|records| records.enter_consumed(now, now - behind, max)) {}
+            while !self.change(|records| records.enter_gathered(now, now - behind, max)) {}
         } else {
             let before = now.checked_sub(old).expect("it is far from the begin");
             while !self.change(|records| records.carry_entries(before, max)) {}

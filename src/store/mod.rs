@@ -104,6 +104,8 @@ impl fmt::Display for NodeId {
 pub struct Commit<'a> {
     /// Whose journals were folded.
     pub node: NodeId,
+    /// When, by the clock of those who wrote them: minutes that end before it are over.
+    pub now: Timestamp,
     /// Units to add; each account once.
     pub usage: Vec<UsageRow<'a>>,
     /// Money to take; each grant once.

@@ -132,7 +132,7 @@ fn keep(gateway: &Gateway, now: &str) {
     running
         .keeper()
         .call(move |records: &mut dyn Records| {
-            assert!(records.enter_consumed(now, now, 1000)?);
+            assert!(records.enter_gathered(now, now, 1000)?);
             Ok::<_, faregate::store::StoreError>(())
         })
         .unwrap();

@@ -10,6 +10,7 @@ use std::{
 
 use super::*;
 use crate::{
+    clock::Clock,
     keeper::Keeper,
     store::{Commit, OpenReservation, Position, Reader, StoreError, Verdict, records::Records},
 };
@@ -87,7 +88,7 @@ fn start(place: &Place, switch: &Switch) -> (Vec<Writer>, Keeper) {
     let (journal, _) = Journal::open(&place.journal(), &mut store).unwrap();
     let journal = journal.with_segment_bytes(place.segment_bytes);
     let (writers, follower) = journal.start(&store, 2, Durability::Normal).unwrap();
-    (writers, Keeper::start(follower, Box::new(store), None).unwrap())
+    (writers, Keeper::start(follower, Box::new(store), Arc::new(Clock::system()), None).unwrap())
 }
 
 fn request(writer: &mut Writer, set: &Arc<AccountSet>) {

@@ -460,7 +460,7 @@ impl World {
         let before = now - SignedDuration::from_secs(late);
         let carry_before = now - SignedDuration::from_secs(kept);
         self.transact(&mut |records| {
-            let entered = records.enter_consumed(now, before, rows);
+            let entered = records.enter_gathered(now, before, rows);
             let carried = records.carry_entries(carry_before, rows);
             if entered.and(carried).is_ok() { Verdict::Keep } else { Verdict::Undo }
         });

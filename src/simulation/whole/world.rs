@@ -32,6 +32,7 @@ use crate::{
     ledger::{AccountId, Ledger},
     model::Durability,
     provisioning::{self, Applied},
+    simulation::At,
     store::{NodeId, Sqlite, Store},
     telemetry::metrics,
     worker::{
@@ -279,7 +280,7 @@ impl World {
     pub(super) fn fold(&mut self) {
         let on_disk = self.disk.read(&self.journal());
         let Process { follower, store, node, .. } = self.process.as_mut().unwrap();
-        follower.fold(store, &mut ()).unwrap();
+        follower.fold(store, &mut At(self.now)).unwrap();
         for position in store.positions(*node).unwrap() {
             self.folded.add_through(&on_disk, position.worker, position.sequence);
         }

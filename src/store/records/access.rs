@@ -247,9 +247,9 @@ pub trait Records: Reads {
         reference: &str,
     ) -> Result<(), StoreError>;
 
-    /// Enters what was consumed in minutes that begin before the time, up to `max` rows of it; tells
+    /// Enters what was gathered in minutes that begin before the time, up to `max` rows of it; tells
     /// whether that was all.
-    fn enter_consumed(
+    fn enter_gathered(
         &mut self,
         now: Timestamp,
         before: Timestamp,

@@ -1,12 +1,11 @@
 //! The ledger: what moves an account is entered, and nothing that was entered is changed.
 //!
-//! What requests consume is gathered first, in the fold's transaction, and entered when its minute is
-//! over: an entry for each fold would be many for a customer who calls all the time.
+//! What requests consume is entered when its minute is over, and gathered until then: an entry for each
+//! fold would be many for a customer who calls all the time. Both in the fold's transaction; only what was
+//! gathered is entered in one of its own.
 //!
 //! Invariant: what an account has is the sum of its entries, of those that were carried, and of what is
 //! gathered.
-
-use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
@@ -34,8 +33,27 @@ pub(super) const PURSE: i64 = 1;
 /// The number of no grant.
 pub(super) const NO_GRANT: i64 = 0;
 
-const MINUTE_MS: i64 = 60_000;
+pub(super) const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
+
+/// What was consumed of an account in a minute over a route.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Consumption {
+    pub(super) account: Account,
+    pub(super) minute: i64,
+    pub(super) grant: i64,
+    pub(super) route: i64,
+    pub(super) requests: i64,
+    /// Not below zero.
+    pub(super) amount: i64,
+}
+
+impl Consumption {
+    /// Gives by how much the account has more: what is consumed is more of a count and less of a purse.
+    fn movement(&self) -> i64 {
+        if self.account.of == PURSE { self.amount.saturating_neg() } else { self.amount }
+    }
+}
 
 /// An entry to be made.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +79,30 @@ pub(super) fn append(
     pen.finish()
 }
 
-/// Enters what was consumed in minutes before this one, up to `max` rows of it; tells whether that was
+/// Enters what was consumed and is not gathered, behind the change of the accounts.
+pub(super) fn enter(
+    connection: &Connection,
+    now: Timestamp,
+    mut rows: Vec<Consumption>,
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_unstable();
+    let mut pen = Pen::new(connection, now)?;
+    let mut scale = Scale::new(connection)?;
+    for rows in rows.chunk_by(|one, other| one.account == other.account) {
+        let Some(Consumption { account, .. }) = rows.first() else { continue };
+        let after = scale.entered(*account)?;
+        let before = rows.iter().fold(after, |has, row| has.saturating_sub(row.movement()));
+        pen.write_consumed(rows, before)?;
+    }
+    pen.finish()
+}
+
+/// Enters what was gathered in minutes before this one, up to `max` rows of it; tells whether that was
 /// all.
-pub(super) fn enter_consumed(
+pub(super) fn enter_gathered(
     connection: &Connection,
     now: Timestamp,
     before: Timestamp,
@@ -71,33 +110,26 @@ pub(super) fn enter_consumed(
 ) -> Result<bool, StoreError> {
     let sql = r#"SELECT minute, "of", account, "grant", route, requests, amount FROM consumption
         WHERE minute < ?1 ORDER BY minute, "of", account, "grant", route LIMIT ?2"#;
-    let rows = query::all(connection, "consumption", sql, params![ms(before), limit(max)], |c| {
-        Ok([c.get()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?])
+    let params = params![ms(before), limit(max)];
+    let mut rows = query::all(connection, "consumption", sql, params, |c| {
+        let (minute, account) = (c.get()?, Account { of: c.get()?, id: c.get()? });
+        let (grant, route, requests, amount) = (c.get()?, c.get()?, c.get()?, c.get()?);
+        Ok(Consumption { account, minute, grant, route, requests, amount })
     })?;
-    let Some(last) = rows.last() else { return Ok(true) };
+    let Some(Consumption { account, minute, grant, route, .. }) = rows.last().copied() else {
+        return Ok(true);
+    };
+    rows.sort_unstable();
     let mut pen = Pen::new(connection, now)?;
     let mut scale = Scale::new(connection)?;
-    let mut balances = HashMap::<Account, i64>::with_capacity(rows.len());
-    for [minute, of, id, grant, route, requests, amount] in &rows {
-        let account = Account { of: *of, id: *id };
-        // What is consumed is more of a count and less of a purse.
-        let amount = if *of == PURSE { -amount } else { *amount };
-        let before = match balances.get(&account) {
-            Some(known) => *known,
-            None => scale.entered(account)?,
-        };
-        let balance = before.saturating_add(amount);
-        balances.insert(account, balance);
-        let consumed = Some((*minute, *route, *requests));
-        let kind = EntryKind::Consumed;
-        let entry = Entry { account, kind, grant: *grant, consumed, amount, reference: None };
-        pen.write(&entry, balance)?;
+    for rows in rows.chunk_by(|one, other| one.account == other.account) {
+        let Some(Consumption { account, .. }) = rows.first() else { continue };
+        pen.write_consumed(rows, scale.entered(*account)?)?;
     }
     pen.finish()?;
-    let [minute, of, id, grant, route, ..] = last;
     let sql = r#"DELETE FROM consumption WHERE minute <= ?1
         AND (minute, "of", account, "grant", route) <= (?1, ?2, ?3, ?4, ?5)"#;
-    query::write(connection, sql, params![minute, of, id, grant, route])?;
+    query::write(connection, sql, params![minute, account.of, account.id, grant, route])?;
     Ok(rows.len() < max)
 }
 
@@ -142,24 +174,31 @@ pub(super) fn entered_balance(
     Scale::new(connection)?.entered(account)
 }
 
+/// Gives the minutes in which something is gathered. They are few.
+pub(super) fn gathered_minutes(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE minutes(minute) AS (
+             SELECT min(minute) FROM consumption
+             UNION ALL
+             SELECT (SELECT min(minute) FROM consumption WHERE minute > minutes.minute)
+                 FROM minutes WHERE minutes.minute IS NOT NULL
+         )
+         SELECT minute FROM minutes WHERE minute IS NOT NULL",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
 /// Tells what accounts have. Its statements are looked for once: there may be many accounts.
 struct Scale<'c> {
     used: CachedStatement<'c>,
     has: CachedStatement<'c>,
     gathered: CachedStatement<'c>,
-    /// In which something is gathered. They are few.
+    /// In which something is gathered.
     minutes: Vec<i64>,
 }
 
 impl<'c> Scale<'c> {
     fn new(connection: &'c Connection) -> Result<Self, StoreError> {
-        let minutes = r#"WITH RECURSIVE minutes(minute) AS (
-                SELECT min(minute) FROM consumption
-                UNION ALL
-                SELECT (SELECT min(minute) FROM consumption WHERE minute > minutes.minute)
-                    FROM minutes WHERE minutes.minute IS NOT NULL
-            )
-            SELECT minute FROM minutes WHERE minute IS NOT NULL"#;
         let prepare = |sql| connection.prepare_cached(sql).map_err(query::read_failed);
         Ok(Self {
             used: prepare("SELECT used FROM usage WHERE id = ?1")?,
@@ -171,7 +210,7 @@ impl<'c> Scale<'c> {
                 r#"SELECT coalesce(sum(amount), 0) FROM consumption
                     WHERE minute = ?1 AND "of" = ?2 AND account = ?3"#,
             )?,
-            minutes: query::all(connection, "consumption", minutes, [], |cells| cells.get())?,
+            minutes: gathered_minutes(connection).map_err(query::read_failed)?,
         })
     }
 
@@ -242,6 +281,20 @@ impl<'c> Pen<'c> {
         if self.noted.replace(*account) != Some(*account) {
             let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
             self.note_hour.execute([*of, *id, hour]).map_err(query::write_failed)?;
+        }
+        Ok(())
+    }
+
+    /// Enters what was consumed of one account, which has so much before that.
+    fn write_consumed(&mut self, rows: &[Consumption], before: i64) -> Result<(), StoreError> {
+        let mut balance = before;
+        for row in rows {
+            let Consumption { account, minute, grant, route, requests, amount: _ } = *row;
+            let (kind, consumed) = (EntryKind::Consumed, Some((minute, route, requests)));
+            let amount = row.movement();
+            balance = balance.saturating_add(amount);
+            let entry = Entry { account, kind, grant, consumed, amount, reference: None };
+            self.write(&entry, balance)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::{
         UsageRow,
         sqlite::{
             credits,
-            entries::{NO_GRANT, PURSE, USAGE},
+            entries::{self, Account, Consumption, MINUTE_MS, NO_GRANT, PURSE, USAGE},
             ids::{AccountId, Ids, Names, Remembered},
             minutes,
             pseudonyms::Owners,
@@ -19,23 +19,26 @@ use crate::{
     },
 };
 
-/// What it writes to `ids` is true only once the transaction is committed.
+/// Gives what is to be entered into the ledger behind it. What it writes to `ids` is true only once the
+/// transaction is committed.
 pub(super) fn write(
     transaction: &Transaction<'_>,
     ids: &mut Ids,
     commit: &Commit<'_>,
-) -> rusqlite::Result<()> {
-    let Commit { node, usage, credits, consumed, minutes, opened, closed, positions } = commit;
+) -> rusqlite::Result<Vec<Consumption>> {
+    let Commit { node, now, usage, credits, consumed, minutes, opened, closed, positions } = commit;
     let node = node.to_string();
     let mut owners = Owners::new(transaction)?;
     set_positions(transaction, &node, positions)?;
     ids.turn(positions.iter().map(|position| position.latest).max());
     let accounts = add_usage(transaction, &mut owners, &mut ids.accounts, usage)?;
     let grants = take_credits(transaction, &mut owners, credits)?;
-    gather(transaction, &mut ids.names, (&accounts, &grants), consumed)?;
+    let consumed = numbered(transaction, &mut ids.names, (&accounts, &grants), consumed)?;
+    let over = gather(transaction, *now, consumed)?;
     minutes::add(transaction, &mut owners, &mut ids.series, minutes)?;
     insert_open(transaction, &mut owners, &node, opened)?;
-    delete_closed(transaction, &node, closed)
+    delete_closed(transaction, &node, closed)?;
+    Ok(over)
 }
 
 /// Gives the numbers of the rows, in the same order.
@@ -118,30 +121,60 @@ fn take_credits(
     Ok(numbers)
 }
 
-/// Gathers what was consumed, until it is entered.
-fn gather(
+/// Puts numbers for what was consumed of what, and where.
+fn numbered(
     transaction: &Transaction<'_>,
     names: &mut Names,
     (accounts, grants): (&[i64], &[(i64, i64)]),
     rows: &[ConsumedRow<'_>],
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        r#"INSERT INTO consumption VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-           ON CONFLICT (minute, "of", account, "grant", route) DO UPDATE SET
-               requests = requests + excluded.requests,
-               amount = min(amount + excluded.amount, 9223372036854775807)"#,
-    )?;
-    for ConsumedRow { of, minute, route, requests, amount } in rows {
+) -> rusqlite::Result<Vec<Consumption>> {
+    let numbered = |ConsumedRow { of, minute, route, requests, amount }: &ConsumedRow<'_>| {
         let account = match of {
             Consumed::Usage(place) => accounts.get(*place).map(|id| (USAGE, *id, NO_GRANT)),
             Consumed::Credit(place) => grants.get(*place).map(|(id, grant)| (PURSE, *id, *grant)),
         };
-        let (of, account, grant) = account.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (of, id, grant) = account.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let (minute, route) = (minute.as_millisecond(), names.number(transaction, route)?);
-        let (requests, amount) = (signed(*requests), signed(*amount));
-        statement.execute(params![minute, of, account, grant, route, requests, amount])?;
-    }
-    Ok(())
+        let (account, requests, amount) = (Account { of, id }, signed(*requests), signed(*amount));
+        Ok(Consumption { account, minute, grant, route, requests, amount })
+    };
+    rows.iter().map(numbered).collect()
+}
+
+/// Gathers what was consumed in minutes that are not over, and what belongs to something that is gathered
+/// already. Gives the rest.
+fn gather(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+    mut rows: Vec<Consumption>,
+) -> rusqlite::Result<Vec<Consumption>> {
+    let gathered = entries::gathered_minutes(transaction)?;
+    let mut add = transaction.prepare_cached(
+        r#"UPDATE consumption SET
+               requests = requests + ?6, amount = min(amount + ?7, 9223372036854775807)
+           WHERE minute = ?1 AND "of" = ?2 AND account = ?3 AND "grant" = ?4 AND route = ?5"#,
+    )?;
+    let mut gather = transaction
+        .prepare_cached("INSERT INTO consumption VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut is_gathered = |row: &Consumption| {
+        let Consumption { account: Account { of, id }, minute, grant, route, requests, amount } =
+            row;
+        let params = params![minute, of, id, grant, route, requests, amount];
+        if gathered.contains(minute) && add.execute(params)? == 1 {
+            return Ok(true);
+        }
+        let is_over = minute.saturating_add(MINUTE_MS) <= now.as_millisecond();
+        Ok(!is_over && gather.execute(params)? == 1)
+    };
+    let mut failed = None;
+    rows.retain(|row| match is_gathered(row) {
+        Ok(is_gathered) => !is_gathered,
+        Err(error) => {
+            failed = Some(error);
+            true
+        }
+    });
+    failed.map_or(Ok(rows), Err)
 }
 
 fn insert_open(

@@ -192,7 +192,8 @@ impl Sqlite {
     ) -> Result<(), StoreError> {
         let mut ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
-        fold::write(&transaction, &mut ids, commit).map_err(write_failed)?;
+        let over = fold::write(&transaction, &mut ids, commit).map_err(write_failed)?;
+        entries::enter(&transaction, commit.now, over)?;
         let savepoint = transaction.savepoint().map_err(write_failed)?;
         let mut rows = Rows::new(Writer::new(&savepoint));
         let result = after(&mut rows);

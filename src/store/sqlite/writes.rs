@@ -112,13 +112,13 @@ impl Records for Rows<Writer<'_>> {
         credits::owe(self.connection(), now, (customer, currency), nanos, reference)
     }
 
-    fn enter_consumed(
+    fn enter_gathered(
         &mut self,
         now: Timestamp,
         before: Timestamp,
         max: usize,
     ) -> Result<bool, StoreError> {
-        entries::enter_consumed(self.connection(), now, before, max)
+        entries::enter_gathered(self.connection(), now, before, max)
     }
 
     fn carry_entries(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError> {

@@ -50,7 +50,7 @@ fn grant(id: &str, amount: i64) -> GrantRecord {
 }
 
 fn enter(place: &mut Place, now: i64, before: i64) {
-    while !place.write(|records| records.enter_consumed(at(now), at(before), 2)).unwrap() {}
+    while !place.write(|records| records.enter_gathered(at(now), at(before), 2)).unwrap() {}
 }
 
 fn differences(place: &Place) -> Vec<Difference> {
@@ -102,7 +102,44 @@ fn a_minute_is_entered_once_it_is_over_and_what_is_late_after_it() {
     let late = [(CONSUMED, 1, 8), (CONSUMED, 5, 13)];
     assert_eq!(brief(&entries(&place))[3..], late);
     assert_eq!(differences(&place), []);
-    assert!(place.write(|records| records.enter_consumed(at(999), at(999), 9)).unwrap());
+    assert!(place.write(|records| records.enter_gathered(at(999), at(999), 9)).unwrap());
+}
+
+/// What a fold finds of minutes that are over goes where it stays, at once.
+#[test]
+fn a_minute_that_was_over_when_it_was_folded_is_not_gathered() {
+    let mut place = Place::new();
+    place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
+    let (now, at_noon) = (at(120), charge(1, 120, 2, Some(("g", 10))));
+    place.store.put(&Commit { now, ..at_noon }).unwrap();
+    // Two minutes, of which one is not over, and two routes in the other.
+    let mut both = charge(2, 60, 7, Some(("g", 30)));
+    let [units, money] = [both.consumed[0], both.consumed[1]];
+    let other = |row: ConsumedRow<'static>| ConsumedRow { route: "s", amount: 2, ..row };
+    let (part, rest) = (ConsumedRow { amount: 5, ..units }, ConsumedRow { amount: 28, ..money });
+    both.consumed = vec![part, other(units), rest, other(money)];
+    place.store.put(&Commit { now: at(120), ..both }).unwrap();
+    // Of what is gathered already more is gathered, also when it is over.
+    let late = charge(3, 120, 1, None);
+    place.store.put(&Commit { now: at(180), ..late }).unwrap();
+    let expected = [
+        (EntryKind::Granted, 100, 100),
+        (CONSUMED, 5, 5),
+        (CONSUMED, 2, 7),
+        (CONSUMED, -28, 72),
+        (CONSUMED, -2, 70),
+        (CONSUMED, 3, 10),
+        (CONSUMED, -10, 60),
+    ];
+    let told = entries(&place);
+    assert_eq!(brief(&told), expected);
+    assert_eq!(told.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 0, 0]);
+    assert_eq!(told[2].route.as_deref(), Some("s"));
+    assert_eq!((told[5].requests, told[5].minute), (Some(2), Some(at(120))));
+    assert_eq!(differences(&place), []);
+    enter(&mut place, 300, 300);
+    assert_eq!(brief(&entries(&place)), expected);
+    assert_eq!(differences(&place), []);
 }
 
 #[test]

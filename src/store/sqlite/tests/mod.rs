@@ -114,6 +114,7 @@ fn empty(sequence: u64) -> Commit<'static> {
     let position = Position { worker: 1, segment: 2, offset: 64, sequence, latest };
     Commit {
         node: node(),
+        now: at(0),
         usage: Vec::new(),
         credits: Vec::new(),
         consumed: Vec::new(),
