@@ -74,7 +74,7 @@ struct Count {
 }
 
 /// A definition as a key. A segment has each once, so comparing the place is enough, and cheap;
-/// where two places say the same, they are added up at the end.
+/// where two places say the same, they are added up when there are many, and at the end.
 #[derive(Clone, Debug)]
 struct ByIdentity(Arc<Definition>);
 
@@ -145,6 +145,19 @@ impl Batch {
         self.counts
     }
 
+    /// Adds up what was charged on definitions of several segments that say the same. Worth it when there
+    /// is much: each worker's segments define anew what they meet.
+    pub(super) fn compact(&mut self) {
+        let mut alike = OwnMap::<[usize; 4], Arc<Definition>>::default();
+        let mut charges = OwnMap::default();
+        for ((ByIdentity(definition), minute_ms, ending), count) in self.charges.drain() {
+            let one = alike.entry(definition.parts()).or_insert(definition);
+            let key = (ByIdentity(Arc::clone(one)), minute_ms, ending);
+            charges.entry(key).or_insert_with(Count::default).add(count);
+        }
+        self.charges = charges;
+    }
+
     /// Gives about how many rows it comes to.
     pub(super) fn len(&self) -> usize {
         self.charges.len() + self.opened.len() + self.closed.len()
@@ -195,10 +208,16 @@ impl Batch {
     ) {
         let minute_ms = opened_at.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
         let key = (ByIdentity(definition.clone()), minute_ms, ending);
-        let count = self.charges.entry(key).or_default();
-        count.requests += 1;
-        count.units = count.units.saturating_add(charge.units);
-        count.nanos = count.nanos.saturating_add(charge.nanos);
+        let Charge { units, nanos } = charge;
+        self.charges.entry(key).or_default().add(Count { requests: 1, units, nanos });
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.units = self.units.saturating_add(other.units);
+        self.nanos = self.nanos.saturating_add(other.nanos);
     }
 }
 
@@ -339,6 +358,29 @@ mod tests {
             assert!(usage.iter().all(|row| row.window.end == latest && row.used == u64::MAX));
             assert_eq!((minutes[0].requests, minutes[0].units), (2, u64::MAX));
         }
+    }
+
+    #[test]
+    fn what_says_the_same_is_compacted_and_nothing_else() {
+        let (open, acme) = (OpenTable::default(), definition("acme", None));
+        let again = || Arc::new((*acme).clone());
+        let other_key = Definition { key_id: "j".into(), ..(*acme).clone() };
+        let all = [again(), again(), acme.clone(), definition("acme", None), other_key.into()];
+        let mut batch = Batch::default();
+        for (sequence, definition) in (1..).zip(&all) {
+            batch.apply(&open, 1, reserve(sequence, definition, sequence));
+            batch.apply(&open, 1, settle(sequence, sequence));
+        }
+        let rows = |batch: &Batch| {
+            let Commit { usage, minutes, consumed, .. } = batch.commit(NODE, at(0));
+            format!("{usage:?} {minutes:?} {consumed:?}")
+        };
+        let before = rows(&batch);
+        assert_eq!(batch.len(), 5);
+        batch.compact();
+        // The one that only reads alike has texts of its own.
+        assert_eq!(batch.len(), 3);
+        assert_eq!(rows(&batch), before);
     }
 
     #[test]

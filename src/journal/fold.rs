@@ -55,13 +55,18 @@ pub(super) struct Fold {
     node: NodeId,
     open: OpenTable,
     batch: Batch,
+    /// It comes to as many rows as it may.
+    is_full: bool,
     /// The bytes of journal in the batch.
     bytes: u64,
 }
 
 /// From this many journal bytes, or rows to write, on a batch is committed before more is read. The
-/// rows bound the memory, to some 60 MB; many bytes that come down to few rows are what a batch is for.
-/// Each worker has rows of its own, which become one for each customer at the end.
+/// rows bound the memory, to some 60 MB; many bytes that come down to few rows are what a batch is for,
+/// and they bound what a start that is killed reads once more.
+#[cfg(not(test))]
+pub(super) const BATCH_BYTES: u64 = 256 << 20;
+#[cfg(test)]
 pub(super) const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_ROWS: usize = 250_000;
 
@@ -91,7 +96,7 @@ impl Fold {
                 Ok((id, Reservation { request_id, definition, cost, opened_at }))
             });
         let open = open.collect::<Result<_, StoreError>>()?;
-        Ok(Self { node, open, batch: Batch::default(), bytes: 0 })
+        Ok(Self { node, open, batch: Batch::default(), is_full: false, bytes: 0 })
     }
 
     /// Takes a reader one step further. Nothing before `from` is counted.
@@ -101,7 +106,7 @@ impl Fold {
         until: Until,
         from: u64,
     ) -> Result<Step, ReadError> {
-        let Self { node: _, open, batch, bytes } = self;
+        let Self { node: _, open, batch, is_full, bytes } = self;
         let worker = reader.id().worker;
         let before = reader.offset();
         let result = reader.read(until, from, &mut |entry| batch.apply(open, worker, entry));
@@ -113,12 +118,17 @@ impl Fold {
             let latest = reader.latest();
             batch.advance(Position { worker, segment, offset, sequence, latest });
         }
+        if batch.len() >= BATCH_ROWS {
+            batch.compact();
+            // Not at the last row, lest it be done again and again for little.
+            *is_full = batch.len() >= BATCH_ROWS / 4 * 3;
+        }
         result
     }
 
     /// Tells whether it is time to commit.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.batch.len() >= BATCH_ROWS
+        self.is_full || self.bytes >= BATCH_BYTES
     }
 
     /// Closes what is open. Right only when nobody will settle it any more.
@@ -139,6 +149,7 @@ impl Fold {
         let began = Instant::now();
         store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
         company.committed(mem::take(&mut self.bytes), began.elapsed());
+        self.is_full = false;
         Ok(mem::take(&mut self.batch).settle_into(&mut self.open))
     }
 }

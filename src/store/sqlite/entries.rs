@@ -13,7 +13,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use crate::store::{
     StoreError,
     records::EntryKind,
-    sqlite::query::{self, limit, ms, name_of},
+    sqlite::{
+        many::Insertion,
+        query::{self, limit, ms, name_of},
+    },
 };
 
 /// What an account is.
@@ -75,7 +78,7 @@ pub(super) fn append(
 ) -> Result<(), StoreError> {
     let balance = entered_balance(connection, entry.account)?;
     let mut pen = Pen::new(connection, now)?;
-    pen.write(entry, balance)?;
+    pen.put(*entry, balance)?;
     pen.finish()
 }
 
@@ -95,7 +98,7 @@ pub(super) fn enter(
         let Some(Consumption { account, .. }) = rows.first() else { continue };
         let after = scale.entered(*account)?;
         let before = rows.iter().fold(after, |has, row| has.saturating_sub(row.movement()));
-        pen.write_consumed(rows, before)?;
+        pen.put_consumed(rows, before)?;
     }
     pen.finish()
 }
@@ -124,7 +127,7 @@ pub(super) fn enter_gathered(
     let mut scale = Scale::new(connection)?;
     for rows in rows.chunk_by(|one, other| one.account == other.account) {
         let Some(Consumption { account, .. }) = rows.first() else { continue };
-        pen.write_consumed(rows, scale.entered(*account)?)?;
+        pen.put_consumed(rows, scale.entered(*account)?)?;
     }
     pen.finish()?;
     let sql = r#"DELETE FROM consumption WHERE minute <= ?1
@@ -232,18 +235,29 @@ impl<'c> Scale<'c> {
     }
 }
 
-/// Writes entries one behind the other.
-struct Pen<'c> {
-    connection: &'c Connection,
-    insert: CachedStatement<'c>,
-    note_hour: CachedStatement<'c>,
-    entered: i64,
+const ENTER: Insertion = Insertion { into: "INSERT INTO entries", columns: 12, then: "" };
+
+const NOTE_HOURS: Insertion =
+    Insertion { into: "INSERT OR IGNORE INTO entry_hours", columns: 3, then: "" };
+
+/// An entry that is not written yet.
+struct Line<'a> {
     number: i64,
-    /// The one whose hour was noted last: an account's entries come together.
-    noted: Option<Account>,
+    entry: Entry<'a>,
+    kind: String,
+    balance: i64,
 }
 
-impl<'c> Pen<'c> {
+/// Writes entries one behind the other.
+struct Pen<'c, 'a> {
+    connection: &'c Connection,
+    entered: i64,
+    /// Of the last entry.
+    number: i64,
+    waiting: Vec<Line<'a>>,
+}
+
+impl<'c, 'a> Pen<'c, 'a> {
     fn new(connection: &'c Connection, now: Timestamp) -> Result<Self, StoreError> {
         let sql = "SELECT number, (SELECT max(entered) FROM entries) FROM ledger";
         let found = query::one(connection, "ledger", sql, [], |cells| {
@@ -253,54 +267,56 @@ impl<'c> Pen<'c> {
         // A clock that is set back enters where it was.
         let now = ms(now).div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
         let entered = latest.map_or(now, |latest| latest.max(now));
-        let prepare = |sql| connection.prepare_cached(sql).map_err(query::write_failed);
-        Ok(Self {
-            connection,
-            insert: prepare(
-                "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?,
-            note_hour: prepare("INSERT OR IGNORE INTO entry_hours VALUES (?1, ?2, ?3)")?,
-            entered,
-            number,
-            noted: None,
-        })
+        Ok(Self { connection, entered, number, waiting: Vec::new() })
     }
 
-    fn write(&mut self, entry: &Entry<'_>, balance: i64) -> Result<(), StoreError> {
-        let Entry { account, kind, grant, consumed, amount, reference } = entry;
-        let Account { of, id } = account;
+    fn put(&mut self, entry: Entry<'a>, balance: i64) -> Result<(), StoreError> {
         self.number = self.number.saturating_add(1);
-        let (minute, route, requests) =
-            consumed.map_or((None, None, None), |(m, r, n)| (Some(m), Some(r), Some(n)));
-        let (entered, number, kind) = (self.entered, self.number, name_of(kind)?);
-        let params = params![
-            entered, of, id, number, kind, grant, minute, route, requests, amount, balance,
-            reference
-        ];
-        self.insert.execute(params).map_err(query::write_failed)?;
-        if self.noted.replace(*account) != Some(*account) {
-            let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
-            self.note_hour.execute([*of, *id, hour]).map_err(query::write_failed)?;
-        }
+        let (number, kind) = (self.number, name_of(entry.kind)?);
+        self.waiting.push(Line { number, entry, kind, balance });
         Ok(())
     }
 
-    /// Enters what was consumed of one account, which has so much before that.
-    fn write_consumed(&mut self, rows: &[Consumption], before: i64) -> Result<(), StoreError> {
+    /// Puts what was consumed of one account, which has so much before that.
+    fn put_consumed(&mut self, rows: &[Consumption], before: i64) -> Result<(), StoreError> {
         let mut balance = before;
         for row in rows {
             let Consumption { account, minute, grant, route, requests, amount: _ } = *row;
             let (kind, consumed) = (EntryKind::Consumed, Some((minute, route, requests)));
             let amount = row.movement();
             balance = balance.saturating_add(amount);
-            let entry = Entry { account, kind, grant, consumed, amount, reference: None };
-            self.write(&entry, balance)?;
+            self.put(Entry { account, kind, grant, consumed, amount, reference: None }, balance)?;
         }
         Ok(())
     }
 
+    /// Writes what was put.
     fn finish(self) -> Result<(), StoreError> {
-        query::write(self.connection, "UPDATE ledger SET number = ?1", [self.number])?;
+        let Self { connection, entered, number, waiting } = self;
+        let mut accounts: Vec<_> = waiting.iter().map(|line| line.entry.account).collect();
+        accounts.dedup();
+        let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+        let noted = NOTE_HOURS.run(connection, &accounts, |Account { of, id }, values| {
+            [*of, *id, hour].into_iter().try_for_each(|value| values.put(value))
+        });
+        let written = ENTER.run(connection, &waiting, |line, values| {
+            let Line { number, entry, kind, balance } = line;
+            let Entry { account: Account { of, id }, kind: _, grant, consumed, amount, reference } =
+                entry;
+            [entered, *of, *id, *number].into_iter().try_for_each(|value| values.put(value))?;
+            values.put(kind)?;
+            values.put(grant)?;
+            let (minute, route, requests) =
+                consumed.map_or((None, None, None), |(m, r, n)| (Some(m), Some(r), Some(n)));
+            values.put(minute)?;
+            values.put(route)?;
+            values.put(requests)?;
+            values.put(amount)?;
+            values.put(balance)?;
+            values.put(reference)
+        });
+        noted.and(written).map_err(query::write_failed)?;
+        query::write(connection, "UPDATE ledger SET number = ?1", [number])?;
         Ok(())
     }
 }

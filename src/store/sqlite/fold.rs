@@ -1,7 +1,7 @@
 //! What a fold writes.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::Window,
@@ -12,6 +12,7 @@ use crate::{
             credits,
             entries::{self, Account, Consumption, MINUTE_MS, NO_GRANT, PURSE, USAGE},
             ids::{AccountId, Ids, Names, Remembered},
+            many::Insertion,
             minutes,
             pseudonyms::Owners,
             query::signed,
@@ -48,52 +49,81 @@ fn add_usage(
     accounts: &mut Remembered<AccountId>,
     rows: &[UsageRow<'_>],
 ) -> rusqlite::Result<Vec<i64>> {
-    // The larger end: a quota whose window was lengthened within it must be found until that ends.
-    // The texts, because units must never go to another account, whatever is remembered.
+    // The texts, because units must never go to another account, whatever is remembered. Not the end,
+    // since there is an index of it, which would be written anew: it is known to be this one or later.
     let mut known = transaction.prepare_cached(
-        "UPDATE usage SET
-             window_end = max(window_end, ?5),
-             used = min(used + ?6, 9223372036854775807)
-         WHERE id = ?7 AND customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
+        "UPDATE usage SET used = min(used + ?5, 9223372036854775807)
+         WHERE id = ?6 AND customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
     )?;
-    let mut find = transaction.prepare_cached(
-        "SELECT id FROM usage
-         WHERE customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
-    )?;
-    // No upsert that tells its row: a statement that returns rows keeps them in a table of its own.
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
+    let mut finder = Accounts::new(transaction)?;
     let mut numbers = Vec::with_capacity(rows.len());
-    for UsageRow { customer, scope, quota, window: Window { start, end }, used } in rows {
-        let (customer, used) = (owners.of(customer)?, signed(*used));
-        let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
-        let account = accounts.fingerprint(&(&*customer, scope, quota, start));
+    for row in rows {
+        let UsageRow { customer, scope, quota, window: Window { start, end }, used } = row;
+        let customer = owners.of(customer)?;
+        let start = start.as_millisecond();
+        let account = accounts.fingerprint(&(&*customer, scope, quota, start, end));
         if let Some(AccountId(id)) = accounts.find(&account)
-            && known.execute(params![customer, scope, quota, start, end, used, id])? == 1
+            && known.execute(params![customer, scope, quota, start, signed(*used), id])? == 1
         {
             numbers.push(id.into());
             continue;
         }
-        let texts = params![customer, scope, quota, start];
-        let found: Option<i64> = find.query_row(texts, |row| row.get(0)).optional()?;
-        let id = match found {
-            Some(id) => {
-                known.execute(params![customer, scope, quota, start, end, used, id])?;
-                id
-            }
-            None => {
-                insert.execute(params![customer, scope, quota, start, end, used])?;
-                transaction.last_insert_rowid()
-            }
-        };
+        let id = finder.add(&customer, row)?;
         if let Ok(id) = u32::try_from(id) {
             accounts.put(account, AccountId(id));
         }
         numbers.push(id);
     }
     Ok(numbers)
+}
+
+/// Finds accounts by their texts, and makes those that are not there.
+struct Accounts<'t> {
+    transaction: &'t Transaction<'t>,
+    find: CachedStatement<'t>,
+    add: CachedStatement<'t>,
+    insert: CachedStatement<'t>,
+}
+
+impl<'t> Accounts<'t> {
+    fn new(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
+        let prepare = |sql| transaction.prepare_cached(sql);
+        Ok(Self {
+            transaction,
+            // No upsert that tells its row: a statement that returns rows keeps them in a table of its
+            // own.
+            find: prepare(
+                "SELECT id FROM usage
+                 WHERE customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4",
+            )?,
+            // The later end: a quota whose window was lengthened within it must be found until that
+            // ends.
+            add: prepare(
+                "UPDATE usage SET
+                     window_end = max(window_end, ?2),
+                     used = min(used + ?3, 9223372036854775807)
+                 WHERE id = ?1",
+            )?,
+            insert: prepare(
+                "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+        })
+    }
+
+    /// Adds to an account, and gives its number.
+    fn add(&mut self, customer: &str, row: &UsageRow<'_>) -> rusqlite::Result<i64> {
+        let UsageRow { customer: _, scope, quota, window: Window { start, end }, used } = row;
+        let (start, end) = (start.as_millisecond(), end.map(Timestamp::as_millisecond));
+        let (texts, used) = (params![customer, scope, quota, start], signed(*used));
+        let found: Option<i64> = self.find.query_row(texts, |row| row.get(0)).optional()?;
+        if let Some(id) = found {
+            self.add.execute(params![id, end, used])?;
+            return Ok(id);
+        }
+        self.insert.execute(params![customer, scope, quota, start, end, used])?;
+        Ok(self.transaction.last_insert_rowid())
+    }
 }
 
 /// Gives the purses and the numbers of the grants, in the same order.
@@ -141,40 +171,43 @@ fn numbered(
     rows.iter().map(numbered).collect()
 }
 
+const GATHER: Insertion = Insertion {
+    into: "INSERT INTO consumption",
+    columns: 7,
+    then: r#"ON CONFLICT (minute, "of", account, "grant", route) DO UPDATE SET
+        requests = requests + excluded.requests,
+        amount = min(amount + excluded.amount, 9223372036854775807)"#,
+};
+
 /// Gathers what was consumed in minutes that are not over, and what belongs to something that is gathered
 /// already. Gives the rest.
 fn gather(
     transaction: &Transaction<'_>,
     now: Timestamp,
-    mut rows: Vec<Consumption>,
+    rows: Vec<Consumption>,
 ) -> rusqlite::Result<Vec<Consumption>> {
     let gathered = entries::gathered_minutes(transaction)?;
-    let mut add = transaction.prepare_cached(
-        r#"UPDATE consumption SET
-               requests = requests + ?6, amount = min(amount + ?7, 9223372036854775807)
+    let mut find = transaction.prepare_cached(
+        r#"SELECT 1 FROM consumption
            WHERE minute = ?1 AND "of" = ?2 AND account = ?3 AND "grant" = ?4 AND route = ?5"#,
     )?;
-    let mut gather = transaction
-        .prepare_cached("INSERT INTO consumption VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    let mut is_gathered = |row: &Consumption| {
+    let (mut over, mut rest) = (Vec::new(), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let Consumption { account: Account { of, id }, minute, grant, route, .. } = row;
+        let is_over = minute.saturating_add(MINUTE_MS) <= now.as_millisecond();
+        let may_be_there = is_over && gathered.contains(&minute);
+        if is_over && !(may_be_there && find.exists(params![minute, of, id, grant, route])?) {
+            over.push(row);
+        } else {
+            rest.push(row);
+        }
+    }
+    GATHER.run(transaction, &rest, |row, values| {
         let Consumption { account: Account { of, id }, minute, grant, route, requests, amount } =
             row;
-        let params = params![minute, of, id, grant, route, requests, amount];
-        if gathered.contains(minute) && add.execute(params)? == 1 {
-            return Ok(true);
-        }
-        let is_over = minute.saturating_add(MINUTE_MS) <= now.as_millisecond();
-        Ok(!is_over && gather.execute(params)? == 1)
-    };
-    let mut failed = None;
-    rows.retain(|row| match is_gathered(row) {
-        Ok(is_gathered) => !is_gathered,
-        Err(error) => {
-            failed = Some(error);
-            true
-        }
-    });
-    failed.map_or(Ok(rows), Err)
+        [minute, of, id, grant, route, requests, amount].into_iter().try_for_each(|v| values.put(v))
+    })?;
+    Ok(over)
 }
 
 fn insert_open(

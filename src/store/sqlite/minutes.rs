@@ -1,6 +1,6 @@
 //! Requests by minute: what a fold adds to their series.
 
-use std::{borrow::Cow, cmp::Reverse};
+use std::{borrow::Cow, cmp::Reverse, iter};
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
@@ -11,6 +11,7 @@ use crate::{
         MinuteRow,
         sqlite::{
             ids::{Remembered, Series},
+            many::Insertion,
             pseudonyms::Owners,
             query::signed,
         },
@@ -19,20 +20,23 @@ use crate::{
 
 const HOUR_MS: i64 = 3_600_000;
 
+const ADD: Insertion = Insertion {
+    into: "INSERT INTO usage_minutes",
+    columns: 6,
+    then: "ON CONFLICT (minute, place, series) DO UPDATE SET
+        requests = requests + excluded.requests,
+        units = min(units + excluded.units, 9223372036854775807),
+        nanos = min(nanos + excluded.nanos, 9223372036854775807)",
+};
+
 pub(super) fn add(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
     memory: &mut Remembered<Series>,
     rows: &[MinuteRow<'_>],
 ) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO usage_minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (minute, place, series) DO UPDATE SET
-             requests = requests + excluded.requests,
-             units = min(units + excluded.units, 9223372036854775807),
-             nanos = min(nanos + excluded.nanos, 9223372036854775807)",
-    )?;
     let mut finder = Finder::new(transaction)?;
+    let mut found = Vec::with_capacity(rows.len());
     let (mut hours, mut uses) = (Vec::new(), Vec::new());
     for row in rows {
         let customer = owners.of(row.customer)?;
@@ -44,8 +48,7 @@ pub(super) fn add(
             Some(Series { id, place, hour: _ }) => (id.into(), place.into()),
             None => finder.series(&customer, row)?,
         };
-        let (requests, units) = (signed(row.requests), signed(row.units));
-        statement.execute(params![minute, place, id, requests, units, row.nanos.0])?;
+        found.push((place, id));
         // What was written of an hour is not written again.
         let hour = hour_of(minute);
         let written = known.map(|series| i64::from(series.hour) * HOUR_MS);
@@ -61,6 +64,15 @@ pub(super) fn add(
             hours.push((customer, hour, place));
         }
     }
+    let rows: Vec<_> = iter::zip(rows, found).collect();
+    ADD.run(transaction, &rows, |(row, (place, id)), values| {
+        values.put(row.minute.as_millisecond())?;
+        values.put(place)?;
+        values.put(id)?;
+        values.put(signed(row.requests))?;
+        values.put(signed(row.units))?;
+        values.put(row.nanos.0)
+    })?;
     add_hours(transaction, &hours)?;
     note_uses(transaction, uses)
 }

@@ -15,6 +15,7 @@ mod fold;
 mod ids;
 mod keys;
 mod ledger;
+mod many;
 mod minutes;
 mod open;
 mod pseudonyms;

@@ -301,7 +301,7 @@ fn a_false_number_brings_no_units_to_another_account() {
     let two = vec![row("a", 0, None, 1), row("b", 0, None, 1)];
     place.store.put(&Commit { usage: two, ..empty(1) }).unwrap();
     let accounts = &mut place.store.ids.accounts;
-    let fingerprint = accounts.fingerprint(&("acme", "", "b", 0_i64));
+    let fingerprint = accounts.fingerprint(&("acme", "", "b", 0_i64, None::<Timestamp>));
     assert_eq!(accounts.find(&fingerprint), Some(AccountId(2)));
     for false_one in [1, 77] {
         place.store.ids.accounts.put(fingerprint, AccountId(false_one));
@@ -370,7 +370,8 @@ fn what_nobody_asks_for_goes_with_the_second_hour() {
     let mut place = Place::new();
     let usage = || vec![row("a", 0, None, 1)];
     place.store.put(&Commit { usage: usage(), ..empty(7200) }).unwrap();
-    let fingerprint = place.store.ids.accounts.fingerprint(&("acme", "", "a", 0_i64));
+    let fingerprint =
+        place.store.ids.accounts.fingerprint(&("acme", "", "a", 0_i64, None::<Timestamp>));
     place.store.put(&empty(7300)).unwrap();
     place.store.put(&empty(10_800)).unwrap();
     assert_eq!(place.store.ids.accounts.find(&fingerprint), Some(AccountId(1)));
