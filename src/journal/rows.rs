@@ -46,19 +46,26 @@ pub(super) struct Rows<'a> {
 /// Where several definitions say the same they are added up.
 pub(super) fn rows<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Rows<'a> {
     let mut charges = by_customer(charges);
-    let mut rows = Rows::default();
+    // As many as there can be; what is not used of it costs nothing.
+    let mut rows = Rows {
+        usage: Vec::with_capacity(charges.len()),
+        credits: Vec::new(),
+        consumed: Vec::with_capacity(charges.len()),
+        minutes: Vec::with_capacity(charges.len()),
+    };
     let (mut units, mut money) = (Vec::new(), Vec::new());
-    for charges in charges.chunk_by(|one, other| one.customer() == other.customer()) {
-        units.extend(charges.iter().filter(|charge| charge.units > 0).flat_map(Charged::usage));
+    for charges in charges.chunk_by(|(_, one), (_, other)| one.customer() == other.customer()) {
+        let charges = charges.iter().map(|(_, charge)| charge);
+        units.extend(charges.clone().filter(|charge| charge.units > 0).flat_map(Charged::usage));
         units.sort_unstable_by_key(|part: &Part<'_, _>| (account_key(&part.row), part.when));
         units.drain(..).for_each(|part| rows.add_units(part));
-        money.extend(charges.iter().flat_map(Charged::money));
+        money.extend(charges.flat_map(Charged::money));
         money.sort_unstable_by_key(|part: &Part<'_, _>| (grant_key(&part.row), part.when));
         money.drain(..).for_each(|part| rows.add_money(part));
     }
     // Keeps the order within each minute, and there is hardly more than one.
-    charges.sort_by_key(|charge| charge.minute_ms);
-    for charge in &charges {
+    charges.sort_by_key(|(_, charge)| charge.minute_ms);
+    for (_, charge) in &charges {
         rows.add_minute(charge.minute());
     }
     rows
@@ -124,7 +131,7 @@ impl<'a> Rows<'a> {
 
 /// Sorts by customer, minute, key, route and ending, most of the time without a look at the texts,
 /// which lie all over the memory: ids that begin alike are told apart by the bytes behind that.
-fn by_customer<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Vec<Charged<'a>> {
+fn by_customer<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Vec<(u64, Charged<'a>)> {
     let mut charges: Vec<_> = charges.map(|charge| (0, charge)).collect();
     let mut ids = charges.iter().map(|(_, charge)| charge.customer().as_bytes());
     let first = ids.next().unwrap_or_default();
@@ -140,7 +147,7 @@ fn by_customer<'a>(charges: impl Iterator<Item = Charged<'a>>) -> Vec<Charged<'a
     charges.sort_unstable_by(|(head, charge), (other_head, other)| {
         head.cmp(other_head).then_with(|| charge.order(other))
     });
-    charges.into_iter().map(|(_, charge)| charge).collect()
+    charges
 }
 
 impl<'a> Charged<'a> {

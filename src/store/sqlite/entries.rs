@@ -93,6 +93,7 @@ pub(super) fn enter(
     }
     rows.sort_unstable();
     let mut pen = Pen::new(connection, now)?;
+    pen.waiting.reserve(rows.len());
     let mut scale = Scale::new(connection)?;
     for rows in rows.chunk_by(|one, other| one.account == other.account) {
         let Some(Consumption { account, .. }) = rows.first() else { continue };
@@ -124,6 +125,7 @@ pub(super) fn enter_gathered(
     };
     rows.sort_unstable();
     let mut pen = Pen::new(connection, now)?;
+    pen.waiting.reserve(rows.len());
     let mut scale = Scale::new(connection)?;
     for rows in rows.chunk_by(|one, other| one.account == other.account) {
         let Some(Consumption { account, .. }) = rows.first() else { continue };
