@@ -21,6 +21,7 @@ use crate::{
     ledger::Ledger,
     model::KeyDigest,
     notifications::Notifications,
+    provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
     snapshot::Snapshot,
     stamp::Stamp,
@@ -41,6 +42,7 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     live: Live,
     ledger: Ledger,
+    corrections: Arc<Corrections>,
     clock: Arc<Clock>,
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
@@ -168,6 +170,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot::new(config)),
             live: Live::default(),
             ledger,
+            corrections: Arc::default(),
             clock,
             enforcing: AtomicBool::new(true),
             guesses: Guesses::default(),
@@ -283,6 +286,11 @@ impl Gateway {
     /// Gives the ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Gives the corrections that the ledger does not have yet.
+    pub fn corrections(&self) -> &Arc<Corrections> {
+        &self.corrections
     }
 
     /// Gives the failed keys of all addresses.

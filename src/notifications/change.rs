@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ledger::{AccountId, Quota},
     model::{ApiKey, CustomerTerms, StatusName},
-    provisioning::Effect,
+    provisioning::{Correction, Effect},
     store::StoreError,
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn tell_change(teller: &mut Teller<'_>, effects: &[Effect]) -> Result
     }
     for effect in effects {
         match effect {
-            Effect::Adjust { customer, account, units } => {
+            Effect::Adjust(Correction { customer, account, units, .. }) => {
                 let charged = u64::try_from(units.saturating_neg()).unwrap_or(0);
                 adjusted(teller, customer, account, charged)?;
             }

@@ -168,6 +168,7 @@ impl Change<'_> {
             self.find_quota(customer, scope, quota)?;
         let (scope, name) = (quota.scope.to_string(), quota.name.to_string());
         let account = AccountId { scope: quota.scope, quota: quota.account, window };
+        let used = self.gateway.corrections().used(customer, &account, used);
         let after = i128::from(used) - i128::from(amount);
         let Ok(after) = u64::try_from(after) else {
             let message = format!(
@@ -210,8 +211,8 @@ impl Change<'_> {
         let AccountId { scope, quota, window } = &account;
         let key = AccountKey { customer, scope, quota, window: *window };
         self.records.add_used(self.now, &key, units.saturating_neg(), why)?;
-        let customer = customer.to_owned();
-        self.applied.effects.push(Effect::Adjust { customer, account, units });
+        let correction = self.gateway.corrections().begin(customer, account, units);
+        self.applied.effects.push(Effect::Adjust(correction));
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod adjustments;
 mod applications;
+mod corrections;
 mod credits;
 mod customers;
 mod events;
@@ -27,6 +28,7 @@ use serde::Serialize;
 pub use self::{
     adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,
+    corrections::{Correction, Corrections},
     credits::{AmountInput, GrantInput, Repayment, grant_of},
     customers::{CustomerPatch, NewCustomer, WebhookInput},
     import::{ImportLine, Imported},
@@ -38,7 +40,7 @@ pub use self::{
 };
 use crate::{
     gateway::Gateway,
-    ledger::{AccountId, Grant},
+    ledger::Grant,
     model::{ApiKey, Currency, CustomerTerms, Nanos},
     notifications::{self, Teller},
     roster::Claim,
@@ -108,15 +110,8 @@ fn summary(errors: &[FieldError]) -> String {
 /// What memory learns once a change is committed.
 #[derive(Debug)]
 pub enum Effect {
-    /// Units were given back (positive) or charged.
-    Adjust {
-        /// The customer.
-        customer: String,
-        /// Which of its accounts.
-        account: AccountId,
-        /// How many.
-        units: i64,
-    },
+    /// Units were given back or charged.
+    Adjust(Correction),
     /// Enforcement is on or off.
     Enforce(bool),
     /// Money was given.
@@ -281,9 +276,7 @@ impl Effect {
     fn apply(&self, gateway: &Gateway) {
         let (live, ledger) = (gateway.live(), gateway.ledger());
         match self {
-            Self::Adjust { customer, account, units } => {
-                ledger.customer(customer).adjust(account, *units);
-            }
+            Self::Adjust(correction) => correction.tell(ledger),
             Self::Grant { customer, grant, left } => {
                 ledger.customer(customer).grant(grant, *left);
             }

@@ -311,9 +311,11 @@ impl Change<'_> {
             };
             let to = quota.window.window_at(self.now);
             if window.start != to.start {
-                let units = i64::try_from(*used).unwrap_or(i64::MAX);
+                let from = account(quota, *window);
+                let used = self.gateway.corrections().used(customer, &from, *used);
+                let units = i64::try_from(used).unwrap_or(i64::MAX);
                 let why = (EntryKind::Moved, None);
-                self.correct(customer, account(quota, *window), units, why)?;
+                self.correct(customer, from, units, why)?;
                 self.correct(customer, account(quota, to), units.saturating_neg(), why)?;
             }
         }

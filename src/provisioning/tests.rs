@@ -192,6 +192,41 @@ fn what_is_owed_is_repaid_once_by_grants_that_end_together() {
     assert_eq!(money(&place), [(0, 0); 2]);
 }
 
+fn correct(change: &mut Change<'_>, amount: &str) -> Result<(), Rejection> {
+    let input = json!({ "quota": "month", "amount": amount, "reason": "test" });
+    change.adjust("acme", serde_json::from_value(input).unwrap()).map(drop)
+}
+
+#[test]
+fn what_is_used_is_given_back_once_by_corrections_of_one_transaction() {
+    let mut place = Place::new();
+    place.make(&|change| create(change, "pro"));
+    place.make(&|change| correct(change, "-7"));
+    let refused: Work<'_> =
+        &|change| correct(change, "7").and(Err(Rejection::field("x", "refused")));
+    let works: [Work<'_>; 5] = [
+        refused,
+        &|change| correct(change, "5"),
+        &|change| correct(change, "5"),
+        &|change| correct(change, "-1"),
+        &|change| correct(change, "3"),
+    ];
+    let results = place.transact(works, |_| ());
+    assert!(
+        matches!(results[..], [Err(_), Ok(_), Err(_), Ok(_), Ok(_)]),
+        "2 are used behind the first, 3 behind the charge: {results:?}"
+    );
+    results.iter().flatten().for_each(|made| made.apply(&place.gateway));
+    let mut at_rest = None;
+    place.store.usage_of("acme", &mut |row| at_rest = Some(row.used)).unwrap();
+    assert_eq!(at_rest, Some(0));
+    // Memory has the same: nothing is left to give back, and what was dropped later counts once.
+    drop(results);
+    assert!(place.transact([&|change| correct(change, "1")], |_| ())[0].is_err());
+    place.make(&|change| correct(change, "-1"));
+    place.make(&|change| correct(change, "1"));
+}
+
 fn acme_in_file() -> String {
     format!("{PRO}[customers.acme]\nplan = \"pro\"\n")
 }
