@@ -133,44 +133,70 @@ fn define(kind: Kind, number: u64, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<
 /// What the file has a definition of, as far as this worker knows.
 ///
 /// Choice: a table in which each number has one place. Two that share a place are defined again and
-/// again while they alternate, which costs some bytes; a map would grow with the callers.
+/// again while they alternate, which costs some bytes and the look at a caller that is in no cache; a map
+/// would grow with the callers.
 #[derive(Debug, Default)]
 struct Known {
     epoch: u64,
     dropped: u64,
-    /// Above the number in each place that it was put into in this generation: to forget all is to begin
-    /// another one.
-    generation: u64,
-    numbers: Vec<u64>,
+    /// To forget everything is to begin another one.
+    generation: u8,
+    /// In the place of a number the generation and what the place does not tell of the number.
+    stamps: Vec<u32>,
 }
 
-/// How much of a place is a number; what is above is the generation.
-const NUMBER_BITS: u32 = 40;
-
-/// With so many callers in turn some are defined more than once. A worker's table takes up to half a
-/// mebibyte, of which the system lends what was touched.
-const PLACES: usize = 1 << 16;
+/// With more callers in turn than this some are defined more than once. A worker's table takes up to half
+/// a mebibyte, of which the system lends what was touched.
+const PLACES: u64 = 1 << 17;
 
 impl Known {
     /// Forgets everything if the batch goes into another file than the one before, or if that was lost.
     fn begin_batch(&mut self, epoch: u64, dropped: u64) {
-        if self.epoch == epoch && self.dropped == dropped && !self.numbers.is_empty() {
+        if self.epoch == epoch && self.dropped == dropped && !self.stamps.is_empty() {
             return;
         }
-        self.generation += 1;
-        if self.numbers.is_empty() || self.generation >> (u64::BITS - NUMBER_BITS) > 0 {
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 || self.stamps.is_empty() {
             self.generation = 1;
-            self.numbers = vec![0; PLACES];
+            self.stamps = vec![0; usize::try_from(PLACES).unwrap_or_default()];
         }
         (self.epoch, self.dropped) = (epoch, dropped);
     }
 
     /// Tells whether a number has to be defined, and takes note that it is.
     fn is_new(&mut self, number: u64) -> bool {
-        let place = usize::try_from(number).unwrap_or_default() % PLACES;
-        let Some(known) = self.numbers.get_mut(place) else { return true };
-        let stamped = self.generation << NUMBER_BITS | number;
-        // A number that does not fit is never known.
-        std::mem::replace(known, stamped) != stamped || number >> NUMBER_BITS > 0
+        let place = usize::try_from(number % PLACES).ok();
+        let Some(known) = place.and_then(|place| self.stamps.get_mut(place)) else { return true };
+        // A number that is too large for a stamp is never known.
+        let Some(rest) = u32::try_from(number / PLACES).ok().filter(|rest| rest >> 24 == 0) else {
+            return true;
+        };
+        let stamp = u32::from(self.generation) << 24 | rest;
+        std::mem::replace(known, stamp) != stamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_forgotten_with_the_file_and_with_what_is_lost() {
+        let mut known = Known::default();
+        let numbers = [1, 2, PLACES + 2, 7 * PLACES, (PLACES << 24) - 1];
+        // More often than there are generations.
+        for round in 0..600_u64 {
+            known.begin_batch(round / 2, round.div_ceil(2));
+            for number in numbers {
+                assert!(known.is_new(number), "{number} in round {round}");
+                assert!(!known.is_new(number), "{number} in round {round}");
+            }
+            known.begin_batch(round / 2, round.div_ceil(2));
+            assert!(!known.is_new(1));
+            assert!(known.is_new(2), "another number has had its place");
+        }
+        for _ in 0..2 {
+            assert!(known.is_new(PLACES << 24), "what has no room in a stamp is always defined");
+        }
     }
 }

@@ -195,7 +195,7 @@ fn workers_define_for_themselves() {
 fn numbers_that_share_a_place_are_told_apart() {
     let mut scene = Scene::new(files::on_disk);
     let ids: Vec<_> = (0..6)
-        .map(|n| (scene.record(1, 2 + (n % 2) * (1 << 16)), 2 + (n % 2) * (1 << 16)))
+        .map(|n| (scene.record(1, 2 + (n % 2) * (1 << 17)), 2 + (n % 2) * (1 << 17)))
         .collect();
     scene.write();
     for (id, caller) in ids {
