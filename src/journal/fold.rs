@@ -70,6 +70,9 @@ pub(super) const BATCH_BYTES: u64 = 256 << 20;
 pub(super) const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_ROWS: usize = 250_000;
 
+/// From so many rows on it is cheaper to add up what is alike than to sort it.
+const COMPACT_ROWS: usize = 10_000;
+
 impl Fold {
     /// Begins with the reservations that the store has as open.
     pub(super) fn load(node: NodeId, store: &dyn Store) -> Result<Self, StoreError> {
@@ -145,11 +148,16 @@ impl Fold {
         if self.batch.is_empty() {
             return Ok(Counts::default());
         }
+        if self.batch.len() >= COMPACT_ROWS {
+            self.batch.compact();
+        }
         let commit = self.batch.commit(self.node, company.now());
         let began = Instant::now();
         store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
         company.committed(mem::take(&mut self.bytes), began.elapsed());
         self.is_full = false;
-        Ok(mem::take(&mut self.batch).settle_into(&mut self.open))
+        let (counts, next) = mem::take(&mut self.batch).settle_into(&mut self.open);
+        self.batch = next;
+        Ok(counts)
     }
 }

@@ -27,7 +27,7 @@ mod segment;
 mod sync;
 mod tail;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod writer;
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};

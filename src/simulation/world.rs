@@ -1,558 +1,401 @@
-//! The world: what happens in it, a step at a time.
+//! The world: a process with its books, the disk under it, and the model beside both.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
-use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::{
-    At, Tally, Trace,
-    chance::Chance,
-    customers::{self, CUSTOMERS, PRICE},
-    model::{Delta, Flight, GrantTerms, Key, Model},
-    start,
+    Figures, check,
+    database::{Database, new_place},
+    disk::{Disk, Found, segments},
+    model::{Model, Sum},
+    plan::{self, CONFIG, CUSTOMERS, KEYS, Plan},
+    random::Random,
 };
 use crate::{
-    answer::{Ending, QuotaDenial},
-    journal::{
-        Origin, Ticket,
-        tests::{Fault, Place, Process, Script},
-    },
-    ledger::{AccountId, Charge, Grant, Hold, Ledger, Limits, Unpaid},
-    model::{Currency, Money, Nanos},
-    store::{
-        Store, StoreError, Verdict,
-        records::{AccountKey, EntryKind, GrantRecord, GrantSource, Reads, Records},
+    answer::Ending,
+    clock::Clock,
+    gateway::Gateway,
+    journal::{Follower, Journal, Unsynced},
+    ledger::{AccountId, Ledger},
+    model::Durability,
+    provisioning::{self, Applied},
+    simulation::At,
+    store::{NodeId, Sqlite, Store},
+    telemetry::metrics,
+    worker::{
+        append::{Append, Outcome},
+        books::{Books, Due, Open},
     },
 };
 
-/// A call that was let through.
-pub(super) struct Open {
-    hold: Hold,
-    ticket: Ticket,
-    pub(super) flight: u64,
-    worker: usize,
-}
+pub(super) const WORKERS: u16 = 2;
 
+/// All that is there, and all that should be.
 pub(super) struct World {
-    pub(super) trace: Trace,
-    pub(super) chance: Chance,
-    pub(super) place: Place,
-    pub(super) script: Script,
-    /// `None` only while it starts.
-    pub(super) process: Option<Process>,
-    pub(super) ledger: Ledger,
-    pub(super) now: Timestamp,
-    pub(super) limits: BTreeMap<&'static str, Arc<Limits>>,
-    /// By worker: put into its next append.
-    pub(super) put: [Vec<Open>; 2],
-    pub(super) open: Vec<Open>,
-    /// Not forwarded, although their append may stand in the journal.
-    pub(super) unsent: Vec<Open>,
-    /// By worker and record: what a power cut may take back.
-    pub(super) unsure: Vec<(usize, u64, Delta)>,
+    pub(super) random: Random,
     pub(super) model: Model,
-    /// Nothing is forwarded before the disk has it.
-    pub(super) strict: bool,
-    /// Nothing fails any more.
-    is_calm: bool,
-    next: u64,
+    pub(super) now: Timestamp,
+    pub(super) durability: Durability,
+    pub(super) disk: Disk,
+    /// `None` only between two of them.
+    process: Option<Process>,
+    place: TempDir,
+    database: Database,
+    segment_bytes: u64,
+    /// Records that the store has.
+    folded: Found,
+    /// Since the process began.
+    was_power_cut: bool,
+    /// Reservations of the process that ended which must be there: their worker and number, and whether also
+    /// after a power cut.
+    must_live: Vec<((u16, u64), bool)>,
+    pub(super) figures: Figures,
+    pub(super) log: Vec<String>,
 }
 
-pub(super) fn usd() -> Currency {
-    "USD".parse().expect("a currency")
+/// A process without its threads.
+pub(super) struct Process {
+    pub(super) gateway: Gateway,
+    pub(super) clock: Arc<Clock>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) follower: Follower,
+    pub(super) store: Sqlite,
+    pub(super) node: NodeId,
+    /// Changes that are in the store and that memory is not told yet.
+    pub(super) untold: Vec<Applied>,
 }
 
-fn origin(customer: &'static str) -> (Arc<str>, Arc<str>, u64) {
-    let uid = CUSTOMERS.iter().position(|one| *one == customer).expect("a customer");
-    (format!("key-{customer}").into(), "r".into(), uid as u64 + 1)
+/// What a start makes beside the store that it is given.
+type Started = (Gateway, Arc<Clock>, Vec<Worker>, Follower, NodeId);
+
+/// A worker with the requests that are in its hands, by their place in the model.
+pub(super) struct Worker {
+    pub(super) books: Books,
+    pub(super) unsynced: Arc<Unsynced>,
+    pub(super) appends: Vec<(Rc<Append>, Vec<usize>)>,
+    pub(super) open: BTreeMap<usize, Box<Open>>,
+    pub(super) due: VecDeque<(usize, Sum)>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, mut chance: Chance) -> Self {
-        let mut place = Place::new();
-        place.segment_bytes = *chance.pick(&[300, 2000, 64 << 20]);
-        place.put_database(start::empty_database());
-        let script = Script::default();
-        let now = "2026-03-30T22:00:00Z".parse().expect("an instant");
-        let strict = chance.percent(40);
+    /// Begins with nothing.
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let now = Timestamp::from_second(1_790_000_000 + random.between(0, 90_000)).unwrap();
+        let plans = [(); CUSTOMERS].map(|()| Plan::new(&mut random));
+        let place = new_place();
+        let strict = random.happens(25);
         let mut world = Self {
-            trace: Trace { seed, steps: Vec::new() },
-            chance,
-            place,
-            script,
-            process: None,
-            ledger: Ledger::new(now),
+            model: Model::new(plans, now),
             now,
-            limits: CUSTOMERS.iter().map(|id| (*id, customers::limits(0))).collect(),
-            put: Default::default(),
-            open: Vec::new(),
-            unsent: Vec::new(),
-            unsure: Vec::new(),
-            model: Model::default(),
-            strict,
-            is_calm: false,
-            next: 1,
+            durability: if strict { Durability::Strict } else { Durability::Normal },
+            segment_bytes: random.one_of(&[64, 1000, 4000, 1 << 20]),
+            random,
+            disk: Disk::default(),
+            process: None,
+            place,
+            database: Database::take(),
+            folded: Found::default(),
+            was_power_cut: false,
+            must_live: Vec::new(),
+            figures: Figures::default(),
+            log: Vec::new(),
         };
-        start::start(&mut world);
+        world.start();
         world
     }
 
-    pub(super) fn step(&mut self, tally: &mut Tally) {
-        let worker = usize::from(self.chance.percent(50));
-        let weight = tally;
-        match self.chance.below(100) {
-            0..38 => self.call(worker, weight),
-            38..44 => self.write(worker, weight),
-            44..62 => self.settle(weight),
-            62..66 => drop(self.sync(worker, weight)),
-            66..71 => self.fold(weight),
-            71..77 => self.top_up(weight),
-            77..82 => self.correct(weight),
-            82..85 => self.expire(weight),
-            85..89 => self.change_limits(weight),
-            89..94 => self.pass_time(weight),
-            94..97 => self.keep(weight),
-            _ => start::crash(self, weight),
-        }
-        self.settle_unsent();
-        self.check();
+    /// Ends where a run has failed: what it leaves may not be fit to be taken down.
+    pub(super) fn abandon(self) {
+        let paths = [self.place.path().to_owned(), self.database.place.path().to_owned()];
+        std::mem::forget(self);
+        paths.into_iter().for_each(|path| fs::remove_dir_all(path).unwrap());
     }
 
-    /// Ends it without a crash: everything is settled, and adds up wherever one looks.
-    pub(super) fn end(mut self, tally: &mut Tally) {
-        self.is_calm = true;
-        self.script.writes.lock().expect("plain").clear();
-        for worker in [0, 1] {
-            while self.process().writers[worker].unsynced().is_failing() {
-                self.recover(worker);
-            }
-            self.write(worker, tally);
-        }
-        while !self.open.is_empty() {
-            self.settle(tally);
-        }
-        self.settle_unsent();
-        assert!(self.unsent.is_empty());
-        for worker in [0, 1] {
-            assert!(self.put[worker].is_empty());
-            self.recover(worker);
-        }
-        self.fold(tally);
-        start::compare_store(&mut self, &[]);
-        self.check();
+    /// Ends a run; gives what it counted.
+    pub(super) fn end(mut self) -> Figures {
+        let store = self.database.open();
+        (0..CUSTOMERS).for_each(|customer| check::compare_movements(&store, customer));
+        self.database.close(store, &mut self.random);
+        self.database.give_back();
+        self.figures
     }
 
+    /// Gives the process.
     pub(super) fn process(&mut self) -> &mut Process {
-        self.process.as_mut().expect("it runs")
+        self.process.as_mut().unwrap()
     }
 
-    fn customer(&mut self) -> &'static str {
-        self.chance.pick::<&'static str>(&CUSTOMERS)
+    fn journal(&self) -> PathBuf {
+        self.place.path().join("journal")
     }
 
-    /// A call is decided, and put into the journal.
-    fn call(&mut self, worker: usize, tally: &mut Tally) {
-        let (customer, cost) = (self.customer(), *self.chance.pick(&[0, 1, 1, 1, 3]));
-        let is_priced = self.chance.percent(60);
-        let (limits, now) = (Arc::clone(&self.limits[customer]), self.now);
-        let money = Money { nanos: Nanos(PRICE), currency: usd() };
-        let accounts = self.ledger.customer(customer);
-        let at = self.model.see(customer, now);
-        let short = self.model.short(customer, &limits, cost, at);
-        let mut expected_draws = None;
-        let taken = match accounts.reserve(&limits, cost, now) {
-            Ok(hold) => {
-                assert!(!short.contains(&true), "served although {short:?} are short");
-                Some(hold)
+    /// Ends the process at once; a power cut takes what was not synced.
+    pub(super) fn crash(&mut self, is_power_cut: bool) {
+        let kind = if is_power_cut { "power cut" } else { "crash" };
+        self.fault(kind);
+        let Some(process) = self.process.take() else { return };
+        for request in &self.model.requests {
+            let synced = process.workers[usize::from(request.worker)].unsynced.synced();
+            let is_safe = self.durability == Durability::Strict || request.number <= synced;
+            if request.is_served {
+                self.must_live.push(((request.worker, request.number), is_safe));
             }
-            Err(shortage) => {
-                assert!(short.contains(&true), "refused although nothing is short");
-                let is_for_money = QuotaDenial::new(shortage, cost).is_about_allowance();
-                assert_eq!(is_for_money, Model::is_for_money(&limits, &short));
-                if is_for_money && is_priced {
-                    let limits = customers::of_money(&limits);
-                    let scoped = self.model.short(customer, &limits, cost, at);
-                    let draws = self.model.draws(customer, PRICE, now);
-                    match accounts.reserve_paid(&limits, cost, money, now) {
-                        Ok(hold) => {
-                            assert!(!scoped.contains(&true));
-                            expected_draws = Some(draws.expect("there is too little money"));
-                            Some(hold)
-                        }
-                        Err(Unpaid::Limits(_)) => {
-                            assert!(scoped.contains(&true));
-                            None
-                        }
-                        Err(Unpaid::Credit { is_in_flight, .. }) => {
-                            assert_eq!(draws, None, "refused although there is money");
-                            let (balance, _) = self.model.money(customer, now);
-                            assert_eq!(is_in_flight, balance.0 >= PRICE);
-                            None
-                        }
-                    }
-                } else {
-                    None
+        }
+        self.database.close(process.store, &mut self.random);
+        if is_power_cut {
+            self.cut_power();
+        }
+    }
+
+    fn cut_power(&mut self) {
+        self.was_power_cut = true;
+        let journal = self.journal();
+        self.disk.lose(&journal, &mut self.random);
+    }
+
+    /// Starts a process, in the order of a start, which may break off anywhere.
+    pub(super) fn start(&mut self) {
+        self.disk.mend();
+        while self.try_start().is_none() {
+            if self.random.happens(40) {
+                self.fault("power cut in a start");
+                self.cut_power();
+            }
+        }
+        self.was_power_cut = false;
+        self.check();
+    }
+
+    fn breaks_off(&mut self) -> Option<()> {
+        if !self.random.happens(3) {
+            return Some(());
+        }
+        self.fault("crash in a start");
+        None
+    }
+
+    fn try_start(&mut self) -> Option<()> {
+        let mut store = self.database.open();
+        let started = self.try_start_on(&mut store);
+        let Some((gateway, clock, workers, follower, node)) = started else {
+            self.database.close(store, &mut self.random);
+            return None;
+        };
+        let untold = Vec::new();
+        self.process = Some(Process { gateway, clock, workers, follower, store, node, untold });
+        Some(())
+    }
+
+    fn try_start_on(&mut self, store: &mut Sqlite) -> Option<Started> {
+        self.breaks_off()?;
+        self.expect_replay();
+        let kept: Vec<_> = segments(&self.journal())
+            .into_iter()
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect();
+        let (journal, _) = Journal::open(&self.journal(), store).unwrap();
+        if self.random.happens(5) {
+            self.fault("deletion lost");
+            kept.into_iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
+        }
+        self.breaks_off()?;
+        let floor = store.latest_time().unwrap().unwrap_or(self.now).max(self.now);
+        let ledger = Ledger::new(floor);
+        let mut load = |row: crate::store::UsageRow<'_>| {
+            let window = row.window;
+            let account = AccountId { scope: row.scope.into(), quota: row.quota.into(), window };
+            ledger.customer(row.customer).load(&account, row.used);
+        };
+        store.load_usage(floor, &mut load).unwrap();
+        self.breaks_off()?;
+        let node = journal.node();
+        let journal = journal.with_segment_bytes(self.segment_bytes);
+        let disk = self.disk.clone();
+        let split = journal.split(store, WORKERS, |worker| disk.files(worker));
+        let (writers, follower) = split.unwrap();
+        let clock = Arc::new(Clock::manual(self.now));
+        let gateway = Gateway::new(&CONFIG, None, ledger, Arc::clone(&clock));
+        provisioning::load(&gateway, &store.reads()).unwrap();
+        self.breaks_off()?;
+        for (number, customer) in self.model.customers.iter_mut().enumerate() {
+            gateway.live().put_customer(customer.plan.terms(number));
+            (0..KEYS).for_each(|key| gateway.live().put_key(plan::api_key(number, key)));
+            customer.latest = floor;
+        }
+        let workers = writers.into_iter().map(|writer| {
+            let writer = writer.with_durability(self.durability);
+            let figures = Arc::<metrics::worker::Books>::default();
+            Worker {
+                unsynced: writer.unsynced(),
+                books: Books::new(writer, Arc::clone(&clock), Rc::new(Notify::new()), figures),
+                appends: Vec::new(),
+                open: BTreeMap::new(),
+                due: VecDeque::new(),
+            }
+        });
+        let workers = workers.collect();
+        Some((gateway, clock, workers, follower, node))
+    }
+
+    /// Says what the books will have when what is on the disk is read.
+    fn expect_replay(&mut self) {
+        let mut found = std::mem::take(&mut self.folded);
+        let on_disk = self.disk.read(&self.journal());
+        for worker in 0..WORKERS {
+            found.add_through(&on_disk, worker, u64::MAX);
+        }
+        let was_power_cut = self.was_power_cut;
+        for (id, _) in self.must_live.drain(..).filter(|(_, is_safe)| *is_safe || !was_power_cut) {
+            assert!(found.reserved.contains(&id), "an accepted request is lost: {id:?}");
+        }
+        for request in &self.model.requests {
+            let id = (request.worker, request.number);
+            let is_found = found.reserved.contains(&id);
+            assert!(!request.is_lost || !is_found, "what failed is there: {id:?}");
+            let is_changed = request.charge.is_some_and(|charge| charge != request.cost);
+            if is_changed && !request.is_lost && !self.was_power_cut {
+                assert!(found.changed.contains_key(&id), "a settlement is lost: {id:?}");
+            }
+        }
+        self.model.end(&found);
+        // From here on the store has it, whatever becomes of this start.
+        self.folded = Found::default();
+    }
+
+    /// Carries the journal into the store.
+    pub(super) fn fold(&mut self) {
+        let on_disk = self.disk.read(&self.journal());
+        let Process { follower, store, node, .. } = self.process.as_mut().unwrap();
+        follower.fold(store, &mut At(self.now)).unwrap();
+        for position in store.positions(*node).unwrap() {
+            self.folded.add_through(&on_disk, position.worker, position.sequence);
+        }
+    }
+
+    /// Brings the model up to what the books of a worker did.
+    pub(super) fn attend(&mut self, number: u16) {
+        loop {
+            let Self { process, model, .. } = self;
+            let worker = &mut process.as_mut().unwrap().workers[usize::from(number)];
+            while worker.due.len() > worker.books.due() {
+                let (request, charge) = worker.due.pop_front().unwrap();
+                model.settle(request, charge);
+            }
+            let mut ended = Vec::new();
+            worker.appends.retain(|(append, requests)| match poll(append.ended()) {
+                Some(outcome) => {
+                    ended.extend(requests.iter().map(|request| (*request, outcome)));
+                    false
                 }
+                None => true,
+            });
+            if ended.is_empty() {
+                return;
             }
-        };
-        let Some(hold) = taken else {
-            tally.count("refused");
-            return self.trace.note(format!("{customer} is refused {cost}"));
-        };
-        let flight = self.next;
-        self.next += 1;
-        self.model.flights.insert(flight, Flight::new(customer, hold.taken()));
-        if let Some(draws) = expected_draws {
-            assert_eq!(self.model.drawn(flight), draws);
-            tally.count("paid by money");
-        }
-        self.trace.note(format!("{customer} takes {:?} as {flight} on {worker}", hold.cost()));
-        let (key_id, route, uid) = origin(customer);
-        let origin = of(&key_id, &route, uid);
-        let writer = &mut self.process().writers[worker];
-        let put = writer.reserve(hold.taken(), &origin, Uuid::from_u128(flight.into()), now);
-        match put {
-            Ok(ticket) => self.put[worker].push(Open { hold, ticket, flight, worker }),
-            Err(_) => {
-                tally.count("journal refuses");
-                self.model.flights.remove(&flight);
-                hold.settle(Charge::NOTHING);
-            }
-        }
-        if self.chance.percent(70) {
-            self.write(worker, tally);
-        }
-    }
-
-    /// What is put is written, perhaps not whole.
-    fn write(&mut self, worker: usize, tally: &mut Tally) {
-        self.perhaps_fail(tally);
-        let written = self.process().writers[worker].write();
-        self.note(worker, written.is_ok(), tally);
-    }
-
-    fn perhaps_fail(&mut self, tally: &mut Tally) {
-        if !self.is_calm && self.chance.percent(6) {
-            let length = usize::try_from(self.chance.below(400)).expect("small");
-            let cuts_fail = self.chance.percent(50);
-            *self.script.cuts_fail.lock().expect("plain") = cuts_fail;
-            self.script.writes.lock().expect("plain").push_back(Fault::Short(length));
-            tally.count(if cuts_fail { "torn writes" } else { "failed writes" });
-        }
-    }
-
-    /// An append ended: its reservations are forwarded, void, or not forwarded.
-    fn note(&mut self, worker: usize, is_written: bool, tally: &mut Tally) {
-        let is_torn = self.process().writers[worker].is_torn();
-        self.script.writes.lock().expect("plain").clear();
-        if !is_written && !is_torn {
-            for Open { hold, flight, .. } in self.put[worker].drain(..) {
-                self.model.flights.remove(&flight);
-                hold.settle(Charge::NOTHING);
-            }
-            return;
-        }
-        let is_on_disk = !self.strict || (is_written && self.sync(worker, tally));
-        let put = std::mem::take(&mut self.put[worker]);
-        if is_written && is_on_disk { self.open.extend(put) } else { self.unsent.extend(put) }
-    }
-
-    /// The disk takes what was written, or says that it does not; tells whether all is there.
-    fn sync(&mut self, worker: usize, tally: &mut Tally) -> bool {
-        let fails = !self.is_calm && self.chance.percent(12);
-        *self.script.syncs_fail.lock().expect("plain") = fails;
-        let unsynced = self.process().writers[worker].unsynced();
-        if matches!(unsynced.sync(), Some(Err(_))) {
-            tally.count("failed syncs");
-            self.trace.note(format!("a sync of {worker} fails"));
-            return false;
-        }
-        if unsynced.is_failing() {
-            self.recover(worker);
-        }
-        let writer = &self.process().writers[worker];
-        writer.unsynced().synced() >= writer.last()
-    }
-
-    /// Writes once more what a failed sync may have lost.
-    fn recover(&mut self, worker: usize) {
-        *self.script.syncs_fail.lock().expect("plain") = false;
-        let now = self.now;
-        let writer = &mut self.process().writers[worker];
-        if writer.put_bytes() > 0 {
-            return;
-        }
-        writer.try_again(now).expect("it can be written");
-        let _ = writer.unsynced().sync();
-    }
-
-    /// A call ends.
-    fn settle(&mut self, tally: &mut Tally) {
-        if self.open.is_empty() {
-            return;
-        }
-        let index = self.chance.below(self.open.len() as u64);
-        let open = self.open.swap_remove(usize::try_from(index).expect("few"));
-        let cost = open.hold.cost();
-        let (more, less) = (cost.nanos.0 + 5, cost.nanos.0 / 2);
-        let is_paid = cost.nanos > Nanos::ZERO;
-        let charge = match self.chance.below(10) {
-            0..5 => cost,
-            5..8 => Charge::NOTHING,
-            8 if is_paid => Charge { nanos: Nanos(more), ..cost },
-            8 => Charge { units: cost.units + 2, ..cost },
-            _ if is_paid => Charge { nanos: Nanos(less), ..cost },
-            _ => Charge { units: cost.units / 2, ..cost },
-        };
-        self.perhaps_fail(tally);
-        if let Err(open) = self.end_call(open, Ending::Completed, charge, tally) {
-            self.open.push(*open);
-        }
-    }
-
-    /// Settles what was not forwarded, as far as that works.
-    fn settle_unsent(&mut self) {
-        let mut tally = Tally::default();
-        while let Some(open) = self.unsent.pop() {
-            if let Err(open) = self.end_call(open, Ending::Unsent, Charge::NOTHING, &mut tally) {
-                return self.unsent.push(*open);
+            for (request, outcome) in ended {
+                self.end_append(request, outcome);
             }
         }
     }
 
-    fn end_call(
-        &mut self,
-        open: Open,
-        ending: Ending,
-        charge: Charge,
-        tally: &mut Tally,
-    ) -> Result<(), Box<Open>> {
-        let Open { hold, ticket, flight, worker } = open;
-        let now = self.now;
-        let (key_id, route, uid) = origin(self.model.flights[&flight].customer);
-        let writer = &mut self.process().writers[worker];
-        let settled =
-            writer.settle(&ticket, hold.taken(), &of(&key_id, &route, uid), ending, charge, now);
-        let (last, is_changed) = (writer.last(), charge != hold.cost());
-        if is_changed {
-            self.note(worker, settled.is_ok(), tally);
+    /// Does what follows the end of an append for one of its requests.
+    fn end_append(&mut self, request: usize, outcome: Outcome) {
+        let known = &self.model.requests[request];
+        let (number, id) = (usize::from(known.worker), (known.worker, known.number));
+        // What gives nothing back is settled by a record that counts only beside the reservation's.
+        if outcome != Outcome::Written && known.cost == Sum::default() {
+            let is_found = self.disk.read(&self.journal()).reserved.contains(&id);
+            self.model.requests[request].is_lost = !is_found;
         }
-        if settled.is_err() {
-            return Err(Box::new(Open { hold, ticket, flight, worker }));
-        }
-        self.trace.note(format!("{flight} ends as {ending:?} for {charge:?}"));
-        let gone = self.model.flights.remove(&flight).expect("it was in flight");
-        let delta = gone.charged(charge);
-        self.model.add(&delta);
-        if is_changed {
-            // If the disk loses that, the start charges it in full.
-            let mut instead = gone.charged(gone.cost);
-            instead.extend(delta.into_iter().map(|(key, amount)| (key, -amount)));
-            self.unsure.push((worker, last, instead));
-        }
-        hold.settle(charge);
-        Ok(())
-    }
-
-    /// The journal goes into the store.
-    fn fold(&mut self, tally: &mut Tally) {
-        let is_failing = |world: &mut Self| {
-            let writers = &world.process().writers;
-            writers.iter().any(|writer| writer.unsynced().is_failing())
-        };
-        self.script.writes.lock().expect("plain").clear();
-        for worker in [0, 1] {
-            // As the worker's tick does; settles may wait for it.
-            if self.put[worker].is_empty() && !is_failing(self) {
-                self.process().writers[worker].flush().expect("it can be written");
+        let Self { process, model, .. } = self;
+        let worker = &mut process.as_mut().unwrap().workers[number];
+        // It may have left meanwhile.
+        let Some(open) = worker.open.remove(&request) else { return };
+        match outcome {
+            Outcome::Written => {
+                model.requests[request].is_served = true;
+                worker.open.insert(request, open);
+            }
+            Outcome::Lost => {
+                worker.books.forget(*open);
+                model.requests[request].is_lost = true;
+                model.settle(request, Sum::default());
+            }
+            Outcome::Torn => {
+                worker.due.push_back((request, Sum::default()));
+                worker.books.push(Due { open, ending: Ending::Unsent });
+                worker.books.settle_due();
             }
         }
-        let is_whole = self.put.iter().all(Vec::is_empty) && !is_failing(self);
-        let mut at = At(self.now);
-        let Process { follower, store, .. } = self.process();
-        follower.fold(store, &mut at).expect("it can be folded");
-        tally.count("folds");
-        let waits = [0, 1].map(|worker| self.process().writers[worker].is_waiting());
-        self.trace.note(format!("fold, all is written: {is_whole}, settles wait: {waits:?}"));
-        start::verify(self);
-        if is_whole && self.unsent.is_empty() {
-            start::compare_store(self, &[]);
-        }
     }
 
-    fn change<T>(&mut self, work: impl FnOnce(&mut dyn Records) -> Result<T, StoreError>) -> T {
-        let mut work = Some(work);
-        let mut made = None;
-        let store = &mut self.process().store;
-        let result = store.transact(&mut |records| {
-            let Some(work) = work.take() else { return Verdict::Done };
-            made = Some(work(records).expect("it can be written"));
-            Verdict::Keep
-        });
-        result.expect("it can be committed");
-        made.expect("it was made")
+    /// Counts a fault.
+    pub(super) fn fault(&mut self, kind: &'static str) {
+        self.log.push(format!("  {kind}"));
+        *self.figures.faults.entry(kind).or_default() += 1;
     }
 
-    /// Money comes, and repays what is owed.
-    fn top_up(&mut self, tally: &mut Tally) {
-        let (customer, now) = (self.customer(), self.now);
-        let hours = |hours: u64| SignedDuration::from_hours(i64::try_from(hours).expect("few"));
-        let amount = Nanos(i64::try_from(1 + self.chance.below(40)).expect("small"));
-        let effective = now + hours(*self.chance.pick(&[0, 0, 0, 5]));
-        let expires = self.chance.percent(60).then(|| effective + hours(1 + self.chance.below(60)));
-        let priority = *self.chance.pick(&[50, 100, 100]);
-        let accounts = self.ledger.customer(customer);
-        let repays = accounts.debt(usd()).clamp(Nanos::ZERO, amount);
-        let mut record = GrantRecord {
-            id: format!("grant-{}", self.next),
-            number: 0,
-            customer: customer.to_owned(),
-            currency: usd(),
-            amount,
-            left: amount.saturating_sub(repays),
-            priority,
-            source: GrantSource::Paid,
-            effective,
-            expires,
-            note: None,
-            actor: String::new(),
-            created_at: now,
-        };
-        self.next += 1;
-        let number = self.change(|records| records.put_grant(&record, repays));
-        record.number = number;
-        let grant: Grant = crate::provisioning::grant_of(&record);
-        accounts.grant(&grant, record.left);
-        accounts.owe(usd(), Nanos(-repays.0));
-        let id = record.id.clone();
-        self.model.grants.push(GrantTerms {
-            id: id.clone(),
-            customer,
-            number,
-            priority,
-            effective,
-            expires,
-        });
-        let owed = Key::Owed(customer.to_owned());
-        assert_eq!(repays.0, self.model.of(&owed).clamp(0, amount.0));
-        self.model.add(&[(Key::Left(id), record.left.0), (owed, -repays.0)]);
-        tally.count("grants");
-        self.trace.note(format!("{customer} gets {amount}, {repays} of it repaid"));
-    }
-
-    /// An operator corrects a count or the money.
-    fn correct(&mut self, tally: &mut Tally) {
-        let (customer, now) = (self.customer(), self.now);
-        tally.count("corrections");
-        if self.chance.percent(40) {
-            let nanos = Nanos(i64::try_from(1 + self.chance.below(12)).expect("small"));
-            self.change(|records| records.owe(now, customer, usd(), nanos, "adj"));
-            self.ledger.customer(customer).owe(usd(), nanos);
-            self.model.add(&[(Key::Owed(customer.to_owned()), nanos.0)]);
-            return self.trace.note(format!("{customer} owes {nanos} more"));
-        }
-        let limits = Arc::clone(&self.limits[customer]);
-        if limits.quotas.is_empty() {
-            return;
-        }
-        let quota = self.chance.pick(&limits.quotas).clone();
-        let at = self.model.see(customer, now);
-        let key = Model::account(customer, &quota, at);
-        let used = self.model.of(&key);
-        let most = u64::try_from(used.max(0)).expect("it is not below 0") + 3;
-        // At most what is used is given back.
-        let units = used - i64::try_from(self.chance.below(most + 3)).expect("small");
-        let window = quota.window.window_at(at);
-        let (scope, name) = (&*quota.scope, &*quota.account);
-        let account = AccountKey { customer, scope, quota: name, window };
-        let why = (EntryKind::Corrected, None);
-        self.change(|records| records.add_used(now, &account, -units, why));
-        let id = AccountId { scope: quota.scope.clone(), quota: quota.account.clone(), window };
-        self.ledger.customer(customer).adjust(&id, units);
-        self.model.add(&[(key, -units)]);
-        self.trace.note(format!("{customer} gets {units} of {name} back"));
-    }
-
-    /// Grants that have ended are taken, as far as no call holds them.
-    fn expire(&mut self, tally: &mut Tally) {
-        let now = self.now;
-        let ended = self.process().store.reads().ended_grants(now, 100).expect("it can be read");
-        for grant in ended {
-            let accounts = self.ledger.customer(&grant.customer);
-            let key = Key::Left(grant.id.clone());
-            let Some(left) = accounts.left_unheld(&grant.id) else {
-                let is_gone = self.model.of(&key) == 0;
-                assert!(is_gone || self.model.is_held(&grant.id), "{} is not held", grant.id);
-                continue;
-            };
-            assert_eq!(left.0, self.model.of(&key), "{}", grant.id);
-            let repays = accounts.debt(usd()).clamp(Nanos::ZERO, left.max(Nanos::ZERO));
-            self.change(|records| records.expire_grant(now, &grant, left, repays));
-            accounts.take_from_grant(usd(), &grant.id, left);
-            accounts.owe(usd(), Nanos(-repays.0));
-            let owed = Key::Owed(grant.customer.clone());
-            self.model.add(&[(key, -left.0), (owed, -repays.0)]);
-            tally.count("expired grants");
-            self.trace.note(format!("{} expires with {left}, {repays} of it repaid", grant.id));
-        }
-    }
-
-    /// A plan, or the configuration, changes.
-    fn change_limits(&mut self, tally: &mut Tally) {
-        let (customer, number) = (self.customer(), self.chance.below(9));
-        self.limits.insert(customer, customers::limits(number));
-        tally.count("changes of limits");
-        self.trace.note(format!("{customer} has limits {number}"));
-    }
-
-    fn pass_time(&mut self, tally: &mut Tally) {
-        let minutes = *self.chance.pick(&[1, 1, 7, 60, 200, 1440, 2880, 44_640, -120, -2880]);
-        let span = SignedDuration::from_mins(minutes);
-        self.now = self.now.checked_add(span).expect("it is far from the end");
-        tally.count(if minutes < 0 { "clock set back" } else { "time passes" });
-        self.trace.note(format!("it is {}", self.now));
-    }
-
-    /// The ledger at rest is kept.
-    fn keep(&mut self, tally: &mut Tally) {
-        let (now, max) = (self.now, usize::try_from(1 + self.chance.below(6)).expect("small"));
-        let behind = SignedDuration::from_mins(*self.chance.pick(&[0, 1, 60]));
-        let old = SignedDuration::from_hours(*self.chance.pick(&[2, 48, 24_000]));
-        if self.chance.percent(60) {
-            while !self.change(|records| records.enter_gathered(now, now - behind, max)) {}
-        } else {
-            let before = now.checked_sub(old).expect("it is far from the begin");
-            while !self.change(|records| records.carry_entries(before, max)) {}
-        }
-        tally.count("keeping");
-        self.trace.note("keep");
-        start::verify(self);
-    }
-
-    /// Memory is what the model says.
-    fn check(&mut self) {
-        let now = self.now;
-        for customer in CUSTOMERS {
-            let limits = Arc::clone(&self.limits[customer]);
-            let accounts = self.ledger.customer(customer);
-            let at = self.model.see(customer, now);
-            let standing = accounts.standing(&limits, now);
-            for (quota, found) in limits.quotas.iter().zip(&standing.quotas) {
-                let key = Model::account(customer, quota, at);
-                let (used, held) = self.model.standing(&key);
-                let expected =
-                    (u64::try_from(used).unwrap_or(0), u64::try_from(held).expect("few"));
-                assert_eq!((found.used, found.reserved), expected, "{key:?}");
+    /// Stops as a process does that has the time.
+    pub(super) fn stop(&mut self) {
+        self.disk.mend();
+        for worker in 0..WORKERS {
+            let open: Vec<usize> =
+                self.process().workers[usize::from(worker)].open.keys().copied().collect();
+            // Whose append is not written is not served, and leaves.
+            for request in open {
+                let is_served = self.model.requests[request].is_served;
+                let ending = if is_served { Ending::Aborted } else { Ending::Unsent };
+                self.push(request, ending);
             }
-            let money = accounts.credit(now).pop();
-            let found = money.map_or((Nanos::ZERO, Nanos::ZERO), |m| (m.balance, m.reserved));
-            assert_eq!(found, self.model.money(customer, now), "{customer}'s money");
-            accounts.check_invariants();
+            let books = &self.process().workers[usize::from(worker)].books;
+            books.flush();
+            books.flush();
+            self.attend(worker);
         }
+        self.fold();
+        self.check();
+        assert!(self.is_settled(), "all is settled by a stop");
+        let process = self.process.take().unwrap();
+        let Process { workers, mut follower, store, .. } = process;
+        drop(workers);
+        follower.delete_all();
+        self.database.close(store, &mut self.random);
+    }
+
+    /// Hands a request back to the books.
+    pub(super) fn push(&mut self, request: usize, ending: Ending) {
+        let cost = self.model.requests[request].cost;
+        let worker = usize::from(self.model.requests[request].worker);
+        let worker = &mut self.process().workers[worker];
+        let open = worker.open.remove(&request).unwrap();
+        worker.due.push_back((request, if ending.charges() { cost } else { Sum::default() }));
+        worker.books.push(Due { open, ending });
+    }
+
+    /// Tells whether the journal has the end of each request that has one.
+    pub(super) fn is_settled(&mut self) -> bool {
+        let settled = |worker: &Worker| worker.due.is_empty() && !worker.books.is_waiting();
+        self.process().workers.iter().all(settled)
     }
 }
 
-fn of<'a>(key_id: &'a Arc<str>, route: &'a Arc<str>, uid: u64) -> Origin<'a> {
-    Origin { key_uid: uid, key_id, application: None, plan: None, route_uid: 1, route }
+/// Asks once.
+pub(super) fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }

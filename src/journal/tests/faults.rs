@@ -14,14 +14,14 @@ use crate::journal::segment::{Created, OnDisk, SegmentFile};
 
 /// What happens to the next calls; nothing special when there is no more.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Script {
-    pub(crate) writes: Arc<Mutex<VecDeque<Fault>>>,
+pub(super) struct Script {
+    pub(super) writes: Arc<Mutex<VecDeque<Fault>>>,
     /// Whether cutting fails.
-    pub(crate) cuts_fail: Arc<Mutex<bool>>,
+    pub(super) cuts_fail: Arc<Mutex<bool>>,
     /// The write calls so far.
     pub(super) calls: Arc<Mutex<Vec<usize>>>,
     /// Whether syncs fail.
-    pub(crate) syncs_fail: Arc<Mutex<bool>>,
+    pub(super) syncs_fail: Arc<Mutex<bool>>,
     /// The segments that were synced so far.
     pub(super) synced: Arc<Mutex<Vec<PathBuf>>>,
     /// What the disk has of each: its length.
@@ -29,7 +29,7 @@ pub(crate) struct Script {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
+pub(super) enum Fault {
     /// The call works.
     None,
     /// So many bytes are written, then the disk is full.

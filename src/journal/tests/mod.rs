@@ -7,11 +7,6 @@ mod simulation;
 mod syncs;
 mod torn;
 
-pub(crate) use self::{
-    faults::{Fault, Script},
-    power::{Loss, lose_all},
-};
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -34,21 +29,21 @@ use crate::{
 };
 
 /// A directory and a database, reopened as often as a test likes.
-pub(crate) struct Place {
+struct Place {
     temp: TempDir,
-    pub(crate) segment_bytes: u64,
+    segment_bytes: u64,
 }
 
 /// One process on it, without the thread: folds happen when the test says so.
-pub(crate) struct Process {
-    pub(crate) writers: Vec<Writer>,
-    pub(crate) follower: Follower,
-    pub(crate) store: Sqlite,
-    pub(crate) recovery: Recovery,
+struct Process {
+    writers: Vec<Writer>,
+    follower: Follower,
+    store: Sqlite,
+    recovery: Recovery,
 }
 
 impl Place {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         // In memory where possible: a kill is acted by going on without a flush, and for that the
         // disk's syncs are only slow.
         let memory = Path::new("/dev/shm");
@@ -56,26 +51,16 @@ impl Place {
         Self { temp: temp.unwrap(), segment_bytes: SEGMENT_BYTES }
     }
 
-    /// Puts a database there that was made before.
-    pub(crate) fn put_database(&self, bytes: &[u8]) {
-        fs::write(self.database(), bytes).unwrap();
-    }
-
     pub(super) fn journal(&self) -> PathBuf {
         self.temp.path().join("journal")
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
+    fn database(&self) -> PathBuf {
         self.temp.path().join("faregate.db")
     }
 
-    pub(crate) fn start(&self) -> Process {
+    fn start(&self) -> Process {
         self.start_with(|_| Box::new(Disk))
-    }
-
-    /// Starts on files that do as they are told.
-    pub(crate) fn start_on(&self, script: &Script) -> Process {
-        self.start_with(|_| Box::new(script.clone()))
     }
 
     pub(super) fn start_with(&self, files: impl FnMut(u16) -> Box<dyn Files>) -> Process {

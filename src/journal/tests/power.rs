@@ -8,7 +8,7 @@ use super::{faults::Script, *};
 
 /// What becomes of the bytes that the disk did not have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Loss {
+enum Loss {
     /// The file is shorter.
     Cut,
     /// They read as zeros.
@@ -48,7 +48,7 @@ fn after_a_failed_sync(place: &Place, script: &Script) -> Process {
     process
 }
 
-pub(crate) fn lose_all(place: &Place, script: &Script, loss: Loss) {
+fn lose_all(place: &Place, script: &Script, loss: Loss) {
     place.segments().iter().for_each(|path| lose(script, path, loss));
 }
 

@@ -202,6 +202,8 @@ fn gather(
             rest.push(row);
         }
     }
+    // In the table's order.
+    rest.sort_unstable_by_key(|row| (row.minute, *row));
     GATHER.run(transaction, &rest, |row, values| {
         let Consumption { account: Account { of, id }, minute, grant, route, requests, amount } =
             row;

@@ -64,7 +64,9 @@ pub(super) fn add(
             hours.push((customer, hour, place));
         }
     }
-    let rows: Vec<_> = iter::zip(rows, found).collect();
+    // In the table's order, where customers stand as they came.
+    let mut rows: Vec<_> = iter::zip(rows, found).collect();
+    rows.sort_unstable_by_key(|(row, number)| (row.minute, *number));
     ADD.run(transaction, &rows, |(row, (place, id)), values| {
         values.put(row.minute.as_millisecond())?;
         values.put(place)?;

@@ -1,9 +1,13 @@
 //! What customers hold and what routes cost, as the simulation knows it and as the product does.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use super::random::Random;
 use crate::{
+    config::{Config, Loaded},
     ledger::WindowKind,
     model::{
         ApiKey, CustomerTerms, KeyDigest, KeyState, Money, Nanos, OverageTerms, OwnLimits,
@@ -170,7 +174,7 @@ pub(super) fn money(nanos: i64) -> Money {
 }
 
 /// Gives the configuration.
-pub(super) fn configuration() -> String {
+fn configuration() -> String {
     let mut text = String::from(
         "[server]\nlisten = \"127.0.0.1:0\"\n[upstreams.api]\nurl = \"http://127.0.0.1:1\"\n",
     );
@@ -184,3 +188,9 @@ pub(super) fn configuration() -> String {
     }
     text
 }
+
+/// What every process begins with.
+pub(super) static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let text = configuration();
+    Loaded::parse(&text, Path::new("faregate.toml")).into_config().unwrap()
+});

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fs, path::PathBuf, sync::LazyLock};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{random::Random, world::new_place};
+use super::random::Random;
 use crate::store::Sqlite;
 
 /// A database without rows, and its files.
@@ -86,4 +86,11 @@ fn names(connection: &Connection, which: &str) -> Vec<String> {
     let sql = format!("SELECT name FROM sqlite_schema WHERE {which}");
     let mut statement = connection.prepare(&sql).unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// In memory where possible: what a power cut takes is decided here.
+pub(super) fn new_place() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    place.unwrap()
 }
