@@ -9,7 +9,7 @@ use crate::{
         reader::{ReadError, Reader, Step, Until},
         segment::{self, Published, SegmentId},
         sync::Syncer,
-        writer::Start,
+        ticket::Start,
     },
     store::{Store, StoreError},
 };

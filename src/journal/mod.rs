@@ -28,12 +28,13 @@ mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod writer;
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use crate::{
-    journal::{fold::Fold, follower::Tail, segment::Disk, sync::Syncer, writer::Start},
+    journal::{fold::Fold, follower::Tail, segment::Disk, sync::Syncer, ticket::Start},
     model::Durability,
     store::Store,
 };
@@ -48,7 +49,8 @@ pub use replay::{Recovery, ReplayError};
 #[cfg(test)]
 pub(crate) use segment::{Created, Files, OnDisk, SegmentFile};
 pub use sync::Unsynced;
-pub use writer::{Ticket, Writer};
+pub use ticket::Ticket;
+pub use writer::Writer;
 
 pub use crate::store::NodeId;
 

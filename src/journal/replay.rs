@@ -15,7 +15,7 @@ use crate::{
         fold::Fold,
         reader::{Known, ReadError, Reader, Step, Torn, Until},
         segment::{self, SegmentId},
-        writer::Start,
+        ticket::Start,
     },
     store::{Position, Store, StoreError},
 };

@@ -28,6 +28,7 @@ use crate::{
         segment::{Created, Files, Published, SegmentId},
         sync::Unsynced,
         tail::{Piece, Tail},
+        ticket::{Start, Ticket, Waiting},
     },
     ledger::{AccountSet, Charge, Draw, Taken},
     model::{Durability, Nanos},
@@ -55,52 +56,6 @@ pub struct Writer {
     unsynced: Arc<Unsynced>,
     durability: Durability,
     figures: Arc<Figures>,
-}
-
-/// Where a writer begins.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Start {
-    /// A segment number above everything ever used.
-    pub(super) segment: u64,
-    /// A record number above everything ever used.
-    pub(super) sequence: u64,
-}
-
-impl Start {
-    /// For a worker that never wrote.
-    pub(super) const FIRST: Self = Self { segment: 1, sequence: 1 };
-}
-
-/// What is needed to settle a reservation.
-#[derive(Clone, Copy, Debug)]
-#[must_use = "a reservation that is not settled is charged at the next start"]
-pub struct Ticket {
-    sequence: u64,
-    cost: Charge,
-    opened_at: Timestamp,
-    request_id: Uuid,
-}
-
-impl Ticket {
-    /// Gives what was reserved.
-    pub fn cost(&self) -> Charge {
-        self.cost
-    }
-
-    /// Gives the number of its record.
-    #[cfg(test)]
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
-    }
-}
-
-/// An ordinary settle that is not yet written.
-struct Waiting {
-    reservation: u64,
-    ending: Ending,
-    charge: u64,
-    time_ms: i64,
-    request_id: Uuid,
 }
 
 impl Writer {
