@@ -179,8 +179,15 @@ const GATHER: Insertion = Insertion {
         amount = min(amount + excluded.amount, 9223372036854775807)"#,
 };
 
-/// Gathers what was consumed in minutes that are not over, and what belongs to something that is gathered
-/// already. Gives the rest.
+/// So many rows are not gathered: to write them twice costs more than that a minute may have two entries. A
+/// fold that writes as many is followed by a long pause, so they stay few.
+#[cfg(not(test))]
+const LARGE: usize = 4096;
+#[cfg(test)]
+const LARGE: usize = 8;
+
+/// Gathers what was consumed in minutes that are not over, unless it is large, and what belongs to something
+/// that is gathered already. Gives the rest.
 fn gather(
     transaction: &Transaction<'_>,
     now: Timestamp,
@@ -191,25 +198,24 @@ fn gather(
         r#"SELECT 1 FROM consumption
            WHERE minute = ?1 AND "of" = ?2 AND account = ?3 AND "grant" = ?4 AND route = ?5"#,
     )?;
-    let (mut over, mut rest) = (Vec::new(), Vec::with_capacity(rows.len()));
+    let is_large = rows.len() >= LARGE;
+    let (mut gather, mut rest) = (Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
         let Consumption { account: Account { of, id }, minute, grant, route, .. } = row;
         let is_over = minute.saturating_add(MINUTE_MS) <= now.as_millisecond();
-        let may_be_there = is_over && gathered.contains(&minute);
-        if is_over && !(may_be_there && find.exists(params![minute, of, id, grant, route])?) {
-            over.push(row);
-        } else {
-            rest.push(row);
-        }
+        let may_be_there = gathered.contains(&minute);
+        let is_gathered = !(is_over || is_large)
+            || may_be_there && find.exists(params![minute, of, id, grant, route])?;
+        if is_gathered { gather.push(row) } else { rest.push(row) }
     }
     // In the table's order.
-    rest.sort_unstable_by_key(|row| (row.minute, *row));
-    GATHER.run(transaction, &rest, |row, values| {
+    gather.sort_unstable_by_key(|row| (row.minute, *row));
+    GATHER.run(transaction, &gather, |row, values| {
         let Consumption { account: Account { of, id }, minute, grant, route, requests, amount } =
             row;
         [minute, of, id, grant, route, requests, amount].into_iter().try_for_each(|v| values.put(v))
     })?;
-    Ok(over)
+    Ok(rest)
 }
 
 fn insert_open(

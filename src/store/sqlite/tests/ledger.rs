@@ -143,6 +143,24 @@ fn a_minute_that_was_over_when_it_was_folded_is_not_gathered() {
 }
 
 #[test]
+fn much_at_once_is_entered_at_once() {
+    let mut place = Place::new();
+    place.store.put(&charge(1, 60, 3, None)).unwrap();
+    let mut much = charge(2, 60, 8, None);
+    let one = ConsumedRow { amount: 1, ..much.consumed[0] };
+    // The first belongs to what is gathered.
+    much.consumed =
+        ["r", "a", "b", "c", "d", "e", "f", "g"].map(|route| ConsumedRow { route, ..one }).into();
+    place.store.put(&much).unwrap();
+    let told = entries(&place);
+    let amounts: Vec<_> = brief(&told).into_iter().map(|(_, amount, _)| amount).collect();
+    assert_eq!(amounts, [1, 1, 1, 1, 1, 1, 1, 4]);
+    assert_eq!(told.iter().filter(|entry| entry.number == 0).count(), 1);
+    assert_eq!(told.last().map(|entry| entry.balance), Some(11));
+    assert_eq!(differences(&place), []);
+}
+
+#[test]
 fn what_is_old_is_carried_and_nothing_else_goes() {
     let mut place = Place::new();
     place.write(|records| records.put_grant(&grant("g", 100), Nanos::ZERO)).unwrap();
