@@ -98,6 +98,8 @@ pub(super) struct Contents {
     /// The number of the last record, here or before.
     pub(super) sequence: u64,
     pub(super) latest: Timestamp,
+    /// Zeros may stand behind the last record.
+    pub(super) has_room: bool,
     definitions: Vec<Arc<Definition>>,
     /// Has definitions of a writer in this process.
     handover: Option<Arc<Handover>>,
@@ -114,6 +116,7 @@ impl Contents {
             offset: 0,
             sequence,
             latest: Timestamp::MIN,
+            has_room: false,
             definitions: Vec::new(),
             handover: None,
         }
@@ -185,7 +188,8 @@ impl Contents {
                 self.learn(set, payload)?;
                 None
             }
-            Body::Head { node, worker, segment: number } => {
+            Body::Head { node, worker, segment: number, has_room } => {
+                self.has_room = has_room;
                 debug_assert_eq!((node, SegmentId { worker, number }), (self.node, self.id));
                 None
             }

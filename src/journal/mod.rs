@@ -8,6 +8,7 @@
 //! Invariant: every reservation is charged once, whenever the process ends: by its ending where
 //! that is written, else in full at the next start.
 
+mod ahead;
 mod batch;
 mod contents;
 mod current;
@@ -103,7 +104,7 @@ impl Journal {
         workers: u16,
         durability: Durability,
     ) -> io::Result<(Vec<Writer>, Follower)> {
-        let (writers, follower) = self.split(store, workers, |_| Box::new(Disk))?;
+        let (writers, follower) = self.split(store, workers, |_| Box::new(Disk(durability)))?;
         let unsynced = writers.iter().map(Writer::unsynced).collect::<Vec<_>>();
         let syncer = Syncer::start(&unsynced, durability)?;
         let writers = writers.into_iter().map(|writer| writer.with_durability(durability));

@@ -272,6 +272,10 @@ impl Reader {
         // The rest at once: it is a segment at most, and this is rare.
         let mut rest = Vec::new();
         self.fill(&mut rest, u64::MAX)?;
+        // Room that was made ahead, and not needed.
+        if self.contents.has_room && rest.iter().all(|byte| *byte == 0) {
+            return Ok(Step::Done);
+        }
         if self.contents.is_on_disk(&rest) {
             return Err(self.contents.damaged("a record is bad that the disk had"));
         }

@@ -4,7 +4,7 @@
 //! ```text
 //!  0 crc       u32   CRC-32 of the rest and the payload, salted
 //!  4 kind      u8
-//!  5 ending    u8    of a settle
+//!  5 ending    u8    of a settle; 1 of a head where there may be room behind the last record: zeros
 //!  6 blocks    u16   64-byte blocks of payload that follow
 //!  8 sequence  u64   strictly rising per worker, across segments
 //! 16 reference u64   the reservation's sequence; the segment's number of the head and of what is kept; of a
@@ -92,6 +92,8 @@ pub(super) enum Body {
         worker: u16,
         /// Which of its segments.
         segment: u64,
+        /// Zeros may stand behind its last record.
+        has_room: bool,
     },
     /// The payload behind it is what records of this segment mean by a number.
     Definition {
@@ -246,7 +248,7 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         return Claim::OtherVersion(fields.extra);
     }
     match fields.record() {
-        Some(Record { body: Body::Head { node, worker, segment }, .. })
+        Some(Record { body: Body::Head { node, worker, segment, has_room: _ }, .. })
             if Record::decode(Salt::new(node, worker, segment), bytes).is_ok() =>
         {
             Claim::Head { node, worker, segment }
@@ -311,6 +313,7 @@ impl Fields {
                 node: NodeId(request_id),
                 worker: u16::try_from(self.set).ok()?,
                 segment: self.reference,
+                has_room: self.ending == 1,
             },
             KIND_DEFINITION => Body::Definition { set: self.set, blocks: self.blocks },
             KIND_RESERVE => {
@@ -348,8 +351,9 @@ impl From<&Record> for Fields {
     fn from(record: &Record) -> Self {
         let fields = Self { sequence: record.sequence, time: record.time_ms, ..Self::default() };
         match record.body {
-            Body::Head { node, worker, segment } => Self {
+            Body::Head { node, worker, segment, has_room } => Self {
                 kind: KIND_HEAD,
+                ending: has_room.into(),
                 reference: segment,
                 set: worker.into(),
                 extra: VERSION,

@@ -13,7 +13,10 @@ use std::{
     },
 };
 
-use crate::journal::{handover::Handover, record::BLOCK};
+use crate::{
+    journal::{ahead::Ahead, handover::Handover, record::BLOCK},
+    model::Durability,
+};
 
 /// Which segment of a node.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -60,6 +63,11 @@ pub(super) fn delete(directory: &Path, id: SegmentId) -> io::Result<()> {
 pub(crate) trait SegmentFile: Write + Send {
     /// Shortens the file to what is good of it.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Tells whether zeros stand behind what was written.
+    fn has_room(&self) -> bool {
+        false
+    }
 }
 
 impl SegmentFile for Arc<File> {
@@ -86,18 +94,25 @@ pub(crate) trait Files: Send {
     fn create(&mut self, path: &Path) -> io::Result<Created>;
 }
 
-/// The disk.
+/// The disk, for appends that are to survive something.
 #[derive(Debug)]
-pub(super) struct Disk;
+pub(super) struct Disk(pub(super) Durability);
 
 impl Files for Disk {
     fn create(&mut self, path: &Path) -> io::Result<Created> {
         let directory = path.parent().map(File::open).transpose()?;
-        // The last that may fail, because the file is in the way of the next attempt. Appending, so that
-        // after a cut the next write goes where the file ends.
-        let file = Arc::new(File::options().append(true).create_new(true).open(path)?);
+        // Appending, so that after a cut the next write goes where the file ends.
+        let is_appended = self.0 == Durability::Normal;
+        let mut options = File::options();
+        options.write(true).append(is_appended).create_new(true);
+        // The last that may fail, because the file is in the way of the next attempt.
+        let file = Arc::new(options.open(path)?);
         let on_disk = Box::new(Whole { file: Arc::clone(&file), directory });
-        Ok(Created { file: Box::new(file), on_disk })
+        let file: Box<dyn SegmentFile> = match self.0 {
+            Durability::Normal => Box::new(file),
+            Durability::Strict => Box::new(Ahead::new(file)),
+        };
+        Ok(Created { file, on_disk })
     }
 }
 

@@ -259,8 +259,15 @@ impl Writer {
             self.current = Some(self.open_segment(has_failed)?);
         }
         self.put.begin(self.waiting.len());
-        if let Some(Segment { length: 0, number, is_recovery, .. }) = self.current {
-            self.begin_segment(number, is_recovery, time_ms);
+        if let Some(&Segment { length: 0, number, is_recovery, ref file, .. }) =
+            self.current.as_ref()
+        {
+            let has_room = file.has_room();
+            let (node, worker) = (self.directory.node(), self.worker);
+            self.push(time_ms, Body::Head { node, worker, segment: number, has_room });
+            if is_recovery {
+                self.keep_tail(time_ms);
+            }
         }
         self.tell_synced(time_ms);
         // Taken out for the loop; they are dropped only when the append has succeeded.
@@ -274,13 +281,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts the head of a segment, and behind it what a failed sync may have lost.
-    fn begin_segment(&mut self, number: u64, is_recovery: bool, time_ms: i64) {
-        let node = self.directory.node();
-        self.push(time_ms, Body::Head { node, worker: self.worker, segment: number });
-        if !is_recovery {
-            return;
-        }
+    /// Puts behind the head of a segment what a failed sync may have lost.
+    fn keep_tail(&mut self, time_ms: i64) {
         self.put.is_recovery = true;
         let tail = mem::take(&mut self.tail);
         for Piece { segment, offset, follows_synced, bytes } in tail.pieces() {

@@ -11,7 +11,12 @@ fn salt() -> Salt {
 fn bodies() -> Vec<Body> {
     let request_id = Uuid::from_u128(0x1234_5678_9abc_def0_1234);
     let mut bodies = vec![
-        Body::Head { node: NodeId(Uuid::from_u128(7)), worker: u16::MAX, segment: 9 },
+        Body::Head {
+            node: NodeId(Uuid::from_u128(7)),
+            worker: u16::MAX,
+            segment: 9,
+            has_room: true,
+        },
         Body::Definition { set: 1, blocks: 2 },
         Body::Definition { set: u32::MAX, blocks: 0 },
         Body::Reserve { set: 5, cost: u64::MAX, nanos: 0, request_id },
@@ -96,7 +101,7 @@ fn a_record_of_another_segment_does_not_pass() {
 #[test]
 fn a_head_tells_whose_it_is() {
     let node = NodeId(Uuid::from_u128(7));
-    let (_, head) = encoded(Body::Head { node, worker: 3, segment: 9 });
+    let (_, head) = encoded(Body::Head { node, worker: 3, segment: 9, has_room: false });
     assert_eq!(claim(&head), Claim::Head { node, worker: 3, segment: 9 });
     let mut newer = head.clone();
     newer[36] = 2;

@@ -242,7 +242,7 @@ fn a_full_disk_is_reported_and_heals() {
     struct Full(bool);
     impl Files for Full {
         fn create(&mut self, path: &Path) -> io::Result<Created> {
-            let created = Disk.create(path)?;
+            let created = Disk(Durability::Normal).create(path)?;
             if !mem::take(&mut self.0) {
                 return Ok(created);
             }

@@ -60,7 +60,7 @@ impl Place {
     }
 
     fn start(&self) -> Process {
-        self.start_with(|_| Box::new(Disk))
+        self.start_with(|_| Box::new(Disk(Durability::Normal)))
     }
 
     pub(super) fn start_with(&self, files: impl FnMut(u16) -> Box<dyn Files>) -> Process {

@@ -62,6 +62,29 @@ fn rubbish_at_the_end_is_passed_over() {
 }
 
 #[test]
+fn room_ahead_is_nothing_torn() {
+    // Each append fills a segment, so that those before the last are followed to their ends.
+    for segment_bytes in [64, SEGMENT_BYTES] {
+        let place = Place { segment_bytes, ..Place::new() };
+        let start = || place.start_with(|_| Box::new(Disk(Durability::Strict)));
+        let mut process = start();
+        let acme = set(1, "acme");
+        for charge in [0, 2, 3] {
+            let ticket = process.reserve(&acme, 3);
+            process.settle(ticket, &acme, Ending::Completed, charge);
+            process.fold();
+        }
+        let _ = process.reserve(&acme, 5);
+        process.flush();
+        drop(process);
+        let Process { recovery, store, .. } = start();
+        assert_eq!(recovery.torn, vec![]);
+        assert_eq!(recovery.unknown, 1);
+        assert_eq!(usage(&store)[&("acme".into(), String::new())], 10);
+    }
+}
+
+#[test]
 fn a_torn_end_is_told_again_when_the_file_could_not_be_deleted() {
     let place = Place::new();
     two_appends(&place);
