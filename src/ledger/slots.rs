@@ -17,6 +17,10 @@ impl<T> Slots<T> {
             }
             return free;
         }
+        // Most customers have one or two quotas, and there may be a million of them.
+        if self.0.len() < 4 {
+            self.0.reserve_exact(1);
+        }
         self.0.push(Some(item));
         self.0.len().saturating_sub(1)
     }

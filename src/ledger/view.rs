@@ -82,6 +82,10 @@ impl Views {
             !Arc::ptr_eq(&known.limits, limits) && Arc::strong_count(&known.limits) > 1
         });
         self.0.truncate(VIEWS_MAX.saturating_sub(1));
+        // Most customers have one, and there may be a million of them.
+        if self.0.is_empty() {
+            self.0.reserve_exact(1);
+        }
         self.0.insert(0, Known { limits: Arc::clone(limits), view: Arc::clone(view) });
     }
 
