@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, header, request};
+use http::{HeaderMap, StatusCode, Version, header, request};
 use tokio::time::Instant;
 
 use crate::{
@@ -106,6 +106,8 @@ fn request(
     let told = Told {
         identity,
         request_id: exchange.request_id_value(),
+        is_old: head.version == Version::HTTP_10,
+        takes_trailers: takes_trailers(&head.headers),
         peer: &exchange.connection().peer_value,
         host: routed.target().host().map(Host::value),
         trace: exchange.trace(),
@@ -115,6 +117,14 @@ fn request(
     let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
     let progress = Rc::clone(exchange.progress());
     Ok(Outgoing::new(&head.method, written, has_length, body, progress))
+}
+
+/// Tells whether the client takes fields behind the answer's body (RFC 9110 section 10.1.4).
+fn takes_trailers(fields: &HeaderMap) -> bool {
+    let values = fields.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 async fn send(

@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod forward;
 pub mod head;
 mod offers;
+pub mod options;
 pub mod pages;
 pub mod payer;
 pub mod query;
@@ -72,7 +73,7 @@ pub async fn serve(
 enum Outcome {
     /// The upstream has answered.
     Forwarded(Box<Forwarded>),
-    /// A page of the gateway's own, under the reserved prefix.
+    /// An answer of the gateway's own: a page under the reserved prefix, or what it can do.
     Page(Response<Bytes>),
 }
 
@@ -104,6 +105,9 @@ async fn run(
     body: &mut Option<ClientBody>,
 ) -> Result<Outcome, Refused> {
     head::check(head, &exchange.snapshot().server.limits)?;
+    if let Some(answer) = options::answer(head, exchange)? {
+        return Ok(Outcome::Page(answer));
+    }
     let target = Target::parse(head)?;
     exchange.note_target(&target);
     if let Some(page) = pages::find(&target, exchange) {

@@ -186,7 +186,7 @@ impl Body for PassingBody {
             }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::trailers(trailers);
+                    headers::trailers_of_answer(trailers);
                 }
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
                 // The poll after the last frame may never come; nothing follows trailers.

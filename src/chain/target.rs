@@ -185,6 +185,11 @@ fn host(head: &Parts) -> Result<Option<Host>, Denial> {
     }
 }
 
+/// Checks the host of a request whose target is no path.
+pub(super) fn check_host(head: &Parts) -> Result<(), Denial> {
+    host(head).map(drop)
+}
+
 fn with_query(mut path: String, query: Option<&str>) -> Result<PathAndQuery, Denial> {
     if let Some(query) = query {
         path.push('?');

@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use http::HeaderMap;
 
 use super::{
-    Malformed,
+    Malformed, check_line_ends,
     fields::map,
     framing::{Step, take},
 };
@@ -100,7 +100,10 @@ fn trailers(buffer: &[u8]) -> Result<Option<(HeaderMap, usize)>, Malformed> {
     }
     let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(buffer, &mut room) {
-        Ok(httparse::Status::Complete((length, parsed))) => Ok(Some((map(parsed)?, length))),
+        Ok(httparse::Status::Complete((length, parsed))) => {
+            check_line_ends(buffer.get(..length).unwrap_or_default())?;
+            Ok(Some((map(parsed)?, length)))
+        }
         Ok(httparse::Status::Partial) if buffer.len() < TRAILER_BYTES_MAX => Ok(None),
         Ok(httparse::Status::Partial) => Err(Malformed("its trailers are too long")),
         Err(_) => Err(Malformed("its trailers are none")),
@@ -202,6 +205,9 @@ mod tests {
             "10000000000000000\r\n",
             "0\r\n X: 1\r\n\r\n",
             "0\r\nX\r\n\r\n",
+            "0\r\nX: 1\n\r\n",
+            "0\r\nX: 1\r\n\n",
+            "0\r\n\n",
         ] {
             assert!(decode(text.as_bytes(), 100).is_err(), "{text:?}");
             assert!(decode(text.as_bytes(), 1).is_err(), "{text:?}");

@@ -15,8 +15,6 @@ pub struct Fields {
     pub has_date: bool,
     /// What was said of the body's length.
     pub length: Option<u64>,
-    /// What may stand behind the body.
-    pub trailers: Vec<HeaderName>,
 }
 
 /// Room for the fields of most answers.

@@ -8,6 +8,7 @@ mod fields;
 mod framing;
 mod sending;
 mod socket;
+pub(crate) mod trailers;
 
 pub(crate) use self::{
     chunked::Decoder,
@@ -16,6 +17,15 @@ pub(crate) use self::{
     sending::{End, JOINED_BYTES_MAX, SendError, Sending, push_field},
     socket::Socket,
 };
+
+/// Refuses lines that end in a line feed alone, which some take for an end and some do not.
+pub(crate) fn check_line_ends(lines: &[u8]) -> Result<(), Malformed> {
+    let is_bare = |at: usize| at.checked_sub(1).and_then(|at| lines.get(at)) != Some(&b'\r');
+    if memchr::memchr_iter(b'\n', lines).any(is_bare) {
+        return Err(Malformed("a line ends in a line feed alone"));
+    }
+    Ok(())
+}
 
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

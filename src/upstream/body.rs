@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     progress::{Progress, Upload, Waiting},
     server::http1::{BodyError, ClientBody},
+    upstream::headers,
 };
 
 /// A client's body as the upstream connection reads it.
@@ -43,7 +45,12 @@ impl UploadBody {
         Self { inner, max, left: max, progress }
     }
 
-    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+    /// Sends the client an answer ahead of the last one.
+    pub fn send_interim(&self, status: StatusCode, lines: &[u8]) {
+        self.inner.send_interim(status, lines);
+    }
+
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
         let bytes =
             frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
         let Some(left) = self.left.checked_sub(bytes) else {
@@ -51,6 +58,9 @@ impl UploadBody {
             return Err(UploadError::TooLarge);
         };
         self.left = left;
+        if let Some(trailers) = frame.trailers_mut() {
+            headers::trailers_of_request(trailers);
+        }
         // Nothing follows trailers.
         if frame.is_trailers() || self.inner.is_end_stream() {
             self.progress.set_upload(Upload::Done);

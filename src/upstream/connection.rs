@@ -132,6 +132,7 @@ impl Connection {
             {
                 let status = head.status;
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                    request.pass_interim(&head);
                     continue;
                 }
                 return Poll::Ready(Ok(head));

@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use crate::{
-    http1::push_field,
+    http1::{push_field, trailers},
     model::{HostHeader, Upstream},
     roster::Identity,
     telemetry::traces::Trace,
@@ -23,7 +23,6 @@ fn is_dropped_from_request(name: &str) -> bool {
             | "proxy-connection"
             | "proxy-authorization"
             | "te"
-            | "trailer"
             | "transfer-encoding"
             | "content-length"
             | "upgrade"
@@ -82,6 +81,10 @@ pub struct Told<'a> {
     pub identity: Option<&'a Identity>,
     /// The request's id.
     pub request_id: HeaderValue,
+    /// It came as HTTP/1.0.
+    pub is_old: bool,
+    /// The client takes fields behind the answer's body.
+    pub takes_trailers: bool,
     /// The client's address.
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
@@ -147,12 +150,13 @@ impl Head<'_> {
 }
 
 /// Takes off what follows an answer's body what is not for the caller.
-pub fn trailers(fields: &mut HeaderMap) {
-    let unwanted = fields.keys().filter(|name| is_dropped_from_answer(name.as_str()));
-    let unwanted: Vec<HeaderName> = unwanted.cloned().collect();
-    for name in unwanted {
-        fields.remove(name);
-    }
+pub fn trailers_of_answer(fields: &mut HeaderMap) {
+    trailers::retain(fields, is_dropped_from_answer);
+}
+
+/// Takes off what follows a request's body what is not for the upstream.
+pub fn trailers_of_request(fields: &mut HeaderMap) {
+    trailers::retain(fields, |name| is_unwanted(name, is_dropped_from_request));
 }
 
 fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
@@ -185,6 +189,13 @@ fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
     head.tell(&X_FORWARDED_FOR, told.peer);
     head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static("http"));
     head.tell(&REQUEST_ID, &told.request_id);
+    // Behind those that the client's own has (RFC 9110 section 7.6.3).
+    let version = if told.is_old { "1.0 faregate" } else { "1.1 faregate" };
+    head.tell(&header::VIA, &HeaderValue::from_static(version));
+    if told.takes_trailers {
+        push_field(&mut head.text, "te", b"trailers");
+        push_field(&mut head.text, "connection", b"te");
+    }
     if let Some(trace) = told.trace {
         head.tell(&TRACEPARENT, &trace.parent_value());
     }

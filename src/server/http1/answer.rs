@@ -48,7 +48,7 @@ pub(super) fn write(
     if let Some(length) = length {
         push_field(&mut head, "content-length", itoa::Buffer::new().format(length).as_bytes());
     }
-    if let End::Chunked(_) = end {
+    if let End::Chunked { .. } = end {
         push_field(&mut head, "transfer-encoding", b"chunked");
     }
     match (terms.keeps_alive, terms.version) {
@@ -76,9 +76,7 @@ fn end(reply: &Reply, terms: &Terms) -> (End, Option<u64>) {
         _ => match exact {
             Some(length) => (End::Length(length), Some(length)),
             None if terms.version == Version::HTTP_10 => (End::Close, None),
-            // Those that were announced, to who takes them.
-            None if terms.takes_trailers => (End::Chunked(reply.fields.trailers.clone()), None),
-            None => (End::Chunked(Vec::new()), None),
+            None => (End::Chunked { trailers: terms.takes_trailers }, None),
         },
     }
 }

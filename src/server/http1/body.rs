@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 
 /// The request to send a body that waits to be asked for (RFC 9110 section 10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The most that waits to be sent ahead of an answer; what the client does not take is left out.
+const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 /// What came from a client and was not taken yet.
 #[derive(Debug)]
@@ -34,8 +38,12 @@ struct State {
     buffer: BytesMut,
     /// What is left of the body.
     framing: Framing,
-    /// What is left to send of the request for the body.
-    continuing: &'static [u8],
+    /// The client waits to be asked for the body.
+    waits: bool,
+    /// It takes answers ahead of the last one (RFC 9110 section 15.2).
+    takes_interim: bool,
+    /// What is left to send of those.
+    interim: Vec<u8>,
 }
 
 /// Why a body did not come whole.
@@ -57,9 +65,14 @@ pub enum BodyError {
 
 impl Inbox {
     pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>) -> Self {
-        let (buffer, framing) = (BytesMut::new(), Framing::NONE);
-        let state = RefCell::new(State { buffer, framing, continuing: b"" });
-        Self { socket, watch, state, number: Cell::new(0) }
+        let state = State {
+            buffer: BytesMut::new(),
+            framing: Framing::NONE,
+            waits: false,
+            takes_interim: false,
+            interim: Vec::new(),
+        };
+        Self { socket, watch, state: RefCell::new(state), number: Cell::new(0) }
     }
 
     /// Reads more. 0 is the end.
@@ -78,11 +91,27 @@ impl Inbox {
     }
 
     /// Begins a body, which may have to be asked for.
-    pub(super) fn begin(self: &Rc<Self>, framing: Framing, waits: bool) -> ClientBody {
+    pub(super) fn begin(
+        self: &Rc<Self>,
+        framing: Framing,
+        waits: bool,
+        takes_interim: bool,
+    ) -> ClientBody {
         let mut state = self.state.borrow_mut();
         state.framing = framing;
-        state.continuing = if waits && !framing.is_over() { CONTINUE } else { b"" };
+        state.waits = waits && !framing.is_over();
+        state.takes_interim = takes_interim;
         ClientBody { inbox: Rc::clone(self), number: self.number.get() }
+    }
+
+    /// Sends what goes ahead of the answer.
+    pub(super) fn poll_interim(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.borrow_mut().poll_interim(self, context)
+    }
+
+    /// Takes what was not sent of that, which goes with the answer then.
+    pub(super) fn take_interim(&self) -> Vec<u8> {
+        std::mem::take(&mut self.state.borrow_mut().interim)
     }
 
     /// Tells whether the body was taken to its end.
@@ -123,11 +152,11 @@ impl State {
         Poll::Ready(Ok(read))
     }
 
-    fn poll_continue(&mut self, inbox: &Inbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.continuing.is_empty() {
-            let slices = [IoSlice::new(self.continuing)];
+    fn poll_interim(&mut self, inbox: &Inbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let slices = [IoSlice::new(&self.interim)];
             let count = ready!(inbox.socket.poll_write(context, &slices))?;
-            self.continuing = self.continuing.get(count..).unwrap_or_default();
+            self.interim.drain(..count.min(self.interim.len()));
         }
         Poll::Ready(Ok(()))
     }
@@ -143,6 +172,23 @@ pub struct ClientBody {
 impl ClientBody {
     fn is_current(&self) -> bool {
         self.inbox.number.get() == self.number
+    }
+
+    /// Sends an answer ahead of the last one, unless the client takes none or too many wait.
+    pub fn send_interim(&self, status: StatusCode, lines: &[u8]) {
+        let mut state = self.inbox.state.borrow_mut();
+        let State { takes_interim, interim, .. } = &mut *state;
+        if !self.is_current() || !*takes_interim || interim.len() + lines.len() > INTERIM_BYTES_MAX
+        {
+            return;
+        }
+        interim.extend_from_slice(b"HTTP/1.1 ");
+        interim.extend_from_slice(status.as_str().as_bytes());
+        interim.extend_from_slice(b" ");
+        interim.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        interim.extend_from_slice(b"\r\n");
+        interim.extend_from_slice(lines);
+        interim.extend_from_slice(b"\r\n");
     }
 }
 
@@ -166,7 +212,10 @@ impl Body for ClientBody {
                 Step::End => return Poll::Ready(None),
                 Step::More => {}
             }
-            ready!(state.poll_continue(&self.inbox, context))?;
+            if std::mem::take(&mut state.waits) {
+                state.interim.extend_from_slice(CONTINUE);
+            }
+            ready!(state.poll_interim(&self.inbox, context))?;
             if ready!(state.poll_fill(&self.inbox, context))? == 0 {
                 return Poll::Ready(Some(Err(BodyError::Early)));
             }

@@ -92,7 +92,7 @@ impl<'a> Connection<'a> {
             Some(Err(reason)) => return self.refuse(reason, service).await,
         };
         let request::Head { mut parts, framing, keeps_alive, waits, takes_trailers } = head;
-        let body = self.inbox.begin(framing, waits);
+        let body = self.inbox.begin(framing, waits, parts.version == http::Version::HTTP_11);
         // In memory of its own, which an idle connection does not hold and the next request finds in
         // the processor's caches.
         let answering = Box::pin(service.answer(&mut parts, body));
@@ -163,7 +163,11 @@ impl<'a> Connection<'a> {
         terms: &mut Terms,
         service: &impl Service,
     ) -> io::Result<()> {
-        let (head, end) = answer::write(&reply, terms, || service.now());
+        let (mut head, end) = answer::write(&reply, terms, || service.now());
+        let interim = self.inbox.take_interim();
+        if !interim.is_empty() {
+            head.splice(..0, interim);
+        }
         let mut sending = Sending::new(head, end, reply.body);
         let sent = poll_fn(|context| {
             let before = sending.sent();
@@ -188,6 +192,9 @@ impl<'a> Connection<'a> {
         poll_fn(|context| {
             if let Poll::Ready(done) = Pin::new(&mut future).poll(context) {
                 return Poll::Ready(Some(done));
+            }
+            if let Poll::Ready(Err(_)) = self.inbox.poll_interim(context) {
+                return Poll::Ready(None);
             }
             if self.inbox.is_body_over()
                 && self.inbox.is_empty()

@@ -65,7 +65,7 @@ pub(super) fn parse(
         Err(_) => return Err(Unparsable::Malformed("The request is no HTTP/1.1.")),
     };
     let head = head(&request)?;
-    check_line_ends(buffer.get(..length).unwrap_or_default())?;
+    http1::check_line_ends(buffer.get(..length).unwrap_or_default())?;
     buffer.advance(length);
     Ok(Some(head))
 }
@@ -115,15 +115,6 @@ fn framing(fields: &[httparse::Header<'_>], is_old: bool) -> Result<Framing, Unp
         return Err(Unparsable::Malformed("The transfer coding is not `chunked` alone."));
     }
     Ok(Framing::Chunked(Decoder::BEGIN))
-}
-
-/// Refuses lines that end in a line feed alone, which some take for an end and some do not.
-fn check_line_ends(head: &[u8]) -> Result<(), Unparsable> {
-    let is_bare = |at: usize| at.checked_sub(1).and_then(|at| head.get(at)) != Some(&b'\r');
-    if memchr::memchr_iter(b'\n', head).any(is_bare) {
-        return Err(Unparsable::Malformed("A line ends in a line feed alone."));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

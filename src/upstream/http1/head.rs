@@ -39,10 +39,6 @@ fn passed(parsed: &[httparse::Header<'_>], options: &Options, length: Option<u64
         fields.has_date |= name.eq_ignore_ascii_case("date");
         push_field(&mut fields.lines, name, value);
     }
-    let _: Result<(), Infallible> = each_member(parsed, "trailer", |name| {
-        fields.trailers.extend(HeaderName::from_bytes(name));
-        Ok(())
-    });
     fields
 }
 
@@ -65,6 +61,7 @@ pub(crate) fn parse(
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed("it has too many fields")),
         Err(_) => return Err(Malformed("its head is none")),
     };
+    http1::check_line_ends(buffer.get(..length).unwrap_or_default())?;
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
     let is_old = answer.version == Some(0);
@@ -192,7 +189,6 @@ mod tests {
         let lines = String::from_utf8(head.fields.lines).unwrap();
         assert_eq!(lines, "X-Own: a  b\r\nx-own: 2\r\nDATE: now\r\nTrailer: A, b\r\n");
         assert!(head.fields.has_date);
-        assert_eq!(head.fields.trailers, ["a", "b"]);
     }
 
     #[test]
@@ -222,6 +218,8 @@ mod tests {
             "1.1 200 OK\r\nX : 1\r\n",
             "1.1 200 OK\r\nX: 1\r\n 2\r\n",
             "1.1 200 OK\r\nX: \u{0}\r\n",
+            "1.1 200 OK\nX: 1\r\n",
+            "1.1 200 OK\r\nX: 1\n",
             "1.1 99 OK\r\n",
             "2.0 200 OK\r\n",
         ] {

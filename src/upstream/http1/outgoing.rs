@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Method;
+use http::{Method, StatusCode};
 use http_body::Body;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     progress::{Progress, Upload},
     upstream::{
         body::{UploadBody, UploadError},
-        http1::ExchangeError,
+        http1::{ExchangeError, Head},
     },
 };
 
@@ -44,8 +44,7 @@ impl Outgoing {
                 }
             }
             Some(length) => End::Length(length),
-            // Trailers are not sent on.
-            None => End::Chunked(Vec::new()),
+            None => End::Chunked { trailers: true },
         };
         match &end {
             End::Length(length) => {
@@ -53,7 +52,7 @@ impl Outgoing {
                 head.extend_from_slice(itoa::Buffer::new().format(*length).as_bytes());
                 head.extend_from_slice(b"\r\n\r\n");
             }
-            End::Chunked(_) => head.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),
+            End::Chunked { .. } => head.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),
             End::None | End::Close => head.extend_from_slice(b"\r\n"),
         }
         Self { is_head: method == Method::HEAD, sending: Sending::new(head, end, body), progress }
@@ -62,6 +61,14 @@ impl Outgoing {
     /// Tells whether its answer has no body whatever its head says.
     pub(crate) fn is_head(&self) -> bool {
         self.is_head
+    }
+
+    /// Passes on an answer that goes ahead of the last one. Whether the body is sent, the gateway
+    /// decides itself, so a 100 ends here.
+    pub(crate) fn pass_interim(&self, head: &Head) {
+        if head.status != StatusCode::CONTINUE {
+            self.sending.body().send_interim(head.status, &head.fields.lines);
+        }
     }
 
     /// Tells whether a byte of it was sent.

@@ -322,7 +322,7 @@ fn requests() -> Vec<Case> {
             "400 invalid_request",
         ),
         case("malformed Host", raw("GET /one/x HTTP/1.1", "Host: a b\r\n"), "400 invalid_request"),
-        case("asterisk", raw("OPTIONS * HTTP/1.1", host), "400 invalid_request"),
+        case("asterisk", raw("GET * HTTP/1.1", host), "400 invalid_request"),
         case("encoded slash", raw("GET /one%2Fx HTTP/1.1", host), "400 invalid_path"),
         case("CONNECT", raw("CONNECT a.test:443 HTTP/1.1", host), "501 not_implemented"),
         case("unknown expectation", not_now, "417 expectation_failed"),

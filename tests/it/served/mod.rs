@@ -2,6 +2,7 @@
 
 mod answers;
 mod connections;
+mod hops;
 mod requests;
 
 /// Tables with one upstream: more lines for it, and for the paid route.

@@ -145,9 +145,12 @@ impl Client {
         self.request("GET", path, &[&bearer(key)])
     }
 
-    /// Reads one answer.
+    /// Reads one answer, past those that go ahead of it.
     pub(crate) fn response(&mut self) -> Response {
-        let head = self.head();
+        let mut head = self.head();
+        while head.status < 200 && head.status != 101 {
+            head = self.head();
+        }
         self.body_of(head)
     }
 

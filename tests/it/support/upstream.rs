@@ -36,6 +36,8 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
     /// All bytes of the body that were read.
     pub(crate) body_bytes: u64,
+    /// The fields behind it.
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 /// What becomes of a connection after an answer.
@@ -216,8 +218,13 @@ impl Exchange<'_> {
             let line = until(self.stream, self.buffer, b"\r\n")?;
             let size = u64::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
             if size == 0 {
-                // Trailers and the empty line.
-                while until(self.stream, self.buffer, b"\r\n")? != "\r\n" {}
+                loop {
+                    let line = until(self.stream, self.buffer, b"\r\n")?;
+                    match line.trim_end() {
+                        "" => break,
+                        line => self.request.trailers.extend(parse_fields([line].into_iter())),
+                    }
+                }
                 self.note();
                 return Ok(());
             }
@@ -264,7 +271,8 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>, script: &Script) -> io::Result<
         let mut lines = text.split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
         let fields = parse_fields(lines);
-        let request = Received { line, fields, body: Vec::new(), body_bytes: 0 };
+        let request =
+            Received { line, fields, body: Vec::new(), body_bytes: 0, trailers: Vec::new() };
         let index = {
             let mut seen = lock(seen);
             seen.requests.push(request.clone());
