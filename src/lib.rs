@@ -38,4 +38,5 @@ mod upkeep;
 pub mod upstream;
 pub mod usage;
 pub mod webhooks;
+pub mod websocket;
 pub mod worker;

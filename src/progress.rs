@@ -87,6 +87,11 @@ impl Progress {
         self.clocks.set(clocks);
     }
 
+    /// Takes away the end of the total time, for what may last.
+    pub fn lift_total(&self) {
+        self.clocks.set(Clocks { total: None, ..self.clocks.get() });
+    }
+
     /// Notes that a byte was written to an upstream connection.
     pub fn set_sent(&self) {
         self.sent.set(true);

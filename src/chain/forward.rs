@@ -52,17 +52,22 @@ pub async fn forward(
     reserved: Reserved,
     head: &mut request::Parts,
     body: UploadBody,
+    is_switch: bool,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
     let (routed, payer, notice, reservation) = reserved.into_parts();
     let route = Arc::clone(routed.route());
     let identity = payer.caller().map(|caller| &caller.identity);
-    let exchanged = match request(head, body, &routed, identity, exchange) {
+    let exchanged = match request(head, body, is_switch, &routed, identity, exchange) {
         Ok(mut request) => {
             let began = exchange.note_sending();
-            let mut sent = send(&mut request, &route.upstream, exchange, began).await;
-            if let Ok((_, connection)) = &mut sent {
-                connection.detach(request);
+            let mut sent = send(&mut request, &route.upstream, is_switch, exchange, began).await;
+            match &mut sent {
+                Ok((head, connection)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    connection.switch(request);
+                }
+                Ok((_, connection)) => connection.detach(request),
+                Err(_) => {}
             }
             let took = began.elapsed();
             count(&sent, took, &route.upstream, exchange);
@@ -94,6 +99,7 @@ pub async fn forward(
 fn request(
     head: &mut request::Parts,
     body: UploadBody,
+    is_switch: bool,
     routed: &Routed,
     identity: Option<&Identity>,
     exchange: &Exchange,
@@ -108,6 +114,7 @@ fn request(
         request_id: exchange.request_id_value(),
         is_old: head.version == Version::HTTP_10,
         takes_trailers: takes_trailers(&head.headers),
+        is_switch,
         peer: &exchange.connection().peer_value,
         host: routed.target().host().map(Host::value),
         trace: exchange.trace(),
@@ -130,6 +137,7 @@ fn takes_trailers(fields: &HeaderMap) -> bool {
 async fn send(
     request: &mut Outgoing,
     upstream: &Upstream,
+    is_switch: bool,
     exchange: &Exchange,
     began: Instant,
 ) -> Result<(Head, Connection), Refused> {
@@ -145,7 +153,7 @@ async fn send(
         match answer {
             None => return Err(timed_out(progress)),
             Some(Ok(head)) => {
-                return Ok((accepted(head)?, connection));
+                return Ok((accepted(head, is_switch)?, connection));
             }
             // A connection that was closed while unused did not take the request: nothing of it was
             // sent, so another one may. A new one that closes at once is asked only once.
@@ -238,10 +246,11 @@ fn broken(error: &ExchangeError, progress: &Progress) -> Refused {
 }
 
 /// Keeps back an answer that must not reach the caller.
-fn accepted(head: Head) -> Result<Head, Refused> {
+fn accepted(head: Head, is_switch: bool) -> Result<Head, Refused> {
     let fault = match head.status {
         StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
-        // Nothing that asks for a switch is sent up, so nobody may switch.
+        StatusCode::SWITCHING_PROTOCOLS if is_switch && head.is_websocket => return Ok(head),
+        // To what nobody asked for.
         StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamError,
         _ => return Ok(head),
     };

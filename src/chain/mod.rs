@@ -24,6 +24,7 @@ pub mod route;
 pub mod settle;
 pub mod subscription;
 pub mod target;
+mod tunnel;
 pub mod upload;
 
 use std::rc::Rc;
@@ -38,6 +39,7 @@ use crate::{
         arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, target::Target,
     },
     server::http1::ClientBody,
+    websocket,
     worker::{Connection, Worker},
 };
 
@@ -113,6 +115,7 @@ async fn run(
     if let Some(page) = pages::find(&target, exchange) {
         return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
     }
+    let is_switch = websocket::asks_for(head)?;
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
     let identified = authenticate::identify(routed, head, exchange)?;
@@ -124,6 +127,6 @@ async fn run(
     let reserved = quota::quota(entitled, exchange).await?;
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
-    let forwarded = forward::forward(reserved, head, upload, exchange).await?;
+    let forwarded = forward::forward(reserved, head, upload, is_switch, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))
 }

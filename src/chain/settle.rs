@@ -20,7 +20,7 @@ use crate::{
     answer::{Ending, headers::push_rate_limit},
     chain::{
         exchange::Exchange, forward::Forwarded, reply::Reply, reservation::Reservation,
-        subscription::Notice,
+        subscription::Notice, tunnel::Tunnel,
     },
     http1::Fields,
     ledger::Standing,
@@ -52,6 +52,8 @@ pub struct PassingBody {
     reservation: Option<Reservation>,
     /// Brings the body, and goes back to the pool after a clean end.
     connection: Option<Connection>,
+    /// What comes is WebSocket.
+    tunnel: Option<Tunnel>,
     /// The ending was told.
     over: bool,
     status: StatusCode,
@@ -87,7 +89,12 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
     let connection = Some(connection);
-    let mut body = PassingBody { exchange, reservation, connection, over: false, status, route };
+    let tunnel = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| {
+        exchange.progress().lift_total();
+        Tunnel::new()
+    });
+    let mut body =
+        PassingBody { exchange, reservation, connection, tunnel, over: false, status, route };
     if is_over {
         body.end(Ending::Completed);
     }
@@ -133,6 +140,13 @@ impl PassingBody {
         }
     }
 
+    /// Gives the frame by which the gateway ends a WebSocket.
+    fn poll_last(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
+        let Self { tunnel, exchange, connection, .. } = self;
+        connection.as_ref()?;
+        tunnel.as_mut()?.poll_last(exchange, context)
+    }
+
     /// Settles the request with an ending, once.
     fn end(&mut self, ending: Ending) {
         if std::mem::replace(&mut self.over, true) {
@@ -169,6 +183,10 @@ impl Body for PassingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         self.progress().set_waiting(Waiting::Upstream);
+        if let Some(last) = self.poll_last(context) {
+            self.end(Ending::Completed);
+            return Poll::Ready(Some(Ok(Frame::data(last))));
+        }
         let frame = ready!(self.poll_upstream(context));
         #[cfg(debug_assertions)]
         crate::failpoint::hit(crate::failpoint::Point::AfterHead, &self.route.name);
@@ -189,6 +207,9 @@ impl Body for PassingBody {
                     headers::trailers_of_answer(trailers);
                 }
                 self.exchange.note_sent(frame.data_ref().map_or(0, Bytes::len));
+                if let (Some(tunnel), Some(data)) = (&mut self.tunnel, frame.data_ref()) {
+                    tunnel.follow(data);
+                }
                 // The poll after the last frame may never come; nothing follows trailers.
                 if frame.is_trailers() || self.is_end_stream() {
                     self.end(Ending::Completed);

@@ -82,6 +82,16 @@ where
         &self.body
     }
 
+    /// Gives up and gives the body.
+    pub(crate) fn into_body(self) -> B {
+        self.body
+    }
+
+    /// Tells whether its end is that of the connection.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        matches!(self.end, End::Close)
+    }
+
     /// Gives how many bytes have gone.
     pub(crate) fn sent(&self) -> u64 {
         self.sent

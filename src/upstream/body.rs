@@ -45,6 +45,13 @@ impl UploadBody {
         Self { inner, max, left: max, progress }
     }
 
+    /// Goes on with all that the client says, until it says no more.
+    pub fn switched(self) -> Self {
+        self.inner.switch();
+        self.progress.set_upload(Upload::Open);
+        Self { max: u64::MAX, left: u64::MAX, ..self }
+    }
+
     /// Sends the client an answer ahead of the last one.
     pub fn send_interim(&self, status: StatusCode, lines: &[u8]) {
         self.inner.send_interim(status, lines);

@@ -186,6 +186,13 @@ impl Connection {
         self.framing.left()
     }
 
+    /// Passes on what both sides say from here on, after an answer that switches to another protocol.
+    pub fn switch(&mut self, request: Outgoing) {
+        (self.framing, self.keeps_alive) = (Framing::UntilClose, false);
+        self.upload = Upload::Waiter;
+        self.detach(request.switched());
+    }
+
     /// Gives what is left of a request a task of its own: it is to go on even while the client takes
     /// nothing of the answer, when nobody asks for the answer's body.
     pub fn detach(&mut self, mut request: Outgoing) {
@@ -203,8 +210,12 @@ impl Connection {
                     TaskEnd::Ended
                 }
             });
-            if told.get() == TaskEnd::Ended {
-                socket.shut_down(Shutdown::Both);
+            match told.get() {
+                TaskEnd::Ended => socket.shut_down(Shutdown::Both),
+                TaskEnd::Sent if request.ends_with_connection() => {
+                    socket.shut_down(Shutdown::Write)
+                }
+                _ => {}
             }
         });
         self.upload = Upload::Task(sending.abort_handle(), end);

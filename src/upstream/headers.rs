@@ -85,6 +85,8 @@ pub struct Told<'a> {
     pub is_old: bool,
     /// The client takes fields behind the answer's body.
     pub takes_trailers: bool,
+    /// The client asks for a WebSocket.
+    pub is_switch: bool,
     /// The client's address.
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
@@ -192,7 +194,10 @@ fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
     // Behind those that the client's own has (RFC 9110 section 7.6.3).
     let version = if told.is_old { "1.0 faregate" } else { "1.1 faregate" };
     head.tell(&header::VIA, &HeaderValue::from_static(version));
-    if told.takes_trailers {
+    if told.is_switch {
+        push_field(&mut head.text, "connection", b"upgrade");
+        push_field(&mut head.text, "upgrade", b"websocket");
+    } else if told.takes_trailers {
         push_field(&mut head.text, "te", b"trailers");
         push_field(&mut head.text, "connection", b"te");
     }

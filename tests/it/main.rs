@@ -35,4 +35,5 @@ mod streaming;
 mod support;
 mod traces;
 mod webhooks;
+mod websocket;
 mod whole;

@@ -17,13 +17,15 @@ use uuid::Uuid;
 
 use crate::{
     answer::{
-        Code, Ending,
+        Code, Denial, Ending,
         headers::request_id_value,
         problem::{self, BaseUrl},
     },
     chain::{
         arrival::Arrival,
+        authenticate,
         route::Routed,
+        subscription,
         target::{Host, Target},
     },
     guesses::Guesses,
@@ -34,7 +36,7 @@ use crate::{
     snapshot::{Held, Snapshot, table::RouteTable},
     telemetry::traces::Trace,
     upstream::pool::Pool,
-    worker::{Connection, Worker, books::Books},
+    worker::{Connection, Stop, Worker, books::Books},
 };
 
 /// One request and all that is told about it.
@@ -288,6 +290,27 @@ impl Exchange {
     /// Tells whether the gateway refuses at all, or forwards who may not be served all the same.
     pub fn enforcing(&self) -> bool {
         self.worker.gateway().enforcing()
+    }
+
+    /// Tells whether the gateway is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.worker.stop().borrow() != Stop::No
+    }
+
+    /// Decides whether its caller might still make it, by what is known at present, were it free.
+    pub fn may_go_on(&self) -> Result<(), Denial> {
+        let (Some(caller), Some(route)) = (&self.told.caller, &self.told.route) else {
+            return Ok(());
+        };
+        if self.told.shadow.is_some() || !route.enforce || !self.enforcing() {
+            return Ok(());
+        }
+        let (gateway, held) = (self.worker.gateway(), self.worker.snapshot());
+        let (snapshot, now) = (held.snapshot(), gateway.clock().now());
+        let lookup = gateway.lookup(snapshot, now);
+        let caller = lookup.caller(&caller.key.digest).ok_or(Denial::InvalidApiKey)?;
+        authenticate::permits(&caller, route, Some(self.peer()), now)?;
+        subscription::admits(&caller, route, snapshot, now).map(drop)
     }
 
     /// Gives the decision time.

@@ -52,6 +52,10 @@ pub(super) fn write(
         push_field(&mut head, "transfer-encoding", b"chunked");
     }
     match (terms.keeps_alive, terms.version) {
+        _ if reply.status == StatusCode::SWITCHING_PROTOCOLS => {
+            push_field(&mut head, "connection", b"upgrade");
+            push_field(&mut head, "upgrade", b"websocket");
+        }
         (true, Version::HTTP_10) => push_field(&mut head, "connection", b"keep-alive"),
         (false, Version::HTTP_11) => push_field(&mut head, "connection", b"close"),
         _ => {}
@@ -69,6 +73,7 @@ fn end(reply: &Reply, terms: &Terms) -> (End, Option<u64>) {
     let exact = reply.body.size_hint().exact();
     let told = reply.fields.length;
     match reply.status {
+        StatusCode::SWITCHING_PROTOCOLS => (End::Close, None),
         StatusCode::NO_CONTENT => (End::None, None),
         StatusCode::NOT_MODIFIED => (End::None, told),
         // What the same request by GET would have been told.

@@ -174,6 +174,13 @@ impl ClientBody {
         self.inbox.number.get() == self.number
     }
 
+    /// Makes all that comes the body, to the end of the connection.
+    pub fn switch(&self) {
+        if self.is_current() {
+            self.inbox.state.borrow_mut().framing = Framing::UntilClose;
+        }
+    }
+
     /// Sends an answer ahead of the last one, unless the client takes none or too many wait.
     pub fn send_interim(&self, status: StatusCode, lines: &[u8]) {
         let mut state = self.inbox.state.borrow_mut();
@@ -217,6 +224,10 @@ impl Body for ClientBody {
             }
             ready!(state.poll_interim(&self.inbox, context))?;
             if ready!(state.poll_fill(&self.inbox, context))? == 0 {
+                if state.framing == Framing::UntilClose {
+                    state.framing = Framing::NONE;
+                    return Poll::Ready(None);
+                }
                 return Poll::Ready(Some(Err(BodyError::Early)));
             }
         }

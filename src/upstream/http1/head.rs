@@ -25,6 +25,8 @@ pub struct Head {
     pub fields: Fields,
     /// Where its body ends.
     pub(crate) framing: Framing,
+    /// It changes to WebSocket.
+    pub(crate) is_websocket: bool,
     /// Another request may follow on the connection.
     pub(crate) keeps_alive: bool,
 }
@@ -73,9 +75,11 @@ pub(crate) fn parse(
         true => options.keep_alive,
         false => true,
     };
+    let is_websocket = status == StatusCode::SWITCHING_PROTOCOLS
+        && http1::has_member(answer.headers, "upgrade", "websocket");
     let fields = passed(answer.headers, &options, body_length);
     bytes::Buf::advance(buffer, length);
-    Ok(Some(Head { status, fields, framing, keeps_alive }))
+    Ok(Some(Head { status, fields, framing, is_websocket, keeps_alive }))
 }
 
 /// Finds where the body ends. Two answers to that are none (RFC 9112 sections 6.1 and 6.3).

@@ -71,6 +71,17 @@ impl Outgoing {
         }
     }
 
+    /// Goes on with all that the client says.
+    pub(crate) fn switched(self) -> Self {
+        let body = self.sending.into_body().switched();
+        Self { sending: Sending::new(Vec::new(), End::Close, body), ..self }
+    }
+
+    /// Tells whether its end is that of the connection.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.sending.ends_with_connection()
+    }
+
     /// Tells whether a byte of it was sent.
     pub fn is_begun(&self) -> bool {
         self.sending.sent() > 0

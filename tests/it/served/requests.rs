@@ -171,7 +171,7 @@ fn fields_about_one_connection_stay_on_it() {
         "Proxy-Connection: keep-alive",
         "Proxy-Authorization: Basic x",
         "TE: gzip",
-        "Upgrade: websocket",
+        "Upgrade: h2c",
         "HTTP2-Settings: x",
         "Connection: upgrade, http2-settings",
         "Expect: 100-continue",

@@ -208,6 +208,25 @@ impl Exchange<'_> {
         self.stream.try_clone()
     }
 
+    /// Reads what comes next, whatever it is; nothing at the end.
+    pub(crate) fn read_some(&mut self) -> io::Result<Vec<u8>> {
+        if self.buffer.is_empty()
+            && let Err(error) = fill(self.stream, self.buffer)
+        {
+            let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+            return if is_end { Ok(Vec::new()) } else { Err(error) };
+        }
+        Ok(std::mem::take(self.buffer))
+    }
+
+    /// Gives what came behind the request by now.
+    pub(crate) fn pending(&mut self) -> Vec<u8> {
+        self.stream.set_nonblocking(true).unwrap();
+        let _ = fill(self.stream, self.buffer);
+        self.stream.set_nonblocking(false).unwrap();
+        self.buffer.clone()
+    }
+
     /// Waits until the other side closes or resets, or sends more.
     pub(crate) fn wait_for_close(&mut self) {
         let _ = self.stream.read(&mut [0]);
