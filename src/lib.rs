@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cors;
 pub mod explain;
 #[cfg(debug_assertions)]
 pub mod failpoint;

@@ -52,7 +52,7 @@ codes! {
     SpendCapReached => "spend_cap_reached", 402, "Spend cap reached", "Wait for the quota to renew, if it does, raise the spend cap, or change to a larger plan.";
     ApiKeyDisabled => "api_key_disabled", 403, "API key disabled", "Ask the operator to enable the key.";
     AccountSuspended => "account_suspended", 403, "Account suspended", "Ask the operator; a payment does not help.";
-    OriginNotAllowed => "origin_not_allowed", 403, "Not allowed from this address", "Call from a network that the key is allowed for.";
+    OriginNotAllowed => "origin_not_allowed", 403, "Not allowed from here", "Call from a network that the key is allowed for; a page, from an origin that the operator lists.";
     InsufficientScope => "insufficient_scope", 403, "Scope missing", "Use a key that has the scope.";
     FeatureNotAvailable => "feature_not_available", 403, "Not available", "No plan on sale includes it; ask the operator.";
     RouteNotFound => "route_not_found", 404, "No such route", "Check the host and the path.";

@@ -65,6 +65,8 @@ pub enum Denial {
     PaymentIncomplete,
     /// The key may not be used from this network.
     OriginNotAllowed,
+    /// Pages of this origin may not use the API.
+    PageNotAllowed,
     /// A renewal is not paid and the grace is over.
     PaymentOverdue,
     /// The route is not in the plan, but in one on sale.
@@ -121,6 +123,7 @@ impl Denial {
             Self::MissingApiKey => Code::MissingApiKey,
             Self::NotImplemented => Code::NotImplemented,
             Self::OriginNotAllowed => Code::OriginNotAllowed,
+            Self::PageNotAllowed => Code::OriginNotAllowed,
             Self::PaymentIncomplete => Code::PaymentIncomplete,
             Self::PaymentOverdue => Code::PaymentOverdue,
             Self::PlanUpgradeRequired => Code::PlanUpgradeRequired,
@@ -165,6 +168,7 @@ impl Denial {
             Self::MissingApiKey => "The request carries no API key.".into(),
             Self::NotImplemented => "The method is not served here.".into(),
             Self::OriginNotAllowed => "The API key may not be used from this address.".into(),
+            Self::PageNotAllowed => "Pages of this origin may not call the API.".into(),
             Self::PaymentIncomplete => "The first payment is not complete.".into(),
             Self::PaymentOverdue => "A payment is overdue.".into(),
             Self::PlanUpgradeRequired => "Your plan does not include this route.".into(),

@@ -15,6 +15,7 @@ mod offers;
 pub mod options;
 pub mod pages;
 pub mod payer;
+mod preflight;
 pub mod query;
 pub mod quota;
 mod refuse;
@@ -36,8 +37,10 @@ pub use self::refuse::keep_unread;
 use crate::{
     answer::{Code, Ending, Refusal},
     chain::{
-        arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, target::Target,
+        arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, settle::AnswerBody,
+        target::Target,
     },
+    cors,
     server::http1::ClientBody,
     websocket,
     worker::{Connection, Worker},
@@ -52,10 +55,11 @@ pub async fn serve(
     arrival: Arrival,
 ) -> Reply {
     let mut exchange = Box::new(Exchange::begin(worker, connection, head, arrival));
+    let with_cors = exchange.held_with_cors();
     let mut body = Some(body);
     let outcome = run(&mut exchange, head, &mut body).await;
     exchange.note_decided();
-    match outcome {
+    let mut reply = match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
         Ok(Outcome::Page(page)) => {
             refuse::dispose(body, head, &exchange).await;
@@ -68,14 +72,22 @@ pub async fn serve(
             let close = refuse::dispose(body, head, &exchange).await;
             refuse::answer(refused, close, exchange)
         }
+    };
+    // Here, where every kind of answer passes, so that no page is kept from reading why it was refused.
+    if let Some(policy) = with_cors.as_ref().and_then(|held| held.snapshot().cors.as_ref()) {
+        if !matches!(reply.body, AnswerBody::Own(_)) {
+            cors::drop_said(&mut reply.fields);
+        }
+        policy.tell(&head.headers, &mut reply.fields);
     }
+    reply
 }
 
 /// What comes out of the chain when nothing is refused.
 enum Outcome {
     /// The upstream has answered.
     Forwarded(Box<Forwarded>),
-    /// An answer of the gateway's own: a page under the reserved prefix, or what it can do.
+    /// The gateway's own: a page under the reserved prefix, what it can do, or the answer to a preflight.
     Page(Response<Bytes>),
 }
 
@@ -112,7 +124,11 @@ async fn run(
     }
     let target = Target::parse(head)?;
     exchange.note_target(&target);
-    if let Some(page) = pages::find(&target, exchange) {
+    let page = pages::find(&target, exchange);
+    if let Some(answered) = preflight::answer(&target, page, head, exchange) {
+        return Ok(Outcome::Page(answered?));
+    }
+    if let Some(page) = page {
         return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
     }
     let is_switch = websocket::asks_for(head)?;

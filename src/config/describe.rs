@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessLog, Admin, Config, KeyLocation, Log, Retention, Secret, Server, ServerLimits, Store,
-    Webhooks,
+    AccessLog, Admin, Config, Cors, KeyLocation, Log, Retention, Secret, Server, ServerLimits,
+    Store, Webhooks,
 };
 use crate::{
     answer::Code,
@@ -35,6 +35,7 @@ pub fn describe(config: &Config) -> Value {
         retention,
         log,
         key_locations,
+        cors,
         guesses,
         status_by_code,
         webhooks,
@@ -60,6 +61,7 @@ pub fn describe(config: &Config) -> Value {
         "store": of_store(store, retention),
         "log": of_log(log),
         "auth": {"locations": locations, "guesses": guesses.as_ref().map(of_guesses)},
+        "cors": cors.as_ref().map(of_cors),
         "answers": {"status": status},
         "webhooks": of_webhooks(webhooks),
         "traces": traces.as_deref().map(of_traces),
@@ -195,6 +197,18 @@ fn location(location: &KeyLocation) -> String {
         KeyLocation::Header(name) => format!("header:{name}"),
         KeyLocation::Query(name) => format!("query:{name}"),
     }
+}
+
+fn of_cors(cors: &Cors) -> Value {
+    let Cors { origins, headers, expose, credentials, max_age } = cors;
+    let names = |list: &[HeaderName]| list.iter().map(HeaderName::to_string).collect::<Vec<_>>();
+    json!({
+        "origins": origins,
+        "headers": names(headers),
+        "expose": names(expose),
+        "credentials": credentials,
+        "max_age": duration_text(*max_age),
+    })
 }
 
 fn of_guesses(guesses: &GuessLimit) -> Value {

@@ -47,6 +47,8 @@ pub struct Config {
     pub log: Log,
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
+    /// Which pages of other origins may use the API; `None` leaves that to the upstreams.
+    pub cors: Option<Cors>,
     /// How many keys may fail from one address; `None` means any number.
     pub guesses: Option<GuessLimit>,
     /// Another status for a code.
@@ -179,6 +181,21 @@ impl Default for Webhooks {
         let ahead = Duration::from_secs(7 * 24 * 3600);
         Self { endpoint: None, thresholds: [50, 80, 100].into(), ahead }
     }
+}
+
+/// Which pages of other origins may use the API, and what they may send and read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cors {
+    /// Origins as browsers write them, or `*` alone for any.
+    pub origins: Vec<Arc<str>>,
+    /// Fields that a page may send, beside those that any page may.
+    pub headers: Vec<HeaderName>,
+    /// Fields of answers that a page may read, beside the gateway's own.
+    pub expose: Vec<HeaderName>,
+    /// Whether a page may send cookies.
+    pub credentials: bool,
+    /// How long a browser may remember a preflight; whole seconds.
+    pub max_age: Duration,
 }
 
 /// Where a key may stand in a request.

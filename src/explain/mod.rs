@@ -13,11 +13,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::checks::{Check, Facts, Stop};
+use self::{
+    checks::{Check, Facts, Stop},
+    step::Step,
+};
 use crate::{
     answer::{Code, Ending},
     chain::forecast::{Forecast, Question},
-    requests::{CallerFacts, Decided, Record, RouteFacts},
+    requests::{CallerFacts, Record, RouteFacts},
 };
 
 /// What was decided about a request, and how it ended.
@@ -161,7 +164,7 @@ impl ExplanationDocument {
         };
         let known = |code: &Option<Arc<str>>| code.as_deref().and_then(Code::find);
         let facts = Facts {
-            stop: stop(decision, known(code), known(shadow), decided.as_ref()),
+            stop: stop(decision, known(code), known(shadow), record),
             route: route.as_ref(),
             caller: caller.as_ref(),
             decided: decided.as_ref(),
@@ -194,11 +197,16 @@ fn stop(
     decision: Decision,
     code: Option<Code>,
     shadow: Option<Code>,
-    decided: Option<&Decided>,
+    record: &Record,
 ) -> Option<Stop> {
     // Once it is forwarded, a code tells what came of that.
     let refused = code.filter(|_| decision == Decision::Refused);
-    let stop = |code, is_overlooked| Stop::at(code, is_overlooked, decided);
+    // A key is known before it is asked where it may be used.
+    if refused == Some(Code::OriginNotAllowed) && record.caller.is_none() {
+        let (step, code) = (Step::Preflight, Code::OriginNotAllowed);
+        return Some(Stop { step, code, is_overlooked: false });
+    }
+    let stop = |code, is_overlooked| Stop::at(code, is_overlooked, record.decided.as_ref());
     shadow.map_or_else(|| stop(refused?, false), |code| stop(code, true))
 }
 

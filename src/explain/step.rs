@@ -14,6 +14,8 @@ pub(super) enum Step {
     Request,
     /// A route takes host and path.
     Route,
+    /// Pages of the origin that a browser asks for may call; listed where they may not.
+    Preflight,
     /// It answers the method.
     Method,
     /// A key came with it, and is known.

@@ -1,5 +1,7 @@
 //! The sentence for people: what was decisive, and what to do about it.
 
+use http::StatusCode;
+
 use super::{Decision, checks::Facts, step::Step};
 use crate::{
     answer::{Code, CreditShortage, Denial, Ending, QuotaDenial},
@@ -44,6 +46,12 @@ pub(super) fn told(
         };
     }
     match (decision, code) {
+        // No page has this status.
+        (Decision::OwnPage, _) if about.status == StatusCode::NO_CONTENT.as_u16() => {
+            "A browser asked whether a page may make another request, and the gateway answered that \
+             itself. It costs nothing and is not counted."
+                .to_owned()
+        }
         (Decision::OwnPage, _) => {
             "A page of the gateway's own. It costs nothing and is not counted.".to_owned()
         }
@@ -108,6 +116,7 @@ fn sentence(code: Code, facts: &Facts<'_>) -> String {
         Code::InvalidApiKey => Denial::InvalidApiKey,
         Code::InvalidPath => Denial::InvalidPath,
         Code::MissingApiKey => Denial::MissingApiKey,
+        Code::OriginNotAllowed if facts.caller.is_none() => Denial::PageNotAllowed,
         Code::OriginNotAllowed => Denial::OriginNotAllowed,
         Code::PaymentIncomplete => Denial::PaymentIncomplete,
         Code::PaymentOverdue => Denial::PaymentOverdue,

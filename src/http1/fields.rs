@@ -57,6 +57,17 @@ impl Fields {
         }
         lines.extend_from_slice(b"\r\n");
     }
+
+    /// Takes out the fields whose names begin so, in whatever case.
+    pub fn remove_beginning(&mut self, prefix: &[u8]) {
+        let is_named = |line: &[u8]| {
+            line.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        let lines = || self.lines.split_inclusive(|byte| *byte == b'\n');
+        if lines().any(is_named) {
+            self.lines = lines().filter(|line| !is_named(line)).flatten().copied().collect();
+        }
+    }
 }
 
 /// Makes a map of fields.
@@ -124,6 +135,16 @@ pub(crate) fn length(parsed: &[Header<'_>]) -> Result<Option<u64>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_taken_out_by_how_they_begin() {
+        let text = b"a: access-x\r\nAccess-X: 1\r\naccess: 2\r\naccess-: 3\r\n";
+        let mut fields = Fields { lines: text.to_vec(), ..Fields::default() };
+        fields.remove_beginning(b"access-");
+        assert_eq!(fields.lines, b"a: access-x\r\naccess: 2\r\n");
+        fields.remove_beginning(b"b-");
+        assert_eq!(fields.lines, b"a: access-x\r\naccess: 2\r\n");
+    }
 
     #[test]
     fn text_cannot_break_a_head_open() {

@@ -124,17 +124,27 @@ impl http1::Service for Answers<'_> {
     async fn answer(&self, head: &mut Parts, body: ClientBody) -> Reply {
         let arrival = Arrival::now(self.worker);
         let request_id = arrival.request_id;
-        let mut serving = pin!(chain::serve(self.worker, self.connection, head, body, arrival));
-        let answered = poll_fn(|context| {
-            // Nothing that a panic leaves half done is looked at again: the request's state is dropped.
-            let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));
-            match std::panic::catch_unwind(polled) {
-                Ok(polled) => polled.map(Some),
-                Err(_) => Poll::Ready(None),
+        let answered = {
+            let serving = chain::serve(self.worker, self.connection, head, body, arrival);
+            let mut serving = pin!(serving);
+            poll_fn(|context| {
+                // Nothing that a panic leaves half done is looked at again: the request's state is
+                // dropped.
+                let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));
+                match std::panic::catch_unwind(polled) {
+                    Ok(polled) => polled.map(Some),
+                    Err(_) => Poll::Ready(None),
+                }
+            })
+            .await
+        };
+        answered.unwrap_or_else(|| {
+            let mut reply = self.refuse_outright(&Fault::Internal.into(), request_id);
+            if let Some(policy) = &self.worker.snapshot().snapshot().cors {
+                policy.tell(&head.headers, &mut reply.fields);
             }
+            reply
         })
-        .await;
-        answered.unwrap_or_else(|| self.refuse_outright(&Fault::Internal.into(), request_id))
     }
 
     fn refuse(&self, reason: Unparsable) -> Reply {

@@ -16,6 +16,7 @@ use self::table::RouteTable;
 use crate::{
     answer::{Code, problem},
     config::{self, Config, KeyLocation, Retention, Server, Webhooks},
+    cors,
     guesses::GuessLimit,
     model::{Access, Money, Plan, Route},
     roster::Declared,
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub server: Server,
     /// Where a key may stand in a request.
     pub key_locations: Vec<KeyLocation>,
+    /// Which pages of other origins may use the API; `None` leaves that to the upstreams.
+    pub cors: Option<cors::Policy>,
     /// How many keys may fail from one address; `None` means any number.
     pub guesses: Option<GuessLimit>,
     /// For how long what is told about the past is kept.
@@ -64,6 +67,7 @@ impl Snapshot {
             generation: uid::next(),
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
+            cors: config.cors.as_ref().map(cors::Policy::new),
             guesses: config.guesses,
             retention: config.retention,
             status_by_code: config.status_by_code.clone(),

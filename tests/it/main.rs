@@ -6,6 +6,7 @@ mod admin;
 mod admin_streams;
 mod cli;
 mod cli_admin;
+mod cors;
 mod credits;
 mod customers;
 mod demo;

@@ -282,6 +282,11 @@ impl Exchange {
         self.snapshot.snapshot()
     }
 
+    /// Gives a hold of the snapshot that outlives it, where that says which pages may read its answer.
+    pub fn held_with_cors(&self) -> Option<Held> {
+        self.snapshot().cors.is_some().then(|| self.snapshot.clone())
+    }
+
     /// Gives the table of its routes.
     pub fn routes(&self) -> &RouteTable {
         self.snapshot.routes()

@@ -5,6 +5,7 @@
 //! only used when there was no error.
 
 mod claim;
+mod cors;
 mod customers;
 mod host;
 mod keys;
@@ -40,6 +41,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         store,
         log,
         auth,
+        cors,
         answers,
         webhooks,
         traces,
@@ -55,6 +57,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let store = server::check_store(store, directory, problems);
     let log = server::check_log(log, directory, problems);
     let key_locations = server::check_locations(auth, problems);
+    let cors = cors::check(cors, &key_locations, problems);
     let guesses = server::check_guesses(auth, problems);
     let status_by_code = server::check_answers(answers, problems);
     let webhooks = webhooks::check(webhooks, directory, problems);
@@ -81,6 +84,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         retention,
         log,
         key_locations,
+        cors,
         guesses,
         status_by_code,
         webhooks,

@@ -4,6 +4,7 @@
 //! whoever writes the file wants to see all of them.
 
 mod choice;
+mod cors;
 mod customers;
 mod location;
 mod plans;
@@ -16,6 +17,7 @@ mod value;
 mod webhooks;
 
 pub(super) use choice::Zone;
+pub(super) use cors::CorsTable;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};
@@ -42,6 +44,7 @@ pub(super) struct File {
     pub(super) store: Field<StoreTable>,
     pub(super) log: Field<LogTable>,
     pub(super) auth: Field<AuthTable>,
+    pub(super) cors: Field<CorsTable>,
     pub(super) answers: Field<AnswersTable>,
     pub(super) webhooks: Field<WebhooksTable>,
     pub(super) traces: Field<TracesTable>,
@@ -78,6 +81,7 @@ impl File {
             store: table.field("store"),
             log: table.field("log"),
             auth: table.field("auth"),
+            cors: table.field("cors"),
             answers: table.field("answers"),
             webhooks: table.field("webhooks"),
             traces: table.field("traces"),
@@ -86,7 +90,7 @@ impl File {
             plans: table.field("plans"),
             customers: table.field("customers"),
         };
-        table.later(&["cors", "payments"]);
+        table.later(&["payments"]);
         table.finish();
         read
     }

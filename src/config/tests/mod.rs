@@ -1,3 +1,4 @@
+mod cors;
 mod damage;
 mod reports;
 mod secrets;
@@ -93,7 +94,7 @@ fn later_options_are_not_available() {
         assert_eq!(report.position(problem).0, at + 1);
         tried += 1;
     }
-    assert!(tried >= 5, "{tried}");
+    assert!(tried >= 3, "{tried}");
 }
 
 #[test]

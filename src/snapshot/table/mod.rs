@@ -98,14 +98,24 @@ impl RouteTable {
     /// Finds the route of a request. A host of its own goes before any host, even where the path
     /// pattern of the latter is more specific.
     pub fn find(&self, host: Option<&str>, path: &str, method: &Method) -> Found<'_> {
-        let own = host.and_then(|host| self.by_host.get(host));
-        let group = own.and_then(|paths| paths.find(path)).or_else(|| self.any_host.find(path));
-        let Some(group) = group else { return Found::Nothing };
+        let Some(group) = self.group(host, path) else { return Found::Nothing };
         // A route that lists HEAD goes before one whose GET implies it; the check has seen to it.
         match group.routes.iter().find(|entry| entry.route.methods.contains(method)) {
             Some(entry) => Found::Route(entry),
             None => Found::OtherMethods(group.allowed()),
         }
+    }
+
+    /// Gives the methods that some route at a host and path answers; `None` where there is no route.
+    pub fn methods(&self, host: Option<&str>, path: &str) -> Option<Methods> {
+        let group = self.group(host, path)?;
+        let takes_any = group.routes.iter().any(|entry| entry.route.methods == Methods::Any);
+        Some(if takes_any { Methods::Any } else { Methods::Only(group.allowed()) })
+    }
+
+    fn group(&self, host: Option<&str>, path: &str) -> Option<&Group> {
+        let own = host.and_then(|host| self.by_host.get(host));
+        own.and_then(|paths| paths.find(path)).or_else(|| self.any_host.find(path))
     }
 }
 

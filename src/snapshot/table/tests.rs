@@ -80,6 +80,23 @@ fn most_specific_wins_and_then_the_method() {
 }
 
 #[test]
+fn methods_of_a_path_are_those_of_its_routes() {
+    let table = RouteTable::new(&[
+        route(None, "/a", &[Method::GET, Method::HEAD]),
+        route(None, "/a", &[Method::PUT]),
+        route(None, "/any", &[]),
+        route(Some("b.example"), "/a", &[Method::POST]),
+    ]);
+    let only = |methods: &[Method]| Some(Methods::Only(methods.to_vec()));
+    let all = only(&[Method::GET, Method::HEAD, Method::PUT]);
+    assert_eq!(table.methods(None, "/a"), all);
+    assert_eq!(table.methods(Some("c.example"), "/a"), all);
+    assert_eq!(table.methods(Some("b.example"), "/a"), only(&[Method::POST]));
+    assert_eq!(table.methods(None, "/any"), Some(Methods::Any));
+    assert_eq!(table.methods(None, "/none"), None);
+}
+
+#[test]
 fn nothing_matches_without_a_route() {
     let table = RouteTable::new(&[route(None, "/a/{*rest}", &[])]);
     assert_eq!(found(&table, None, "/a", &Method::GET), "-");
