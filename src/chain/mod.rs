@@ -132,6 +132,9 @@ async fn run(
         return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
     }
     let is_switch = websocket::asks_for(head)?;
+    if is_switch {
+        preflight::check_page(head, exchange)?;
+    }
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
     let identified = authenticate::identify(routed, head, exchange)?;

@@ -4,7 +4,7 @@
 //! it. It is a question only: the request that it is about passes the whole chain.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
 
 use crate::{
     answer::Denial,
@@ -50,6 +50,19 @@ pub(super) fn answer(
     policy.answer_preflight(&methods, fields);
     fields.insert("x-request-id", exchange.request_id_value());
     Some(Ok(response))
+}
+
+/// Refuses a WebSocket to a page of another origin: a browser asks for one without a preflight, and lets
+/// the page read what comes.
+pub(super) fn check_page(head: &Parts, exchange: &Exchange) -> Result<(), Denial> {
+    match &exchange.snapshot().cors {
+        Some(policy)
+            if head.headers.contains_key(header::ORIGIN) && !policy.allows(&head.headers) =>
+        {
+            Err(Denial::PageNotAllowed)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lists the methods that some route at the path answers, or the page there.

@@ -195,6 +195,28 @@ fn who_may_not_call_opens_none() {
     assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
 }
 
+/// A browser asks for no leave before it opens one (RFC 6455 section 10.2).
+#[test]
+fn pages_of_other_origins_open_none() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.send(SWITCH)?;
+        echo(exchange)
+    });
+    let tables = format!("[cors]\norigins = [\"https://app.test\"]\n{}", tables(""));
+    let gateway = Gateway::start_at(NOW, &tables, &upstream);
+    let mut client = gateway.client();
+    ask(&mut client, KEY, &["Origin: https://evil.test"]);
+    let refused = client.response();
+    assert_eq!(refused.verdict(), "403 origin_not_allowed");
+    assert_eq!(refused.field("access-control-allow-origin"), None);
+    assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
+    for fields in [&["Origin: https://app.test"][..], &[]] {
+        let mut client = gateway.client();
+        ask(&mut client, KEY, fields);
+        assert_eq!(client.head().status, 101, "{fields:?}");
+    }
+}
+
 #[test]
 fn switch_to_what_nobody_asked_for_is_an_error() {
     let other = SWITCH.replace("Upgrade: websocket", "Upgrade: h2c");
