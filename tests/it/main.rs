@@ -15,6 +15,7 @@ mod endings;
 mod exact;
 mod explain;
 mod faults;
+mod framing;
 mod guesses;
 mod kill;
 mod live;
