@@ -3,4 +3,5 @@
 pub mod acceptor;
 mod connection;
 pub mod http1;
+pub mod proxy_protocol;
 pub mod thread;
