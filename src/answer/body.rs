@@ -216,6 +216,7 @@ mod tests {
         fn no_text_breaks_a_body_open(base_url: String, plan: String, href: String, detail: String) {
             let context = Context {
                 request_id: Uuid::from_u128(7),
+                outward_id: None,
                 now: jiff::Timestamp::UNIX_EPOCH,
                 base_url: BaseUrl::Public(&base_url),
                 prefix: "/_faregate",

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::{
         body::{Body, Short},
         headers::push_rate_limit,
     },
+    chain::origin::Scheme,
     http1::Fields,
 };
 
@@ -21,6 +22,8 @@ use crate::{
 pub struct Context<'a> {
     /// The request's id.
     pub request_id: Uuid,
+    /// The id that a trusted proxy gave the request, which the field then tells.
+    pub outward_id: Option<&'a HeaderValue>,
     /// The decision time.
     pub now: Timestamp,
     /// Under what the caller reached us, for links.
@@ -119,8 +122,13 @@ fn respond(code: Code, detail: &str, short: Short<'_>, context: &Context<'_>) ->
     let mut fields = Fields::with_room();
     fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
     fields.push_text(&header::CACHE_CONTROL, "no-store");
-    let mut id = Uuid::encode_buffer();
-    fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
+    match context.outward_id {
+        Some(id) => fields.push(&REQUEST_ID, id),
+        None => {
+            let mut id = Uuid::encode_buffer();
+            fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
+        }
+    }
     if let Some(href) = link {
         fields.push_written(&header::LINK, |value| {
             value.extend_from_slice(b"<");
@@ -136,8 +144,13 @@ fn respond(code: Code, detail: &str, short: Short<'_>, context: &Context<'_>) ->
 pub enum BaseUrl<'a> {
     /// As the operator says.
     Public(&'a str),
-    /// The authority of the request.
-    Authority(&'a str),
+    /// As the request says it, or the trusted proxy that sent it.
+    Authority {
+        /// How the caller speaks to the gateway, or to the proxy before it.
+        scheme: Scheme,
+        /// The host and port that the caller asked for.
+        authority: &'a str,
+    },
     /// Neither is known.
     Unknown,
 }
@@ -147,7 +160,8 @@ impl<'a> BaseUrl<'a> {
     pub fn parts(self) -> [&'a str; 2] {
         match self {
             Self::Public(url) => [url, ""],
-            Self::Authority(authority) => ["http://", authority],
+            Self::Authority { scheme: Scheme::Http, authority } => ["http://", authority],
+            Self::Authority { scheme: Scheme::Https, authority } => ["https://", authority],
             Self::Unknown => ["", ""],
         }
     }

@@ -115,8 +115,10 @@ fn request(
         is_old: head.version == Version::HTTP_10,
         takes_trailers: takes_trailers(&head.headers),
         is_switch,
+        origin: exchange.origin(),
         peer: &exchange.connection().peer_value,
         host: routed.target().host().map(Host::value),
+        key_locations: locations,
         trace: exchange.trace(),
     };
     credential::remove(&mut head.headers, locations);

@@ -13,6 +13,7 @@ pub mod forward;
 pub mod head;
 mod offers;
 pub mod options;
+pub mod origin;
 pub mod pages;
 pub mod payer;
 mod preflight;

@@ -65,7 +65,7 @@ pub fn answer(
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert("x-request-id", exchange.request_id_value());
+    fields.insert("x-request-id", exchange.outward_id());
     Ok(response)
 }
 

@@ -81,7 +81,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
         fields.push_text(&COST, "0");
     }
     exchange.note_head(status);
-    fields.push(&REQUEST_ID, &exchange.request_id_value());
+    fields.push(&REQUEST_ID, &exchange.outward_id());
     if !charged && let Some(reservation) = reservation.take() {
         reservation.settle(Ending::Uncharged);
     }

@@ -73,7 +73,16 @@ pub fn describe(config: &Config) -> Value {
 }
 
 fn of_server(server: &Server) -> Value {
-    let Server { listen, public_url, reserved_prefix, drain_timeout, workers, limits } = server;
+    let Server {
+        listen,
+        public_url,
+        reserved_prefix,
+        drain_timeout,
+        workers,
+        trusted_proxies,
+        proxy_protocol,
+        limits,
+    } = server;
     let ServerLimits {
         connections,
         header_bytes,
@@ -89,6 +98,8 @@ fn of_server(server: &Server) -> Value {
         "reserved_prefix": reserved_prefix,
         "drain_timeout": duration_text(*drain_timeout),
         "workers": workers.unwrap_or_else(processors),
+        "trusted_proxies": trusted_proxies,
+        "proxy_protocol": proxy_protocol,
         "limits": {
             "connections": connections,
             "header_bytes": size(u64::try_from(*header_bytes).unwrap_or(u64::MAX)),

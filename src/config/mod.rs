@@ -22,6 +22,7 @@ pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, StatusCode};
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -82,6 +83,11 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Threads that serve requests; `None` means one per processor.
     pub workers: Option<usize>,
+    /// The networks of proxies that are believed about whom they forward for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether each connection comes from one of these and begins with a header of the PROXY
+    /// protocol.
+    pub proxy_protocol: bool,
     /// What one request and one connection may take.
     pub limits: ServerLimits,
 }

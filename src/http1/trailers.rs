@@ -1,6 +1,6 @@
 //! Fields behind a body, which nobody may take for fields of the head (RFC 9110 section 6.5).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Tells whether a field may stand behind a body: not what frames it, says where the message goes, what
 /// is allowed or paid, or how the body is to be read (RFC 9110 section 6.5.1). Some take an underscore for a dash.
@@ -16,9 +16,8 @@ pub(crate) fn is_allowed(name: &str) -> bool {
 }
 
 /// Takes out what may not stand behind a body, or not by another rule.
-pub(crate) fn retain(fields: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
-    let unwanted =
-        fields.keys().filter(|name| !is_allowed(name.as_str()) || is_dropped(name.as_str()));
+pub(crate) fn retain(fields: &mut HeaderMap, is_dropped: impl Fn(&HeaderName) -> bool) {
+    let unwanted = fields.keys().filter(|name| !is_allowed(name.as_str()) || is_dropped(name));
     let unwanted: Vec<_> = unwanted.cloned().collect();
     for name in unwanted {
         fields.remove(name);
@@ -79,7 +78,7 @@ const FORBIDDEN: [&str; 46] = [
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 

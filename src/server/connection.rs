@@ -26,7 +26,10 @@ use crate::{
     chain::{self, arrival::Arrival, reply::Reply},
     config::ServerLimits,
     http1::Socket,
-    server::http1::{self, ClientBody, Unparsable},
+    server::{
+        http1::{self, ClientBody, Unparsable},
+        proxied,
+    },
     worker::{
         Connection, Stop, Worker,
         watch::{Expired, Watch},
@@ -41,11 +44,20 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let limits = worker.gateway().snapshot().server.limits.clone();
+    let (limits, is_proxied) = {
+        let server = &worker.gateway().snapshot().server;
+        (server.limits.clone(), server.proxy_protocol)
+    };
     let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
-    let connection = Rc::new(Connection::new(peer, Rc::clone(&watch)));
     let socket = Rc::new(Socket::new(stream));
-    serve_requests(&worker, &connection, &socket, &limits).await;
+    let (mut client, mut received) = (Some(peer), BytesMut::new());
+    if is_proxied {
+        // Seldom, and gone before the first request.
+        client = Box::pin(proxied::client(&worker, &watch, &socket, peer, &mut received)).await;
+    }
+    let Some(client) = client else { return };
+    let connection = Rc::new(Connection::new(client, Rc::clone(&watch)));
+    serve_requests(&worker, &connection, &socket, received, &limits).await;
     socket.shut_down(Shutdown::Write);
     if watch.left_unread() {
         let mut signal = worker.stop();
@@ -60,11 +72,15 @@ async fn serve_requests(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     socket: &Rc<Socket>,
+    received: BytesMut,
     limits: &ServerLimits,
 ) {
     let watch = &connection.watch;
     let is_closing = Cell::new(false);
-    let protocol = http1::Connection::new(Rc::clone(socket), Rc::clone(watch), limits, &is_closing);
+    let protocol = {
+        let (socket, watch) = (Rc::clone(socket), Rc::clone(watch));
+        http1::Connection::new(socket, watch, received, limits, &is_closing)
+    };
     let answers = Answers { worker, connection };
     let mut serving = pin!(protocol.serve(&answers));
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + limits.header_timeout));
@@ -173,6 +189,7 @@ impl Answers<'_> {
             refusal,
             &problem::Context {
                 request_id,
+                outward_id: None,
                 now: self.worker.gateway().clock().now(),
                 base_url: public_url.map_or(problem::BaseUrl::Unknown, problem::BaseUrl::Public),
                 prefix: &snapshot.server.reserved_prefix,

@@ -3,5 +3,6 @@
 pub mod acceptor;
 mod connection;
 pub mod http1;
+mod proxied;
 pub mod proxy_protocol;
 pub mod thread;

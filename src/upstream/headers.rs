@@ -6,6 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use crate::{
+    chain::{origin::Origin, target::Host},
+    config::KeyLocation,
     http1::{push_field, trailers},
     model::{HostHeader, Upstream},
     roster::Identity,
@@ -29,18 +31,12 @@ fn is_dropped_from_request(name: &str) -> bool {
             | "http2-settings"
             | "expect"
             | "forwarded"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-proto"
-            | "x-forwarded-port"
-            | "x-forwarded-prefix"
-            | "x-forwarded-server"
             | "x-real-ip"
             | "x-request-id"
             | "x-http-method-override"
             | "x-http-method"
             | "x-method-override"
-    )
+    ) || name.starts_with(FORWARDED)
 }
 
 /// Tells fields of an answer that concern one connection only, frame its body, or are for the gateway to
@@ -71,6 +67,9 @@ pub(crate) fn is_dropped_from_answer(name: &str) -> bool {
     )
 }
 
+/// The prefix of the fields that tell where a request comes from.
+const FORWARDED: &str = "x-forwarded-";
+
 /// The prefix of the fields that tell who calls and what it cost.
 const OURS: &str = "faregate-";
 
@@ -87,10 +86,14 @@ pub struct Told<'a> {
     pub takes_trailers: bool,
     /// The client asks for a WebSocket.
     pub is_switch: bool,
-    /// The client's address.
+    /// What a trusted proxy says of the request; of anybody else's it is said by the gateway alone.
+    pub origin: Option<&'a Origin>,
+    /// The address of whoever connected.
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
     pub host: Option<HeaderValue>,
+    /// Where a key may stand; nothing goes up that could be taken for one.
+    pub key_locations: &'a [KeyLocation],
     /// Its place in a trace; without one the client's own `traceparent` and `tracestate` pass.
     pub trace: Option<&'a Trace>,
 }
@@ -98,6 +101,7 @@ pub struct Told<'a> {
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static REQUEST_ID: HeaderName = HeaderName::from_static("faregate-request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CUSTOMER: HeaderName = HeaderName::from_static("faregate-customer");
@@ -124,7 +128,7 @@ pub fn forward(
     head.text.extend_from_slice(target.as_str().as_bytes());
     head.text.extend_from_slice(b" HTTP/1.1\r\n");
     write_host(&mut head, upstream, told);
-    write_passed(&mut head, fields, told.trace);
+    write_passed(&mut head, fields, told);
     write_told(&mut head, told);
     for (name, value) in head.set {
         head.write(name, value);
@@ -153,12 +157,12 @@ impl Head<'_> {
 
 /// Takes off what follows an answer's body what is not for the caller.
 pub fn trailers_of_answer(fields: &mut HeaderMap) {
-    trailers::retain(fields, is_dropped_from_answer);
+    trailers::retain(fields, |name| is_dropped_from_answer(name.as_str()));
 }
 
 /// Takes off what follows a request's body what is not for the upstream.
 pub fn trailers_of_request(fields: &mut HeaderMap) {
-    trailers::retain(fields, |name| is_unwanted(name, is_dropped_from_request));
+    trailers::retain(fields, |name| is_unwanted(name, is_dropped_from_request, |_| false));
 }
 
 fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
@@ -167,29 +171,43 @@ fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
         (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => &upstream.authority,
     };
     head.tell(&header::HOST, host);
-    if let Some(host) = &told.host {
+    let given = told.origin.and_then(Origin::host).map(Host::value);
+    if let Some(host) = given.as_ref().or(told.host.as_ref()) {
         head.tell(&X_FORWARDED_HOST, host);
     }
 }
 
-fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, trace: Option<&Trace>) {
+fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
+    let Told { trace, key_locations, .. } = *told;
     let is_dropped = |name: &str| match name {
         "host" => true,
         "traceparent" => trace.is_some(),
         "tracestate" => trace.is_some_and(|trace| !trace.keeps_state()),
         _ => is_dropped_from_request(name),
     };
+    let set = head.set;
+    let is_taken = |name: &HeaderName| {
+        let is_key = |location: &KeyLocation| match location {
+            KeyLocation::Header(key) => is_alike(key, name),
+            _ => false,
+        };
+        set.iter().any(|(set, _)| is_alike(set, name)) || key_locations.iter().any(is_key)
+    };
     let named = named_by_connection(fields);
     for (name, value) in fields {
-        if !is_unwanted(name.as_str(), is_dropped) && !named.contains(name) {
+        if !is_unwanted(name, is_dropped, is_taken) && !named.contains(name) {
             head.tell(name, value);
         }
     }
 }
 
 fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
-    head.tell(&X_FORWARDED_FOR, told.peer);
-    head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static("http"));
+    head.tell(&X_FORWARDED_FOR, told.origin.map_or(told.peer, Origin::chain));
+    let scheme = told.origin.map(Origin::scheme).unwrap_or_default();
+    head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static(scheme.name()));
+    if let Some(id) = told.origin.and_then(Origin::request_id) {
+        head.tell(&X_REQUEST_ID, id);
+    }
     head.tell(&REQUEST_ID, &told.request_id);
     // Behind those that the client's own has (RFC 9110 section 7.6.3).
     let version = if told.is_old { "1.0 faregate" } else { "1.1 faregate" };
@@ -232,9 +250,21 @@ fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Tells what is dropped, everything under our prefix, and names that some servers take for one of
-/// these, because to them an underscore is a dash.
-fn is_unwanted(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
+/// these, or for one that is taken, because to them an underscore is a dash.
+fn is_unwanted(
+    name: &HeaderName,
+    is_dropped: impl Fn(&str) -> bool,
+    is_taken: impl Fn(&HeaderName) -> bool,
+) -> bool {
+    let text = name.as_str();
     let is_unwanted = |name: &str| is_dropped(name) || name.starts_with(OURS);
-    is_unwanted(name)
-        || (name.bytes().any(|byte| byte == b'_') && is_unwanted(&name.replace('_', "-")))
+    is_unwanted(text)
+        || (text.bytes().any(|byte| byte == b'_')
+            && (is_unwanted(&text.replace('_', "-")) || is_taken(name)))
+}
+
+/// Tells whether two names are one where an underscore is a dash.
+fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
+    one.as_str().bytes().map(dashed).eq(other.as_str().bytes().map(dashed))
 }

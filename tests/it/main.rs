@@ -15,6 +15,7 @@ mod endings;
 mod exact;
 mod explain;
 mod faults;
+mod forwarding;
 mod framing;
 mod guesses;
 mod kill;

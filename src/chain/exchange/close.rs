@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::{Exchange, Told};
 use crate::{
     answer::Ending,
+    chain::origin::Origin,
     requests::{CallerFacts, Entry, RouteFacts},
     telemetry::{
         access_log::Line,
@@ -55,7 +56,8 @@ impl Exchange {
             time: self.arrival.now,
             request_id: self.arrival.request_id,
             trace_id: trace.and_then(Trace::sampled_id),
-            client: self.connection.peer.ip(),
+            client: self.peer(),
+            outward_id: self.origin().and_then(Origin::request_id),
             method: method.as_str(),
             path: path.as_ref().map_or("", PathAndQuery::path),
             route: route.as_ref().map(|route| &route.name),

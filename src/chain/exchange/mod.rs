@@ -24,6 +24,7 @@ use crate::{
     chain::{
         arrival::Arrival,
         authenticate,
+        origin::Origin,
         route::Routed,
         subscription,
         target::{Host, Target},
@@ -48,6 +49,8 @@ pub struct Exchange {
     snapshot: Held,
     arrival: Arrival,
     host: Option<Host>,
+    /// What a trusted proxy says of it; `None` where it came from nobody trusted.
+    origin: Option<Box<Origin>>,
     /// Written once: the upstream, the caller and the log are told it.
     request_id_value: OnceCell<HeaderValue>,
     /// The time at the upstream, from the wait for a connection to the head of its answer.
@@ -102,6 +105,12 @@ impl Exchange {
             upstream_idle: limits.idle_timeout,
         }));
         connection.watch.begin(Rc::clone(&progress));
+        let trusted = &snapshot.server.trusted_proxies;
+        // Where no proxy is trusted, nothing is looked at.
+        let origin = (!trusted.is_empty())
+            .then(|| Origin::read(&head.headers, connection.peer.ip(), trusted))
+            .flatten()
+            .map(Box::new);
         let trace = snapshot.traces.as_deref().map(|traces| {
             let span_id = || worker.span_id();
             Trace::begin(traces, &head.headers, head.version, arrival.request_id, span_id)
@@ -127,6 +136,7 @@ impl Exchange {
             snapshot: held,
             arrival,
             host: None,
+            origin,
             request_id_value: OnceCell::new(),
             upstream: Duration::ZERO,
             gateway: None,
@@ -325,14 +335,29 @@ impl Exchange {
 
     /// Gives the client's address.
     pub fn peer(&self) -> IpAddr {
-        self.connection.peer.ip()
+        self.origin().map_or_else(|| self.connection.peer.ip(), Origin::client)
+    }
+
+    /// Gives what a trusted proxy says of it.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
+    /// Gives the id that the caller is told: a trusted proxy's own, or else the request's.
+    pub fn outward_id(&self) -> HeaderValue {
+        let given = self.origin().and_then(Origin::request_id);
+        given.cloned().unwrap_or_else(|| self.request_id_value())
     }
 
     /// Gives what the caller reached us under.
     pub fn base_url(&self) -> BaseUrl<'_> {
-        match (&self.snapshot().server.public_url, &self.host) {
+        let (origin, given) = (self.origin(), self.origin().and_then(Origin::host));
+        match (&self.snapshot().server.public_url, given.or(self.host.as_ref())) {
             (Some(url), _) => BaseUrl::Public(url),
-            (None, Some(host)) => BaseUrl::Authority(host.authority()),
+            (None, Some(host)) => BaseUrl::Authority {
+                scheme: origin.map(Origin::scheme).unwrap_or_default(),
+                authority: host.authority(),
+            },
             (None, None) => BaseUrl::Unknown,
         }
     }
@@ -357,6 +382,7 @@ impl Exchange {
         let url = plan.and_then(|plan| plan.upgrade_url.as_deref());
         problem::Context {
             request_id: self.arrival.request_id,
+            outward_id: self.origin().and_then(Origin::request_id),
             now: self.arrival.now,
             base_url: self.base_url(),
             prefix: &server.reserved_prefix,

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     limits,
     names::{Unique, check_foreign_id},
+    networks,
     routes::check_scopes,
 };
 use crate::{
@@ -149,12 +150,5 @@ fn check_allow_from(field: &Field<Vec<Spanned<IpNet>>>, problems: &mut Problems)
         let help = "leave it out for every address, or write status = \"disabled\" for none";
         problems.add(Problem::error(*span, message).help(help));
     }
-    for Spanned { value: network, span } in list {
-        if network.trunc() != *network {
-            let message = "the address has digits beyond its prefix, which are not compared";
-            let help = format!("write \"{}\", or \"{}\"", network.trunc(), network.addr());
-            problems.add(Problem::warning(*span, message).help(help));
-        }
-    }
-    list.iter().map(|network| network.value.trunc()).collect()
+    networks::check(list, problems)
 }

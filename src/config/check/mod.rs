@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod limits;
 mod names;
+mod networks;
 mod number;
 mod overlap;
 mod path;

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Du
 use http::StatusCode;
 
 use super::{
+    networks,
     number::{integer, positive, within},
     path::Pattern,
     url::Url,
@@ -33,8 +34,17 @@ pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) 
         Problem::error(Span::default(), "`[server]` is missing")
             .help(format!("add `[server]` and in it {help}"))
     };
-    let ServerTable { span, listen, public_url, reserved_prefix, drain_timeout, workers, limits } =
-        &field.required(problems, missing)?.value;
+    let ServerTable {
+        span,
+        listen,
+        public_url,
+        reserved_prefix,
+        drain_timeout,
+        workers,
+        trusted_proxies,
+        proxy_protocol,
+        limits,
+    } = &field.required(problems, missing)?.value;
     let missing = || Problem::error(*span, "`listen` is missing in `[server]`").help(help);
     let listen = listen.required(problems, missing);
     if let Some(listen) = listen
@@ -52,6 +62,8 @@ pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) 
         reserved_prefix: check_reserved_prefix(reserved_prefix, problems),
         drain_timeout: drain_timeout.value().copied().unwrap_or(Duration::from_secs(30)),
         workers: workers.given().and_then(|workers| within(workers, 1..=1024, problems)),
+        proxy_protocol: networks::check_proxy_protocol(proxy_protocol, trusted_proxies, problems),
+        trusted_proxies: networks::check_trusted(trusted_proxies, problems),
         limits: check_limits(limits.value().unwrap_or(&LimitsTable::default()), problems),
     };
     Some(server)

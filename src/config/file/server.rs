@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use ipnet::IpNet;
+
 use super::{
     table::{Field, FromToml, Named, Spanned, Table, Value},
     value::{Size, Timeout},
@@ -25,6 +27,8 @@ pub(in crate::config) struct ServerTable {
     pub(in crate::config) reserved_prefix: Field<String>,
     pub(in crate::config) drain_timeout: Field<Duration>,
     pub(in crate::config) workers: Field<i64>,
+    pub(in crate::config) trusted_proxies: Field<Vec<Spanned<IpNet>>>,
+    pub(in crate::config) proxy_protocol: Field<bool>,
     pub(in crate::config) limits: Field<LimitsTable>,
 }
 
@@ -38,9 +42,11 @@ impl FromToml for ServerTable {
             reserved_prefix: table.field("reserved_prefix"),
             drain_timeout: table.field("drain_timeout"),
             workers: table.field("workers"),
+            trusted_proxies: table.field("trusted_proxies"),
+            proxy_protocol: table.field("proxy_protocol"),
             limits: table.field("limits"),
         };
-        table.later(&["tls", "trusted_proxies"]);
+        table.later(&["tls"]);
         table.finish();
         Some(read)
     }

@@ -94,6 +94,23 @@ listen = 8403
     public_url_forms: "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://a.example/?x=1\"";
     public_url_is_missing: "[server]\nlisten = \"0.0.0.0:8402\"";
     reserved_prefix_forms: "[server]\nlisten = \"127.0.0.1:0\"\nreserved_prefix = \"/{any}\"";
+    trusted_proxies: "
+[server]
+listen = \"127.0.0.1:8402\"
+trusted_proxies = [\"10.0.0.1/8\", \"proxy.internal\", \"0.0.0.0/0\"]
+proxy_protocol = \"v2\"
+";
+    proxy_protocol_without_proxies: "
+[server]
+listen = \"127.0.0.1:8402\"
+proxy_protocol = true
+";
+    proxy_protocol_for_an_empty_list: "
+[server]
+listen = \"127.0.0.1:8402\"
+trusted_proxies = []
+proxy_protocol = true
+";
     limits: "
 [server]
 listen = \"127.0.0.1:8402\"

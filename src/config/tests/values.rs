@@ -50,6 +50,8 @@ listen = \"[::]:80\"
 public_url = \"https://api.example.com/base/\"
 reserved_prefix = \"/_gate/way\"
 workers = 4
+trusted_proxies = [\"10.0.0.0/8\", \"::1\"]
+proxy_protocol = true
 limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\" }
 [store]
 url = \"sqlite:data/usage.db\"
@@ -68,6 +70,9 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.server.public_url.as_deref(), Some("https://api.example.com/base"));
     assert_eq!(&*config.server.reserved_prefix, "/_gate/way");
     assert_eq!(config.server.workers, Some(4));
+    let trusted = ["10.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
+    assert_eq!(config.server.trusted_proxies, trusted);
+    assert!(config.server.proxy_protocol);
     assert_eq!(config.server.limits.header_bytes, 8192);
     assert_eq!(config.server.limits.body_bytes, 0);
     assert_eq!(config.server.limits.request_timeout, None);

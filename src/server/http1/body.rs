@@ -64,9 +64,9 @@ pub enum BodyError {
 }
 
 impl Inbox {
-    pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>) -> Self {
+    pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>, buffer: BytesMut) -> Self {
         let state = State {
-            buffer: BytesMut::new(),
+            buffer,
             framing: Framing::NONE,
             waits: false,
             takes_interim: false,

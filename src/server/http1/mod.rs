@@ -57,13 +57,15 @@ pub(super) trait Service {
 }
 
 impl<'a> Connection<'a> {
+    /// Begins with what was read of the socket already.
     pub(super) fn new(
         socket: Rc<Socket>,
         watch: Rc<Watch>,
+        received: BytesMut,
         limits: &'a ServerLimits,
         is_closing: &'a Cell<bool>,
     ) -> Self {
-        let inbox = Rc::new(Inbox::new(Rc::clone(&socket), Rc::clone(&watch)));
+        let inbox = Rc::new(Inbox::new(Rc::clone(&socket), Rc::clone(&watch), received));
         Self { socket, inbox, watch, limits, looked: Cell::new(0), is_closing }
     }
 

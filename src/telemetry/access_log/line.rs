@@ -4,6 +4,7 @@
 
 use std::{cell::Cell, io::Write, net::IpAddr, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -14,11 +15,13 @@ use crate::{json, model::Money, telemetry::traces::context::TraceId};
 pub struct Line<'a> {
     /// When its head had come.
     pub time: Timestamp,
-    /// The id that the answer, the upstream and the ledger share.
+    /// The id that the upstream, the ledger and, without another, the answer share.
     pub request_id: Uuid,
     /// The trace that it is recorded in.
     pub trace_id: Option<TraceId>,
-    /// The client's address.
+    /// The id that a trusted proxy gave it; the caller is told this one.
+    pub outward_id: Option<&'a HeaderValue>,
+    /// The client's address, as far as trusted proxies tell it.
     pub client: IpAddr,
     /// The method.
     pub method: &'a str,
@@ -108,6 +111,10 @@ impl Line<'_> {
         json::push_string(self.method, text);
         text.extend_from_slice(b",\"path\":");
         json::push_string(self.path, text);
+        if let Some(id) = self.outward_id.and_then(|id| id.to_str().ok()) {
+            text.extend_from_slice(b",\"x_request_id\":");
+            json::push_string(id, text);
+        }
         push_member(",\"route\":", self.route, text);
         push_member(",\"customer\":", self.customer, text);
         push_member(",\"application\":", self.application, text);

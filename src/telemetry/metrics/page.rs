@@ -154,7 +154,7 @@ fn connections(
         ),
         Family::count(
             "faregate_unparsable_requests",
-            "Heads that are not HTTP: answered without a body, the connection closed.",
+            "Heads that are not HTTP, and PROXY headers that are none: the connection closed.",
             total(|of| of.unparsable.get()),
         ),
         Family::count(

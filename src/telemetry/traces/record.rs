@@ -127,6 +127,7 @@ pub(super) fn sample() -> Record {
     let line = Line {
         time: Timestamp::UNIX_EPOCH,
         request_id: Uuid::nil(),
+        outward_id: None,
         trace_id: None,
         client: [192, 0, 2, 1].into(),
         method: "GET",

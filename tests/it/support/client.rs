@@ -113,6 +113,17 @@ impl Client {
         Self { stream, buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
     }
 
+    /// Opens a connection from an address of this machine.
+    pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect_timeout(&address.into(), DEADLINE).unwrap();
+        let stream: TcpStream = socket.into();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
+    }
+
     /// Opens a connection that takes little at a time, so that a sender is soon held up.
     pub(crate) fn connect_with_small_window(address: SocketAddr) -> Self {
         use socket2::{Domain, Protocol, Socket, Type};

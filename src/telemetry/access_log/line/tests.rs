@@ -11,6 +11,7 @@ fn line() -> Line<'static> {
         time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
         request_id: Uuid::from_u128(7),
         trace_id: None,
+        outward_id: None,
         client: [192, 0, 2, 1].into(),
         method: "GET",
         path: "/v1/stats",
@@ -59,6 +60,8 @@ fn json_is_the_contract() {
     );
     line.trace_id = Some(TraceId([1; 16]));
     line.time = "2026-11-20T14:41:25Z".parse().unwrap();
+    let given = HeaderValue::from_static("a\"b");
+    line.outward_id = Some(&given);
     line.client = "2001:db8::1".parse().unwrap();
     line.duration = Duration::from_nanos(7_999);
     let json = json(&line);
@@ -66,6 +69,7 @@ fn json_is_the_contract() {
         r#""time":"2026-11-20T14:41:25Z""#,
         r#""trace_id":"01010101010101010101010101010101""#,
         r#""client":"2001:db8::1""#,
+        r#""x_request_id":"a\"b","route""#,
         r#""duration_ms":0.007"#,
     ] {
         assert!(json.contains(expected), "{expected} in {json}");

@@ -20,6 +20,7 @@ fn line() -> Line<'static> {
     Line {
         time: "2026-11-20T14:41:25.5Z".parse().unwrap(),
         request_id: Uuid::from_u128(0x019a_a10d_2c5f_7000_8000_0000_0000_0001),
+        outward_id: None,
         trace_id: None,
         client: "192.0.2.1".parse().unwrap(),
         method: "GET",
