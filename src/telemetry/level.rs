@@ -39,6 +39,7 @@ const MODULES: [&str; 34] = [
     "cli",
     "clock",
     "config",
+    "cors",
     "explain",
     "failpoint",
     "gateway",
@@ -66,6 +67,7 @@ const MODULES: [&str; 34] = [
     "upstream",
     "usage",
     "webhooks",
+    "websocket",
     "worker",
 ];
 
