@@ -4,6 +4,7 @@
 
 mod clocks;
 mod damage;
+mod descriptors;
 mod lasting;
 mod load;
 mod memory;
