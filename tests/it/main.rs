@@ -32,6 +32,7 @@ mod quota;
 mod refusals;
 mod routing;
 mod secrets;
+mod security;
 mod served;
 mod shadow;
 mod streaming;
