@@ -42,7 +42,8 @@ def run(cases, servers, gateway, directory):
         "cors": CORS,
     }
     page = (servers.here / "programs" / "page.html").read_text()
-    (servers.pages / "page.html").write_text(page.replace("const at = @SETTINGS@", f"const at = {json.dumps(settings)}"))
+    page = page.replace("at = @SETTINGS@", f"at = {json.dumps(settings)}")
+    (servers.pages / "page.html").write_text(page)
 
     command = [chromium, *OPTIONS, f"--user-data-dir={directory / 'chromium'}", "--dump-dom"]
     command.append(f"http://127.0.0.1:{servers.page_port}/page.html")

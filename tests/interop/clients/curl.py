@@ -147,6 +147,20 @@ def old_http(curl, server):
     expect("the body", answer.partition(b"\r\n\r\n")[2], TEXT.encode())
 
 
+def newer_http(curl, server):
+    """HTTP/2 that is offered (h2c) is left alone."""
+    answer = curl("--http2", "-i", curl.gateway.url(f"/{server}/text.txt"))
+    expect_in("the head", b"HTTP/1.1 200 OK\r\n", answer)
+    expect("the body", answer.partition(b"\r\n\r\n")[2], TEXT.encode())
+
+
+def as_proxy(curl, server):
+    """the target as a whole URL, as a proxy gets it."""
+    url = curl.gateway.url(f"/{server}/text.txt")
+    answer = curl("--noproxy", "", "-x", curl.gateway.url(""), url)
+    expect("the body", answer, TEXT.encode())
+
+
 def reuse(curl, server):
     """a connection is used again."""
     url = curl.gateway.url(f"/{server}/text.txt")
@@ -156,7 +170,7 @@ def reuse(curl, server):
 
 FILES = [
     get, head, empty, missing, compressed, one_range, two_ranges, range_beyond, resume, unchanged, changed,
-    old_http, reuse,
+    old_http, newer_http, as_proxy, reuse,
 ]  # fmt: skip
 
 
@@ -295,7 +309,8 @@ def no_key(curl, server):
     """401 without a key."""
     before = curl.servers.raw.seen("/head")
     url = curl.gateway.url(f"/{server}/head")
-    answer = subprocess.run([curl.program, "--disable", "-sSi", "-m", "15", url], capture_output=True, check=True).stdout
+    command = [curl.program, "--disable", "--noproxy", "*", "-sSi", "-m", "15", url]
+    answer = subprocess.run(command, capture_output=True, check=True).stdout
     expect_in("the answer", b"HTTP/1.1 401 ", answer)
     expect_in("the answer", b"\r\nwww-authenticate: bearer", answer.lower())
     expect("requests upstream", curl.servers.raw.seen("/head"), before)
