@@ -22,6 +22,8 @@ http {{
   # Without it nginx compresses nothing for who comes with `Via`, as the gateway does.
   gzip_proxied any;
   client_max_body_size 0;
+  # So few that the gateway's connections end now and then.
+  keepalive_requests 7;
   client_body_temp_path body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;
@@ -30,6 +32,7 @@ http {{
   server {{
     listen 127.0.0.1:{api};
     root files;
+    location /small/ {{ client_max_body_size 1k; dav_methods PUT; }}
     location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
   }}
   server {{

@@ -168,9 +168,16 @@ def reuse(curl, server):
     expect("statuses and new connections", counts, b"200 1\n200 0\n200 0\n")
 
 
+def many(curl, server):
+    """100 calls, over connections that the server ends."""
+    url = curl.gateway.url(f"/{server}/text.txt")
+    statuses = curl(*["-o", "/dev/null", "-w", "%{http_code}\n", url] * 100, charged=100)
+    expect("the statuses", statuses, b"200\n" * 100)
+
+
 FILES = [
     get, head, empty, missing, compressed, one_range, two_ranges, range_beyond, resume, unchanged, changed,
-    old_http, newer_http, as_proxy, reuse,
+    old_http, newer_http, as_proxy, reuse, many,
 ]  # fmt: skip
 
 
@@ -222,7 +229,17 @@ def put_too_large_chunked(curl, server):
     expect("a stored file", (curl.servers.files / "upload" / "no").exists(), False)
 
 
-UPLOADS = [put, put_chunked, put_at_once, put_too_large, put_too_large_chunked]
+def put_refused(curl, server):
+    """413 of the server, which does not take the body."""
+    curl.file("sent", curl.servers.file)
+    url = curl.gateway.url(f"/{server}/small/file")
+    for options in [[], ["-H", "Expect:"], ["-H", "Expect:", "-H", "Transfer-Encoding: chunked"]]:
+        answer = curl("-i", *options, "-T", "sent", url)
+        expect_in("the head", b"HTTP/1.1 413 ", answer)
+        expect_in("the body", b"<center>nginx", answer)
+
+
+UPLOADS = [put, put_chunked, put_at_once, put_too_large, put_too_large_chunked, put_refused]
 
 
 def hints(curl, server):
