@@ -62,6 +62,7 @@ class Gateway:
     """A gateway in a directory of its own, before the upstreams that are named."""
 
     def __init__(self, processes, binary, directory, upstreams, more=""):
+        self.binary = binary
         self.port = free_port()
         self.admin_port = free_port()
         directory.mkdir()
@@ -77,7 +78,7 @@ class Gateway:
         self.token = secrets.token_hex(16)
         environment = {**os.environ, "FAREGATE_ADMIN_TOKEN": self.token}
         # It listens before all else, so calls may have to wait a moment; they do, in the listen queue.
-        processes.start("faregate", command, self.port, cwd=directory, env=environment)
+        self.process = processes.start(directory.name, command, self.port, cwd=directory, env=environment)
 
     def url(self, path, scheme="http"):
         return f"{scheme}://127.0.0.1:{self.port}{path}"

@@ -34,7 +34,7 @@ class Processes:
         self.running = []
 
     def start(self, name, command, port, **options):
-        """Starts a server and waits until something listens on its port."""
+        """Starts a server, waits until something listens on its port, and returns its process."""
         log = self.directory / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -45,7 +45,7 @@ class Processes:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
+                return process
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     sys.exit(f"{name} does not start:\n{log.read_text(errors='replace')}")

@@ -2,11 +2,12 @@
 
 from cases import expect, Missing, wait_for
 from clients import told
+from gateway import Gateway
 
 SERVERS = ["websockets", "ws"]
 
 
-def run(cases, servers, gateway, _directory):
+def run(cases, servers, gateway, directory):
     """Runs all cases, and compares the books after each pair."""
     for client in SERVERS:
         for server in SERVERS:
@@ -20,10 +21,14 @@ def run(cases, servers, gateway, _directory):
             customer = gateway.customer()
             told.run(cases, customer, client, server, [*command, url, customer.key], environment)
             cases.run(client, server, "the books", customer.check_books)
-            revoking = gateway.customer()
             cases.run(
-                client, server, "closed when the key is revoked: 1008", revoked, revoking,
-                [*command, url, revoking.key, "revoked"], environment,
+                client, server, "closed when the key is revoked: 1008",
+                revoked, gateway.customer(), url, command, environment,
+            )  # fmt: skip
+            other = directory / f"gateway-{client}-{server}"
+            cases.run(
+                client, server, "closed when the gateway stops: 1001",
+                stopped, servers, gateway.binary, other, server, command, environment,
             )  # fmt: skip
 
 
@@ -36,18 +41,32 @@ def command_of(servers, client):
     return [node, str(programs / "ws_client.cjs")], environment
 
 
-def revoked(customer, command, environment):
+def revoked(customer, url, command, environment):
     customer.calls += 1
+    end = closed([*command, url, customer.key, "closed"], environment, customer.revoke)
+    expect("the close", (end["code"], end["reason"]), (1008, "api_key_revoked"))
+    # A second is promised; the machine may be busy.
+    expect("the close within 3 s", end["seconds"] < 3, True)
+    customer.check_books()
+
+
+def stopped(servers, binary, directory, server, command, environment):
+    gateway = Gateway(servers.processes, binary, directory, servers.ports)
+    url = gateway.url(f"/{server}/chat", scheme="ws")
+    end = closed([*command, url, gateway.customer().key, "closed"], environment, gateway.process.terminate)
+    expect("the code", end["code"], 1001)
+    expect("the gateway's end", gateway.process.wait(), 0)
+
+
+def closed(command, environment, close):
+    """Runs a client program that waits to be closed, does what closes it, and returns what it saw."""
     process, said = told.lines(command, environment)
     try:
         expect("the beginning", next(said), {"open": True})
-        customer.revoke()
+        close()
         end = next(said)
-        expect("the close", (end["code"], end["reason"]), (1008, "api_key_revoked"))
-        # A second is promised; the machine may be busy.
-        expect("the close within 3 s", end["seconds"] < 3, True)
         wait_for("the program's end", lambda: process.poll() is not None)
+        return end
     finally:
         process.kill()
         process.wait()
-    customer.check_books()

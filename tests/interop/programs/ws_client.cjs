@@ -1,4 +1,4 @@
-// The WebSocket cases of `ws`: URL, KEY; with `revoked`, what happens when the key is taken back.
+// The WebSocket cases of `ws`: URL, KEY; with `closed`, how it is closed from afar.
 "use strict";
 
 const { once } = require("node:events");
@@ -101,7 +101,7 @@ async function refused() {
   request.destroy();
 }
 
-async function revoked() {
+async function closed() {
   const socket = await open();
   await ask(socket, "x");
   say({ open: true });
@@ -111,8 +111,8 @@ async function revoked() {
 }
 
 async function main() {
-  if (mode === "revoked") {
-    await revoked();
+  if (mode === "closed") {
+    await closed();
     return;
   }
   await tell("text", 1, () => echoed("größer"));

@@ -1,4 +1,4 @@
-"""The WebSocket cases of `websockets`: URL, KEY; with `revoked`, what happens when the key is taken back."""
+"""The WebSocket cases of `websockets`: URL, KEY; with `closed`, how it is closed from afar."""
 
 import asyncio
 import sys
@@ -70,7 +70,7 @@ async def refused():
         KEY = kept
 
 
-async def revoked():
+async def closed():
     async with connect() as socket:
         await socket.send("x")
         await socket.recv()
@@ -81,8 +81,8 @@ async def revoked():
 
 
 async def main():
-    if sys.argv[3:] == ["revoked"]:
-        await revoked()
+    if sys.argv[3:] == ["closed"]:
+        await closed()
         return
     await tell("text", 1, echoed("größer"))
     await tell("text without compression", 1, echoed("größer", compression=None))
