@@ -46,7 +46,7 @@ class Curl:
 
 def run(cases, servers, gateway, directory):
     """Runs all cases of curl, and compares the books after each server's."""
-    groups = [("nginx", FILES), ("caddy", FILES), ("nginx", UPLOADS), ("raw", MESSAGES)]
+    groups = [("nginx", FILES), ("caddy", FILES), ("nginx", UPLOADS), ("raw", MESSAGES), ("websockets", UPGRADES)]
     for number, (server, functions) in enumerate(groups):
         group(cases, Curl(servers, gateway, directory / f"curl-{number}"), server, functions)
 
@@ -336,3 +336,13 @@ def no_key(curl, server):
 MESSAGES = [
     hints, hints_old, trailers, no_trailers, chunked_old, events, post, post_empty, key_places, no_key,
 ]  # fmt: skip
+
+
+def upgrade_required(curl, server):
+    """426 says to what (RFC 9110 section 15.5.22)."""
+    answer = curl("-i", curl.gateway.url(f"/{server}/chat"))
+    expect_in("the head", b"HTTP/1.1 426 Upgrade Required\r\n", answer)
+    expect_in("the head", b"\r\nupgrade: websocket\r\n", answer.lower())
+
+
+UPGRADES = [upgrade_required]

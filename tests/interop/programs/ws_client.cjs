@@ -89,9 +89,15 @@ async function closedByServer() {
   expect("the code", await closed, [4002, "server-leaves"]);
 }
 
+/** RFC 6455 section 4.4. */
+async function olderVersion() {
+  const [request, answer] = await once(connect({ protocolVersion: 8 }), "unexpected-response");
+  expect("the version", answer.headers["sec-websocket-version"], "13");
+  request.destroy();
+}
+
 async function refused() {
-  const socket = connect({}, "none");
-  const [request, answer] = await once(socket, "unexpected-response");
+  const [request, answer] = await once(connect({}, "none"), "unexpected-response");
   expect("the status", answer.statusCode, 401);
   let body = "";
   for await (const piece of answer) {
@@ -123,6 +129,7 @@ async function main() {
   await tell("closed by the client, 4001", 2, closedByClient);
   await tell("closed by the server, 4002", 1, closedByServer);
   await tell("401 before it is opened", 0, refused);
+  await tell("version 8 is told which there is", 0, olderVersion);
 }
 
 // What a failed case leaves open must not hold the program.
