@@ -52,6 +52,8 @@ pub enum Denial {
     InvalidPath,
     /// The request is malformed in the way told.
     InvalidRequest(&'static str),
+    /// The request asks for a version of WebSocket that is not spoken here.
+    WebSocketVersion,
     /// The route does not answer the method.
     MethodNotAllowed {
         /// The methods that some route at this path answers.
@@ -118,7 +120,7 @@ impl Denial {
             Self::InsufficientScope { .. } => Code::InsufficientScope,
             Self::InvalidApiKey => Code::InvalidApiKey,
             Self::InvalidPath => Code::InvalidPath,
-            Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::InvalidRequest(_) | Self::WebSocketVersion => Code::InvalidRequest,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::MissingApiKey => Code::MissingApiKey,
             Self::NotImplemented => Code::NotImplemented,
@@ -164,6 +166,7 @@ impl Denial {
                     .into()
             }
             Self::InvalidRequest(why) => (*why).into(),
+            Self::WebSocketVersion => "The version of WebSocket must be 13.".into(),
             Self::MethodNotAllowed { .. } => "The route does not answer this method.".into(),
             Self::MissingApiKey => "The request carries no API key.".into(),
             Self::NotImplemented => "The method is not served here.".into(),

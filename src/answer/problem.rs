@@ -80,6 +80,10 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
         let names: Vec<&str> = allowed.iter().map(http::Method::as_str).collect();
         fields.push_text(&header::ALLOW, &names.join(", "));
     }
+    // RFC 6455 section 4.4.
+    if let Denial::WebSocketVersion = denial {
+        fields.push_text(&header::SEC_WEBSOCKET_VERSION, "13");
+    }
     problem
 }
 

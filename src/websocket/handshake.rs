@@ -30,7 +30,7 @@ fn check(head: &Parts) -> Result<(), Denial> {
         return Err(Denial::InvalidRequest("A request for a WebSocket has no body."));
     }
     if only(fields, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(Denial::InvalidRequest("The version of WebSocket must be 13."));
+        return Err(Denial::WebSocketVersion);
     }
     let nonce = only(fields, &header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key).ok());
     if nonce.is_none_or(|nonce| nonce.len() != 16) {

@@ -190,7 +190,13 @@ fn who_may_not_call_opens_none() {
         let replaced: Vec<&str> =
             [replaced].into_iter().filter(|field| !field.is_empty()).collect();
         ask(&mut client, key, &replaced);
-        assert_eq!(client.response().verdict(), expected);
+        let response = client.response();
+        assert_eq!(response.verdict(), expected);
+        let version = response.field("sec-websocket-version");
+        assert_eq!(
+            version,
+            replaced.first().filter(|field| field.contains("Version")).map(|_| "13")
+        );
     }
     assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
 }

@@ -56,6 +56,13 @@ pub(super) fn write(
             push_field(&mut head, "connection", b"upgrade");
             push_field(&mut head, "upgrade", b"websocket");
         }
+        // It has an `Upgrade` field (RFC 9110 section 15.5.22), which is about this connection.
+        _ if reply.status == StatusCode::UPGRADE_REQUIRED => {
+            push_field(&mut head, "connection", b"upgrade");
+            if !terms.keeps_alive {
+                push_field(&mut head, "connection", b"close");
+            }
+        }
         (true, Version::HTTP_10) => push_field(&mut head, "connection", b"keep-alive"),
         (false, Version::HTTP_11) => push_field(&mut head, "connection", b"close"),
         _ => {}

@@ -32,10 +32,18 @@ pub struct Head {
 }
 
 /// Takes over the fields of an answer that are for the caller.
-fn passed(parsed: &[httparse::Header<'_>], options: &Options, length: Option<u64>) -> Fields {
+fn passed(
+    parsed: &[httparse::Header<'_>],
+    status: StatusCode,
+    options: &Options,
+    length: Option<u64>,
+) -> Fields {
     let mut fields = Fields { length, ..Fields::with_room() };
+    // It says which protocol the caller has to speak (RFC 9110 section 15.5.22).
+    let is_said =
+        |name: &str| status == StatusCode::UPGRADE_REQUIRED && name.eq_ignore_ascii_case("upgrade");
     for httparse::Header { name, value } in parsed {
-        if is_dropped_from_answer(name) || options.names(name) {
+        if !is_said(name) && (is_dropped_from_answer(name) || options.names(name)) {
             continue;
         }
         fields.has_date |= name.eq_ignore_ascii_case("date");
@@ -77,7 +85,7 @@ pub(crate) fn parse(
     };
     let is_websocket = status == StatusCode::SWITCHING_PROTOCOLS
         && http1::has_member(answer.headers, "upgrade", "websocket");
-    let fields = passed(answer.headers, &options, body_length);
+    let fields = passed(answer.headers, status, &options, body_length);
     bytes::Buf::advance(buffer, length);
     Ok(Some(Head { status, fields, framing, is_websocket, keeps_alive }))
 }

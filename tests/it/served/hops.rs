@@ -159,3 +159,20 @@ fn options_end_here_where_they_concern_the_gateway() {
     gateway.request("GET", "/v1/x", &[&bearer(KEY), "Max-Forwards: 0"]);
     assert_eq!(upstream.last().all("max-forwards"), ["0"], "it counts for OPTIONS alone");
 }
+
+/// RFC 9110 section 15.5.22: an answer that asks for another protocol says which.
+#[test]
+fn protocol_that_is_required_is_told() {
+    let (gateway, _upstream) = gateway(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\nno\n",
+    );
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        let answer = client.get("/v1/x", KEY);
+        assert_eq!((answer.status(), answer.field("upgrade")), (426, Some("websocket")));
+        assert_eq!(answer.field("connection"), Some("upgrade"));
+    }
+    let fields = [&*bearer(KEY), "Connection: close"];
+    let answer = gateway.request("GET", "/v1/x", &fields);
+    assert_eq!(answer.head.all("connection"), ["upgrade", "close"]);
+}

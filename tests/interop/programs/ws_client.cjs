@@ -1,0 +1,136 @@
+// The WebSocket cases of `ws`: URL, KEY; with `closed`, how it is closed from afar.
+"use strict";
+
+const { once } = require("node:events");
+const { WebSocket } = require("ws");
+const { expect, say, tell } = require("./tell.cjs");
+
+const [url, key, mode] = process.argv.slice(2);
+
+function connect(options = {}, credential = key) {
+  return new WebSocket(url, { headers: { Authorization: `Bearer ${credential}` }, ...options });
+}
+
+async function open(options) {
+  const socket = connect(options);
+  await once(socket, "open");
+  return socket;
+}
+
+async function closing(socket) {
+  const [code, reason] = await once(socket, "close");
+  return [code, reason.toString()];
+}
+
+async function close(socket) {
+  const closed = closing(socket);
+  socket.close(1000);
+  await closed;
+}
+
+/** Sends a text and returns the answer. */
+async function ask(socket, text) {
+  socket.send(text);
+  const [data] = await once(socket, "message");
+  return data.toString();
+}
+
+async function echoed(text, options) {
+  const socket = await open(options);
+  expect("the echo", await ask(socket, text), text);
+  await close(socket);
+}
+
+async function binary() {
+  const socket = await open();
+  const content = Buffer.alloc(1 << 20, Buffer.from([...Array(256).keys()]));
+  socket.send(content);
+  const [data, isBinary] = await once(socket, "message");
+  expect("the echo", [isBinary, data.equals(content)], [true, true]);
+  await close(socket);
+}
+
+async function fragments() {
+  const socket = await open();
+  socket.send("one ", { fin: false });
+  socket.send("two ", { fin: false });
+  expect("ours", await ask(socket, "three"), "one two three");
+  expect("the server's", await ask(socket, "fragments"), "one two three");
+  await close(socket);
+}
+
+async function ping() {
+  const socket = await open();
+  socket.ping("from the client");
+  const [payload] = await once(socket, "pong");
+  expect("the pong", payload.toString(), "from the client");
+  expect("the answer", await ask(socket, "ping"), "the pong came");
+  await close(socket);
+}
+
+async function closedByClient() {
+  const socket = await open();
+  const closed = closing(socket);
+  socket.close(4001, "client-leaves");
+  expect("the code that came back", (await closed)[0], 4001);
+  const another = await open();
+  // The server notes it only when the connection is gone; until then it tells of the one before.
+  let seen;
+  while (seen !== "4001 client-leaves") {
+    seen = await ask(another, "last");
+  }
+  await close(another);
+}
+
+async function closedByServer() {
+  const socket = await open();
+  const closed = closing(socket);
+  socket.send("close 4002 server-leaves");
+  expect("the code", await closed, [4002, "server-leaves"]);
+}
+
+/** RFC 6455 section 4.4. */
+async function olderVersion() {
+  const [request, answer] = await once(connect({ protocolVersion: 8 }), "unexpected-response");
+  expect("the version", answer.headers["sec-websocket-version"], "13");
+  request.destroy();
+}
+
+async function refused() {
+  const [request, answer] = await once(connect({}, "none"), "unexpected-response");
+  expect("the status", answer.statusCode, 401);
+  let body = "";
+  for await (const piece of answer) {
+    body += piece;
+  }
+  expect("the code", JSON.parse(body).code, "invalid_api_key");
+  request.destroy();
+}
+
+async function closed() {
+  const socket = await open();
+  await ask(socket, "x");
+  say({ open: true });
+  const begin = performance.now();
+  const [code, reason] = await closing(socket);
+  say({ code, reason, seconds: (performance.now() - begin) / 1000 });
+}
+
+async function main() {
+  if (mode === "closed") {
+    await closed();
+    return;
+  }
+  await tell("text", 1, () => echoed("größer"));
+  await tell("text without compression", 1, () => echoed("größer", { perMessageDeflate: false }));
+  await tell("binary, 1 MiB", 1, binary);
+  await tell("fragments, both ways", 1, fragments);
+  await tell("ping and pong, both ways", 1, ping);
+  await tell("closed by the client, 4001", 2, closedByClient);
+  await tell("closed by the server, 4002", 1, closedByServer);
+  await tell("401 before it is opened", 0, refused);
+  await tell("version 8 is told which there is", 0, olderVersion);
+}
+
+// What a failed case leaves open must not hold the program.
+main().then(() => process.exit(0));

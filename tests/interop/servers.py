@@ -1,0 +1,136 @@
+"""The upstreams: real servers, and one that says what those do not."""
+
+import os
+import random
+
+from cases import Missing
+from processes import free_port, program
+from raw import Raw
+
+NGINX = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+  types {{ text/html html; text/plain txt; application/octet-stream bin; }}
+  access_log off;
+  gzip on;
+  gzip_types text/plain;
+  # Without it nginx compresses nothing for who comes with `Via`, as the gateway does.
+  gzip_proxied any;
+  client_max_body_size 0;
+  # So few that the gateway's connections end now and then.
+  keepalive_requests 7;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  scgi_temp_path scgi;
+  uwsgi_temp_path uwsgi;
+  server {{
+    listen 127.0.0.1:{api};
+    root files;
+    location /small/ {{ client_max_body_size 1k; dav_methods PUT; }}
+    location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
+  }}
+  server {{
+    listen 127.0.0.1:{pages};
+    root pages;
+  }}
+}}
+"""
+CADDY = """
+{{
+  admin off
+  auto_https off
+}}
+:{port} {{
+  bind 127.0.0.1
+  root * {files}
+  encode gzip
+  file_server
+}}
+"""
+FILE_BYTES = 5 << 20
+TEXT = "The fare is paid at the gate.\n" * 500
+
+
+class Servers:
+    """All upstreams. One whose program is missing has no port, and its cases fail."""
+
+    def __init__(self, processes, directory, here, libraries):
+        self.processes, self.directory, self.here, self.libraries = processes, directory, here, libraries
+        self.files = directory / "nginx" / "files"
+        self.pages = directory / "nginx" / "pages"
+        self.missing = {}
+        self.raw = Raw()
+        self.ports = {"raw": self.raw.port}
+        self._write_files()
+        for name, start in [
+            ("nginx", self._nginx),
+            ("caddy", self._caddy),
+            ("websockets", self._websockets),
+            ("ws", self._ws),
+        ]:
+            try:
+                self.ports[name] = start()
+            except Missing as missing:
+                self.missing[name] = str(missing)
+
+    def need(self, *names):
+        """Fails unless these are running."""
+        for name in names:
+            if name in self.missing:
+                raise Missing(self.missing[name])
+
+    def python(self):
+        """Returns the Python that has the libraries."""
+        path = self.libraries / "python" / "bin" / "python"
+        if not path.exists():
+            raise Missing(f"{path} (tests/interop/install makes it)")
+        return str(path)
+
+    def node(self):
+        """Returns Node, and the environment in which it finds the libraries."""
+        if not (self.libraries / "node_modules" / "ws").exists():
+            raise Missing("ws for Node (tests/interop/install brings it)")
+        # `require` looks there; `import` would not.
+        return program("node"), {**os.environ, "NODE_PATH": str(self.libraries / "node_modules")}
+
+    def _write_files(self):
+        self.files.mkdir(parents=True)
+        self.pages.mkdir()
+        self.file = random.Random(1).randbytes(FILE_BYTES)
+        (self.files / "file.bin").write_bytes(self.file)
+        (self.files / "text.txt").write_text(TEXT)
+        (self.files / "empty.txt").write_text("")
+
+    def _nginx(self):
+        nginx, prefix = program("nginx"), self.directory / "nginx"
+        port, self.page_port = free_port(), free_port()
+        (prefix / "nginx.conf").write_text(NGINX.format(api=port, pages=self.page_port))
+        command = [nginx, "-p", str(prefix), "-c", "nginx.conf", "-e", "stderr"]
+        self.processes.start("nginx", command, port)
+        return port
+
+    def _caddy(self):
+        caddy, home, port = program("caddy"), self.directory / "caddy", free_port()
+        home.mkdir()
+        (home / "Caddyfile").write_text(CADDY.format(port=port, files=self.files))
+        environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+        command = [caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+        self.processes.start("caddy", command, port, cwd=home, env=environment)
+        return port
+
+    def _websockets(self):
+        python, port = self.python(), free_port()
+        self.processes.start("websockets", [python, str(self.here / "programs" / "ws_server.py"), str(port)], port)
+        return port
+
+    def _ws(self):
+        (node, environment), port = self.node(), free_port()
+        command = [node, str(self.here / "programs" / "ws_server.cjs"), str(port)]
+        self.processes.start("ws", command, port, env=environment)
+        return port
