@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{NOW, tables};
 use crate::support::{
     Exchange, Gateway, KEY, Then, Upstream,
-    client::{bearer, head},
+    client::{Client, bearer, head},
     upstream::OK,
 };
 
@@ -171,4 +171,55 @@ fn upload_stops_with_an_early_answer() {
     // The client keeps its connection and owes the body; the upstream's is closed all the same.
     upstream.wait_closed(1);
     gateway.wait_used("acme", 1);
+}
+
+/// A connection about which there is any doubt serves nobody else.
+#[test]
+fn every_caller_gets_its_own_answer_behind_broken_ones() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.read_body()?;
+        let mark = exchange.request().target().to_owned();
+        let number: usize = mark.rsplit('/').next().unwrap().parse().unwrap();
+        let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{mark}", mark.len());
+        let (most, _) = whole.split_at(whole.len() - 1);
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        match number % 11 {
+            0 => exchange.send(most).map(|()| Then::Close),
+            1 => exchange.send(most).map(|()| Then::Reset),
+            2 => exchange.send([&*whole, &whole].concat()).map(|()| Then::KeepAlive),
+            3 => exchange.send(format!("{chunked}5\r\nabc")).map(|()| Then::Close),
+            4 => exchange
+                .send(format!("{chunked}5\r\nabcdefg\r\n0\r\n\r\n"))
+                .map(|()| Then::KeepAlive),
+            5 => exchange
+                .send(format!("HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n{mark}"))
+                .map(|()| Then::KeepAlive),
+            _ => exchange.send(whole).map(|()| Then::KeepAlive),
+        }
+    });
+    let gateway = Gateway::start_at(NOW, &tables("", ""), &upstream);
+    let address = gateway.running().address();
+    let caller = |first: usize| {
+        let mut client = Client::connect(address);
+        let mut whole = 0;
+        for number in (first..1000).step_by(4) {
+            let path = format!("/free/{number}");
+            client.send(head("GET", &path, &[]));
+            let response = client.response();
+            if response.whole && response.status() == 200 {
+                assert_eq!(response.text(), path);
+                whole += 1;
+                continue;
+            }
+            assert!(number % 11 < 6, "{number}: {response:?}");
+            client = Client::connect(address);
+        }
+        whole
+    };
+    let whole: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4).map(|first| scope.spawn(move || caller(first))).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
+    let good = (0..1000).filter(|number| matches!(number % 11, 2 | 6..)).count();
+    assert_eq!(whole, good);
 }
