@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header, request};
 use tokio::time::Instant;
 
 use crate::{
@@ -23,10 +23,11 @@ use crate::{
         subscription::Notice,
         target::{self, Host},
     },
-    model::{Route, Upstream},
+    model::{HostHeader, Route},
     progress::{Cut, Progress, Upload},
     roster::Identity,
     upstream::{
+        balance::Choice,
         body::UploadBody,
         connection::Connection,
         headers::{self, Told},
@@ -58,10 +59,13 @@ pub async fn forward(
     let (routed, payer, notice, reservation) = reserved.into_parts();
     let route = Arc::clone(routed.route());
     let identity = payer.caller().map(|caller| &caller.identity);
-    let exchanged = match request(head, body, is_switch, &routed, identity, exchange) {
+    let mut choice = Choice::new(&route.upstream, exchange.pool());
+    let authority = &choice.endpoint().authority;
+    let exchanged = match request(head, body, is_switch, &routed, identity, authority, exchange) {
         Ok(mut request) => {
             let began = exchange.note_sending();
-            let mut sent = send(&mut request, &route.upstream, is_switch, exchange, began).await;
+            let mut sent =
+                send(&mut request, &mut choice, &routed, is_switch, exchange, began).await;
             match &mut sent {
                 Ok((head, connection)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
                     connection.switch(request);
@@ -70,7 +74,8 @@ pub async fn forward(
                 Err(_) => {}
             }
             let took = began.elapsed();
-            count(&sent, took, &route.upstream, exchange);
+            count(&sent, took, &choice, exchange.pool());
+            exchange.note_endpoint(choice.index());
             let answer = match &sent {
                 Ok((head, _)) => Ok(head.status),
                 Err(refused) => Err(refused.code()),
@@ -102,6 +107,7 @@ fn request(
     is_switch: bool,
     routed: &Routed,
     identity: Option<&Identity>,
+    authority: &HeaderValue,
     exchange: &Exchange,
 ) -> Result<Outgoing, Denial> {
     let route = routed.route();
@@ -118,6 +124,7 @@ fn request(
         origin: exchange.origin(),
         peer: &exchange.connection().peer_value,
         host: routed.target().host().map(Host::value),
+        authority,
         key_locations: locations,
         trace: exchange.trace(),
     };
@@ -138,66 +145,120 @@ fn takes_trailers(fields: &HeaderMap) -> bool {
 
 async fn send(
     request: &mut Outgoing,
-    upstream: &Upstream,
+    choice: &mut Choice<'_>,
+    routed: &Routed,
     is_switch: bool,
     exchange: &Exchange,
     began: Instant,
 ) -> Result<(Head, Connection), Refused> {
     let progress = exchange.progress();
     loop {
-        let unused = exchange.pool().take(upstream, began);
+        let unused = exchange.pool().take(choice.endpoint(), began);
         let mut connection = match unused {
             Some(unused) => unused,
             // Seldom, and large.
-            None => Box::pin(open(upstream, exchange.pool(), progress)).await?,
+            None => match Box::pin(open(choice, exchange, began)).await {
+                Ok(connection) => connection,
+                Err(refused) if moves_on(&refused, request, choice, routed, exchange, began) => {
+                    continue;
+                }
+                Err(refused) => return Err(refused),
+            },
         };
         let answer = unless_cut(pin!(connection.exchange(request)), progress).await;
         match answer {
             None => return Err(timed_out(progress)),
             Some(Ok(head)) => {
+                connection.hold(choice.take_in_flight());
                 return Ok((accepted(head, is_switch)?, connection));
             }
             // A connection that was closed while unused did not take the request: nothing of it was
             // sent, so another one may. A new one that closes at once is asked only once.
             Some(Err(_)) if connection.is_reused() && !request.is_begun() => {}
-            Some(Err(error)) => return Err(broken(&error, progress)),
+            Some(Err(error)) => {
+                let refused = broken(&error, progress);
+                if !moves_on(&refused, request, choice, routed, exchange, began) {
+                    return Err(refused);
+                }
+            }
         }
     }
+}
+
+/// Chooses another endpoint after one that failed; false where none may be asked. One that took a
+/// byte of the request may have done what it asks for, so that no other is asked for it again.
+fn moves_on(
+    refused: &Refused,
+    request: &mut Outgoing,
+    choice: &mut Choice<'_>,
+    routed: &Routed,
+    exchange: &Exchange,
+    began: Instant,
+) -> bool {
+    let is_fault =
+        matches!(refused.refusal, Refusal::Fault(Fault::UpstreamError | Fault::UpstreamTimeout));
+    if choice.is_last() || request.is_begun() || !is_fault || exchange.progress().cut().is_some() {
+        return false;
+    }
+    let (now, upstream) = (Instant::now(), choice.upstream());
+    if now >= began + upstream.connect_timeout {
+        return false;
+    }
+    exchange.pool().figures(upstream, choice.endpoint()).unreachable();
+    choice.note_failure(now);
+    if !choice.move_on(now) {
+        return false;
+    }
+    if upstream.host_header == HostHeader::Upstream || routed.target().host().is_none() {
+        request.set_host(&choice.endpoint().authority);
+    }
+    true
 }
 
 /// Counts how the endpoint did. What the caller broke off says nothing about it.
 fn count(
     sent: &Result<(Head, Connection), Refused>,
     took: Duration,
-    upstream: &Upstream,
-    exchange: &Exchange,
+    choice: &Choice<'_>,
+    pool: &Pool,
 ) {
     let Refused { refusal, ending } = match sent {
-        Ok((_, connection)) => return connection.figures().answered(took),
+        Ok((_, connection)) => {
+            choice.note_success();
+            return connection.figures().answered(took);
+        }
         Err(refused) => refused,
     };
     let Refusal::Fault(fault) = refusal else { return };
-    let endpoint = exchange.pool().figures(upstream);
+    let endpoint = pool.figures(choice.upstream(), choice.endpoint());
     match (fault, ending) {
         (Fault::UpstreamError | Fault::UpstreamTimeout, Ending::Unsent) => endpoint.unreachable(),
         (Fault::UpstreamError, Ending::Failed) => endpoint.failed(),
         (Fault::UpstreamTimeout, _) => endpoint.timed_out(),
-        (Fault::UpstreamError | Fault::UpstreamPaymentRequired, _) => endpoint.answered(took),
-        (Fault::Internal | Fault::Overloaded | Fault::QuotaUnavailable, _) => {}
+        (Fault::UpstreamError | Fault::UpstreamPaymentRequired, _) => {
+            choice.note_success();
+            return endpoint.answered(took);
+        }
+        (Fault::Internal | Fault::Overloaded | Fault::QuotaUnavailable, _) => return,
     }
+    choice.note_failure(Instant::now());
 }
 
 async fn open(
-    upstream: &Upstream,
-    pool: &Pool,
-    progress: &Rc<Progress>,
+    choice: &Choice<'_>,
+    exchange: &Exchange,
+    began: Instant,
 ) -> Result<Connection, Refused> {
-    let opening = pin!(Connection::open(upstream, pool.figures(upstream)));
-    match unless_cut(opening, progress).await {
-        None => Err(timed_out(progress)),
+    let (upstream, endpoint) = (choice.upstream(), choice.endpoint());
+    let figures = exchange.pool().figures(upstream, endpoint);
+    let timeout = time_to_connect(choice, began);
+    let opening = pin!(Connection::open(endpoint, figures, timeout, upstream.keepalive_timeout));
+    match unless_cut(opening, exchange.progress()).await {
+        None => Err(timed_out(exchange.progress())),
         Some(Ok(connection)) => Ok(connection),
         Some(Err(error)) => {
-            tracing::warn!(upstream = %upstream.id, %error, "upstream cannot be reached");
+            let authority = endpoint.authority.to_str().unwrap_or_default();
+            tracing::warn!(upstream = %upstream.id, endpoint = %authority, %error, "upstream cannot be reached");
             let fault = match error.kind() {
                 std::io::ErrorKind::TimedOut => Fault::UpstreamTimeout,
                 _ => Fault::UpstreamError,
@@ -205,6 +266,17 @@ async fn open(
             Err(Refused { refusal: fault.into(), ending: Ending::Unsent })
         }
     }
+}
+
+/// Gives how long a connection may take. The time is for all endpoints together: half of what is left
+/// of it stays for the others, or one that does not answer would take it all.
+fn time_to_connect(choice: &Choice<'_>, began: Instant) -> Duration {
+    let whole = choice.upstream().connect_timeout;
+    if choice.is_single() {
+        return whole;
+    }
+    let left = whole.saturating_sub(began.elapsed());
+    if choice.is_last() { left } else { left / 2 }
 }
 
 /// Runs a future until it is ready or a clock cuts the request. The connection's task polls again

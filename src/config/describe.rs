@@ -15,7 +15,7 @@ use super::{
 use crate::{
     answer::Code,
     guesses::GuessLimit,
-    model::{Access, HostHeader, Methods, Plan, Route, Upstream, duration_text},
+    model::{Access, Endpoint, HostHeader, Methods, Plan, Route, Upstream, duration_text},
     telemetry::{
         access_log, messages,
         traces::{Parent, Traces},
@@ -230,9 +230,7 @@ fn of_guesses(guesses: &GuessLimit) -> Value {
 fn of_upstream(upstream: &Upstream) -> Value {
     let Upstream {
         id: _,
-        host: _,
-        port: _,
-        authority,
+        endpoints,
         base_path,
         connect_timeout,
         response_timeout,
@@ -242,9 +240,10 @@ fn of_upstream(upstream: &Upstream) -> Value {
         host_header,
     } = upstream;
     // As it stands in a URL: with brackets, and without the scheme's own port.
-    let authority = authority.to_str().unwrap_or_default();
-    json!({
-        "url": format!("http://{authority}{base_path}"),
+    let url = |endpoint: &Endpoint| {
+        format!("http://{}{base_path}", endpoint.authority.to_str().unwrap_or_default())
+    };
+    let mut described = json!({
         "connect_timeout": duration_text(*connect_timeout),
         "response_timeout": duration_text(*response_timeout),
         "idle_timeout": duration_text(*idle_timeout),
@@ -254,7 +253,13 @@ fn of_upstream(upstream: &Upstream) -> Value {
             HostHeader::Upstream => "upstream",
         },
         "set_headers": set_headers.iter().map(masked).collect::<Map<String, Value>>(),
-    })
+    });
+    if endpoints.is_single() {
+        described["url"] = url(endpoints.first()).into();
+    } else {
+        described["urls"] = endpoints.iter().map(url).collect();
+    }
+    described
 }
 
 fn of_route(route: &Route) -> Value {

@@ -82,6 +82,12 @@ where
         &self.body
     }
 
+    /// Gives what goes first, of which nothing has gone.
+    pub(crate) fn head_mut(&mut self) -> &mut Vec<u8> {
+        debug_assert_eq!(self.sent, 0, "it is too late to change the head");
+        &mut self.joined
+    }
+
     /// Gives up and gives the body.
     pub(crate) fn into_body(self) -> B {
         self.body

@@ -31,4 +31,4 @@ pub use subscription::{
     ChangeRule, NextPlan, PlanChange, Status, StatusName, Subscription, SubscriptionTerms,
     TermsError,
 };
-pub use upstream::{HostHeader, Upstream};
+pub use upstream::{Endpoint, Endpoints, HostHeader, Upstream};

@@ -21,9 +21,12 @@ use tokio::{net::TcpStream, task::AbortHandle};
 
 use crate::{
     http1::{Framing, Socket, Step},
-    model::Upstream,
+    model,
     telemetry::metrics::upstreams::Endpoint as Figures,
-    upstream::http1::{ExchangeError, Head, Outgoing, parse},
+    upstream::{
+        http1::{ExchangeError, Head, Outgoing, parse},
+        standing::InFlight,
+    },
 };
 
 /// Where a connection leads.
@@ -48,6 +51,8 @@ pub struct Connection {
     reused: bool,
     figures: Arc<Figures>,
     is_idle: Cell<bool>,
+    /// The count of the request that uses it, where endpoints are chosen by that.
+    in_flight: Option<InFlight>,
 }
 
 /// What became of the request that is sent.
@@ -76,9 +81,14 @@ enum TaskEnd {
 
 impl Connection {
     /// Opens a connection. It must be called on the worker's own runtime.
-    pub async fn open(upstream: &Upstream, figures: Arc<Figures>) -> io::Result<Self> {
-        let address = (&*upstream.host, upstream.port);
-        let opening = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address));
+    pub async fn open(
+        endpoint: &model::Endpoint,
+        figures: Arc<Figures>,
+        timeout: Duration,
+        keepalive: Duration,
+    ) -> io::Result<Self> {
+        let address = (&*endpoint.host, endpoint.port);
+        let opening = tokio::time::timeout(timeout, TcpStream::connect(address));
         let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         figures.opened.add(1);
@@ -89,12 +99,18 @@ impl Connection {
             framing: Framing::NONE,
             upload: Upload::Done,
             keeps_alive: true,
-            keepalive: upstream.keepalive_timeout,
-            endpoint: (Arc::clone(&upstream.host), upstream.port),
+            keepalive,
+            endpoint: (Arc::clone(&endpoint.host), endpoint.port),
             reused: false,
             figures,
             is_idle: Cell::new(false),
+            in_flight: None,
         })
+    }
+
+    /// Keeps the count of the request that uses it, until that is over.
+    pub fn hold(&mut self, in_flight: Option<InFlight>) {
+        self.in_flight = in_flight;
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent may
@@ -223,7 +239,7 @@ impl Connection {
 
     /// Makes it ready for another request; false when it cannot serve one.
     pub(super) fn rest(&mut self) -> bool {
-        self.reused = true;
+        (self.reused, self.in_flight) = (true, None);
         let is_sent = match &self.upload {
             Upload::Done => true,
             Upload::Broken | Upload::Waiter => false,

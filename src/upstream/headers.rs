@@ -92,6 +92,8 @@ pub struct Told<'a> {
     pub peer: &'a HeaderValue,
     /// The host that the client asked for.
     pub host: Option<HeaderValue>,
+    /// The authority of the endpoint that it goes to.
+    pub authority: &'a HeaderValue,
     /// Where a key may stand; nothing goes up that could be taken for one.
     pub key_locations: &'a [KeyLocation],
     /// Its place in a trace; without one the client's own `traceparent` and `tracestate` pass.
@@ -136,6 +138,21 @@ pub fn forward(
     head.text
 }
 
+/// Puts another endpoint's authority in the place of the one in a head that was written. The `Host` is
+/// the first field.
+pub(super) fn set_host(head: &mut Vec<u8>, authority: &HeaderValue) {
+    let find = |head: &[u8], from: usize| {
+        let rest = head.get(from..).unwrap_or_default();
+        rest.windows(2).position(|two| two == b"\r\n").map(|at| from + at)
+    };
+    let Some(line) = find(head, 0).map(|end| end + 2) else { return };
+    let Some(end) = find(head, line) else { return };
+    let mut field = Vec::with_capacity(authority.len() + 8);
+    push_field(&mut field, header::HOST.as_str(), authority.as_bytes());
+    debug_assert!(head.get(line..).is_some_and(|rest| rest.starts_with(b"host: ")));
+    head.splice(line..end + 2, field);
+}
+
 /// The head of a request as it is written.
 struct Head<'a> {
     text: Vec<u8>,
@@ -168,7 +185,7 @@ pub fn trailers_of_request(fields: &mut HeaderMap) {
 fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
     let host = match (upstream.host_header, &told.host) {
         (HostHeader::Preserve, Some(host)) => host,
-        (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => &upstream.authority,
+        (HostHeader::Preserve, None) | (HostHeader::Upstream, _) => told.authority,
     };
     head.tell(&header::HOST, host);
     let given = told.origin.and_then(Origin::host).map(Host::value);

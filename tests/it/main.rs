@@ -12,6 +12,7 @@ mod customers;
 mod demo;
 mod deployment;
 mod endings;
+mod endpoints;
 mod exact;
 mod explain;
 mod faults;

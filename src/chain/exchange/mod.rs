@@ -217,6 +217,13 @@ impl Exchange {
         now
     }
 
+    /// Notes which of the upstream's endpoints was asked last.
+    pub fn note_endpoint(&mut self, index: usize) {
+        if let Some(trace) = &mut self.trace {
+            trace.note_endpoint(index);
+        }
+    }
+
     /// Notes how long the upstream took, and the head of its answer or why none can be passed on.
     pub fn note_answered(&mut self, took: Duration, answer: Result<StatusCode, Code>) {
         self.upstream = took;

@@ -7,6 +7,7 @@
 mod claim;
 mod cors;
 mod customers;
+mod endpoints;
 mod host;
 mod keys;
 mod limits;

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use http::header::CONTENT_TYPE;
 
 use super::{
-    upstreams::{Listeners, check_headers, leads_to},
+    endpoints::leads_to,
+    upstreams::{Listeners, check_headers},
     url::Url,
 };
 use crate::{

@@ -1,23 +1,22 @@
 //! Upstreams: where they are and what is sent to them.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, slice, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    host::Host,
+    endpoints,
     names::{Unique, check_id},
     number::positive,
-    url::Url,
 };
 use crate::{
     config::{
-        file::{Field, Named, Spanned, UpstreamTable, not_available},
-        report::{Problem, Problems, Span},
+        file::{Field, Named, Spanned, UpstreamTable},
+        report::{Problem, Problems},
         secret::HeaderSource,
         wording::quote,
     },
-    model::Upstream,
+    model::{Endpoints, Upstream},
 };
 
 /// An upstream that is declared, right or wrong.
@@ -73,19 +72,17 @@ fn check_one(
         host,
         set_headers,
     } = table;
-    let place =
-        choose_url(id, url, urls, problems).and_then(|url| check_url(url, listeners, problems));
+    let place = choose_urls(id, url, urls, problems)
+        .and_then(|urls| endpoints::check(urls, listeners, problems));
     let connect_timeout = positive(connect_timeout, Duration::from_secs(2), problems);
     let response_timeout = positive(response_timeout, Duration::from_secs(60), problems);
     let idle_timeout = positive(idle_timeout, Duration::from_secs(60), problems);
     let keepalive_timeout = positive(keepalive_timeout, Duration::from_secs(4), problems);
     let set_headers = check_headers(set_headers, directory, problems);
-    let Place { host: dialled, port, authority, base_path } = place?;
+    let (endpoints, base_path) = place?;
     Some(Upstream {
         id: id.value.as_str().into(),
-        host: dialled,
-        port,
-        authority,
+        endpoints,
         base_path,
         connect_timeout,
         response_timeout,
@@ -96,35 +93,34 @@ fn check_one(
     })
 }
 
-/// Finds the one URL among `url` and `urls`.
-fn choose_url<'f>(
+/// Finds the URLs, of `url` or of `urls`: at least one.
+fn choose_urls<'f>(
     id: &Spanned<String>,
     url: &'f Field<String>,
     urls: &'f Field<Vec<Spanned<String>>>,
     problems: &mut Problems,
-) -> Option<&'f Spanned<String>> {
+) -> Option<&'f [Spanned<String>]> {
     let help = "write url = \"http://HOST:PORT\"";
     match (url, urls) {
         (Field::Given(url), Field::Given(urls)) => {
             let problem = Problem::error(urls.span, "an upstream has either `url` or `urls`")
                 .related(url.span, "`url` is here");
-            problems.add(problem.help("leave out `urls`"));
+            problems.add(problem.help("leave one of them out; `urls` takes several addresses"));
             None
         }
-        (Field::Given(url), _) => Some(url),
-        (Field::Absent, Field::Given(Spanned { value, span })) => match value.as_slice() {
-            [url] => Some(url),
-            [] => {
+        (Field::Given(url), _) => Some(slice::from_ref(url)),
+        (Field::Absent, Field::Given(Spanned { value, span })) => {
+            if value.is_empty() {
                 problems.add(Problem::error(*span, "the list of URLs is empty").help(help));
-                None
+            } else if value.len() > Endpoints::MAX {
+                let message = format!("an upstream has at most {} URLs", Endpoints::MAX);
+                let help = "put a load balancer before them and write its address";
+                problems.add(Problem::error(*span, message).help(help));
+            } else {
+                return Some(value);
             }
-            [_, second, ..] => {
-                let message = "a second URL is not available in this version";
-                let problem = Problem::error(second.span, message);
-                problems.add(problem.help("write one URL, perhaps of a load balancer"));
-                None
-            }
-        },
+            None
+        }
         (Field::Absent, Field::Absent) => {
             let message = format!("upstream {} has no `url`", quote(&id.value));
             problems.add(Problem::error(id.span, message).help(help));
@@ -132,81 +128,6 @@ fn choose_url<'f>(
         }
         (Field::Wrong, _) | (_, Field::Wrong) => None,
     }
-}
-
-/// Where an upstream is.
-struct Place {
-    host: Arc<str>,
-    port: u16,
-    authority: HeaderValue,
-    base_path: Arc<str>,
-}
-
-fn check_url(
-    url: &Spanned<String>,
-    listeners: &Listeners,
-    problems: &mut Problems,
-) -> Option<Place> {
-    let Spanned { value: text, span } = url;
-    let problem = match parse_place(text, *span, listeners) {
-        Ok(place) => return Some(place),
-        Err(problem) => problem,
-    };
-    problems.add(problem);
-    None
-}
-
-fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, Problem> {
-    let url = Url::parse(text).map_err(|bad| bad.into_problem(span))?;
-    if url.is_https {
-        let help = "write an http URL, perhaps of a local TLS proxy";
-        return Err(not_available(span, "https:").help(help));
-    }
-    if !url.tail.is_empty() {
-        let help = "leave it out; each request brings its own";
-        return Err(Problem::error(span, "the URL has a query or fragment").help(help));
-    }
-    let base_path =
-        url.base_path().map_err(|bad| Problem::error(span, bad.message).help(bad.help))?;
-    let port = url.port.unwrap_or(80);
-    if leads_to(&url.host, port, listeners.admin) {
-        let message = "this is the admin listener's own address";
-        let help = "callers would reach the admin API through the gateway; write the address of \
-                    the API, or move `admin.listen`";
-        return Err(Problem::error(span, message).help(help));
-    }
-    if listeners.server.is_some_and(|server| leads_to(&url.host, port, server)) {
-        let message = "this is the data listener's own address";
-        let help = "each request would come back to the gateway without end; write the address \
-                    of the API, or move `server.listen`";
-        return Err(Problem::error(span, message).help(help));
-    }
-    let authority = if port == 80 { url.host.to_string() } else { format!("{}:{port}", url.host) };
-    Ok(Place {
-        host: url.host.dialled().into(),
-        port,
-        authority: HeaderValue::from_str(&authority)
-            .map_err(|_| Problem::error(span, "the URL has no valid host"))?,
-        base_path: base_path.into(),
-    })
-}
-
-/// Tells whether a connection to host and port would meet the listener. One that is bound to a
-/// single outer address leaves the same port of the loopback to an upstream beside it.
-pub(super) fn leads_to(host: &Host, port: u16, listener: SocketAddr) -> bool {
-    let ip = listener.ip().to_canonical();
-    let is_equal = match host {
-        Host::Address(address) => address.to_canonical() == ip,
-        Host::Name(_) => false,
-    };
-    let is_any_local = |host: &Host| match host {
-        Host::Address(address) => address.is_unspecified(),
-        Host::Name(_) => true,
-    };
-    port == listener.port()
-        && (is_equal
-            || host.is_local() && ip.is_unspecified()
-            || host.is_local() && ip.is_loopback() && is_any_local(host))
 }
 
 /// Fields that are about one connection, or that the gateway writes itself.

@@ -200,6 +200,10 @@ url = \"http://127.0.0.1:9000\"
 urls = [\"http://127.0.0.1:9000\"]
 [upstreams.c]
 urls = []
+[upstreams.d]
+urls = [\"http://127.0.0.1:9000/v1\", \"http://127.0.0.1:9001/v2\", \"http://127.0.0.1:9000/v1/\"]
+[upstreams.e]
+urls = [\"http://127.0.0.1:9000\", \"https://127.0.0.1:9001\", \"http://127.0.0.1:8403\"]
 ";
     upstream_is_a_listener: "
 [upstreams.a]

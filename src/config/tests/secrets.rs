@@ -23,6 +23,8 @@ fn literal_secrets_are_never_shown() {
         "[upstreams.b]\nurl = \"http://user:SECRET/SECRET@host\"",
         "[upstreams.b]\nurl = \"http://user:SECRET@host\"\nurls = [\"http://user:SECRET@host\"]",
         "[upstreams.b]\nurls = [\"http://user:SECRET@host\", \"http://user:SECRET@host\"]",
+        "[upstreams.b]\nurls = [\"http://a/b\", \"http://a/b\", \"http://user:SECRET@host\"]",
+        "[upstreams.b]\nurls = [\"http://user:SECRET@host\", \"http://a/b\", \"http://a/c\"]",
         "[upstreams.b]\nurl = \"https://user:SECRET@host\"",
         "[webhooks]\nurl = \"https://h/SECRET\"\nsecret = \"SECRET\"\nurls = [\"SECRET\"]",
         "[webhooks]\nurl = \"https://user:SECRET@h/SECRET\"\nprevious_secret = \"SECRET\"",

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     answer::Code,
     ledger::{Ledger, Rate, Scoped, WindowKind},
-    model::{Access, Customer, HostHeader, KeyState, Methods, Route, Status},
+    model::{Access, Customer, Endpoint, HostHeader, KeyState, Methods, Route, Status},
     roster::{Live, Lookup},
     snapshot::Snapshot,
     telemetry::level::Level,
@@ -114,20 +114,31 @@ connect_timeout = \"250ms\"
 host = \"preserve\"
 set_headers = { X-Edition = \"metric\", authorization = { env = \"CARGO_PKG_NAME\" } }
 [upstreams.a]
-url = \"http://api.internal\"
+urls = [\"http://api.internal/v1\", \"http://10.0.0.6:9000/v1/\"]
 ",
     );
     let [b, a, _] = config.upstreams.as_slice() else { panic!("{:?}", config.upstreams) };
-    assert_eq!((&*b.id, &*b.host, b.port, &*b.base_path), ("b", "2001:db8::1", 8080, "/base"));
-    assert_eq!(b.authority, "[2001:db8::1]:8080");
+    assert!(b.endpoints.is_single());
+    let first = b.endpoints.first();
+    assert_eq!((&*b.id, &*first.host, first.port), ("b", "2001:db8::1", 8080));
+    assert_eq!((first.authority.to_str().unwrap(), &*b.base_path), ("[2001:db8::1]:8080", "/base"));
     assert_eq!(b.connect_timeout, Duration::from_millis(250));
     assert_eq!(b.host_header, HostHeader::Preserve);
     let headers: Vec<_> =
         b.set_headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     assert_eq!(headers, [("x-edition", &b"metric"[..]), ("authorization", b"faregate")]);
     assert!(b.set_headers.iter().all(|(_, value)| value.is_sensitive()));
-    assert_eq!((&*a.host, a.port, &*a.base_path), ("api.internal", 80, ""));
-    assert_eq!(a.authority, "api.internal");
+    let all = |endpoint: &Endpoint| {
+        (endpoint.host.to_string(), endpoint.port, endpoint.authority.to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        a.endpoints.iter().map(all).collect::<Vec<_>>(),
+        [
+            ("api.internal".into(), 80, "api.internal".into()),
+            ("10.0.0.6".into(), 9000, "10.0.0.6:9000".into())
+        ]
+    );
+    assert_eq!(&*a.base_path, "/v1");
 }
 
 #[test]

@@ -3,15 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Access, ChargeOn, HostHeader, Upstream};
+use crate::model::{Access, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream};
 
 fn upstream() -> Arc<Upstream> {
     let second = std::time::Duration::from_secs(1);
-    Arc::new(Upstream {
-        id: "api".into(),
+    let endpoint = Endpoint {
         host: "127.0.0.1".into(),
         port: 9000,
         authority: http::HeaderValue::from_static("127.0.0.1:9000"),
+    };
+    Arc::new(Upstream {
+        id: "api".into(),
+        endpoints: Endpoints::new(endpoint, Vec::new()),
         base_path: "".into(),
         connect_timeout: second,
         response_timeout: second,

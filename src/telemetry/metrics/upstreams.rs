@@ -10,8 +10,13 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::family::{Family, Series, labels};
-use crate::telemetry::figures::{Count, Distribution, LONG, Level, Times};
+use crate::{
+    telemetry::figures::{Count, Distribution, LONG, Level, Times},
+    upstream::standing::Standing,
+};
 
 /// One endpoint of an upstream.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Endpoint {
     pub head: Times,
     /// One for all workers: who looked last is right.
     state: Arc<AtomicU8>,
+    /// One for all workers too.
+    pub standing: Arc<Standing>,
 }
 
 /// What can come of a request to an endpoint, as it is shown.
@@ -132,7 +139,10 @@ impl Directory {
             return Arc::clone(endpoint);
         }
         let mut shared = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = shared.iter().find(is_it).map(|endpoint| Arc::clone(&endpoint.state));
+        let same = shared.iter().find(is_it);
+        let same = same.map(|of| (Arc::clone(&of.state), Arc::clone(&of.standing)));
+        let (state, standing) =
+            same.unwrap_or_else(|| (Arc::default(), Arc::new(Standing::new(Instant::now()))));
         let endpoint = Arc::new(Endpoint {
             upstream: Arc::clone(upstream),
             address: address.into(),
@@ -141,7 +151,8 @@ impl Directory {
             busy: Level::default(),
             idle: Level::default(),
             head: Times::new(LONG),
-            state: state.unwrap_or_default(),
+            state,
+            standing,
         });
         known.push(Arc::clone(&endpoint));
         shared.push(Arc::clone(&endpoint));

@@ -177,7 +177,14 @@ impl Trace {
     /// Notes that the request goes up now, so long after its head: a connection is looked for.
     pub fn note_sending(&mut self, begun: Duration) {
         if let Some(spans) = &mut self.spans {
-            spans.call = Some(Call { begun, ended: None });
+            spans.call = Some(Call { begun, endpoint: 0, ended: None });
+        }
+    }
+
+    /// Notes which of the upstream's endpoints was asked last.
+    pub fn note_endpoint(&mut self, index: usize) {
+        if let Some(call) = self.spans.as_mut().and_then(|spans| spans.call.as_mut()) {
+            call.endpoint = index;
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Spans {
 pub(super) struct Call {
     /// Before a connection was taken.
     pub(super) begun: Duration,
+    /// The number of the upstream's endpoint.
+    pub(super) endpoint: usize,
     /// When it was over, and how; `None` when the request ended before.
     pub(super) ended: Option<(Duration, Outcome)>,
 }

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     progress::{Progress, Upload},
     upstream::{
         body::{UploadBody, UploadError},
+        headers,
         http1::{ExchangeError, Head},
     },
 };
@@ -75,6 +76,11 @@ impl Outgoing {
     pub(crate) fn switched(self) -> Self {
         let body = self.sending.into_body().switched();
         Self { sending: Sending::new(Vec::new(), End::Close, body), ..self }
+    }
+
+    /// Names another endpoint as its host, before a byte of it is sent.
+    pub(crate) fn set_host(&mut self, authority: &HeaderValue) {
+        headers::set_host(self.sending.head_mut(), authority);
     }
 
     /// Tells whether its end is that of the connection.

@@ -148,7 +148,7 @@ fn server_attributes(span: &mut Message, record: &Record) {
 
 fn client_span(span: &mut Message, record: &Record, call: &Call) {
     let Record { trace_id, upstream_span, spans, time, duration, method, .. } = record;
-    let Call { begun, ended } = call;
+    let Call { begun, endpoint, ended } = call;
     let over = ended.map_or(*duration, |(over, _)| over);
     // A request that ended before its answer: nobody waited for it any more.
     let outcome = ended.map_or(Outcome::Failed("canceled"), |(_, outcome)| outcome);
@@ -160,8 +160,10 @@ fn client_span(span: &mut Message, record: &Record, call: &Call) {
     text(span, 9, "http.request.method", method);
     text(span, 9, "network.protocol.version", "1.1");
     if let Some(route) = &spans.route {
-        text(span, 9, "server.address", &route.upstream.host);
-        number(span, 9, "server.port", route.upstream.port.into());
+        let endpoint = route.upstream.endpoints.get(*endpoint);
+        let endpoint = endpoint.unwrap_or_else(|| route.upstream.endpoints.first());
+        text(span, 9, "server.address", &endpoint.host);
+        number(span, 9, "server.port", endpoint.port.into());
     }
     let error = match outcome {
         Outcome::Failed(code) => Some(code.to_owned()),

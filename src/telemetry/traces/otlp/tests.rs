@@ -64,7 +64,7 @@ fn records() -> Vec<Record> {
         parent: Some(SpanId([0x44; 8])),
         authority: Some("[2001:db8::1]:8402".to_owned()),
         route: Some(route()),
-        call: Some(Call { begun: Duration::from_millis(2), ended }),
+        call: Some(Call { begun: Duration::from_millis(2), endpoint: 0, ended }),
         ..spans()
     };
     let path = format!("/{}é", "x".repeat(1022));

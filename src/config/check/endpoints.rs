@@ -1,0 +1,112 @@
+//! The addresses of an upstream, one or several of one kind.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::HeaderValue;
+
+use super::{host::Host, upstreams::Listeners, url::Url};
+use crate::{
+    config::{
+        file::{Spanned, not_available},
+        report::{Problem, Problems, Span},
+    },
+    model::{Endpoint, Endpoints},
+};
+
+/// An address, and the path in front of each request's.
+struct Place {
+    endpoint: Endpoint,
+    base_path: Arc<str>,
+    span: Span,
+}
+
+/// Checks the URLs of an upstream; gives its endpoints and the base path that they share.
+pub(super) fn check(
+    urls: &[Spanned<String>],
+    listeners: &Listeners,
+    problems: &mut Problems,
+) -> Option<(Endpoints, Arc<str>)> {
+    let mut places: Vec<Place> = Vec::with_capacity(urls.len());
+    for Spanned { value, span } in urls {
+        let checked = parse_place(value, *span, listeners).and_then(|place| {
+            places.iter().try_for_each(|other| fits(&place, other)).map(|()| place)
+        });
+        match checked {
+            Ok(place) => places.push(place),
+            Err(problem) => problems.add(problem),
+        }
+    }
+    if places.len() < urls.len() {
+        return None;
+    }
+    let base_path = Arc::clone(&places.first()?.base_path);
+    let mut endpoints = places.into_iter().map(|place| place.endpoint);
+    Some((Endpoints::new(endpoints.next()?, endpoints.collect()), base_path))
+}
+
+/// Tells why an address cannot stand beside another. A path is put before the request's once,
+/// whichever endpoint takes it; and what stands twice would get twice its share.
+fn fits(place: &Place, other: &Place) -> Result<(), Problem> {
+    let Place { endpoint, base_path, span } = place;
+    if *base_path != other.base_path {
+        let message = "all URLs of an upstream have the same path";
+        let problem = Problem::error(*span, message).related(other.span, "another path is here");
+        return Err(problem.help("make it an upstream of its own, or write the same path"));
+    }
+    if (&*endpoint.host, endpoint.port) == (&*other.endpoint.host, other.endpoint.port) {
+        let problem = Problem::error(*span, "this address stands twice")
+            .related(other.span, "the first is here");
+        return Err(problem.help("leave one out"));
+    }
+    Ok(())
+}
+
+fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, Problem> {
+    let url = Url::parse(text).map_err(|bad| bad.into_problem(span))?;
+    if url.is_https {
+        let help = "write an http URL, perhaps of a local TLS proxy";
+        return Err(not_available(span, "https:").help(help));
+    }
+    if !url.tail.is_empty() {
+        let help = "leave it out; each request brings its own";
+        return Err(Problem::error(span, "the URL has a query or fragment").help(help));
+    }
+    let base_path =
+        url.base_path().map_err(|bad| Problem::error(span, bad.message).help(bad.help))?;
+    let port = url.port.unwrap_or(80);
+    if leads_to(&url.host, port, listeners.admin) {
+        let message = "this is the admin listener's own address";
+        let help = "callers would reach the admin API through the gateway; write the address of \
+                    the API, or move `admin.listen`";
+        return Err(Problem::error(span, message).help(help));
+    }
+    if listeners.server.is_some_and(|server| leads_to(&url.host, port, server)) {
+        let message = "this is the data listener's own address";
+        let help = "each request would come back to the gateway without end; write the address \
+                    of the API, or move `server.listen`";
+        return Err(Problem::error(span, message).help(help));
+    }
+    let authority = if port == 80 { url.host.to_string() } else { format!("{}:{port}", url.host) };
+    let authority = HeaderValue::from_str(&authority)
+        .map_err(|_| Problem::error(span, "the URL has no valid host"))?;
+    let endpoint = Endpoint { host: url.host.dialled().into(), port, authority };
+    Ok(Place { endpoint, base_path: base_path.into(), span })
+}
+
+/// Tells whether a connection to host and port would meet the listener. One that is bound to a
+/// single outer address leaves the same port of the loopback to an upstream beside it.
+pub(super) fn leads_to(host: &Host, port: u16, listener: SocketAddr) -> bool {
+    let ip = listener.ip().to_canonical();
+    let is_equal = match host {
+        Host::Address(address) => address.to_canonical() == ip,
+        Host::Name(_) => false,
+    };
+    let is_any_local = |host: &Host| match host {
+        Host::Address(address) => address.is_unspecified(),
+        Host::Name(_) => true,
+    };
+    port == listener.port()
+        && (is_equal
+            || host.is_local() && ip.is_unspecified()
+            || host.is_local() && ip.is_loopback() && is_any_local(host))
+}
