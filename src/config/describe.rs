@@ -243,7 +243,13 @@ fn of_upstream(upstream: &Upstream) -> Value {
     let url = |endpoint: &Endpoint| {
         format!("http://{}{base_path}", endpoint.authority.to_str().unwrap_or_default())
     };
-    let mut described = json!({
+    let (name, place): (_, Value) = if endpoints.is_single() {
+        ("url", url(endpoints.first()).into())
+    } else {
+        ("urls", endpoints.iter().map(url).collect())
+    };
+    json!({
+        (name): place,
         "connect_timeout": duration_text(*connect_timeout),
         "response_timeout": duration_text(*response_timeout),
         "idle_timeout": duration_text(*idle_timeout),
@@ -253,13 +259,7 @@ fn of_upstream(upstream: &Upstream) -> Value {
             HostHeader::Upstream => "upstream",
         },
         "set_headers": set_headers.iter().map(masked).collect::<Map<String, Value>>(),
-    });
-    if endpoints.is_single() {
-        described["url"] = url(endpoints.first()).into();
-    } else {
-        described["urls"] = endpoints.iter().map(url).collect();
-    }
-    described
+    })
 }
 
 fn of_route(route: &Route) -> Value {

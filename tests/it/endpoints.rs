@@ -85,7 +85,7 @@ fn another_takes_what_could_not_be_sent_and_it_is_charged_once() {
         assert_eq!(received.field("host"), Some(&*own));
         assert_eq!(received.body, b"hello");
     }
-    gateway.wait_recorded("acme", &[("delivered", 6, 6)]);
+    gateway.wait_recorded("acme", &[("completed", 6, 6)]);
     let page = gateway.admin_with("GET", "/metrics", &[], "");
     let line = |result: &str| {
         let found = page.text().lines().find(|line| {
