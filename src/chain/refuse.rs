@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, header, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -26,6 +26,8 @@ const READ_TIME: Duration = Duration::from_millis(500);
 /// the next request. Tells whether it must.
 pub(super) async fn dispose(body: Option<ClientBody>, head: &Parts, exchange: &Exchange) -> bool {
     let left = match body {
+        // What follows was meant for a tunnel, by somebody who may have chosen it to be a request (RFC 9931).
+        _ if head.method == Method::CONNECT => true,
         None => exchange.progress().upload() != Upload::Done,
         Some(body) if body.is_end_stream() => false,
         // To read it would be to ask for it: an upload that waits for a 100 is refused before.

@@ -324,7 +324,12 @@ fn requests() -> Vec<Case> {
         case("malformed Host", raw("GET /one/x HTTP/1.1", "Host: a b\r\n"), "400 invalid_request"),
         case("asterisk", raw("GET * HTTP/1.1", host), "400 invalid_request"),
         case("encoded slash", raw("GET /one%2Fx HTTP/1.1", host), "400 invalid_path"),
-        case("CONNECT", raw("CONNECT a.test:443 HTTP/1.1", host), "501 not_implemented"),
+        Case {
+            name: "CONNECT",
+            request: raw("CONNECT a.test:443 HTTP/1.1", host),
+            verdict: "501 not_implemented",
+            keeps: false,
+        },
         case("unknown expectation", not_now, "417 expectation_failed"),
         case("no such route", raw("GET /none HTTP/1.1", host), "404 route_not_found"),
         case("no such page", raw("GET /_faregate/none HTTP/1.1", host), "404 route_not_found"),
