@@ -206,3 +206,19 @@ fn foreign_targets_are_refused() {
     }
     assert_eq!((upstream.count(), other.connections()), (0, 0));
 }
+
+/// What comes behind a CONNECT is for a tunnel: a page could let a client send a request of its choice there.
+#[test]
+fn what_follows_a_connect_is_no_request() {
+    let (gateway, upstream) = gateway();
+    let mut client = gateway.client();
+    let hidden = head("GET", "/paid/x", &[&bearer(KEY)]);
+    client.send(format!("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n{hidden}"));
+    let response = client.response();
+    assert_eq!(response.verdict(), "501 not_implemented");
+    assert_eq!(response.field("connection"), Some("close"));
+    client.finish();
+    client.expect_closed();
+    assert_eq!(upstream.count(), 0);
+    gateway.wait_used("acme", 0);
+}
