@@ -2,7 +2,7 @@
 //!
 //! Literal `.` and `..` are resolved and `//` is collapsed; percent-encoding of unreserved characters
 //! is taken off, put on what may not stand bare, and written in upper case (RFC 3986 sections 3.3 and
-//! 6.2.2). What an upstream might read in another way, an encoded slash, backslash, NUL or dot
+//! 6.2.2); a query stays as it is, but for bytes beyond ASCII. What an upstream might read in another way, an encoded slash, backslash, NUL or dot
 //! segment, is refused.
 
 use std::borrow::Cow;
@@ -46,9 +46,13 @@ impl Target {
         if !given.path().starts_with('/') {
             return Err(Denial::InvalidRequest("The request target is not a path."));
         }
-        let path_and_query = match normal_path(given.path())? {
-            None => given.clone(),
-            Some(path) => with_query(path, given.query())?,
+        let (path, query) = (normal_path(given.path())?, given.query().and_then(normal_query));
+        let path_and_query = match (path, query) {
+            (None, None) => given.clone(),
+            (path, query) => with_query(
+                path.unwrap_or_else(|| given.path().to_owned()),
+                query.as_deref().or(given.query()),
+            )?,
         };
         Ok(Self { path_and_query, host })
     }
@@ -227,6 +231,22 @@ pub fn normal_path(path: &str) -> Result<Option<String>, Denial> {
         normal.push('/');
     }
     Ok((normal != path).then_some(normal))
+}
+
+/// Puts percent-encoding on the bytes of a query that are none of a target (RFC 3986 section 3.4), which many
+/// clients send bare and some servers refuse; `None` when there are none.
+fn normal_query(query: &str) -> Option<String> {
+    if query.is_ascii() {
+        return None;
+    }
+    let mut normal = String::with_capacity(query.len() * 2);
+    for byte in query.bytes() {
+        match byte {
+            0x80.. => normal.push_str(&format!("%{byte:02X}")),
+            _ => normal.push(char::from(byte)),
+        }
+    }
+    Some(normal)
 }
 
 /// Tells in one pass that there is nothing to do, as for almost every path.

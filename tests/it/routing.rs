@@ -145,6 +145,8 @@ fn upstream_gets_the_form_that_was_checked() {
         ("/%70aid/%7ex%2d", "/paid/~x-"),
         ("/paid/a%20b%c3%a9", "/paid/a%20b%C3%A9"),
         ("/paid/a%3fb?c=%2f", "/paid/a%3Fb?c=%2f"),
+        ("/paid/a?\u{e9}=\u{1f600}&b=%c3", "/paid/a?%C3%A9=%F0%9F%98%80&b=%c3"),
+        ("/paid//?k\u{e9}y", "/paid/?k%C3%A9y"),
         ("/paid/", "/paid/"),
         ("/paid/..%3b", "400 invalid_path"),
         ("http://gateway.test/paid/x?y", "/paid/x?y"),
