@@ -2,7 +2,7 @@
 
 mod answer;
 mod body;
-mod request;
+pub(crate) mod request;
 
 use std::{
     cell::Cell,
@@ -149,8 +149,10 @@ impl<'a> Connection<'a> {
         self.watch.could_not_parse();
         self.watch.leave_unread();
         let reply = service.refuse(reason);
+        // Of what cannot be read this is known: its sender expects no body.
+        let is_head = self.inbox.with(|buffer| buffer.starts_with(b"HEAD "));
         let mut terms = Terms {
-            method: http::Method::GET,
+            method: if is_head { http::Method::HEAD } else { http::Method::GET },
             version: http::Version::HTTP_11,
             keeps_alive: false,
             takes_trailers: false,

@@ -193,6 +193,22 @@ fn unreadable_requests_are_refused_and_closed() {
     gateway.wait_recorded("good", &[]);
 }
 
+/// Who asks by HEAD expects no body, whatever cannot be read of the rest.
+#[test]
+fn unreadable_head_is_refused_without_a_body() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start_at(NOW, TABLES, &upstream);
+    let mut client = gateway.client();
+    client.send(head("HEAD", "/one/x", &[&bearer("good"), "Bad Name: x"]));
+    let response = client.response_to_head();
+    assert_eq!((response.status(), response.field("connection")), (400, Some("close")));
+    assert_ne!(response.field("content-length"), Some("0"));
+    client.finish_if_open();
+    client.expect_closed();
+    assert_eq!(upstream.count(), 0);
+    gateway.wait_recorded("good", &[]);
+}
+
 /// A head may come byte by byte, and several at once.
 #[test]
 fn heads_come_in_any_pieces() {
