@@ -189,8 +189,10 @@ impl Contents {
                 None
             }
             Body::Head { node, worker, segment: number, has_room } => {
+                if (node, SegmentId { worker, number }) != (self.node, self.id) {
+                    return Err(self.damaged("the segment's head is another's"));
+                }
                 self.has_room = has_room;
-                debug_assert_eq!((node, SegmentId { worker, number }), (self.node, self.id));
                 None
             }
             Body::Reserve { set, cost, nanos, request_id } => {
@@ -214,6 +216,9 @@ impl Contents {
                 Some(What::Entry(entry))
             }
             Body::Kept { segment, offset, follows_synced, blocks: _ } => {
+                if offset.checked_add(payload.len() as u64).is_none() {
+                    return Err(self.damaged("what is kept stands behind every end"));
+                }
                 Some(What::Kept(Kept { segment, offset, follows_synced, bytes: payload }))
             }
             Body::Synced { through: _, length: _ } => None,
