@@ -12,6 +12,8 @@ pub mod cors;
 pub mod explain;
 #[cfg(debug_assertions)]
 pub mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guesses;
 mod http1;

@@ -67,7 +67,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { &**bytes };
     // serde takes a list for an object whose fields come in order.
     if bytes.trim_ascii_start().first() == Some(&b'[') {

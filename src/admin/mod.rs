@@ -17,6 +17,8 @@ mod documents;
 mod enforcement;
 mod events;
 mod explanations;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod import;
 mod keys;

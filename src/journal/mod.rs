@@ -17,6 +17,8 @@ mod directory;
 mod figures;
 mod fold;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handover;
 mod hash;
 mod put;

@@ -63,7 +63,7 @@ impl Salt {
         Self(hasher.finalize())
     }
 
-    fn checksum(self, bytes: &[u8]) -> u32 {
+    pub(super) fn checksum(self, bytes: &[u8]) -> u32 {
         let mut hasher = Hasher::new_with_initial(self.0);
         hasher.update(bytes);
         hasher.finalize()

@@ -11,6 +11,8 @@ mod entry;
 mod files;
 mod find;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod record;
 mod trail;
 mod wire;

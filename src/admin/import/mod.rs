@@ -8,6 +8,8 @@
 
 mod csv;
 mod draft;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod given;
 mod json;
 mod lines;

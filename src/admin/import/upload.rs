@@ -52,6 +52,21 @@ impl Upload {
         Self { pieces, current: Bytes::new(), end: None }
     }
 
+    /// Makes a body that comes in these pieces.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(parts: &[&[u8]], end: End) -> Self {
+        let end = match end {
+            End::Whole => Piece::End,
+            End::Broken(reason) => Piece::Broken(reason),
+        };
+        let parts = parts.iter().map(|part| Piece::Bytes(Bytes::copy_from_slice(part)));
+        let (sender, pieces) = mpsc::channel(parts.len() + 1);
+        for piece in parts.chain([end]) {
+            sender.try_send(piece).expect("there is room for all");
+        }
+        Self { pieces, current: Bytes::new(), end: None }
+    }
+
     /// Gives what comes next, at least a byte, and blocks until it is there; nothing at the end.
     pub(super) fn peek(&mut self) -> &[u8] {
         while self.current.is_empty() && self.end.is_none() {
@@ -130,24 +145,8 @@ async fn pump(mut body: Body, pieces: Sender<Piece>) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    impl Upload {
-        /// A body in these pieces.
-        pub(in crate::admin::import) fn of(parts: &[&[u8]], end: End) -> Self {
-            let (sender, pieces) = mpsc::channel(parts.len() + 1);
-            for part in parts {
-                sender.try_send(Piece::Bytes(Bytes::copy_from_slice(part))).unwrap();
-            }
-            let end = match end {
-                End::Whole => Piece::End,
-                End::Broken(reason) => Piece::Broken(reason),
-            };
-            sender.try_send(end).unwrap();
-            Self { pieces, current: Bytes::new(), end: None }
-        }
-    }
 
     fn rest(upload: &mut Upload) -> Vec<u8> {
         let mut all = Vec::new();

@@ -12,22 +12,22 @@ const FIELDS_USUAL: usize = 100;
 
 /// The head of a request.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Method, target, version and fields, as they came.
-    pub(super) parts: request::Parts,
+    pub(crate) parts: request::Parts,
     /// Where its body ends.
-    pub(super) framing: Framing,
+    pub(crate) framing: Framing,
     /// The client takes another answer on the connection.
-    pub(super) keeps_alive: bool,
+    pub(crate) keeps_alive: bool,
     /// The client waits to be asked for the body.
-    pub(super) waits: bool,
+    pub(crate) waits: bool,
     /// The client takes fields behind the answer's body.
-    pub(super) takes_trailers: bool,
+    pub(crate) takes_trailers: bool,
 }
 
 /// Why there is no head in what came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::server) enum Unparsable {
+pub(crate) enum Unparsable {
     /// It is malformed, or ambiguous.
     Malformed(&'static str),
     /// It has too many fields, or is too long.
@@ -41,7 +41,7 @@ impl From<Malformed> for Unparsable {
 }
 
 /// Takes a head out of the buffer; `None` while it is not whole.
-pub(super) fn parse(
+pub(crate) fn parse(
     buffer: &mut BytesMut,
     fields_max: usize,
     bytes_max: usize,

@@ -9,7 +9,7 @@ mod outgoing;
 use std::io;
 
 pub use self::head::Head;
-pub(super) use self::head::parse;
+pub(crate) use self::head::parse;
 pub use self::outgoing::Outgoing;
 use crate::{http1::Malformed, upstream::body::UploadError};
 
