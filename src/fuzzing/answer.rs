@@ -65,10 +65,19 @@ fn passed(head: &Head, letter: &Letter<'_>) {
     for field @ (name, _) in &passed.fields {
         assert!(came.any(|other| other == field), "{name} was not said, or not there");
         let dashed = name.replace('_', "-");
-        let is_own = dashed.starts_with("faregate-") || dashed.starts_with("ratelimit");
-        let is_framing = ["content-length", "transfer-encoding", "connection"].contains(&&*dashed);
-        assert!(!is_framing && (!is_own || dashed.starts_with("ratelimit-")), "{name} passed");
+        let is_own = OWN.contains(&&*dashed) || dashed.starts_with("faregate-");
+        assert!(!is_own, "{name} passed");
         // 426 has the field that says to what (RFC 9110 section 15.5.22).
         assert!(!options.contains(name) || name == "upgrade", "{name} is about the connection");
     }
 }
+
+/// What is about the connection, frames the body or is the gateway's to say.
+const OWN: [&str; 6] = [
+    "connection",
+    "content-length",
+    "ratelimit",
+    "ratelimit-policy",
+    "transfer-encoding",
+    "x-request-id",
+];

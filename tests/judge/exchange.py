@@ -7,9 +7,12 @@ import readers
 from forms import HIDDEN
 from upstream import MARK
 
-# Nobody has to wait for more than this: the gateway answers within some milliseconds.
+# The gateway answers within some milliseconds. To the forms of the tables something always comes; a variation may be half
+# a request, to which nothing does.
 QUIET_SECONDS = 0.25
-WHOLE_SECONDS = 5
+FORM_QUIET_SECONDS = 1
+FIRST_SECONDS = 10
+WHOLE_SECONDS = 15
 
 
 @dataclass
@@ -102,8 +105,11 @@ class Judge:
             await asyncio.sleep(0)
             writer.write(sent[cut:])
             while True:
+                quiet = FORM_QUIET_SECONDS if case.table else QUIET_SECONDS
+                if case.table and not case.back:
+                    quiet = FIRST_SECONDS
                 try:
-                    data = await asyncio.wait_for(reader.read(1 << 16), QUIET_SECONDS)
+                    data = await asyncio.wait_for(reader.read(1 << 16), quiet)
                 except TimeoutError:
                     return
                 if not data:
@@ -116,16 +122,13 @@ class Judge:
             writer.close()
 
     def _upstream(self, case, raw):
-        """What the upstream got on each connection is one request, which both judges read alike."""
+        """What the upstream got is requests, each of which both judges read alike, and nothing behind them."""
         for data in raw:
             readings = {name: read(data) for name, read in readers.REQUESTS.items()}
             if readings["llhttp"].refused.startswith("HttpParserInvalidMethod"):
                 # It knows the registered methods alone; to others any token is one.
                 readings["llhttp"] = readings["h11"]
             for name, reading in readings.items():
-                if case.answer and len(reading.messages) == 2 and not reading.is_partial:
-                    # The connection was good for the next one.
-                    continue
                 if len(reading.messages) != 1 or reading.is_partial:
                     # What the client broke off ends early, and the connection with it.
                     if reading.is_partial and not reading.messages and not reading.refused:
@@ -167,7 +170,9 @@ class Judge:
     def _back(self, case):
         """What came back is answers that h11 reads, a refused message is the last one, and all is counted."""
         methods = [message.method for message in readers.llhttp_requests(case.bytes(self.key)).messages]
-        methods = (methods or ["HEAD" if case.text.startswith(b"HEAD") else "GET"]) + ["GET"] * 3
+        # What a judge takes for a HEAD all the same may be none here.
+        first = "HEAD" if case.text.startswith(b"HEAD ") else "GET"
+        methods = [first, *methods[1:], "GET", "GET", "GET"]
         reading = readers.h11_answers(case.back, methods, case.is_closed)
         case.answers = reading.messages
         is_upgraded = any(answer.status == 101 for answer in case.answers)

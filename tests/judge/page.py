@@ -14,6 +14,18 @@ sends each form raw to a gateway and keeps every byte that comes out of it on ei
 `*/1` is the path of a case's first request and `*/2` that of one behind it; in tables A1 to A4 the second one hides where another
 parser might see a body, or a body where another might see it. *Closed* is the client's connection.
 """
+OTHERS = """
+## Other judges
+
+Run by hand against a public route, before an upstream that answers any request; none of them needs a key.
+
+| | cases | as expected |
+| --- | --- | --- |
+| h1spec (github.com/dropseed/h1spec), with `--strict` | 33 | 33, with a client that does not close its sending side behind the request; who does so has left here, and 25 are as expected |
+| h1spec (github.com/uNetworking/h1spec) | 33 | 33; a refused request whose body does not come is answered after half a second |
+| httplint (PyPI), of a page and of refusals with 400, 401, 404, 417, 431 and 501 | 8 | 8 |
+| slowhttptest (Debian), 400 connections with slow heads, bodies and reading, 15 s each | 3 | 3: others are answered in less than 50 ms meanwhile |
+"""
 REQUESTS = """
 ## Requests
 
@@ -34,7 +46,7 @@ def page(forms, answers):
     """Writes the page."""
     rows = [f"| {case.table} | {cell(case.name)} | {back(case)} | {seen(case)} |\n" for case in forms]
     others = [f"| {case.table} | {case.method} | {cell(case.name)} | {back(case)} |\n" for case in answers]
-    return HEAD + REQUESTS + "".join(rows) + ANSWERS + "".join(others)
+    return HEAD + REQUESTS + "".join(rows) + ANSWERS + "".join(others) + OTHERS
 
 
 def cell(text):

@@ -1,4 +1,4 @@
-"""The upstream: it keeps every byte of every connection, and answers by the path."""
+"""The upstream: it keeps every byte, request by request, and answers by the path."""
 
 import asyncio
 import re
@@ -29,7 +29,8 @@ class Upstream:
         self.server.close()
 
     def seen(self, mark):
-        """Returns what came with a case's mark, connection by connection; bytes without one are everybody's."""
+        """Returns what came with a case's mark, up to the end of a request and what stood behind it in the same
+        read; bytes without a mark are nobody's."""
         return self.came.get(mark, [])
 
     async def _serve(self, reader, writer):
@@ -76,8 +77,8 @@ class Connection:
             self.upstream.came.setdefault(mark, []).append(self.record)
         if not is_whole(self.reading, data):
             return None
-        self.reading = new_reading()
-        is_first = self.scripted is None and found and found.group(2) == b"1"
+        self.reading, self.came, self.record = new_reading(), bytearray(), None
+        is_first = found and found.group(2) == b"1"
         self.scripted = self.upstream.answers.get(mark, b"") if is_first else b""
         return self.scripted or PLAIN
 
