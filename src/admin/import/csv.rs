@@ -20,6 +20,8 @@ pub(super) struct CsvLines {
     columns: Vec<Column>,
     /// The number of the line that is read next.
     line: u64,
+    /// The byte before that.
+    last: u8,
     /// The cells of the record that was read last, one behind the other, and where they end.
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -43,6 +45,7 @@ impl CsvLines {
             parser: csv_core::Reader::new(),
             columns: Vec::new(),
             line: 1,
+            last: b'\n',
             // One more than may be used: a buffer that is full is taken for too small.
             text: vec![0; LINE_MAX + 1],
             ends: vec![0; CELLS_MAX + 1],
@@ -113,7 +116,7 @@ impl CsvLines {
             let text = self.text.get_mut(filled..).unwrap_or_default();
             let ends = self.ends.get_mut(cells..).unwrap_or_default();
             let (result, read, written, ended) = self.parser.read_record(input, text, ends);
-            self.line += line_breaks(input.get(..read).unwrap_or_default());
+            self.line += line_breaks(input.get(..read).unwrap_or_default(), &mut self.last);
             self.upload.consume(read);
             filled += written;
             cells += ended;
@@ -146,7 +149,7 @@ impl CsvLines {
             let input = self.upload.peek();
             let is_break = |byte: &&u8| **byte == b'\n' || **byte == b'\r';
             let count = input.iter().take_while(is_break).count();
-            self.line += line_breaks(input.get(..count).unwrap_or_default());
+            self.line += line_breaks(input.get(..count).unwrap_or_default(), &mut self.last);
             self.upload.consume(count);
             if count == 0 {
                 return;
@@ -155,8 +158,14 @@ impl CsvLines {
     }
 }
 
-fn line_breaks(bytes: &[u8]) -> u64 {
-    bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum()
+/// Counts the lines that end in the bytes, behind a last one: with a line feed, with a carriage return, or
+/// with both together. The parser takes each for an end.
+fn line_breaks(bytes: &[u8], last: &mut u8) -> u64 {
+    let is_end = |byte: &u8| {
+        let before = std::mem::replace(last, *byte);
+        *byte == b'\r' || *byte == b'\n' && before != b'\r'
+    };
+    bytes.iter().copied().filter(is_end).map(|_| 1).sum()
 }
 
 fn error(field: &str, message: impl Into<String>) -> FieldError {
@@ -224,6 +233,17 @@ mod tests {
         ];
         for size in 1..text.len() {
             let parts: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            assert_eq!(read(&parts, End::Whole), expected, "in parts of {size}");
+        }
+    }
+
+    #[test]
+    fn carriage_returns_alone_end_lines_too() {
+        let text = b"customer,name\ra,x\r\rb,\"y\rz\"\rc,d";
+        for size in 1..text.len() {
+            let parts: Vec<&[u8]> = text.chunks(size).collect();
+            let expected =
+                ["2 a: Some(\"x\") None", "4 b: Some(\"y\\rz\") None", "6 c: Some(\"d\") None"];
             assert_eq!(read(&parts, End::Whole), expected, "in parts of {size}");
         }
     }
