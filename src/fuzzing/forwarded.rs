@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, header, request::Parts};
 
-use super::{letter::Head as Letter, request::parse};
+use super::{
+    letter::Head as Letter,
+    request::{FIELDS_MAX, parse},
+};
 use crate::{
     chain::{credential, target::Target},
     config::KeyLocation,
@@ -16,13 +19,14 @@ use crate::{
 /// What goes up is one request to the letter that says what was checked, and nothing that only the gateway
 /// may say, nothing about the client's connection and no key.
 pub(super) fn head(data: &[u8]) {
-    let Ok(Some((Head { parts, takes_trailers, .. }, _))) = parse(data) else { return };
+    let Ok(Some((Head { parts, takes_trailers, .. }, _))) = parse(data, FIELDS_MAX) else { return };
     let Ok(target) = Target::parse(&parts) else { return };
     let locations = locations();
     let names = credential::query_names(&locations);
     let Ok(target) = target.without_parameters(&names) else { return };
     let written = write(&parts, &target, takes_trailers, &locations);
-    let Ok(Some((read, length))) = parse(&written) else {
+    // With what the gateway tells there may be more fields than a client may send.
+    let Ok(Some((read, length))) = parse(&written, FIELDS_MAX + 20) else {
         panic!("it cannot be read: {}", String::from_utf8_lossy(&written));
     };
     let letter = Letter::of_request(&written).expect("it is well formed");

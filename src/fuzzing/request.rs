@@ -15,15 +15,16 @@ use crate::{
     },
 };
 
-const FIELDS_MAX: usize = 100;
+/// How many fields a request has by default.
+pub(super) const FIELDS_MAX: usize = 100;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// What is taken for a request is one to the letter, and the same one however its bytes come.
 pub(super) fn head(data: &[u8]) {
     let (cut, data) = first(data);
-    let read = parse(data);
+    let read = parse(data, FIELDS_MAX);
     let (begin, _) = data.split_at(data.len() * usize::from(cut) / 256);
-    match (parse(begin), &read) {
+    match (parse(begin, FIELDS_MAX), &read) {
         (Ok(None), _) | (Err(_), Err(_)) => {}
         (Ok(Some((early, length))), Ok(Some((whole, other)))) => {
             assert_eq!(length, *other);
@@ -37,9 +38,9 @@ pub(super) fn head(data: &[u8]) {
 }
 
 /// Reads a head; gives how many bytes it took too.
-pub(super) fn parse(data: &[u8]) -> Result<Option<(Head, usize)>, Unparsable> {
+pub(super) fn parse(data: &[u8], fields_max: usize) -> Result<Option<(Head, usize)>, Unparsable> {
     let mut buffer = BytesMut::from(data);
-    let head = request::parse(&mut buffer, FIELDS_MAX, BYTES_MAX)?;
+    let head = request::parse(&mut buffer, fields_max, BYTES_MAX)?;
     Ok(head.map(|head| (head, data.len() - buffer.len())))
 }
 

@@ -1,11 +1,15 @@
 //! What is read of a WebSocket.
 
-use super::{input::pieces, letter::Head as Letter, request::parse};
+use super::{
+    input::pieces,
+    letter::Head as Letter,
+    request::{FIELDS_MAX, parse},
+};
 use crate::websocket::{Frames, asks_for};
 
 /// A handshake that is taken is one to the letter (RFC 6455 section 4.2.1).
 pub(super) fn handshake(data: &[u8]) {
-    let Ok(Some((head, _))) = parse(data) else { return };
+    let Ok(Some((head, _))) = parse(data, FIELDS_MAX) else { return };
     let Ok(true) = asks_for(&head.parts) else { return };
     let letter = Letter::of_request(data).expect("what is taken is well formed");
     assert_eq!(letter.start.first(), Some(&&b"GET"[..]));
