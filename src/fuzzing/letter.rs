@@ -21,8 +21,8 @@ pub(super) enum Body {
 }
 
 impl<'a> Head<'a> {
-    /// Reads the head of a request: `METHOD TARGET VERSION`. Bytes beyond ASCII are taken in the target, which
-    /// some clients do not encode.
+    /// Reads the head of a request: `METHOD TARGET VERSION`. Bytes beyond ASCII are taken in the
+    /// target, which some clients do not encode.
     pub(super) fn of_request(bytes: &'a [u8]) -> Option<Self> {
         let head = Self::read(bytes)?;
         let is_visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
