@@ -127,7 +127,8 @@ impl Host {
             None | Some("") => None,
             Some(digits) => Some(digits.parse::<u16>().map_err(|_| BAD)?),
         };
-        if name.is_empty() || !valid {
+        // One dot may end it; another would be left to end what is no normal form then.
+        if name.is_empty() || name.ends_with('.') || !valid {
             return Err(BAD);
         }
         let authority = match port {
@@ -401,6 +402,8 @@ mod tests {
         for bad in [
             &[][..],
             &["."],
+            &["a.."],
+            &["a..:80"],
             &[":80"],
             &["a", "b"],
             &["a b"],
