@@ -47,8 +47,10 @@ impl Target {
             return Err(Denial::InvalidRequest("The request target is not a path."));
         }
         let (path, query) = (normal_path(given.path())?, given.query().and_then(normal_query));
+        // Of `http://host?query` only the path by itself has the slash (RFC 9112 section 3.2.1).
+        let is_whole = given.as_str().starts_with('/');
         let path_and_query = match (path, query) {
-            (None, None) => given.clone(),
+            (None, None) if is_whole => given.clone(),
             (path, query) => with_query(
                 path.unwrap_or_else(|| given.path().to_owned()),
                 query.as_deref().or(given.query()),
@@ -414,6 +416,15 @@ mod tests {
         ] {
             assert!(target("/", bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn targets_begin_with_their_path() {
+        let form = |uri| target(uri, &["a"]).unwrap().path_and_query().to_string();
+        assert_eq!(form("http://b.example?x=/y"), "/?x=/y");
+        assert_eq!(form("http://b.example"), "/");
+        assert_eq!(form("/?x"), "/?x");
+        assert_eq!(form("/x?\u{e9}=%e9#z"), "/x?%C3%A9=%e9");
     }
 
     #[test]
