@@ -42,7 +42,7 @@ impl CsvLines {
     pub(super) fn open(upload: Upload) -> Result<Self, (Vec<FieldError>, Upload)> {
         let mut lines = Self {
             upload,
-            parser: csv_core::Reader::new(),
+            parser: begun(),
             columns: Vec::new(),
             line: 1,
             last: b'\n',
@@ -158,6 +158,15 @@ impl CsvLines {
     }
 }
 
+/// Gives a parser that has begun. A new one passes by a byte order mark, which is done here already: of two
+/// the second would be passed by or not, by how the body is cut.
+fn begun() -> csv_core::Reader {
+    let mut parser = csv_core::Reader::new();
+    // A blank line, of which nothing is written.
+    let _ = parser.read_record(b"\n", &mut [0], &mut [0]);
+    parser
+}
+
 /// Counts the lines that end in the bytes, behind a last one: with a line feed, with a carriage return, or
 /// with both together. The parser takes each for an end.
 fn line_breaks(bytes: &[u8], last: &mut u8) -> u64 {
@@ -234,6 +243,18 @@ mod tests {
         for size in 1..text.len() {
             let parts: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
             assert_eq!(read(&parts, End::Whole), expected, "in parts of {size}");
+        }
+    }
+
+    #[test]
+    fn second_byte_order_mark_is_text_however_the_body_is_cut() {
+        let text = "\u{feff}\u{feff}customer\na\n".as_bytes();
+        for size in 1..text.len() {
+            let parts: Vec<&[u8]> = text.chunks(size).collect();
+            let mut upload = Upload::of(&parts, End::Whole);
+            upload.begin();
+            let (errors, _) = CsvLines::open(upload).unwrap_err();
+            assert_eq!(errors[0].field, "column 1", "in parts of {size}");
         }
     }
 
