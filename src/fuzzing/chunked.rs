@@ -34,7 +34,7 @@ pub(super) fn trailers(data: &[u8]) {
             true => dashed.starts_with(part),
             false => dashed == *part,
         };
-        assert!(!HEADS_ALONE.iter().any(|part| is_alone(part)), "{name}");
+        assert!(!HEADS_ALONE.iter().any(is_alone), "{name}");
         push_field(&mut written, name.as_str(), value.as_bytes());
     }
     written.extend_from_slice(b"\r\n");

@@ -19,8 +19,11 @@ mod target;
 mod values;
 mod websocket;
 
+/// What takes any bytes.
+type Target = fn(&[u8]);
+
 /// Every target, by the name of its program and of the folder with its inputs.
-pub const TARGETS: [(&str, fn(&[u8])); 22] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("admin_body", admin::body),
     ("answer_head", answer::head),
     ("chunked", chunked::body),
