@@ -70,7 +70,6 @@ class Judge:
         self.key = customer.key
         self.upstream = upstream
         self.failures = []
-        self.calls = 0
         self.stricter = 0
 
     async def judge(self, case):
@@ -85,10 +84,14 @@ class Judge:
         raw = [bytes(record[0]) for record in self.upstream.seen(case.mark)]
         wrong = self._upstream(case, raw)
         wrong = wrong or (self._input(case, sent) if not case.answer else None) or self._back(case)
-        # What the upstream was sent a byte of is charged, whatever became of it, unless its answer says otherwise.
-        self.calls += case.back.count(b"\r\nfaregate-cost: 1\r\n") if case.answer else len(raw)
         if wrong:
             self._fail(case, sent, wrong)
+
+    def charged(self, cases):
+        """Returns the calls to be charged: what the upstream was sent a byte of, whatever became of it, unless its
+        answer says otherwise."""
+        served = sum(case.back.count(b"\r\nfaregate-cost: 1\r\n") for case in cases if case.answer)
+        return served + sum(len(self.upstream.seen(case.mark)) for case in cases if not case.answer)
 
     def check_nothing_else(self):
         """Fails if the upstream was sent bytes that belong to no case."""
