@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, CreditStanding, Few, Limits, QuotaStanding, Standing, Window,
+    AccountId, AccountSet, CreditStanding, Few, Limits, Place, QuotaStanding, Standing, Window,
     credit::{Credit, Short},
     draw::Draw,
     part::Part,
@@ -42,6 +42,8 @@ pub(super) struct State {
     accounts: Slots<Tally>,
     /// The customer as a whole. Every request is one of its.
     whole: Part,
+    /// Holds within a place that is another's.
+    sharing: u32,
     /// Its applications and keys, as far as limits name them.
     parts: Slots<Part>,
     /// What requests are measured against, by their limits.
@@ -56,6 +58,7 @@ impl State {
             latest: floor,
             accounts: Slots::new(),
             whole: Part::new(Arc::default()),
+            sharing: 0,
             parts: Slots::new(),
             views: Views::new(),
             credit: None,
@@ -85,7 +88,14 @@ impl State {
     /// Takes the cost from every account of the view, and brings the standing up to it.
     ///
     /// The standing must be this state's own and must not show a violation.
-    pub(super) fn take(&mut self, view: &View, cost: u64, standing: &mut Standing, now: Timestamp) {
+    pub(super) fn take(
+        &mut self,
+        view: &View,
+        cost: u64,
+        place: Place,
+        standing: &mut Standing,
+        now: Timestamp,
+    ) {
         for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
             // The check has shown that the quota lets the sum through, or that the cost is zero.
@@ -98,11 +108,9 @@ impl State {
                 *rate = left;
             }
         }
-        self.whole.enter();
-        for place in &view.parts {
-            if let Some(part) = self.parts.get_mut(*place) {
-                part.enter();
-            }
+        match place {
+            Place::Own => self.enter(view),
+            Place::Shared => self.share(),
         }
         for (place, in_flight) in view.concurrency.iter().zip(standing.concurrency.iter_mut()) {
             *in_flight = self.in_flight_of(*place);
@@ -111,7 +119,7 @@ impl State {
     }
 
     /// Gives back what a hold reserved and books what it is charged, in its windows at admission.
-    pub(super) fn settle(&mut self, view: &View, cost: u64, charge: u64) {
+    pub(super) fn settle(&mut self, view: &View, cost: u64, charge: u64, place: Place) {
         let mut is_last_of_ended = false;
         for place in &view.accounts {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
@@ -122,15 +130,38 @@ impl State {
             account.used = account.used.saturating_add(charge);
             is_last_of_ended |= account.is_over(self.latest);
         }
+        match place {
+            Place::Own => self.leave(view),
+            Place::Shared => self.sharing = self.sharing.saturating_sub(1),
+        }
+        if is_last_of_ended {
+            self.drop_ended();
+        }
+    }
+
+    /// Counts a request that begins.
+    fn enter(&mut self, view: &View) {
+        self.whole.enter();
+        for place in &view.parts {
+            if let Some(part) = self.parts.get_mut(*place) {
+                part.enter();
+            }
+        }
+    }
+
+    /// Counts a request that ends.
+    pub(super) fn leave(&mut self, view: &View) {
         self.whole.leave();
         for place in &view.parts {
             if let Some(part) = self.parts.get_mut(*place) {
                 part.leave();
             }
         }
-        if is_last_of_ended {
-            self.drop_ended();
-        }
+    }
+
+    /// Counts a hold within a place that is another's.
+    pub(super) fn share(&mut self) {
+        self.sharing = self.sharing.saturating_add(1);
     }
 
     /// Adds usage. Of a window that is over it is left out, as nothing will ask for it.
@@ -266,7 +297,7 @@ impl State {
     }
 
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, whole, parts, views, credit } = self;
+        let Self { latest, accounts, whole, sharing, parts, views, credit } = self;
         whole.check_invariants();
         if let Some(credit) = credit {
             credit.check_invariants();
@@ -275,7 +306,8 @@ impl State {
         for (index, account) in accounts.iter().enumerate() {
             let same = accounts.iter().skip(index.saturating_add(1)).find(|a| a.id.is(&account.id));
             assert!(same.is_none(), "two accounts for {:?}", account.id);
-            assert!(account.holds <= whole, "more holds than requests in flight");
+            let most = whole.saturating_add(*sharing);
+            assert!(account.holds <= most, "more holds than requests in flight");
             assert!(account.holds > 0 || account.reserved == 0, "units reserved by no hold");
         }
         for (limits, view) in views.iter() {
@@ -422,7 +454,7 @@ mod tests {
     fn take(state: &mut State, limits: &Arc<Limits>, now: Timestamp) -> Arc<View> {
         let view = state.advance(&Arc::from("acme"), limits, now);
         let mut standing = state.standing(limits, &view, now);
-        state.take(&view, 1, &mut standing, now);
+        state.take(&view, 1, Place::Own, &mut standing, now);
         state.check_invariants();
         view
     }
@@ -432,17 +464,17 @@ mod tests {
         let mut state = State::new(Timestamp::UNIX_EPOCH);
         let (limits, other) = (daily("calls"), daily("other"));
         let settled = take(&mut state, &limits, day("2026-03-01"));
-        state.settle(&settled, 1, 1);
+        state.settle(&settled, 1, 1, Place::Own);
         let unnamed = take(&mut state, &other, day("2026-03-01"));
-        state.settle(&unnamed, 1, 1);
+        state.settle(&unnamed, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 2);
 
         let open = take(&mut state, &limits, day("2026-03-01"));
         let current = take(&mut state, &limits, day("2026-03-02"));
         assert_eq!(state.accounts.iter().count(), 2, "the day before has a hold");
-        state.settle(&open, 1, 1);
+        state.settle(&open, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 1);
-        state.settle(&current, 1, 1);
+        state.settle(&current, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 1);
         state.check_invariants();
     }
