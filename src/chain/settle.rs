@@ -164,8 +164,12 @@ impl PassingBody {
         self.tunnel.as_ref()?.last_word()
     }
 
-    /// Looks at the caller again; false where the answer must be broken off.
+    /// Looks at the caller again; false where the answer must be broken off. One that is settled and waits
+    /// for the client to take its end may go.
     fn may_go_on(&mut self) -> bool {
+        if self.over {
+            return true;
+        }
         let Err(denial) = self.exchange.may_go_on() else { return true };
         if let Some(tunnel) = &self.tunnel {
             tunnel.refuse(&denial);
@@ -209,7 +213,13 @@ impl PassingBody {
 
     /// What is not charged was settled with its head; how its body ends changes nothing.
     fn told(&self, ending: Ending) -> Ending {
-        if self.route.charge_on.contains(self.status) { ending } else { Ending::Uncharged }
+        let is_switch = self.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_by_unit = match self.route.websocket {
+            WebSocket::Message | WebSocket::Time(_) => is_switch,
+            WebSocket::Connection | WebSocket::Off => false,
+        };
+        let is_charged = is_by_unit || self.route.charge_on.contains(self.status);
+        if is_charged { ending } else { Ending::Uncharged }
     }
 }
 

@@ -7,6 +7,7 @@ use super::head::{Head, Partial};
 
 /// Opcodes (RFC 6455 section 5.2).
 const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PONG: u8 = 10;
@@ -77,8 +78,8 @@ impl Messages {
         let begins = match head.opcode() {
             CONTINUATION if !self.is_open => return Err("a continuation of no message"),
             CONTINUATION => false,
-            ..=BINARY if self.is_open => return Err("a message within a message"),
-            ..=BINARY => true,
+            TEXT | BINARY if self.is_open => return Err("a message within a message"),
+            TEXT | BINARY => true,
             CLOSE..=PONG if !head.is_last() => return Err("a control frame in pieces"),
             CLOSE..=PONG if head.length > CONTROL_BYTES_MAX => {
                 return Err("a control frame that is too long");
@@ -120,8 +121,11 @@ mod tests {
         frame
     }
 
+    /// What passed, and what is wrong behind it.
+    type Refused = (Vec<u8>, &'static str);
+
     /// Takes all steps of what comes in pieces; gives the messages and what passed, or what is wrong.
-    fn read(bytes: &[u8], piece: usize) -> Result<(usize, Vec<u8>), (Vec<u8>, &'static str)> {
+    fn read(bytes: &[u8], piece: usize) -> Result<(usize, Vec<u8>), Refused> {
         let (mut messages, mut count, mut passed) = (Messages::default(), 0, Vec::new());
         for piece in bytes.chunks(piece) {
             let mut piece = Bytes::copy_from_slice(piece);

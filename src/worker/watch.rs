@@ -140,7 +140,7 @@ impl Watch {
 
     /// Notes that the answer did not go out in one go, so that it may last.
     pub fn lasts(&self) {
-        if self.looks.get() == Looks::No {
+        if self.phase.get() == Phase::Request && self.looks.get() == Looks::No {
             self.looks.set(Looks::Wanted);
         }
     }

@@ -32,9 +32,9 @@ fn counting(length: usize) -> (Upstream, Arc<AtomicU64>) {
             if more.is_empty() {
                 return Ok(Then::Close);
             }
-            let before = (bytes + length - 1) / length;
+            let before = bytes.div_ceil(length);
             bytes += more.len();
-            let after = (bytes + length - 1) / length;
+            let after = bytes.div_ceil(length);
             shared.fetch_add(u64::try_from(after - before).unwrap(), Ordering::SeqCst);
         }
     });
