@@ -59,7 +59,7 @@ pub struct PassingBody {
     /// What comes is WebSocket.
     tunnel: Option<Tunnel>,
     /// The place of one whose opening is not charged.
-    _stay: Option<Stay>,
+    stay: Option<Stay>,
     /// The ending was told.
     over: bool,
     status: StatusCode,
@@ -103,16 +103,8 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
     let connection = Some(connection);
-    let mut body = PassingBody {
-        exchange,
-        reservation,
-        connection,
-        tunnel,
-        _stay: stay,
-        over: false,
-        status,
-        route,
-    };
+    let mut body =
+        PassingBody { exchange, reservation, connection, tunnel, stay, over: false, status, route };
     if is_over {
         body.end(Ending::Completed);
     }
@@ -208,6 +200,7 @@ impl PassingBody {
         if let Some(tunnel) = self.tunnel.take() {
             tunnel.tell(&mut self.exchange);
         }
+        self.stay = None;
         self.exchange.finish_at(self.told(ending), now);
     }
 

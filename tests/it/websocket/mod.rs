@@ -4,6 +4,7 @@ mod disk;
 mod ends;
 mod frames;
 mod kill;
+mod limits;
 mod time;
 mod units;
 

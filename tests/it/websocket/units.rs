@@ -135,34 +135,6 @@ fn who_could_never_pay_for_a_message_opens_none() {
     assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
 }
 
-#[test]
-fn opening_and_messages_take_from_the_rate() {
-    let rate = "rate = { limit = 1, window = \"1h\", burst = 3 }";
-    let (gateway, _upstream, received) = by_message(["", rate, ""]);
-    let mut client = open(&gateway);
-    say(&mut client, &text(1));
-    say(&mut client, &text(2));
-    client.send(text(3));
-    assert_eq!(closed(&mut client), (1008, "rate_limited".to_owned()));
-    received.wait_ended(&[text(1), text(2)].concat(), 1008, "rate_limited");
-    gateway.wait_used("acme", 4);
-}
-
-#[test]
-fn limits_of_the_key_hold_for_messages() {
-    let (upstream, received) = recorder();
-    let key = "quotas = [{ limit = 4, window = \"day\" }]";
-    let tables = tables_by("message", [""; 3]) + key;
-    let gateway = Gateway::start_at(NOW, &tables, &upstream);
-    let mut client = open(&gateway);
-    say(&mut client, &text(1));
-    say(&mut client, &text(2));
-    client.send(text(3));
-    assert_eq!(closed(&mut client), (1008, "quota_exceeded".to_owned()));
-    received.wait_ended(&[text(1), text(2)].concat(), 1008, "quota_exceeded");
-    gateway.wait_used("acme", 4);
-}
-
 /// A message is decided by what is known when it comes, not a second later.
 #[test]
 fn message_after_the_right_is_gone_goes_no_further() {
