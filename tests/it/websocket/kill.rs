@@ -26,7 +26,7 @@ fn counting(length: usize) -> (Upstream, Arc<AtomicU64>) {
     let shared = Arc::clone(&count);
     let upstream = Upstream::start(move |exchange| {
         exchange.send(SWITCH)?;
-        let mut bytes = 0;
+        let mut bytes = 0_usize;
         loop {
             let more = exchange.read_some()?;
             if more.is_empty() {
