@@ -74,8 +74,8 @@ fn each_message_costs_what_a_request_does_however_it_comes() {
     assert!(received.get() == all, "everything came as it is");
     // The opening is one more, which is not charged.
     gateway.wait_recorded("acme", &[("completed", 9, 18), ("uncharged", 1, 0)]);
-    let line = line(&gateway);
-    assert_eq!((&line["charged"], &line["ending"]), (&json!(18), &json!("completed")));
+    // Whether it ended by the upstream or before, the client left.
+    assert_eq!(line(&gateway)["charged"], json!(18));
     drop(open(&gateway));
     assert_eq!(upstream.count(), 2);
 }
@@ -114,6 +114,7 @@ fn message_beyond_the_quota_ends_it_and_is_not_charged() {
         assert_eq!(gateway.used("acme"), (10, 0));
         let line = line(&gateway);
         assert_eq!((&line["charged"], &line["code"]), (&json!(10), &json!("quota_exceeded")));
+        assert_eq!(line["ending"], "completed");
 
         // Who cannot pay for one message opens none.
         let mut client = gateway.client();
