@@ -16,7 +16,14 @@ pub struct Progress {
     upload: Cell<Upload>,
     waiting: Cell<Waiting>,
     clocks: Cell<Clocks>,
+    /// It can say why it ends.
+    is_tunnel: Cell<bool>,
+    /// Until when it may say so, and why it is cut if it cannot.
+    last_word: Cell<Option<(Instant, Cut)>>,
 }
+
+/// How long the reason may take why something ends that can say so.
+pub const LAST_WORD_TIME: Duration = Duration::from_secs(5);
 
 /// Why a clock or a stop ended a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,6 +32,8 @@ pub enum Cut {
     ClientIdle,
     /// The time to end requests before a stop ran out.
     Drain,
+    /// The caller may not be served any longer.
+    Right,
     /// The request's total time ran out.
     Total,
     /// The upstream sent nothing for too long.
@@ -79,6 +88,8 @@ impl Progress {
             upload: Cell::new(Upload::Open),
             waiting: Cell::new(Waiting::Upstream),
             clocks: Cell::new(clocks),
+            is_tunnel: Cell::new(false),
+            last_word: Cell::new(None),
         }
     }
 
@@ -87,9 +98,25 @@ impl Progress {
         self.clocks.set(clocks);
     }
 
-    /// Takes away the end of the total time, for what may last.
-    pub fn lift_total(&self) {
+    /// Notes that it is a WebSocket from here on: its total time has no end, and it says why it ends.
+    pub fn set_tunnel(&self) {
         self.clocks.set(Clocks { total: None, ..self.clocks.get() });
+        self.is_tunnel.set(true);
+    }
+
+    /// Notes that it is to end, which it may still say: false where it can say nothing, or was to end
+    /// before. What cannot say it in time is cut for the reason given.
+    pub fn begin_last_word(&self, now: Instant, cut: Cut) -> bool {
+        let begins = self.is_tunnel.get() && self.last_word.get().is_none();
+        if begins {
+            self.last_word.set(Some((now + LAST_WORD_TIME, cut)));
+        }
+        begins
+    }
+
+    /// Gives the reason why it is to end and may say so.
+    pub fn last_word(&self) -> Option<Cut> {
+        self.last_word.get().map(|(_, cut)| cut)
     }
 
     /// Notes that a byte was written to an upstream connection.
@@ -145,7 +172,7 @@ impl Progress {
             return if self.head() { Ending::FaultedAfterHead } else { Ending::FaultedBeforeHead };
         }
         match (self.head(), self.cut()) {
-            (true, Some(Cut::Drain | Cut::Total)) => Ending::Expired,
+            (true, Some(Cut::Drain | Cut::Right | Cut::Total)) => Ending::Expired,
             (true, Some(Cut::UpstreamIdle)) => Ending::Truncated,
             (true, Some(Cut::ClientIdle) | None) => Ending::Aborted,
             (false, _) if !self.sent() => Ending::Unsent,
@@ -156,6 +183,9 @@ impl Progress {
 
     /// Gives the instant at which a clock runs out if nothing moves after `since`, and which clock.
     pub fn deadline(&self, since: Instant) -> (Instant, Cut) {
+        if let Some(last) = self.last_word.get() {
+            return last;
+        }
         let clocks = self.clocks.get();
         let silent = if self.head() { clocks.upstream_idle } else { clocks.response };
         let (patience, cut) = match self.waiting.get() {
@@ -203,6 +233,7 @@ mod tests {
             (Some(Cut::UpstreamIdle), Ending::Truncated),
             (Some(Cut::Total), Ending::Expired),
             (Some(Cut::Drain), Ending::Expired),
+            (Some(Cut::Right), Ending::Expired),
         ] {
             let answered = progress();
             answered.set_sent();
@@ -212,6 +243,18 @@ mod tests {
             }
             assert_eq!(answered.ending(), ending, "{cut:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_can_say_why_it_ends_has_a_time_for_it() {
+        let (start, progress) = (Instant::now(), progress());
+        assert!(!progress.begin_last_word(start, Cut::UpstreamIdle));
+        progress.set_tunnel();
+        assert!(progress.begin_last_word(start, Cut::UpstreamIdle));
+        assert!(!progress.begin_last_word(start, Cut::Total), "the first reason stays");
+        let later = start + Duration::from_secs(1000);
+        let last = (start + LAST_WORD_TIME, Cut::UpstreamIdle);
+        assert_eq!(progress.deadline(later), last);
     }
 
     #[tokio::test]

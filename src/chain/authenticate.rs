@@ -40,7 +40,7 @@ pub struct Authenticated {
 pub fn identify(routed: Routed, head: &Parts, exchange: &Exchange) -> Result<Identified, Denial> {
     let payer = match routed.route().access {
         Access::Public => Payer::Nobody,
-        Access::Key => Payer::of(find_caller(head, exchange), &routed)?,
+        Access::Key => Payer::of(find_caller(head, exchange), routed.is_enforced())?,
     };
     Ok(Identified { routed, payer })
 }
@@ -78,7 +78,7 @@ pub fn authenticate(
 ) -> Result<Authenticated, Denial> {
     let Identified { routed, payer } = identified;
     let decide = |caller: &Arc<Caller>| permits(caller, routed.route(), Some(peer), now);
-    let (payer, _) = payer.judge(&routed, About::Key, decide)?;
+    let (payer, _) = payer.judge(routed.is_enforced(), About::Key, decide)?;
     Ok(Authenticated { routed, payer })
 }
 

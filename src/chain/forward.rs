@@ -22,6 +22,7 @@ use crate::{
         route::Routed,
         subscription::Notice,
         target::{self, Host},
+        tunnel::Tunnel,
     },
     model::{HostHeader, Route},
     progress::{Cut, Progress, Upload},
@@ -46,6 +47,8 @@ pub struct Forwarded {
     pub(super) shadow: Option<Code>,
     pub(super) notice: Option<Notice>,
     pub(super) reservation: Option<Reservation>,
+    /// What was opened, where the answer is a switch of protocols.
+    pub(super) tunnel: Option<Tunnel>,
 }
 
 /// Sends a reserved request up. On failure the reservation is settled before this returns.
@@ -61,6 +64,7 @@ pub async fn forward(
     let identity = payer.caller().map(|caller| &caller.identity);
     let mut choice = Choice::new(&route.upstream, exchange.pool());
     let authority = &choice.endpoint().authority;
+    let mut tunnel = None;
     let exchanged = match request(head, body, is_switch, &routed, identity, authority, exchange) {
         Ok(mut request) => {
             let began = exchange.note_sending();
@@ -68,7 +72,9 @@ pub async fn forward(
                 send(&mut request, &mut choice, &routed, is_switch, exchange, began).await;
             match &mut sent {
                 Ok((head, connection)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    connection.switch(request);
+                    let (opened, meter) = Tunnel::open(exchange, routed.entry().clone(), &payer);
+                    tunnel = Some(opened);
+                    connection.switch(request, meter);
                 }
                 Ok((_, connection)) => connection.detach(request),
                 Err(_) => {}
@@ -90,7 +96,7 @@ pub async fn forward(
     match exchanged {
         Ok((head, connection)) => {
             let shadow = payer.shadow();
-            Ok(Forwarded { head, connection, route, shadow, notice, reservation })
+            Ok(Forwarded { head, connection, route, shadow, notice, reservation, tunnel })
         }
         Err(refused) => {
             if let Some(reservation) = reservation {

@@ -22,11 +22,12 @@ pub mod quota;
 mod refuse;
 pub mod reply;
 pub mod reservation;
+mod right;
 pub mod route;
 pub mod settle;
 pub mod subscription;
 pub mod target;
-mod tunnel;
+pub mod tunnel;
 pub mod upload;
 
 use std::rc::Rc;
@@ -138,6 +139,9 @@ async fn run(
     }
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
     exchange.note_route(&routed);
+    if is_switch {
+        route::opens_websocket(routed.route())?;
+    }
     let identified = authenticate::identify(routed, head, exchange)?;
     exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;

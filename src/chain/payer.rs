@@ -11,7 +11,6 @@ use http::StatusCode;
 
 use crate::{
     answer::{Code, Denial},
-    chain::route::Routed,
     roster::Caller,
 };
 
@@ -44,11 +43,12 @@ pub(super) enum About {
 }
 
 impl Payer {
-    /// Begins with the caller that was found, or with the reason why there is none.
-    pub(super) fn of(found: Result<Arc<Caller>, Denial>, routed: &Routed) -> Result<Self, Denial> {
+    /// Begins with the caller that was found, or with the reason why there is none. `by_route` tells whether
+    /// the route's refusals are carried out.
+    pub(super) fn of(found: Result<Arc<Caller>, Denial>, by_route: bool) -> Result<Self, Denial> {
         match found {
             Ok(caller) => Ok(Self::Caller(caller)),
-            Err(denial) if routed.is_enforced() => Err(denial),
+            Err(denial) if by_route => Err(denial),
             Err(denial) => Ok(Self::overlooking(&denial, None)),
         }
     }
@@ -57,14 +57,14 @@ impl Payer {
     /// one is overlooked. There is nothing to decide where nobody pays.
     pub(super) fn judge<T>(
         self,
-        routed: &Routed,
+        by_route: bool,
         about: About,
         decide: impl FnOnce(&Arc<Caller>) -> Result<T, Denial>,
     ) -> Result<(Self, Option<T>), Denial> {
         let Self::Caller(caller) = self else { return Ok((self, None)) };
         match decide(&caller) {
             Ok(found) => Ok((Self::Caller(caller), Some(found))),
-            Err(denial) if is_enforced(routed.is_enforced(), about, &caller) => Err(denial),
+            Err(denial) if is_enforced(by_route, about, &caller) => Err(denial),
             Err(denial) => Ok((Self::overlooking(&denial, Some(caller)), None)),
         }
     }
@@ -75,6 +75,14 @@ impl Payer {
             Self::Caller(caller) => Some(caller),
             Self::Nobody => None,
             Self::Overlooked(overlooked) => overlooked.caller.as_ref(),
+        }
+    }
+
+    /// Gives the caller who pays; `None` where nobody does.
+    pub(super) fn paying(&self) -> Option<&Arc<Caller>> {
+        match self {
+            Self::Caller(caller) => Some(caller),
+            Self::Nobody | Self::Overlooked(_) => None,
         }
     }
 

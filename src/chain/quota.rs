@@ -7,6 +7,9 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use crate::{
     answer::{Code, CreditDenial, CreditShortage, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
@@ -18,8 +21,12 @@ use crate::{
     },
     ledger::{Charge, Hold, Shortage, Unpaid},
     model::{Money, Route},
+    progress::Progress,
     roster::Caller,
-    worker::{append::Outcome, books::Source},
+    worker::{
+        append::Outcome,
+        books::{Books, Source},
+    },
 };
 
 /// A request whose units are taken, if anyone pays for it.
@@ -38,10 +45,13 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
         let hold = take(routed.route(), caller, uncovered, exchange)?;
         Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
     };
-    let (payer, taken) = payer.judge(&routed, About::Plan, take)?;
+    let (payer, taken) = payer.judge(routed.is_enforced(), About::Plan, take)?;
     let reservation = match taken {
         None => None,
-        Some((hold, source)) => Some(write_down(hold, source, exchange).await?),
+        Some((hold, source)) => {
+            let (id, now, progress) = (exchange.request_id(), exchange.now(), exchange.progress());
+            Some(write_down(hold, source, exchange.books(), id, now, progress).await?)
+        }
     };
     Ok(Reserved { routed, payer, notice, reservation })
 }
@@ -110,16 +120,23 @@ pub(crate) fn decide<T>(
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.
-async fn write_down(hold: Hold, source: Source, exchange: &Exchange) -> Result<Reservation, Fault> {
-    let books = exchange.books();
-    let put = books.reserve(&hold, &source, exchange.request_id(), exchange.now());
+///
+/// What drops it goes by the progress that is given.
+pub(super) async fn write_down(
+    hold: Hold,
+    source: Source,
+    books: &Rc<Books>,
+    request_id: Uuid,
+    now: Timestamp,
+    progress: &Rc<Progress>,
+) -> Result<Reservation, Fault> {
+    let put = books.reserve(&hold, &source, request_id, now);
     // The books log it, once.
     let Ok((ticket, append)) = put else {
         hold.settle(Charge::NOTHING);
         return Err(Fault::QuotaUnavailable);
     };
-    let progress = Rc::clone(exchange.progress());
-    let reservation = Reservation::new(hold, ticket, source, Rc::clone(books), progress);
+    let reservation = Reservation::new(hold, ticket, source, Rc::clone(books), Rc::clone(progress));
     match books.ended(&append).await {
         Outcome::Written => return Ok(reservation),
         Outcome::Lost => reservation.forget(),
@@ -132,8 +149,8 @@ impl Reserved {
     /// Gives the units taken; none where nobody pays.
     pub fn cost(&self) -> u64 {
         match &self.reservation {
-            Some(reservation) if reservation.price().is_none() => self.routed.route().cost,
-            _ => 0,
+            Some(reservation) => reservation.units(),
+            None => 0,
         }
     }
 

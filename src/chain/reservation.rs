@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::{
     answer::Ending,
     journal::Ticket,
-    ledger::{Hold, Standing},
+    ledger::{Hold, Standing, Stay},
     model::Money,
     progress::Progress,
     worker::books::{Books, Due, Open, Source},
@@ -59,6 +59,18 @@ impl Reservation {
     /// Gives the money that it holds; `None` where the allowance pays.
     pub fn price(&self) -> Option<Money> {
         self.open.as_ref().and_then(|open| open.hold.price())
+    }
+
+    /// Gives the units that it takes of the allowance; none where money pays.
+    pub fn units(&self) -> u64 {
+        let cost =
+            |open: &Open| if open.hold.price().is_none() { open.hold.cost().units } else { 0 };
+        self.open.as_deref().map_or(0, cost)
+    }
+
+    /// Keeps its place among the requests in flight, which lasts beyond its settlement.
+    pub(super) fn stay(&mut self) -> Option<Stay> {
+        self.open.as_mut().and_then(|open| open.hold.stay())
     }
 
     fn hand_over(&mut self, ending: Ending) {

@@ -7,7 +7,7 @@ use http::{Method, request::Parts};
 use crate::{
     answer::Denial,
     chain::target::{Host, Target},
-    model::{Methods, Route},
+    model::{Methods, Route, WebSocket},
     snapshot::table::{Entry, Found, RouteTable},
 };
 
@@ -43,6 +43,14 @@ pub fn route(
 fn may_be_forwarded(method: &Method) -> Result<(), Denial> {
     // It would send back what the gateway adds for the upstream, a credential among it.
     if *method == Method::TRACE { Err(Denial::NotImplemented) } else { Ok(()) }
+}
+
+/// Decides whether a route opens a WebSocket to anybody.
+pub(super) fn opens_websocket(route: &Route) -> Result<(), Denial> {
+    match route.websocket {
+        WebSocket::Off => Err(Denial::InvalidRequest("No WebSocket is opened here.")),
+        WebSocket::Connection | WebSocket::Message | WebSocket::Time(_) => Ok(()),
+    }
 }
 
 /// Decides whether a route takes a method, where the path is not asked.

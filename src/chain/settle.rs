@@ -19,13 +19,17 @@ use tokio::time::Instant;
 use crate::{
     answer::{Ending, headers::push_rate_limit},
     chain::{
-        exchange::Exchange, forward::Forwarded, reply::Reply, reservation::Reservation,
-        subscription::Notice, tunnel::Tunnel,
+        exchange::Exchange,
+        forward::Forwarded,
+        reply::Reply,
+        reservation::Reservation,
+        subscription::Notice,
+        tunnel::{self, Tunnel},
     },
     http1::Fields,
-    ledger::Standing,
-    model::Route,
-    progress::{Progress, Upload, Waiting},
+    ledger::{Standing, Stay},
+    model::{Route, WebSocket},
+    progress::{Cut, Progress, Upload, Waiting},
     upstream::{connection::Connection, headers, http1::ExchangeError},
 };
 
@@ -54,6 +58,8 @@ pub struct PassingBody {
     connection: Option<Connection>,
     /// What comes is WebSocket.
     tunnel: Option<Tunnel>,
+    /// The place of one whose opening is not charged.
+    stay: Option<Stay>,
     /// The ending was told.
     over: bool,
     status: StatusCode,
@@ -62,9 +68,12 @@ pub struct PassingBody {
 
 /// Turns the upstream's answer into the caller's.
 pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
-    let Forwarded { mut head, connection, route, shadow, notice, mut reservation } = forwarded;
+    let Forwarded { mut head, connection, route, shadow, notice, mut reservation, tunnel } =
+        forwarded;
     let (status, fields) = (head.status, &mut head.fields);
-    let charged = route.charge_on.contains(status);
+    // Where messages are paid for, the opening shows only that the first one could be.
+    let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
+    let charged = route.charge_on.contains(status) && !is_free;
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
         let cost = if charged { route.cost } else { 0 };
         let price = reservation.as_ref().and_then(Reservation::price);
@@ -82,19 +91,20 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     }
     exchange.note_head(status);
     fields.push(&REQUEST_ID, &exchange.outward_id());
-    if !charged && let Some(reservation) = reservation.take() {
+    let mut stay = None;
+    if !charged && let Some(mut reservation) = reservation.take() {
+        if tunnel.is_some() {
+            stay = reservation.stay();
+        }
         reservation.settle(Ending::Uncharged);
+        exchange.note_reserved(0, None);
     }
     exchange.progress().set_head();
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
     let connection = Some(connection);
-    let tunnel = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| {
-        exchange.progress().lift_total();
-        Tunnel::new()
-    });
     let mut body =
-        PassingBody { exchange, reservation, connection, tunnel, over: false, status, route };
+        PassingBody { exchange, reservation, connection, tunnel, stay, over: false, status, route };
     if is_over {
         body.end(Ending::Completed);
     }
@@ -141,10 +151,25 @@ impl PassingBody {
     }
 
     /// Gives the frame by which the gateway ends a WebSocket.
-    fn poll_last(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
-        let Self { tunnel, exchange, connection, .. } = self;
-        connection.as_ref()?;
-        tunnel.as_mut()?.poll_last(exchange, context)
+    fn last_word(&self) -> Option<Bytes> {
+        self.connection.as_ref()?;
+        self.tunnel.as_ref()?.last_word()
+    }
+
+    /// Looks at the caller again; false where the answer must be broken off. One that is settled and waits
+    /// for the client to take its end may go.
+    fn may_go_on(&mut self) -> bool {
+        if self.over {
+            return true;
+        }
+        let Err(denial) = self.exchange.may_go_on() else { return true };
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.refuse(&denial);
+            return true;
+        }
+        self.exchange.note_code(denial.code());
+        self.progress().set_cut(Cut::Right);
+        false
     }
 
     /// Settles the request with an ending, once.
@@ -162,15 +187,32 @@ impl PassingBody {
         }
         let clean = ending == Ending::Completed && uploaded;
         let now = Instant::now();
-        if let Some(connection) = self.connection.take().filter(|_| clean) {
-            self.exchange.pool().put(connection, now);
+        let is_closing = self.tunnel.as_ref().is_some_and(Tunnel::is_closing);
+        match self.connection.take() {
+            Some(connection) if is_closing => tunnel::let_go(connection),
+            Some(connection) if clean => self.exchange.pool().put(connection, now),
+            _ => {}
         }
+        self.finish(ending, now);
+    }
+
+    fn finish(&mut self, ending: Ending, now: Instant) {
+        if let Some(tunnel) = self.tunnel.take() {
+            tunnel.tell(&mut self.exchange);
+        }
+        self.stay = None;
         self.exchange.finish_at(self.told(ending), now);
     }
 
     /// What is not charged was settled with its head; how its body ends changes nothing.
     fn told(&self, ending: Ending) -> Ending {
-        if self.route.charge_on.contains(self.status) { ending } else { Ending::Uncharged }
+        let is_switch = self.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_by_unit = match self.route.websocket {
+            WebSocket::Message | WebSocket::Time(_) => is_switch,
+            WebSocket::Connection | WebSocket::Off => false,
+        };
+        let is_charged = is_by_unit || self.route.charge_on.contains(self.status);
+        if is_charged { ending } else { Ending::Uncharged }
     }
 }
 
@@ -183,9 +225,19 @@ impl Body for PassingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         self.progress().set_waiting(Waiting::Upstream);
-        if let Some(last) = self.poll_last(context) {
-            self.end(Ending::Completed);
+        if let Some(last) = self.last_word() {
+            // What was idle ends as if it could not have been told.
+            self.exchange.connection().watch.leave_unread();
+            let ending = match self.progress().last_word() {
+                Some(Cut::ClientIdle) => Ending::Aborted,
+                Some(Cut::UpstreamIdle) => Ending::Truncated,
+                _ => Ending::Completed,
+            };
+            self.end(ending);
             return Poll::Ready(Some(Ok(Frame::data(last))));
+        }
+        if self.tunnel.as_ref().is_some_and(Tunnel::is_halted) {
+            return Poll::Pending;
         }
         let frame = ready!(self.poll_upstream(context));
         #[cfg(debug_assertions)]
@@ -239,7 +291,7 @@ impl Drop for PassingBody {
         let ending = self.progress().ending();
         drop(self.reservation.take());
         if !self.over {
-            self.exchange.finish(self.told(ending));
+            self.finish(ending, Instant::now());
         }
     }
 }
@@ -248,6 +300,23 @@ impl AnswerBody {
     /// Wraps a whole body of ours.
     pub fn own(bytes: Bytes) -> Self {
         Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// Looks at the caller of an answer that lasts; false where it must be broken off.
+    pub fn may_go_on(&mut self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Passing(body) => body.may_go_on(),
+        }
+    }
+
+    /// Sees to what may end a WebSocket, also while the client takes nothing of it.
+    pub fn attend(&self, context: &Context<'_>) {
+        if let Self::Passing(body) = self
+            && let Some(tunnel) = &body.tunnel
+        {
+            tunnel.attend(&body.exchange, context);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn subscription(
 ) -> Result<Entitled, Denial> {
     let (routed, payer) = authenticated.into_parts();
     let decide = |caller: &Arc<Caller>| admits(caller, routed.route(), snapshot, now);
-    let (payer, found) = payer.judge(&routed, About::Plan, decide)?;
+    let (payer, found) = payer.judge(routed.is_enforced(), About::Plan, decide)?;
     let (notice, uncovered) = found.unwrap_or_default();
     Ok(Entitled { routed, payer, notice, uncovered })
 }

@@ -15,7 +15,9 @@ use super::{
 use crate::{
     answer::Code,
     guesses::GuessLimit,
-    model::{Access, Endpoint, HostHeader, Methods, Plan, Route, Upstream, duration_text},
+    model::{
+        Access, Endpoint, HostHeader, Methods, Plan, Route, Upstream, WebSocket, duration_text,
+    },
     telemetry::{
         access_log, messages,
         traces::{Parent, Traces},
@@ -276,6 +278,7 @@ fn of_route(route: &Route) -> Value {
         scopes,
         enforce,
         charge_on,
+        websocket,
         request_timeout,
     } = route;
     let methods: Option<Vec<&str>> = match methods {
@@ -298,6 +301,12 @@ fn of_route(route: &Route) -> Value {
         "scopes": scopes,
         "enforce": enforce,
         "charge_on": charge_on.ranges(),
+        "websocket": match websocket {
+            WebSocket::Connection => "connection".to_owned(),
+            WebSocket::Message => "message".to_owned(),
+            WebSocket::Off => "off".to_owned(),
+            WebSocket::Time(time) => duration_text(*time),
+        },
         "request_timeout": request_timeout.map_or("none".to_owned(), duration_text),
     })
 }

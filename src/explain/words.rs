@@ -174,7 +174,11 @@ fn ended(about: About) -> String {
         Some(Ending::Unknown) => "It was open when the gateway crashed.",
     };
     match (credit, charged) {
-        (Some(money), _) => format!("{ended} {money} of the credit was charged."),
+        (Some(money), 0) => format!("{ended} {money} of the credit was charged."),
+        // A WebSocket may be paid for by one and then by the other.
+        (Some(money), charged) => {
+            format!("{ended} {} and {money} of the credit were charged.", units(charged))
+        }
         (None, 0) => format!("{ended} Nothing was charged."),
         (None, 1) => format!("{ended} 1 unit was charged."),
         (None, charged) => format!("{ended} {charged} units were charged."),

@@ -82,6 +82,11 @@ where
         &self.body
     }
 
+    /// Gives the body to be changed.
+    pub(crate) fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
     /// Gives what goes first, of which nothing has gone.
     pub(crate) fn head_mut(&mut self) -> &mut Vec<u8> {
         debug_assert_eq!(self.sent, 0, "it is too late to change the head");

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 
 use super::{
-    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Limits, Shortage, Standing,
+    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Limits, Place, Shortage, Standing,
     credit::Short,
     state::State,
     sync::{Mutex, MutexGuard},
@@ -63,19 +63,30 @@ impl Accounts {
         cost: u64,
         now: Timestamp,
     ) -> Result<Hold, Box<Shortage>> {
+        self.reserve_at(Place::Own, limits, cost, now)
+    }
+
+    /// Does as [`Accounts::reserve`], for what has this place among the requests in flight.
+    pub fn reserve_at(
+        self: &Arc<Self>,
+        place: Place,
+        limits: &Arc<Limits>,
+        cost: u64,
+        now: Timestamp,
+    ) -> Result<Hold, Box<Shortage>> {
         let mut state = self.lock();
         let view = state.advance(&self.id, limits, now);
         let mut standing = state.standing(limits, &view, now);
-        let violations = standing.violations(cost);
+        let violations = place.violations(&standing, cost);
         if !violations.is_empty() {
             return Err(Box::new(Shortage { standing, violations }));
         }
-        state.take(&view, cost, &mut standing, now);
+        state.take(&view, cost, place, &mut standing, now);
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
-        Ok(Hold::new(Arc::clone(self), view, standing, Charge::units(cost), None))
+        Ok(Hold::new(Arc::clone(self), view, standing, Charge::units(cost), place, None))
     }
 
     /// Checks all limits and draws the price on the customer's money, or takes nothing.
@@ -89,10 +100,22 @@ impl Accounts {
         price: Money,
         now: Timestamp,
     ) -> Result<Hold, Unpaid> {
+        self.reserve_paid_at(Place::Own, limits, cost, price, now)
+    }
+
+    /// Does as [`Accounts::reserve_paid`], for what has this place among the requests in flight.
+    pub fn reserve_paid_at(
+        self: &Arc<Self>,
+        place: Place,
+        limits: &Arc<Limits>,
+        cost: u64,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<Hold, Unpaid> {
         let mut state = self.lock();
         let view = state.advance(&self.id, limits, now);
         let mut standing = state.standing(limits, &view, now);
-        let violations = standing.violations(cost);
+        let violations = place.violations(&standing, cost);
         if !violations.is_empty() {
             return Err(Unpaid::Limits(Box::new(Shortage { standing, violations })));
         }
@@ -100,13 +123,13 @@ impl Accounts {
             Ok(drawn) => drawn,
             Err(short) => return Err(unpaid(&state, standing, short, price, now)),
         };
-        state.take(&view, cost, &mut standing, now);
+        state.take(&view, cost, place, &mut standing, now);
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
         let cost = Charge { units: cost, nanos: price.nanos };
-        Ok(Hold::new(Arc::clone(self), view, standing, cost, Some(drawn)))
+        Ok(Hold::new(Arc::clone(self), view, standing, cost, place, Some(drawn)))
     }
 
     /// Adds a grant, of which so much is left.
@@ -159,12 +182,29 @@ impl Accounts {
     }
 
     /// Books the end of a hold.
-    pub(super) fn settle(&self, view: &View, draw: Option<&Draw>, cost: Charge, charge: Charge) {
+    pub(super) fn settle(
+        &self,
+        view: &View,
+        draw: Option<&Draw>,
+        cost: Charge,
+        charge: Charge,
+        place: Place,
+    ) {
         let mut state = self.lock();
-        state.settle(view, cost.units, charge.units);
+        state.settle(view, cost.units, charge.units, place);
         if let Some(draw) = draw {
             state.credit_mut().settle(draw, cost.nanos, charge.nanos);
         }
+    }
+
+    /// Counts a hold whose place is from here on that of a [`super::Stay`].
+    pub(super) fn share(&self) {
+        self.lock().share();
+    }
+
+    /// Ends what was in flight and held nothing any more.
+    pub(super) fn leave(&self, view: &View) {
+        self.lock().leave(view);
     }
 
     /// Gives the customer's id.

@@ -1,8 +1,8 @@
-//! Units set aside for one request in flight.
+//! Units set aside for one request in flight, and its place among those that are.
 
 use std::sync::Arc;
 
-use super::{AccountSet, Accounts, CreditStanding, Draw, Standing, view::View};
+use super::{AccountSet, Accounts, CreditStanding, Draw, Standing, Violation, view::View};
 use crate::model::{Money, Nanos};
 
 /// What one request has taken; settled exactly once.
@@ -15,12 +15,47 @@ pub struct Hold {
     view: Arc<View>,
     standing: Standing,
     cost: Charge,
+    place: Place,
     /// Whose money it holds.
     draw: Option<Arc<Draw>>,
     /// What money there was before.
     credit: Option<CreditStanding>,
     /// Stays at the cost until settled, so that a lost settle never makes a call free.
     charge: Charge,
+}
+
+/// The place that a take has among the requests in flight, which limits on concurrency count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// One of its own.
+    Own,
+    /// That of a connection that is in flight by itself.
+    Shared,
+}
+
+impl Place {
+    /// Lists the limits that a take of this cost does not fit. Who has a place asks for none.
+    pub(super) fn violations(self, standing: &Standing, cost: u64) -> Vec<Violation> {
+        let mut violations = standing.violations(cost);
+        if self == Self::Shared {
+            violations.retain(|violation| !matches!(violation, Violation::Concurrency(_)));
+        }
+        violations
+    }
+}
+
+/// A place among the requests in flight, kept after what was set aside is settled.
+#[derive(Debug)]
+#[must_use = "dropping it gives up the place"]
+pub struct Stay {
+    accounts: Arc<Accounts>,
+    view: Arc<View>,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.accounts.leave(&self.view);
+    }
 }
 
 /// What a request takes: units of the accounts, and money of the grants that it draws on.
@@ -75,15 +110,26 @@ impl Hold {
         view: Arc<View>,
         standing: Standing,
         cost: Charge,
+        place: Place,
         drawn: Option<(Arc<Draw>, CreditStanding)>,
     ) -> Self {
         let (draw, credit) = drawn.unzip();
-        Self { accounts, view, standing, cost, draw, credit, charge: cost }
+        Self { accounts, view, standing, cost, place, draw, credit, charge: cost }
     }
 
     /// Ends the hold and books the charge, which may be less than the cost, or more: a debt.
     pub fn settle(mut self, charge: impl Into<Charge>) {
         self.charge = charge.into();
+    }
+
+    /// Keeps its place for as long as what is given lives, whenever the hold itself ends. A place that is
+    /// another's stays that one's.
+    pub fn stay(&mut self) -> Option<Stay> {
+        let place = std::mem::replace(&mut self.place, Place::Shared);
+        (place == Place::Own).then(|| {
+            self.accounts.share();
+            Stay { accounts: Arc::clone(&self.accounts), view: Arc::clone(&self.view) }
+        })
     }
 
     /// Gives what is set aside.
@@ -123,6 +169,6 @@ impl Drop for Hold {
     /// is never held for longer than some integer arithmetic.
     fn drop(&mut self) {
         let draw = self.draw.as_deref();
-        self.accounts.settle(&self.view, draw, self.cost, self.charge);
+        self.accounts.settle(&self.view, draw, self.cost, self.charge, self.place);
     }
 }

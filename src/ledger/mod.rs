@@ -47,7 +47,7 @@ pub use credit::{CreditStanding, Grant};
 pub use customer::{Accounts, Unpaid};
 pub use draw::{Draw, Share};
 pub use few::Few;
-pub use hold::{Charge, Hold, Taken};
+pub use hold::{Charge, Hold, Place, Stay, Taken};
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
 pub use overage::Overage;
 pub use standing::{QuotaStanding, RateStanding, Shortage, Standing, Violation};

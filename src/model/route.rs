@@ -33,6 +33,8 @@ pub struct Route {
     pub enforce: bool,
     /// The upstream's statuses that are charged.
     pub charge_on: ChargeOn,
+    /// What a WebSocket is charged by.
+    pub websocket: WebSocket,
     /// The whole request's time, never renewed; `None` means without end.
     pub request_timeout: Option<Duration>,
 }
@@ -45,6 +47,20 @@ pub enum Access {
     Key,
     /// Everyone, uncounted.
     Public,
+}
+
+/// What a WebSocket is charged by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WebSocket {
+    /// Once, when it opens.
+    #[default]
+    Connection,
+    /// Each message of the client; the opening is free.
+    Message,
+    /// None is opened.
+    Off,
+    /// Each such time that begins, the first when it opens.
+    Time(Duration),
 }
 
 /// The methods of a route.

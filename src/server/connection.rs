@@ -109,8 +109,8 @@ async fn serve_requests(
             match watch.poll_expired(context, sleep.as_mut()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Expired::Close) => return Poll::Ready(()),
-                // The request sees its cut when it is polled again.
-                Poll::Ready(Expired::Answer) => {}
+                // The request sees its cut, and the answer that it is looked at, when it is polled again.
+                Poll::Ready(Expired::Answer | Expired::Look) => {}
             }
         }
     })

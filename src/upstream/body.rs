@@ -11,6 +11,7 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
+    chain::tunnel::Meter,
     progress::{Progress, Upload, Waiting},
     server::http1::{BodyError, ClientBody},
     upstream::headers,
@@ -23,6 +24,8 @@ pub struct UploadBody {
     max: u64,
     left: u64,
     progress: Rc<Progress>,
+    /// What a WebSocket's bytes pass.
+    meter: Option<Box<Meter>>,
 }
 
 /// Why a body cannot be sent on.
@@ -42,14 +45,21 @@ impl UploadBody {
         if inner.is_end_stream() {
             progress.set_upload(Upload::Done);
         }
-        Self { inner, max, left: max, progress }
+        Self { inner, max, left: max, progress, meter: None }
     }
 
-    /// Goes on with all that the client says, until it says no more.
-    pub fn switched(self) -> Self {
+    /// Goes on with all that the client says, as far as the meter lets it pass, until it says no more.
+    pub fn switched(self, meter: Meter) -> Self {
         self.inner.switch();
         self.progress.set_upload(Upload::Open);
-        Self { max: u64::MAX, left: u64::MAX, ..self }
+        Self { max: u64::MAX, left: u64::MAX, meter: Some(Box::new(meter)), ..self }
+    }
+
+    /// Notes how many bytes the upstream's connection has taken in all.
+    pub fn note_sent(&mut self, bytes: u64) {
+        if let Some(meter) = &mut self.meter {
+            meter.note_sent(bytes);
+        }
     }
 
     /// Sends the client an answer ahead of the last one.
@@ -85,7 +95,11 @@ impl Body for UploadBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         self.progress.set_waiting(Waiting::Client);
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let Self { inner, meter, .. } = &mut *self;
+        let frame = ready!(match meter {
+            None => Pin::new(inner).poll_frame(context),
+            Some(meter) => meter.poll_frame(inner, context),
+        });
         self.progress.set_waiting(Waiting::Upstream);
         Poll::Ready(match frame {
             None => {

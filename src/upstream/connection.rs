@@ -20,6 +20,7 @@ use http_body::Frame;
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use crate::{
+    chain::tunnel::Meter,
     http1::{Framing, Socket, Step},
     model,
     telemetry::metrics::upstreams::Endpoint as Figures,
@@ -203,10 +204,10 @@ impl Connection {
     }
 
     /// Passes on what both sides say from here on, after an answer that switches to another protocol.
-    pub fn switch(&mut self, request: Outgoing) {
+    pub fn switch(&mut self, request: Outgoing, meter: Meter) {
         (self.framing, self.keeps_alive) = (Framing::UntilClose, false);
         self.upload = Upload::Waiter;
-        self.detach(request.switched());
+        self.detach(request.switched(meter));
     }
 
     /// Gives what is left of a request a task of its own: it is to go on even while the client takes

@@ -2,14 +2,22 @@
 
 use bytes::Bytes;
 
+use super::head::Partial;
+
 /// The gateway goes down (RFC 6455 section 7.4.1).
 pub const GOING_AWAY: u16 = 1001;
+
+/// What was said is no WebSocket.
+pub const PROTOCOL_ERROR: u16 = 1002;
 
 /// The caller may not go on.
 pub const POLICY_VIOLATION: u16 = 1008;
 
-/// The longest head: two bytes, the longest length, a mask.
-const HEAD_MAX: usize = 14;
+/// The gateway failed.
+pub const INTERNAL_ERROR: u16 = 1011;
+
+/// The first byte of a whole close frame.
+const CLOSE: u8 = 0x88;
 
 /// The longest reason that a close frame has room for, beside its code.
 const REASON_MAX: usize = 123;
@@ -18,8 +26,7 @@ const REASON_MAX: usize = 123;
 #[derive(Debug, Default)]
 pub struct Frames {
     /// What came of a head that is not whole.
-    head: [u8; HEAD_MAX],
-    have: usize,
+    head: Partial,
     /// What is left of the frame's payload.
     left: u64,
 }
@@ -33,48 +40,39 @@ impl Frames {
             let rest = bytes.get(passed..).unwrap_or_default();
             let Some((next, rest)) = rest.split_first() else { return };
             bytes = rest;
-            if let Some(room) = self.head.get_mut(self.have) {
-                *room = *next;
-                self.have += 1;
-            }
-            if let Some(length) = self.payload() {
-                (self.have, self.left) = (0, length);
+            if let Some(head) = self.head.push(*next) {
+                self.left = head.length;
             }
         }
     }
 
     /// Tells whether no frame is begun: another may be put in here.
     pub fn is_between(&self) -> bool {
-        self.have == 0 && self.left == 0
-    }
-
-    /// Reads the length of the payload; `None` while the head is not whole.
-    fn payload(&self) -> Option<u64> {
-        let head = self.head.get(..self.have)?;
-        let second = *head.get(1)?;
-        let mask = if second & 0x80 == 0 { 0 } else { 4 };
-        let (length, digits) = match second & 0x7f {
-            126 => (head.get(2..4)?, 2),
-            127 => (head.get(2..10)?, 8),
-            _ => (&[][..], 0),
-        };
-        if head.len() < 2 + digits + mask {
-            return None;
-        }
-        match digits {
-            0 => Some(u64::from(second & 0x7f)),
-            _ => Some(length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
-        }
+        self.head.is_empty() && self.left == 0
     }
 }
 
 /// Makes the frame by which a server closes (RFC 6455 section 5.5.1).
 pub fn close(code: u16, reason: &str) -> Bytes {
-    let reason = reason.as_bytes().get(..REASON_MAX).unwrap_or(reason.as_bytes());
-    let mut frame = vec![0x88, u8::try_from(2 + reason.len()).unwrap_or(2)];
-    frame.extend_from_slice(&code.to_be_bytes());
-    frame.extend_from_slice(reason);
+    let payload = close_payload(code, reason);
+    let mut frame = vec![CLOSE, u8::try_from(payload.len()).unwrap_or_default()];
+    frame.extend(payload);
     frame.into()
+}
+
+/// Makes the frame by which a client closes, which is masked (RFC 6455 section 5.3).
+pub fn close_masked(code: u16, reason: &str, mask: [u8; 4]) -> Bytes {
+    let payload = close_payload(code, reason);
+    let mut frame = vec![CLOSE, 0x80 | u8::try_from(payload.len()).unwrap_or_default()];
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.into()
+}
+
+fn close_payload(code: u16, reason: &str) -> Vec<u8> {
+    let reason = reason.as_bytes();
+    let reason = reason.get(..REASON_MAX).unwrap_or(reason);
+    [&code.to_be_bytes(), reason].concat()
 }
 
 #[cfg(test)]
@@ -131,5 +129,8 @@ mod tests {
         assert_eq!(close(GOING_AWAY, ""), &b"\x88\x02\x03\xe9"[..]);
         assert_eq!(close(POLICY_VIOLATION, "no"), &b"\x88\x04\x03\xf0no"[..]);
         assert_eq!(close(1000, &"x".repeat(200)).len(), 127);
+        let masked = close_masked(POLICY_VIOLATION, "no", [1, 2, 3, 4]);
+        assert_eq!(masked, &b"\x88\x84\x01\x02\x03\x04\x02\xf2mk"[..]);
+        assert_eq!(close_masked(1000, &"x".repeat(200), [0; 4]).len(), 131);
     }
 }

@@ -41,6 +41,12 @@ impl IdMaker {
         }
     }
 
+    /// Makes the mask of a WebSocket's frame, which nobody outside can guess (RFC 6455 section 5.3).
+    pub(crate) fn mask(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.span().0;
+        [a, b, c, d]
+    }
+
     /// Makes the id of a request.
     pub(crate) fn make(&self, now: Timestamp) -> Uuid {
         // An odd stride visits every value before it repeats one.

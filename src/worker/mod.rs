@@ -179,6 +179,11 @@ impl Worker {
         self.ids.make(now)
     }
 
+    /// Makes the mask of a WebSocket's frame.
+    pub fn mask(&self) -> [u8; 4] {
+        self.ids.mask()
+    }
+
     /// Makes the id of a span.
     pub fn span_id(&self) -> SpanId {
         self.ids.span()

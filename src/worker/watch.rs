@@ -33,6 +33,7 @@ pub struct Watch {
     idle_timeout: Duration,
     request: RefCell<Option<Rc<Progress>>>,
     unread: Cell<bool>,
+    looks: Cell<Looks>,
     /// The timer knows whom to wake, and for when.
     armed: Cell<bool>,
     figures: Arc<Connections>,
@@ -48,6 +49,23 @@ enum Phase {
     Request,
 }
 
+/// Whether the caller is looked at again while an answer lasts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Looks {
+    /// Not yet: most answers go out in one go, and take no timer for it.
+    No,
+    /// As soon as the answer has lasted.
+    Wanted,
+    /// Then.
+    At(Instant),
+    /// Now, and each period from then on.
+    Due(Instant),
+}
+
+/// How often the caller is looked at: a key that is revoked, a subscription that has ended ends what lasts
+/// as soon.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
 /// What the connection's task must do when a clock ran out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Expired {
@@ -55,6 +73,15 @@ pub enum Expired {
     Answer,
     /// Close the connection.
     Close,
+    /// Let the answer see whether its caller may still be served.
+    Look,
+}
+
+/// What a clock is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Alarm {
+    Cut(Cut),
+    Look,
 }
 
 impl Watch {
@@ -70,6 +97,7 @@ impl Watch {
             idle_timeout: limits.idle_timeout,
             request: RefCell::new(None),
             unread: Cell::new(false),
+            looks: Cell::new(Looks::No),
             armed: Cell::new(false),
             figures,
         }
@@ -97,6 +125,7 @@ impl Watch {
     /// Notes that a request is in flight.
     pub fn begin(&self, progress: Rc<Progress>) {
         self.enter(Phase::Request);
+        self.looks.set(Looks::No);
         self.moved();
         *self.request.borrow_mut() = Some(progress);
     }
@@ -104,8 +133,23 @@ impl Watch {
     /// Notes that the request in flight is over.
     pub fn end(&self) {
         self.enter(Phase::Idle);
+        self.looks.set(Looks::No);
         self.moved();
         *self.request.borrow_mut() = None;
+    }
+
+    /// Notes that the answer did not go out in one go, so that it may last.
+    pub fn lasts(&self) {
+        if self.phase.get() == Phase::Request && self.looks.get() == Looks::No {
+            self.looks.set(Looks::Wanted);
+        }
+    }
+
+    /// Tells whether the caller is to be looked at, once for each time.
+    pub fn takes_look(&self) -> bool {
+        let Looks::Due(next) = self.looks.get() else { return false };
+        self.looks.set(Looks::At(next));
+        true
     }
 
     /// Notes that bytes of a body were left unread, so that the close must linger: closing a socket
@@ -136,8 +180,11 @@ impl Watch {
         if self.has_moved.take() {
             self.since.set(Instant::now());
         }
+        if self.looks.get() == Looks::Wanted {
+            self.looks.set(Looks::At(self.since.get() + LOOK_PERIOD));
+        }
         loop {
-            let Some((deadline, cut)) = self.deadline() else { return Poll::Pending };
+            let Some((deadline, alarm)) = self.deadline() else { return Poll::Pending };
             // An earlier alarm is left as it is: it fires, finds that time moved on and is set anew.
             // So a busy connection does not touch the timer for each request.
             if sleep.deadline() > deadline || sleep.is_elapsed() {
@@ -147,8 +194,15 @@ impl Watch {
             }
             self.armed.set(true);
             ready!(sleep.as_mut().poll(context));
-            if Instant::now() >= deadline {
-                return Poll::Ready(self.expire(cut));
+            let now = Instant::now();
+            if now >= deadline {
+                return Poll::Ready(match alarm {
+                    Alarm::Cut(cut) => self.expire(cut, now),
+                    Alarm::Look => {
+                        self.looks.set(Looks::Due(now + LOOK_PERIOD));
+                        Expired::Look
+                    }
+                });
             }
         }
     }
@@ -172,7 +226,15 @@ impl Watch {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Cut)> {
+    fn deadline(&self) -> Option<(Instant, Alarm)> {
+        let (end, cut) = self.patience()?;
+        Some(match self.looks.get() {
+            Looks::At(at) if at < end => (at, Alarm::Look),
+            _ => (end, Alarm::Cut(cut)),
+        })
+    }
+
+    fn patience(&self) -> Option<(Instant, Cut)> {
         let since = self.since.get();
         match self.phase.get() {
             Phase::Head => Some((since + self.header_timeout, Cut::ClientIdle)),
@@ -185,9 +247,12 @@ impl Watch {
         }
     }
 
-    fn expire(&self, cut: Cut) -> Expired {
+    fn expire(&self, cut: Cut, now: Instant) -> Expired {
         match &*self.request.borrow() {
             Some(progress) if progress.cut().is_none() => {
+                if progress.begin_last_word(now, cut) {
+                    return Expired::Answer;
+                }
                 progress.set_cut(cut);
                 if progress.head() { Expired::Close } else { Expired::Answer }
             }

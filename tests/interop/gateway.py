@@ -55,6 +55,20 @@ path = "/public/{name}/{{*path}}"
 strip_prefix = "/public/{name}"
 upstream = "{name}"
 access = "public"
+
+[[routes]]
+name = "{name}-by-message"
+path = "/by-message/{name}/{{*path}}"
+strip_prefix = "/by-message/{name}"
+upstream = "{name}"
+websocket = "message"
+
+[[routes]]
+name = "{name}-by-time"
+path = "/by-time/{name}/{{*path}}"
+strip_prefix = "/by-time/{name}"
+upstream = "{name}"
+websocket = "1s"
 """
 
 

@@ -7,6 +7,7 @@ use super::{Exchange, Told};
 use crate::{
     answer::Ending,
     chain::origin::Origin,
+    model::Money,
     requests::{CallerFacts, Entry, RouteFacts},
     telemetry::{
         access_log::Line,
@@ -48,6 +49,8 @@ impl Exchange {
             shadow,
             reserved,
             price,
+            more_units,
+            more_price,
             bytes,
         } = &self.told;
         let caller = caller.as_deref();
@@ -69,8 +72,8 @@ impl Exchange {
             code: *code,
             shadow: *shadow,
             ending: ending.map(Ending::name),
-            charged: if charges { *reserved } else { 0 },
-            credit: price.filter(|_| charges),
+            charged: if charges { *reserved } else { 0 }.saturating_add(*more_units),
+            credit: sum(price.filter(|_| charges), *more_price),
             bytes: *bytes,
             duration: now.saturating_duration_since(self.arrival.started),
         }
@@ -122,6 +125,16 @@ impl Exchange {
             let refusals = u64::from(line.ending == Some(Ending::Refused.name()));
             busy.count(line.customer, Counts { requests: 1, refusals, units });
         }
+    }
+}
+
+fn sum(first: Option<Money>, second: Option<Money>) -> Option<Money> {
+    match (first, second) {
+        // Both are of the route's price.
+        (Some(one), Some(other)) => {
+            Some(Money { nanos: one.nanos.saturating_add(other.nanos), ..one })
+        }
+        (one, other) => one.or(other),
     }
 }
 

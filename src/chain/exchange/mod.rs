@@ -1,10 +1,10 @@
 //! One request from its head to its end: what is noted on the way, and what is told of it then.
 
 mod close;
+mod outward;
 
 use std::{
     cell::{OnceCell, RefCell},
-    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -16,17 +16,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    answer::{
-        Code, Denial, Ending,
-        headers::request_id_value,
-        problem::{self, BaseUrl},
-    },
+    answer::{Code, Denial, Ending, headers::request_id_value},
     chain::{
         arrival::Arrival,
-        authenticate,
         origin::Origin,
+        right,
         route::Routed,
-        subscription,
         target::{Host, Target},
     },
     guesses::Guesses,
@@ -83,6 +78,9 @@ struct Told {
     reserved: u64,
     /// Money taken, likewise.
     price: Option<Money>,
+    /// Units and money that a WebSocket was charged beyond its opening.
+    more_units: u64,
+    more_price: Option<Money>,
     /// Bytes of the answer's body.
     bytes: u64,
 }
@@ -127,6 +125,8 @@ impl Exchange {
             shadow: None,
             reserved: 0,
             price: None,
+            more_units: 0,
+            more_price: None,
             bytes: 0,
         };
         Self {
@@ -189,6 +189,12 @@ impl Exchange {
         self.told.price = price;
     }
 
+    /// Notes units and money that are charged beside those, whatever its ending.
+    pub fn note_units(&mut self, units: u64, price: Option<Money>) {
+        self.told.more_units = units;
+        self.told.more_price = price;
+    }
+
     /// Notes the status that the caller gets.
     pub fn note_head(&mut self, status: StatusCode) {
         self.told.status = status.as_u16();
@@ -201,7 +207,7 @@ impl Exchange {
 
     /// Notes the code of a refusal that is overlooked, if there is one.
     pub fn note_shadow(&mut self, code: Option<Code>) {
-        if let Some(code) = code {
+        if let (Some(code), None) = (code, self.told.shadow) {
             self.told.shadow = Some(code.name());
         }
     }
@@ -324,49 +330,20 @@ impl Exchange {
         let (Some(caller), Some(route)) = (&self.told.caller, &self.told.route) else {
             return Ok(());
         };
-        if self.told.shadow.is_some() || !route.enforce || !self.enforcing() {
+        if self.told.shadow.is_some() {
             return Ok(());
         }
-        let (gateway, held) = (self.worker.gateway(), self.worker.snapshot());
-        let (snapshot, now) = (held.snapshot(), gateway.clock().now());
-        let lookup = gateway.lookup(snapshot, now);
-        let caller = lookup.caller(&caller.key.digest).ok_or(Denial::InvalidApiKey)?;
-        authenticate::permits(&caller, route, Some(self.peer()), now)?;
-        subscription::admits(&caller, route, snapshot, now).map(drop)
+        right::look(&self.worker, caller, route, self.peer()).map(drop)
+    }
+
+    /// Gives the worker that serves it.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
     }
 
     /// Gives the decision time.
     pub fn now(&self) -> Timestamp {
         self.arrival.now
-    }
-
-    /// Gives the client's address.
-    pub fn peer(&self) -> IpAddr {
-        self.origin().map_or_else(|| self.connection.peer.ip(), Origin::client)
-    }
-
-    /// Gives what a trusted proxy says of it.
-    pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_deref()
-    }
-
-    /// Gives the id that the caller is told: a trusted proxy's own, or else the request's.
-    pub fn outward_id(&self) -> HeaderValue {
-        let given = self.origin().and_then(Origin::request_id);
-        given.cloned().unwrap_or_else(|| self.request_id_value())
-    }
-
-    /// Gives what the caller reached us under.
-    pub fn base_url(&self) -> BaseUrl<'_> {
-        let (origin, given) = (self.origin(), self.origin().and_then(Origin::host));
-        match (&self.snapshot().server.public_url, given.or(self.host.as_ref())) {
-            (Some(url), _) => BaseUrl::Public(url),
-            (None, Some(host)) => BaseUrl::Authority {
-                scheme: origin.map(Origin::scheme).unwrap_or_default(),
-                authority: host.authority(),
-            },
-            (None, None) => BaseUrl::Unknown,
-        }
     }
 
     /// Gives the worker's books.
@@ -377,27 +354,6 @@ impl Exchange {
     /// Gives the failed keys of all addresses.
     pub fn guesses(&self) -> &Guesses {
         self.worker.gateway().guesses()
-    }
-
-    /// Gives what a refusal says beside its own reason.
-    pub fn context(&self) -> problem::Context<'_> {
-        let snapshot = self.snapshot();
-        let server = &snapshot.server;
-        let plan = self.told.caller.as_ref().and_then(|caller| caller.plan());
-        // Who holds no plan is shown where one can be bought.
-        let on_sale = || snapshot.plans.iter().filter(|plan| plan.on_sale);
-        let url = plan.and_then(|plan| plan.upgrade_url.as_deref());
-        problem::Context {
-            request_id: self.arrival.request_id,
-            outward_id: self.origin().and_then(Origin::request_id),
-            now: self.arrival.now,
-            base_url: self.base_url(),
-            prefix: &server.reserved_prefix,
-            realm: &snapshot.realm,
-            plan: plan.map(|plan| &*plan.id),
-            upgrade_url: url.or_else(|| on_sale().find_map(|plan| plan.upgrade_url.as_deref())),
-            status_by_code: &snapshot.status_by_code,
-        }
     }
 
     /// Gives the client's connection.

@@ -18,7 +18,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    model::{Access, Methods, Route, Upstream, is_scope},
+    model::{Access, Methods, Route, Upstream, WebSocket, is_scope},
 };
 
 /// What was found of the routes.
@@ -168,6 +168,7 @@ fn check_one(
     let charge_on = statuses::check(&table.charge_on, problems);
     let request_timeout =
         check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);
+    let websocket = check_websocket(&table.websocket, problems);
     let Identity { name, claim, methods } = identity?;
     Some(Route {
         name,
@@ -182,6 +183,7 @@ fn check_one(
         scopes,
         enforce: table.enforce.value().copied().unwrap_or(true),
         charge_on,
+        websocket,
         request_timeout,
     })
 }
@@ -212,13 +214,28 @@ fn check_upstream(
     found?.checked.clone()
 }
 
+/// The shortest time that is charged by: a reservation for each is written to the journal.
+const WEBSOCKET_TIME_MIN: Duration = Duration::from_secs(1);
+
+fn check_websocket(field: &Field<WebSocket>, problems: &mut Problems) -> WebSocket {
+    let Some(Spanned { value, span }) = field.given() else { return WebSocket::default() };
+    if matches!(value, WebSocket::Time(time) if *time < WEBSOCKET_TIME_MIN) {
+        let help = "the time is at least 1s; to charge by what the client says write \"message\"";
+        problems.add(Problem::error(*span, "the time is too short").help(help));
+    }
+    *value
+}
+
 fn warn_public(table: &RouteTable, problems: &mut Problems) {
+    let is_paid = |rule: &WebSocket| matches!(rule, WebSocket::Message | WebSocket::Time(_));
+    let paid_websocket = table.websocket.given().filter(|websocket| is_paid(&websocket.value));
     let spans = [
         table.cost.given().map(|cost| (cost.span, "cost")),
         table.price.given().map(|price| (price.span, "price")),
         table.scopes.given().map(|scopes| (scopes.span, "scopes")),
         table.enforce.given().map(|enforce| (enforce.span, "enforce")),
         table.charge_on.given().map(|charge_on| (charge_on.span, "charge_on")),
+        paid_websocket.map(|websocket| (websocket.span, "websocket")),
     ];
     for (span, name) in spans.into_iter().flatten() {
         let message = format!("`{name}` has no effect on a public route");

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     config::{
-        report::{Problems, Span},
+        report::{Problem, Problems, Span},
         secret::HeaderSource,
+        wording::quote,
     },
-    model::{Access, HostHeader, Money},
+    model::{Access, HostHeader, Money, WebSocket, parse_duration},
 };
 
 /// `[upstreams.ID]`.
@@ -64,6 +65,7 @@ pub(in crate::config) struct RouteTable {
     pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
     pub(in crate::config) enforce: Field<bool>,
     pub(in crate::config) charge_on: Field<Vec<Spanned<StatusSet>>>,
+    pub(in crate::config) websocket: Field<WebSocket>,
     pub(in crate::config) request_timeout: Field<Timeout>,
 }
 
@@ -84,11 +86,35 @@ impl FromToml for RouteTable {
             scopes: table.field("scopes"),
             enforce: table.field("enforce"),
             charge_on: table.field("charge_on"),
+            websocket: table.field("websocket"),
             request_timeout: table.field("request_timeout"),
         };
         table.later(&["settle"]);
         table.finish();
         Some(read)
+    }
+}
+
+/// One of three words, or the time that is paid for.
+impl FromToml for WebSocket {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let DeValue::String(text) = value.toml else {
+            super::value::expected(value, "a string", problems);
+            return None;
+        };
+        let read = match text.as_ref() {
+            "connection" => Some(Self::Connection),
+            "message" => Some(Self::Message),
+            "off" => Some(Self::Off),
+            text => parse_duration(text).map(Self::Time),
+        };
+        if read.is_none() {
+            let message = format!("a WebSocket is not charged by {}", quote(text));
+            let help = "write \"connection\", \"message\", \"off\", or the time that one charge pays \
+                        for, such as \"30s\"";
+            problems.add(Problem::error(value.span, message).help(help));
+        }
+        read
     }
 }
 

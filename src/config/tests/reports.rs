@@ -370,6 +370,30 @@ path = \"/c\"
 upstream = \"api\"
 cost = 99999999999999999999
 ";
+    route_websocket: "
+[[routes]]
+path = \"/a\"
+upstream = \"api\"
+websocket = \"each\"
+[[routes]]
+path = \"/b\"
+upstream = \"api\"
+websocket = 30
+[[routes]]
+path = \"/c\"
+upstream = \"api\"
+websocket = \"999ms\"
+[[routes]]
+path = \"/d\"
+upstream = \"api\"
+access = \"public\"
+websocket = \"message\"
+[[routes]]
+path = \"/e\"
+upstream = \"api\"
+access = \"public\"
+websocket = \"off\"
+";
     route_public_with_cost: "
 [[routes]]
 path = \"/a\"

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     answer::Code,
     ledger::{Ledger, Rate, Scoped, WindowKind},
-    model::{Access, Customer, Endpoint, HostHeader, KeyState, Methods, Route, Status},
+    model::{Access, Customer, Endpoint, HostHeader, KeyState, Methods, Route, Status, WebSocket},
     roster::{Live, Lookup},
     snapshot::Snapshot,
     telemetry::level::Level,
@@ -225,6 +225,7 @@ cost = 0
 scopes = [\"read\", \"a:b\"]
 enforce = false
 charge_on = [\"2xx\", 404, \"!204\", \"500-502\"]
+websocket = \"90s\"
 request_timeout = \"none\"
 [[routes]]
 path = \"/status\"
@@ -245,6 +246,8 @@ access = \"public\"
     assert_eq!(forecast.request_timeout, None);
     assert_eq!((forecast.enforce, status.enforce), (false, true));
     assert_eq!(status.access, Access::Public);
+    assert_eq!(forecast.websocket, WebSocket::Time(Duration::from_secs(90)));
+    assert_eq!(status.websocket, WebSocket::Connection);
     assert_eq!(status.cost, 1);
     assert_eq!(status.request_timeout, Some(Duration::from_secs(300)));
 }

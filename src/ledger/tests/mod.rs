@@ -8,6 +8,7 @@ mod credit;
 mod model;
 mod overage;
 mod period;
+mod places;
 mod rate;
 mod scopes;
 mod threads;

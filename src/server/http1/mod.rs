@@ -175,9 +175,18 @@ impl<'a> Connection<'a> {
         let mut sending = Sending::new(head, end, reply.body);
         let sent = poll_fn(|context| {
             let before = sending.sent();
+            let body = sending.body_mut();
+            // Whoever takes nothing of it is looked at as well.
+            if self.watch.takes_look() && !body.may_go_on() {
+                return Poll::Ready(Err(SendError::Io(io::ErrorKind::ConnectionAborted.into())));
+            }
+            body.attend(context);
             let polled = sending.poll_send(&self.socket, context);
             if sending.sent() > before {
                 self.watch.moved();
+            }
+            if polled.is_pending() {
+                self.watch.lasts();
             }
             polled
         });

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Access, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream};
+use crate::model::{Access, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream, WebSocket};
 
 fn upstream() -> Arc<Upstream> {
     let second = std::time::Duration::from_secs(1);
@@ -40,6 +40,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         scopes: Vec::new(),
         enforce: true,
         charge_on: ChargeOn::default(),
+        websocket: WebSocket::default(),
         request_timeout: None,
     })
 }

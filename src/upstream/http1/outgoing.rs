@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
 
 use crate::{
+    chain::tunnel::Meter,
     http1::{End, SendError, Sending, Socket},
     progress::{Progress, Upload},
     upstream::{
@@ -72,9 +73,9 @@ impl Outgoing {
         }
     }
 
-    /// Goes on with all that the client says.
-    pub(crate) fn switched(self) -> Self {
-        let body = self.sending.into_body().switched();
+    /// Goes on with all that the client says, by way of a meter.
+    pub(crate) fn switched(self, meter: Meter) -> Self {
+        let body = self.sending.into_body().switched(meter);
         Self { sending: Sending::new(Vec::new(), End::Close, body), ..self }
     }
 
@@ -102,6 +103,8 @@ impl Outgoing {
         let polled = self.sending.poll_send(socket, context);
         if self.is_begun() {
             self.progress.set_sent();
+            let sent = self.sending.sent();
+            self.sending.body_mut().note_sent(sent);
         }
         polled.map_err(|error| match error {
             SendError::Io(error) => ExchangeError::Io(error),

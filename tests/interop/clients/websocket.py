@@ -25,6 +25,16 @@ def run(cases, servers, gateway, directory):
                 client, server, "closed when the key is revoked: 1008",
                 revoked, gateway.customer(), url, command, environment,
             )  # fmt: skip
+            by_message = gateway.url(f"/by-message/{server}/chat", scheme="ws")
+            cases.run(
+                client, server, "each message is paid for, to the last: 1008",
+                spent, gateway.customer("two"), by_message, command, environment, "spend",
+            )  # fmt: skip
+            by_time = gateway.url(f"/by-time/{server}/chat", scheme="ws")
+            cases.run(
+                client, server, "each second is paid for, to the last: 1008",
+                spent, gateway.customer("two"), by_time, command, environment, "closed",
+            )  # fmt: skip
             other = directory / f"gateway-{client}-{server}"
             cases.run(
                 client, server, "closed when the gateway stops: 1001",
@@ -47,6 +57,14 @@ def revoked(customer, url, command, environment):
     expect("the close", (end["code"], end["reason"]), (1008, "api_key_revoked"))
     # A second is promised; the machine may be busy.
     expect("the close within 3 s", end["seconds"] < 3, True)
+    customer.check_books()
+
+
+def spent(customer, url, command, environment, mode):
+    customer.calls += 2
+    end = closed([*command, url, customer.key, mode], environment, lambda: None)
+    expect("the close", (end["code"], end["reason"]), (1008, "quota_exceeded"))
+    expect("the messages that came back", end.get("echoed", 2), 2)
     customer.check_books()
 
 

@@ -1,4 +1,5 @@
-// The WebSocket cases of `ws`: URL, KEY; with `closed`, how it is closed from afar.
+// The WebSocket cases of `ws`: URL, KEY; with `closed`, how it is closed from afar; with `spend`, after
+// how many messages.
 "use strict";
 
 const { once } = require("node:events");
@@ -116,7 +117,29 @@ async function closed() {
   say({ code, reason, seconds: (performance.now() - begin) / 1000 });
 }
 
+async function spend() {
+  const socket = await open();
+  say({ open: true });
+  let echoed = 0;
+  const closed = closing(socket);
+  const send = () => {
+    socket.send("in ", { fin: false });
+    socket.send("pieces");
+  };
+  socket.on("message", () => {
+    echoed += 1;
+    send();
+  });
+  send();
+  const [code, reason] = await closed;
+  say({ code, reason, echoed });
+}
+
 async function main() {
+  if (mode === "spend") {
+    await spend();
+    return;
+  }
   if (mode === "closed") {
     await closed();
     return;

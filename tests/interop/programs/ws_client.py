@@ -1,4 +1,5 @@
-"""The WebSocket cases of `websockets`: URL, KEY; with `closed`, how it is closed from afar."""
+"""The WebSocket cases of `websockets`: URL, KEY; with `closed`, how it is closed from afar; with `spend`, after
+how many messages."""
 
 import asyncio
 import sys
@@ -80,7 +81,24 @@ async def closed():
     say({"code": socket.close_code, "reason": socket.close_reason, "seconds": time.monotonic() - begin})
 
 
+async def spend():
+    count = 0
+    async with connect() as socket:
+        say({"open": True})
+        try:
+            while True:
+                await socket.send(["in ", "pieces"])
+                await socket.recv()
+                count += 1
+        except websockets.ConnectionClosed:
+            pass
+    say({"code": socket.close_code, "reason": socket.close_reason, "echoed": count})
+
+
 async def main():
+    if sys.argv[3:] == ["spend"]:
+        await spend()
+        return
     if sys.argv[3:] == ["closed"]:
         await closed()
         return

@@ -5,6 +5,7 @@ mod after_head;
 mod before_head;
 mod by_status;
 mod panics;
+mod right;
 
 use crate::{
     access_log, explain,

@@ -10,7 +10,7 @@ mod load;
 mod memory;
 mod panics;
 mod scene;
-mod shim;
+pub(crate) mod shim;
 mod small_disk;
 mod sweep;
 mod table;

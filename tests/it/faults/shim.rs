@@ -11,24 +11,24 @@ use std::{
 use crate::process::FAREGATE;
 
 /// Files of the journal, and its directory.
-pub(super) const JOURNAL: &str = "/disk/journal";
+pub(crate) const JOURNAL: &str = "/disk/journal";
 
 /// The database and its write-ahead log.
-pub(super) const DATABASE: &str = "/disk/books.db";
+pub(crate) const DATABASE: &str = "/disk/books.db";
 
 /// Everything that the program keeps.
-pub(super) const DISK: &str = "/disk/";
+pub(crate) const DISK: &str = "/disk/";
 
 /// The system's numbers of errors.
-pub(super) const EIO: i64 = 5;
-pub(super) const ENOSPC: i64 = 28;
-pub(super) const EROFS: i64 = 30;
+pub(crate) const EIO: i64 = 5;
+pub(crate) const ENOSPC: i64 = 28;
+pub(crate) const EROFS: i64 = 30;
 
 /// Calls, as bits.
-pub(super) const WRITE: i64 = 1;
-pub(super) const SYNC: i64 = 2;
-pub(super) const CREATE: i64 = 4;
-pub(super) const CUT: i64 = 8;
+pub(crate) const WRITE: i64 = 1;
+pub(crate) const SYNC: i64 = 2;
+pub(crate) const CREATE: i64 = 4;
+pub(crate) const CUT: i64 = 8;
 
 /// The words of `struct fault` in `disk.c`, and the length of the path behind them.
 const WORDS: u64 = 9;
@@ -37,42 +37,42 @@ const PATH_BYTES: usize = 128;
 
 /// What happens to some calls. Without an error they are late only.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// What a file's path must contain.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     /// Which calls.
-    pub(super) calls: i64,
+    pub(crate) calls: i64,
     /// The first that is hit, from 1, counted since it was switched on.
-    pub(super) first: i64,
+    pub(crate) first: i64,
     /// How many are hit from there; 0 for all.
-    pub(super) count: i64,
+    pub(crate) count: i64,
     /// The error; 0 for none.
-    pub(super) error: i64,
+    pub(crate) error: i64,
     /// The time that a call takes longer.
-    pub(super) delay_ms: i64,
+    pub(crate) delay_ms: i64,
     /// The first write takes half, and only the next one fails.
-    pub(super) is_partial: bool,
+    pub(crate) is_partial: bool,
 }
 
 impl Fault {
     /// Makes a fault of all such calls.
-    pub(super) fn lasting(path: &'static str, calls: i64, error: i64) -> Self {
+    pub(crate) fn lasting(path: &'static str, calls: i64, error: i64) -> Self {
         Self { path, calls, first: 1, error, ..Self::default() }
     }
 
     /// Makes a fault of one call.
-    pub(super) fn nth(path: &'static str, calls: i64, error: i64, nth: i64) -> Self {
+    pub(crate) fn nth(path: &'static str, calls: i64, error: i64, nth: i64) -> Self {
         Self { first: nth, count: 1, ..Self::lasting(path, calls, error) }
     }
 
     /// Makes calls late.
-    pub(super) fn slow(path: &'static str, calls: i64, delay_ms: i64) -> Self {
+    pub(crate) fn slow(path: &'static str, calls: i64, delay_ms: i64) -> Self {
         Self { delay_ms, ..Self::lasting(path, calls, 0) }
     }
 }
 
 /// The library and the file that it looks at.
-pub(super) struct Shim {
+pub(crate) struct Shim {
     library: PathBuf,
     path: PathBuf,
     file: File,
@@ -80,7 +80,7 @@ pub(super) struct Shim {
 
 impl Shim {
     /// Compiles the library into a directory.
-    pub(super) fn build(directory: &Path) -> Self {
+    pub(crate) fn build(directory: &Path) -> Self {
         let library = directory.join("disk.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults/disk.c");
         let mut compiler = Command::new("cc");
@@ -95,14 +95,14 @@ impl Shim {
     }
 
     /// Gives the program with the library before it.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(FAREGATE);
         command.env("LD_PRELOAD", &self.library).env("FAREGATE_FAULTS", &self.path);
         command
     }
 
     /// Switches a fault on, and counts anew.
-    pub(super) fn arm(&self, fault: Fault) {
+    pub(crate) fn arm(&self, fault: Fault) {
         let Fault { path, calls, first, count, error, delay_ms, is_partial } = fault;
         self.disarm();
         let words = [calls, first, count, error, delay_ms, is_partial.into(), 0, 0];
@@ -116,12 +116,12 @@ impl Shim {
     }
 
     /// Switches it off.
-    pub(super) fn disarm(&self) {
+    pub(crate) fn disarm(&self) {
         self.set(0, 0);
     }
 
     /// Gives how many calls it hit.
-    pub(super) fn hits(&self) -> i64 {
+    pub(crate) fn hits(&self) -> i64 {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, HITS * 8).unwrap();
         i64::from_ne_bytes(bytes)

@@ -1,12 +1,23 @@
 //! WebSocket: what is checked before it opens, what passes, what it is charged, and how it ends.
 
-use std::time::Duration;
+mod disk;
+mod ends;
+mod frames;
+mod kill;
+mod limits;
+mod time;
+mod units;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use crate::support::{
-    Gateway, KEY, Then, Upstream,
+    Exchange, Gateway, KEY, Then, Upstream,
     client::{Client, bearer, head},
     upstream::OK,
-    wait_for,
+    wait_until_equal,
 };
 
 const NOW: &str = "2026-11-20T12:00:00Z";
@@ -56,10 +67,7 @@ keys = [{{ digest = "key:other", scopes = ["chat"] }}]
 
 /// Starts a gateway in front of an upstream that changes to WebSocket and then does as a script says.
 fn gateway(
-    script: impl Fn(&mut crate::support::upstream::Exchange<'_>) -> std::io::Result<Then>
-    + Send
-    + Sync
-    + 'static,
+    script: impl Fn(&mut Exchange<'_>) -> std::io::Result<Then> + Send + Sync + 'static,
 ) -> (Gateway, Upstream) {
     let upstream = Upstream::start(move |exchange| {
         exchange.send(SWITCH)?;
@@ -69,7 +77,7 @@ fn gateway(
 }
 
 /// Sends what comes back as it is, until the client ends.
-fn echo(exchange: &mut crate::support::upstream::Exchange<'_>) -> std::io::Result<Then> {
+fn echo(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
     loop {
         let bytes = exchange.read_some()?;
         if bytes.is_empty() {
@@ -97,6 +105,133 @@ fn open(gateway: &Gateway) -> Client {
     let answer = client.head();
     assert_eq!(answer.status, 101, "{answer:?}");
     client
+}
+
+/// Reads the frame by which the gateway closes, and the end.
+fn closed(client: &mut Client) -> (u16, String) {
+    let start = client.exactly(2);
+    assert_eq!(start[0], 0x88, "{start:?}");
+    let rest = client.exactly(usize::from(start[1]));
+    client.expect_closed();
+    let reason = String::from_utf8(rest[2..].to_vec()).unwrap();
+    (u16::from_be_bytes([rest[0], rest[1]]), reason)
+}
+
+/// What an upstream received after it has switched.
+#[derive(Clone, Default)]
+struct Received(Arc<Mutex<Vec<u8>>>);
+
+impl Received {
+    fn get(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Waits until exactly these frames came, and behind them the one that tells why it ends.
+    fn wait_ended(&self, frames: &[u8], code: u16, reason: &str) {
+        wait_until_equal(
+            || {
+                let got = self.get();
+                let (before, last) = got.split_at(frames.len().min(got.len()));
+                (before == frames, unmasked_close(last))
+            },
+            &(true, Some((code, reason.to_owned()))),
+        );
+    }
+}
+
+/// Reads a close frame as a client sends it; `None` where there is another thing, or more.
+fn unmasked_close(bytes: &[u8]) -> Option<(u16, String)> {
+    let (head, payload) = bytes.split_at_checked(6)?;
+    if head[0] != 0x88 || usize::from(head[1]) != 0x80 + payload.len() {
+        return None;
+    }
+    let payload: Vec<u8> =
+        payload.iter().zip(head[2..].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    let (code, reason) = payload.split_first_chunk()?;
+    Some((u16::from_be_bytes(*code), String::from_utf8(reason.to_vec()).unwrap()))
+}
+
+/// Starts an upstream that changes to WebSocket, keeps what comes and sends it back as it is.
+fn recorder() -> (Upstream, Received) {
+    let received = Received::default();
+    let shared = received.clone();
+    let upstream = Upstream::start(move |exchange| {
+        exchange.send(SWITCH)?;
+        loop {
+            let bytes = exchange.read_some()?;
+            if bytes.is_empty() {
+                return Ok(Then::Close);
+            }
+            shared.0.lock().unwrap().extend(&bytes);
+            exchange.send(bytes)?;
+        }
+    });
+    (upstream, received)
+}
+
+/// Makes a client's frame, of as many bytes as asked.
+fn frame(first: u8, length: usize) -> Vec<u8> {
+    let mut frame = vec![first];
+    match length {
+        0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        126..65536 => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(length).unwrap().to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend(u64::try_from(length).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend([1, 2, 3, 4]);
+    frame.extend((0_u8..=255).cycle().take(length));
+    frame
+}
+
+/// A whole message of text.
+fn text(length: usize) -> Vec<u8> {
+    frame(0x81, length)
+}
+
+/// Sends frames that are served: they come back.
+fn say(client: &mut Client, frames: &[u8]) {
+    client.send(frames);
+    assert!(client.exactly(frames.len()) == frames, "all of it comes back");
+}
+
+/// Writes the tables of a route that charges two units as the rule says, and more lines for the route, the plan
+/// and the customer.
+fn tables_by(rule: &str, [route, plan, customer]: [&str; 3]) -> String {
+    format!(
+        r#"
+[log]
+access = "./access.log"
+level = "error"
+
+[upstreams.api]
+url = "http://@UPSTREAM@"
+
+[[routes]]
+name = "chat"
+path = "/chat"
+upstream = "api"
+cost = 2
+websocket = "{rule}"
+{route}
+
+[plans.starter]
+quotas = [{{ name = "monthly", limit = 10, window = "month" }}]
+{plan}
+
+[customers.acme]
+plan = "starter"
+{customer}
+
+[[customers.acme.keys]]
+id = "acme-1"
+digest = "key:key-of-acme"
+"#
+    )
 }
 
 #[test]
@@ -238,90 +373,4 @@ fn switch_to_what_nobody_asked_for_is_an_error() {
         upstream.wait_closed(1);
         assert_eq!(gateway.used("acme"), (0, 0));
     }
-}
-
-/// Reads the frame by which the gateway closes, and the end.
-fn closed(client: &mut Client) -> (u16, String) {
-    let start = client.exactly(2);
-    assert_eq!(start[0], 0x88, "{start:?}");
-    let rest = client.exactly(usize::from(start[1]));
-    client.expect_closed();
-    let reason = String::from_utf8(rest[2..].to_vec()).unwrap();
-    (u16::from_be_bytes([rest[0], rest[1]]), reason)
-}
-
-#[test]
-fn key_that_is_revoked_ends_it() {
-    let (gateway, upstream) = gateway(echo);
-    let mut client = open(&gateway);
-    let revoked = tables(r#", status = "revoked""#);
-    gateway.write(&revoked.replace("@UPSTREAM@", &upstream.address().to_string()));
-    assert_eq!(gateway.admin("POST", "/v1/reload").status(), 200);
-    assert_eq!(closed(&mut client), (1008, "api_key_revoked".to_owned()));
-    upstream.wait_closed(1);
-    gateway.wait_recorded("acme", &[("completed", 1, 2)]);
-}
-
-#[test]
-fn subscription_that_ends_ends_it() {
-    let (mut gateway, upstream) = gateway(echo);
-    let mut client = open(&gateway);
-    client.expect_silence(Duration::from_millis(1200));
-    gateway.set_time("2026-12-01T00:00:00Z");
-    assert_eq!(closed(&mut client), (1008, "subscription_ended".to_owned()));
-    upstream.wait_closed(1);
-}
-
-/// A frame of the upstream's that is begun comes whole before.
-#[test]
-fn end_stands_between_two_frames() {
-    let (mut gateway, _upstream) = gateway(|exchange| {
-        exchange.send(b"\x82\x04ab")?;
-        exchange.read_some()?;
-        exchange.send(b"cd")?;
-        exchange.wait_for_close();
-        Ok(Then::Close)
-    });
-    let mut client = open(&gateway);
-    assert_eq!(client.exactly(4), b"\x82\x04ab");
-    gateway.set_time("2026-12-01T00:00:00Z");
-    client.expect_silence(Duration::from_millis(1200));
-    client.send("x");
-    assert_eq!(client.exactly(2), b"cd");
-    assert_eq!(closed(&mut client), (1008, "subscription_ended".to_owned()));
-}
-
-#[test]
-fn stop_ends_it_with_a_reason_at_once() {
-    let (mut gateway, _upstream) = gateway(echo);
-    let mut client = open(&gateway);
-    let stopping = std::thread::spawn(move || {
-        gateway.stop();
-        gateway
-    });
-    assert_eq!(closed(&mut client), (1001, "shutting down".to_owned()));
-    drop(client);
-    let mut gateway = stopping.join().unwrap();
-    gateway.restart();
-    assert_eq!(gateway.used("acme"), (2, 0));
-}
-
-#[test]
-fn upstream_that_goes_ends_it() {
-    let (gateway, _upstream) = gateway(|exchange| {
-        exchange.send(b"\x88\0")?;
-        Ok(Then::Close)
-    });
-    let mut client = open(&gateway);
-    assert_eq!(client.exactly(2), b"\x88\0");
-    client.expect_closed();
-    gateway.wait_recorded("acme", &[("completed", 1, 2)]);
-}
-
-#[test]
-fn client_that_vanishes_is_charged() {
-    let (gateway, upstream) = gateway(echo);
-    open(&gateway).reset();
-    upstream.wait_closed(1);
-    wait_for("the charge", || (gateway.used("acme") == (2, 0)).then_some(()));
 }

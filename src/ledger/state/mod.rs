@@ -3,22 +3,20 @@
 //! Invariants: no two accounts have the same identity; what is reserved in an account belongs to holds
 //! on it; an account with holds is never dropped, however old; time never goes back for windows.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+mod standing;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use jiff::Timestamp;
 
 use super::{
-    AccountId, AccountSet, CreditStanding, Few, Limits, QuotaStanding, Standing, Window,
+    AccountId, AccountSet, CreditStanding, Few, Limits, Place, Standing,
     credit::{Credit, Short},
     draw::Draw,
     part::Part,
-    rate::Bucket,
     slots::Slots,
     tally::{self, Tally},
     view::{View, Views},
@@ -42,6 +40,8 @@ pub(super) struct State {
     accounts: Slots<Tally>,
     /// The customer as a whole. Every request is one of its.
     whole: Part,
+    /// Holds within a place that is another's.
+    sharing: u32,
     /// Its applications and keys, as far as limits name them.
     parts: Slots<Part>,
     /// What requests are measured against, by their limits.
@@ -56,6 +56,7 @@ impl State {
             latest: floor,
             accounts: Slots::new(),
             whole: Part::new(Arc::default()),
+            sharing: 0,
             parts: Slots::new(),
             views: Views::new(),
             credit: None,
@@ -85,7 +86,14 @@ impl State {
     /// Takes the cost from every account of the view, and brings the standing up to it.
     ///
     /// The standing must be this state's own and must not show a violation.
-    pub(super) fn take(&mut self, view: &View, cost: u64, standing: &mut Standing, now: Timestamp) {
+    pub(super) fn take(
+        &mut self,
+        view: &View,
+        cost: u64,
+        place: Place,
+        standing: &mut Standing,
+        now: Timestamp,
+    ) {
         for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
             // The check has shown that the quota lets the sum through, or that the cost is zero.
@@ -98,11 +106,9 @@ impl State {
                 *rate = left;
             }
         }
-        self.whole.enter();
-        for place in &view.parts {
-            if let Some(part) = self.parts.get_mut(*place) {
-                part.enter();
-            }
+        match place {
+            Place::Own => self.enter(view),
+            Place::Shared => self.share(),
         }
         for (place, in_flight) in view.concurrency.iter().zip(standing.concurrency.iter_mut()) {
             *in_flight = self.in_flight_of(*place);
@@ -111,7 +117,7 @@ impl State {
     }
 
     /// Gives back what a hold reserved and books what it is charged, in its windows at admission.
-    pub(super) fn settle(&mut self, view: &View, cost: u64, charge: u64) {
+    pub(super) fn settle(&mut self, view: &View, cost: u64, charge: u64, place: Place) {
         let mut is_last_of_ended = false;
         for place in &view.accounts {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
@@ -122,15 +128,38 @@ impl State {
             account.used = account.used.saturating_add(charge);
             is_last_of_ended |= account.is_over(self.latest);
         }
+        match place {
+            Place::Own => self.leave(view),
+            Place::Shared => self.sharing = self.sharing.saturating_sub(1),
+        }
+        if is_last_of_ended {
+            self.drop_ended();
+        }
+    }
+
+    /// Counts a request that begins.
+    fn enter(&mut self, view: &View) {
+        self.whole.enter();
+        for place in &view.parts {
+            if let Some(part) = self.parts.get_mut(*place) {
+                part.enter();
+            }
+        }
+    }
+
+    /// Counts a request that ends.
+    pub(super) fn leave(&mut self, view: &View) {
         self.whole.leave();
         for place in &view.parts {
             if let Some(part) = self.parts.get_mut(*place) {
                 part.leave();
             }
         }
-        if is_last_of_ended {
-            self.drop_ended();
-        }
+    }
+
+    /// Counts a hold within a place that is another's.
+    pub(super) fn share(&mut self) {
+        self.sharing = self.sharing.saturating_add(1);
     }
 
     /// Adds usage. Of a window that is over it is left out, as nothing will ask for it.
@@ -153,78 +182,6 @@ impl State {
             }
             None => changed(0),
         }
-    }
-
-    /// Tells where a caller stands against the view that [`State::advance`] just gave.
-    pub(super) fn standing(&self, limits: &Arc<Limits>, view: &View, now: Timestamp) -> Standing {
-        let quota = |(window, place): (&Window, &usize)| {
-            let account = self.accounts.get(*place);
-            let (used, reserved) = account.map_or((0, 0), |known| (known.used, known.reserved));
-            QuotaStanding { used, reserved, window: *window }
-        };
-        let rate = |place: &usize| self.part(*place).and_then(|part| part.rate(now));
-        Standing {
-            limits: Arc::clone(limits),
-            quotas: view.windows.iter().zip(&view.accounts).map(quota).collect(),
-            rates: view.rates.iter().map(|place| rate(place).unwrap_or_default()).collect(),
-            concurrency: view.concurrency.iter().map(|place| self.in_flight_of(*place)).collect(),
-            in_flight: self.in_flight(),
-            at: self.latest,
-        }
-    }
-
-    /// Tells where a caller stands, and makes nothing: these may be limits that no request comes with,
-    /// such as those of all keys together. Hence the maps, which keep the lock's time proportional.
-    pub(super) fn look(&mut self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
-        self.latest = self.latest.max(now);
-        self.drop_ended();
-        let latest = self.latest;
-        let identity = |id: &AccountId| (id.scope.clone(), id.quota.clone(), id.window.start);
-        let mut accounts: HashMap<_, &mut Tally> =
-            self.accounts.iter_mut().map(|account| (identity(&account.id), account)).collect();
-        let quotas = tally::ids(limits, latest).map(|id| match accounts.get_mut(&identity(&id)) {
-            Some(account) => {
-                account.last_until(id.window.end);
-                QuotaStanding { used: account.used, reserved: account.reserved, window: id.window }
-            }
-            None => QuotaStanding { used: 0, reserved: 0, window: id.window },
-        });
-        let quotas = quotas.collect();
-        let mut parts: HashMap<_, &mut Part> =
-            self.parts.iter_mut().map(|part| (Arc::clone(&part.scope), part)).collect();
-        parts.insert(Arc::default(), &mut self.whole);
-        let rates = limits.rates.iter().map(|rate| match parts.get_mut(&rate.scope) {
-            Some(part) => part.look(rate.limit, now),
-            None => Bucket::new(rate.limit, now).standing(now),
-        });
-        let rates = rates.collect();
-        let in_flight = |scope: &str| parts.get(scope).map_or(0, |part| part.in_flight());
-        Standing {
-            limits: Arc::clone(limits),
-            quotas,
-            rates,
-            concurrency: limits.concurrency.iter().map(|limit| in_flight(&limit.scope)).collect(),
-            in_flight: in_flight(""),
-            at: latest,
-        }
-    }
-
-    /// Gives how much is taken of the quota of which most is, in millionths, by the limits that requests
-    /// came with last.
-    pub(super) fn fullest_millionths(&self, now: Timestamp) -> Option<u64> {
-        /// A customer's keys may have a thousand views, and the lock is the requests' as well.
-        const LOOKED_AT_MAX: usize = 8;
-        let latest = self.latest.max(now);
-        let views = self.views.iter().take(LOOKED_AT_MAX);
-        let views = views.filter(|(_, view)| view.holds_at(latest));
-        let quotas = views.flat_map(|(limits, view)| {
-            limits.quotas.iter().zip(&view.accounts).zip(&view.set.accounts)
-        });
-        let taken = quotas.filter_map(|((quota, place), id)| {
-            let Tally { used, reserved, .. } = *self.accounts.get(*place)?;
-            QuotaStanding { used, reserved, window: id.window }.taken_millionths(quota.limit)
-        });
-        taken.max()
     }
 
     /// Gives the customer's money, if there is or was any.
@@ -266,7 +223,7 @@ impl State {
     }
 
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, whole, parts, views, credit } = self;
+        let Self { latest, accounts, whole, sharing, parts, views, credit } = self;
         whole.check_invariants();
         if let Some(credit) = credit {
             credit.check_invariants();
@@ -275,7 +232,8 @@ impl State {
         for (index, account) in accounts.iter().enumerate() {
             let same = accounts.iter().skip(index.saturating_add(1)).find(|a| a.id.is(&account.id));
             assert!(same.is_none(), "two accounts for {:?}", account.id);
-            assert!(account.holds <= whole, "more holds than requests in flight");
+            let most = whole.saturating_add(*sharing);
+            assert!(account.holds <= most, "more holds than requests in flight");
             assert!(account.holds > 0 || account.reserved == 0, "units reserved by no hold");
         }
         for (limits, view) in views.iter() {
@@ -422,7 +380,7 @@ mod tests {
     fn take(state: &mut State, limits: &Arc<Limits>, now: Timestamp) -> Arc<View> {
         let view = state.advance(&Arc::from("acme"), limits, now);
         let mut standing = state.standing(limits, &view, now);
-        state.take(&view, 1, &mut standing, now);
+        state.take(&view, 1, Place::Own, &mut standing, now);
         state.check_invariants();
         view
     }
@@ -432,17 +390,17 @@ mod tests {
         let mut state = State::new(Timestamp::UNIX_EPOCH);
         let (limits, other) = (daily("calls"), daily("other"));
         let settled = take(&mut state, &limits, day("2026-03-01"));
-        state.settle(&settled, 1, 1);
+        state.settle(&settled, 1, 1, Place::Own);
         let unnamed = take(&mut state, &other, day("2026-03-01"));
-        state.settle(&unnamed, 1, 1);
+        state.settle(&unnamed, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 2);
 
         let open = take(&mut state, &limits, day("2026-03-01"));
         let current = take(&mut state, &limits, day("2026-03-02"));
         assert_eq!(state.accounts.iter().count(), 2, "the day before has a hold");
-        state.settle(&open, 1, 1);
+        state.settle(&open, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 1);
-        state.settle(&current, 1, 1);
+        state.settle(&current, 1, 1, Place::Own);
         assert_eq!(state.accounts.iter().count(), 1);
         state.check_invariants();
     }
