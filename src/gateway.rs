@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::Clock,
@@ -53,17 +54,29 @@ pub struct Gateway {
     span_counters: Arc<Counters>,
     file: Option<PathBuf>,
     fixed: Fixed,
-    /// The state of the file that was read last. Held during a reload, so that the last one that was
+    /// Places for handshakes that are under way.
+    handshakes: Semaphore,
+    /// The state of the files that were read last. Held during a reload, so that the last one that was
     /// asked for is the one in force.
-    read: Mutex<Option<Stamp>>,
+    read: Mutex<Read>,
+}
+
+/// The state of the files that a configuration was read from: its own first, then those of certificates.
+type Read = Vec<Option<Stamp>>;
+
+/// Looks at the files.
+fn look(file: &Path, others: &[PathBuf]) -> Read {
+    std::iter::once(file).chain(others.iter().map(PathBuf::as_path)).map(Stamp::of).collect()
 }
 
 /// What only a restart changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Fixed {
     listen: std::net::SocketAddr,
+    redirect: Option<std::net::SocketAddr>,
     admin_listen: std::net::SocketAddr,
     connections: usize,
+    handshakes: usize,
     workers: Option<usize>,
     store: Store,
     access: AccessLog,
@@ -108,14 +121,16 @@ pub(crate) fn list(conflicts: &[Conflict]) -> String {
 impl Fixed {
     fn of(config: &Config) -> Self {
         let Config { server, admin, store, log, .. } = config;
-        let Server { listen, workers, limits, .. } = server;
+        let Server { listen, workers, tls, limits, .. } = server;
         let Log { access, access_format, format, level: _ } = log;
         let Admin { listen: admin_listen, token, read_token, hosts } = admin;
         let digest = |token: &Secret| KeyDigest::of(token.expose().as_bytes());
         Self {
             listen: *listen,
+            redirect: tls.as_ref().and_then(|tls| tls.redirect),
             admin_listen: *admin_listen,
             connections: limits.connections,
+            handshakes: limits.handshakes,
             workers: *workers,
             store: store.clone(),
             access: access.clone(),
@@ -131,8 +146,10 @@ impl Fixed {
     fn differs(&self, other: &Self) -> Option<&'static str> {
         let Self {
             listen,
+            redirect,
             admin_listen,
             connections,
+            handshakes,
             workers,
             store,
             access,
@@ -145,8 +162,10 @@ impl Fixed {
         let Store { database, journal, durability } = store;
         [
             (*listen != other.listen, "server.listen"),
+            (*redirect != other.redirect, "server.tls.redirect"),
             (*admin_listen != other.admin_listen, "admin.listen"),
             (*connections != other.connections, "server.limits.connections"),
+            (*handshakes != other.handshakes, "server.limits.handshakes"),
             (*workers != other.workers, "server.workers"),
             (*database != other.store.database, "store.url"),
             (*journal != other.store.journal, "store.journal"),
@@ -161,6 +180,11 @@ impl Fixed {
         .into_iter()
         .find_map(|(changed, key)| changed.then_some(key))
     }
+}
+
+/// Gives the files that a configuration was read from, beside its own.
+fn files(config: &Config) -> &[PathBuf] {
+    config.server.tls.as_ref().map_or(&[], |tls| tls.ready.files())
 }
 
 impl Gateway {
@@ -178,8 +202,11 @@ impl Gateway {
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
             span_counters: Arc::default(),
-            read: Mutex::new(file.as_deref().and_then(Stamp::of)),
+            read: Mutex::new(
+                file.as_deref().map(|file| look(file, files(config))).unwrap_or_default(),
+            ),
             file,
+            handshakes: Semaphore::new(config.server.limits.handshakes),
             fixed: Fixed::of(config),
         }
     }
@@ -206,12 +233,14 @@ impl Gateway {
 
     fn reload_from(&self, file: &Path) -> Result<(), ReloadError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the file is read: a change meanwhile is then seen as one.
-        *read = Stamp::of(file);
+        // Before they are read: a change meanwhile is then seen as one.
+        *read = look(file, &self.watched());
         let config = config::load(file)?.into_config().map_err(ReloadError::Invalid)?;
         if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
             return Err(ReloadError::NeedsRestart(key));
         }
+        // It may name others, of which what is read now is what was read.
+        *read = look(file, files(&config));
         self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)?;
         self.level.configure(&config.log.level);
         Ok(())
@@ -233,17 +262,25 @@ impl Gateway {
         self.live.declare(&snapshot.declared, &plan, swap)
     }
 
-    /// Reads the file again whenever it has changed, and until then does nothing. It never ends by
-    /// itself.
+    /// Gives the files that are looked at beside the configuration's own.
+    fn watched(&self) -> Vec<PathBuf> {
+        let server = &self.snapshot().server;
+        server.tls.as_ref().map(|tls| tls.ready.files().to_vec()).unwrap_or_default()
+    }
+
+    /// Reads the file again whenever it or a certificate has changed, and until then does nothing. It
+    /// never ends by itself.
     pub async fn reload_on_change(self: Arc<Self>) {
         let Some(file) = self.file.clone() else { return };
         let mut last = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = Stamp::of(&file);
-            let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Some(look(&file, &self.watched()));
+            let is_there = now.iter().flatten().all(Option::is_some);
+            let is_new =
+                now.as_ref() != Some(&*self.read.lock().unwrap_or_else(PoisonError::into_inner));
             // A file that is not there is on its way, one that still changes is being written.
-            if now.is_some() && now != read && now == last {
+            if is_there && is_new && now == last {
                 let gateway = Arc::clone(&self);
                 // Success and failure are both logged by the reload itself.
                 let _ = tokio::task::spawn_blocking(move || gateway.reload()).await;
@@ -306,6 +343,11 @@ impl Gateway {
     /// Gives how many client connections may be open.
     pub fn connections_max(&self) -> usize {
         self.fixed.connections
+    }
+
+    /// Gives the places for TLS handshakes that are under way.
+    pub fn handshakes(&self) -> &Semaphore {
+        &self.handshakes
     }
 
     /// Gives what is told by webhook, and to whom.

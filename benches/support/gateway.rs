@@ -83,7 +83,7 @@ impl SmallGateway {
         let sinks = Sinks { lines, records: None, requests };
         let worker = Worker::new(gateway, writer, sinks, stop, IdMaker::new().unwrap());
         let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
-        let connection = Rc::new(Connection::new(peer, watch));
+        let connection = Rc::new(Connection::new(peer, watch, None));
         (Self { worker: Rc::new(worker), connection }, directory)
     }
 

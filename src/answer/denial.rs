@@ -52,6 +52,8 @@ pub enum Denial {
     InvalidPath,
     /// The request is malformed in the way told.
     InvalidRequest(&'static str),
+    /// The connection was opened for a host with another certificate.
+    MisdirectedRequest,
     /// The request asks for a version of WebSocket that is not spoken here.
     WebSocketVersion,
     /// The route does not answer the method.
@@ -122,6 +124,7 @@ impl Denial {
             Self::InvalidPath => Code::InvalidPath,
             Self::InvalidRequest(_) | Self::WebSocketVersion => Code::InvalidRequest,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Self::MisdirectedRequest => Code::MisdirectedRequest,
             Self::MissingApiKey => Code::MissingApiKey,
             Self::NotImplemented => Code::NotImplemented,
             Self::OriginNotAllowed => Code::OriginNotAllowed,
@@ -168,6 +171,9 @@ impl Denial {
             Self::InvalidRequest(why) => (*why).into(),
             Self::WebSocketVersion => "The version of WebSocket must be 13.".into(),
             Self::MethodNotAllowed { .. } => "The route does not answer this method.".into(),
+            Self::MisdirectedRequest => {
+                "The connection was opened for a host that has another certificate.".into()
+            }
             Self::MissingApiKey => "The request carries no API key.".into(),
             Self::NotImplemented => "The method is not served here.".into(),
             Self::OriginNotAllowed => "The API key may not be used from this address.".into(),

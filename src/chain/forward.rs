@@ -27,6 +27,7 @@ use crate::{
     model::{HostHeader, Route},
     progress::{Cut, Progress, Upload},
     roster::Identity,
+    server::tls::Secured,
     upstream::{
         balance::Choice,
         body::UploadBody,
@@ -129,6 +130,8 @@ fn request(
         is_switch,
         origin: exchange.origin(),
         peer: &exchange.connection().peer_value,
+        scheme: exchange.scheme(),
+        client_cert: exchange.connection().secured.as_ref().and_then(Secured::client),
         host: routed.target().host().map(Host::value),
         authority,
         key_locations: locations,

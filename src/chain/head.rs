@@ -2,7 +2,7 @@
 
 use http::{Method, header, request::Parts};
 
-use crate::{answer::Denial, config::ServerLimits};
+use crate::{answer::Denial, chain::target::Target, config::ServerLimits, worker::Connection};
 
 /// Checks a head.
 pub fn check(head: &Parts, limits: &ServerLimits) -> Result<(), Denial> {
@@ -12,6 +12,18 @@ pub fn check(head: &Parts, limits: &ServerLimits) -> Result<(), Denial> {
         return Err(Denial::NotImplemented);
     }
     expectation(head)
+}
+
+/// Checks that a request is for a host whose certificate the client was shown. Where hosts have
+/// certificates of their own they are tenants of their own, and one's connection is not for another's requests
+/// (RFC 9110 section 7.4).
+pub fn check_host(target: &Target, connection: &Connection) -> Result<(), Denial> {
+    match (&connection.secured, target.host()) {
+        (Some(secured), Some(host)) if secured.is_misdirected(host.name()) => {
+            Err(Denial::MisdirectedRequest)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Measures the request line and the fields as they stood on the wire, each field with the colon,

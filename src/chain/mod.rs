@@ -33,7 +33,7 @@ pub mod upload;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{Response, header, request::Parts};
 
 pub use self::refuse::keep_unread;
 use crate::{
@@ -75,6 +75,9 @@ pub async fn serve(
             refuse::answer(refused, close, exchange)
         }
     };
+    if let Some(hsts) = connection.secured.as_ref().and_then(|secured| secured.tls().hsts()) {
+        reply.fields.push(&header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
     // Here, where every kind of answer passes, so that no page is kept from reading why it was refused.
     if let Some(policy) = with_cors.as_ref().and_then(|held| held.snapshot().cors.as_ref()) {
         if !matches!(reply.body, AnswerBody::Own(_)) {
@@ -126,6 +129,7 @@ async fn run(
     }
     let target = Target::parse(head)?;
     exchange.note_target(&target);
+    head::check_host(&target, exchange.connection())?;
     let page = pages::find(&target, exchange);
     if let Some(answered) = preflight::answer(&target, page, head, exchange) {
         return Ok(Outcome::Page(answered?));

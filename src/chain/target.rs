@@ -92,7 +92,7 @@ impl Target {
 
 impl Host {
     /// Reads a `Host` field.
-    pub(super) fn of(value: &HeaderValue) -> Result<Self, Denial> {
+    pub fn of(value: &HeaderValue) -> Result<Self, Denial> {
         let bytes = value.as_bytes();
         let name = bytes.iter().take_while(|byte| is_plain(**byte)).count();
         let (_, rest) = bytes.split_at_checked(name).unwrap_or_default();

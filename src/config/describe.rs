@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessLog, Admin, Config, Cors, KeyLocation, Log, Retention, Secret, Server, ServerLimits,
-    Store, Webhooks,
+    AccessLog, Admin, Certificate, ClientAuth, Config, Cors, KeyLocation, Log, Retention, Secret,
+    Server, ServerLimits, ServerTls, Store, TlsVersion, Webhooks,
 };
 use crate::{
     answer::Code,
@@ -81,12 +81,14 @@ fn of_server(server: &Server) -> Value {
         reserved_prefix,
         drain_timeout,
         workers,
+        tls,
         trusted_proxies,
         proxy_protocol,
         limits,
     } = server;
     let ServerLimits {
         connections,
+        handshakes,
         header_bytes,
         headers,
         body_bytes,
@@ -100,10 +102,12 @@ fn of_server(server: &Server) -> Value {
         "reserved_prefix": reserved_prefix,
         "drain_timeout": duration_text(*drain_timeout),
         "workers": workers.unwrap_or_else(processors),
+        "tls": tls.as_ref().map(of_tls),
         "trusted_proxies": trusted_proxies,
         "proxy_protocol": proxy_protocol,
         "limits": {
             "connections": connections,
+            "handshakes": handshakes,
             "header_bytes": size(u64::try_from(*header_bytes).unwrap_or(u64::MAX)),
             "headers": headers,
             "body_bytes": size(*body_bytes),
@@ -112,6 +116,25 @@ fn of_server(server: &Server) -> Value {
             "request_timeout": request_timeout.map_or("none".to_owned(), duration_text),
         },
     })
+}
+
+fn of_tls(tls: &ServerTls) -> Value {
+    let ServerTls { certificates, client_ca, client_auth, min_version, hsts, redirect, ready: _ } =
+        tls;
+    let pair = |Certificate { cert, key }: &_| json!({"cert": path(cert), "key": path(key)});
+    json!({
+        "certificates": certificates.iter().map(pair).collect::<Vec<_>>(),
+        "client_ca": client_ca.as_deref().map(path),
+        "client_auth": client_auth.map(|auth| name_of(&ClientAuth::ALL, auth)),
+        "min_version": name_of(&TlsVersion::ALL, *min_version),
+        "hsts": hsts.map(duration_text),
+        "redirect": redirect,
+    })
+}
+
+/// Gives the name of a choice in the file.
+fn name_of<T: Copy + PartialEq>(all: &[(&'static str, T)], choice: T) -> Option<&'static str> {
+    all.iter().find(|(_, of)| *of == choice).map(|(name, _)| *name)
 }
 
 /// How many workers there are where the file does not say it.

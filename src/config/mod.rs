@@ -29,6 +29,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
+    server::tls::Tls,
     telemetry::{access_log, level::Level, messages, traces::Traces},
     webhooks::Endpoint,
 };
@@ -83,6 +84,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Threads that serve requests; `None` means one per processor.
     pub workers: Option<usize>,
+    /// What TLS is spoken by; `None` means in clear.
+    pub tls: Option<ServerTls>,
     /// The networks of proxies that are believed about whom they forward for.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each connection comes from one of these and begins with a header of the PROXY
@@ -92,11 +95,71 @@ pub struct Server {
     pub limits: ServerLimits,
 }
 
+/// TLS of the data listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerTls {
+    /// The files of the certificates; the first is shown to whoever asks for no host of the others.
+    pub certificates: Vec<Certificate>,
+    /// The file of those who vouch for clients.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients show certificates; `None` where nobody vouches for them.
+    pub client_auth: Option<ClientAuth>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// How long browsers remember to come by TLS alone.
+    pub hsts: Option<Duration>,
+    /// A listener in clear that sends its callers here.
+    pub redirect: Option<SocketAddr>,
+    /// What was read from the files.
+    pub ready: Arc<Tls>,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Certificate {
+    /// The certificate and those that it was issued by.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientAuth {
+    /// Who has none is served all the same.
+    Optional,
+    /// Who has none gets no connection.
+    Required,
+}
+
+impl ClientAuth {
+    /// Each with its name in the file.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("required", Self::Required), ("optional", Self::Optional)];
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TlsVersion {
+    /// With the suites that have forward secrecy alone.
+    #[default]
+    Tls12,
+    /// And nothing older.
+    Tls13,
+}
+
+impl TlsVersion {
+    /// Each with its name in the file.
+    pub const ALL: [(&'static str, Self); 2] = [("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
 /// What one request and one connection may take.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerLimits {
     /// Open connections in total.
     pub connections: usize,
+    /// TLS handshakes that are under way at once.
+    pub handshakes: usize,
     /// Request line and header fields together.
     pub header_bytes: usize,
     /// Number of header fields.

@@ -65,6 +65,7 @@ impl Step {
     pub(super) fn of(code: Code, is_measured: bool) -> Option<Self> {
         Some(match code {
             Code::ExpectationFailed
+            | Code::MisdirectedRequest
             | Code::HeadersTooLarge
             | Code::InvalidPath
             | Code::InvalidRequest

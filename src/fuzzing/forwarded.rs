@@ -9,7 +9,7 @@ use super::{
     request::{FIELDS_MAX, parse},
 };
 use crate::{
-    chain::{credential, target::Target},
+    chain::{credential, origin::Scheme, target::Target},
     config::KeyLocation,
     model::{Endpoint, Endpoints, HostHeader, Upstream},
     server::http1::request::Head,
@@ -128,6 +128,8 @@ fn write(
         is_switch: false,
         origin: None,
         peer: &HeaderValue::from_static(PEER),
+        scheme: Scheme::Http,
+        client_cert: None,
         host: target.host().map(|host| host.value()),
         authority: &HeaderValue::from_static("upstream.example"),
         key_locations: locations,

@@ -132,9 +132,11 @@ where
                 return Poll::Ready(Err(error));
             }
             if self.is_over {
-                return Poll::Ready(Ok(()));
+                return socket.poll_flush(context).map_err(SendError::Io);
             }
             if waits {
+                // Whoever sends more is woken for that; what cannot go now goes when there is room.
+                let _flushing = socket.poll_flush(context).map_err(SendError::Io)?;
                 return Poll::Pending;
             }
         }

@@ -1,4 +1,4 @@
-//! A socket: one reads from it, and another may write to it meanwhile.
+//! A socket, in clear or within TLS: one reads from it, and another may write to it meanwhile.
 
 use std::{
     cell::RefCell,
@@ -6,7 +6,7 @@ use std::{
     io,
     net::Shutdown,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::BytesMut;
@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+use tokio_rustls::TlsStream;
 
 /// The most that is read by way of the worker's scratch.
 const SCRATCH_BYTES: usize = 8 * 1024;
@@ -26,11 +27,32 @@ thread_local! {
 
 /// A socket. Who reads and who writes are woken apart.
 #[derive(Debug)]
-pub(crate) struct Socket(RefCell<TcpStream>);
+pub(crate) struct Socket(RefCell<Stream>);
+
+/// What the bytes of a socket pass through.
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    /// Far larger, and apart so that a connection in clear does not take its room.
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(RefCell::new(stream))
+        Self(RefCell::new(Stream::Clear(stream)))
+    }
+
+    /// Wraps one whose handshake is done.
+    pub(crate) fn secured(stream: impl Into<TlsStream<TcpStream>>) -> Self {
+        Self(RefCell::new(Stream::Tls(Box::new(stream.into()))))
+    }
+
+    /// Gives the connection, unless it is within TLS.
+    pub(crate) fn into_clear(self) -> Option<TcpStream> {
+        match self.0.into_inner() {
+            Stream::Clear(stream) => Some(stream),
+            Stream::Tls(_) => None,
+        }
     }
 
     /// Reads what there is, up to about so many bytes, into the end of a buffer. 0 is the end.
@@ -67,9 +89,84 @@ impl Socket {
         }
     }
 
+    /// Sends what was taken and not sent: TLS keeps records that the system had no room for. To be called
+    /// whenever nothing follows for now.
+    pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(context)
+    }
+
     /// Ends one direction or both, and with them whoever reads.
     pub(crate) fn shut_down(&self, how: Shutdown) {
+        let mut stream = self.0.borrow_mut();
+        if let Stream::Tls(stream) = &mut *stream
+            && how != Shutdown::Read
+        {
+            // The other side is told that nothing was cut off (RFC 8446 section 6.1). Nobody waits for
+            // that: who takes nothing any more is not told.
+            let mut quiet = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut **stream).poll_shutdown(&mut quiet);
+        }
         // It may be over already.
-        let _ = socket2::SockRef::from(&*self.0.borrow()).shutdown(how);
+        let _ = socket2::SockRef::from(stream.tcp()).shutdown(how);
+    }
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     provisioning,
     requests::{self, Archive},
     roster::Conflict,
-    server::{acceptor, thread},
+    server::{acceptor, redirect, thread},
     store::{OpenError, Store},
     telemetry::{
         Sinks, access_log,
@@ -104,6 +104,7 @@ pub enum StartError {
 pub struct Running {
     gateway: Arc<Gateway>,
     address: SocketAddr,
+    redirect_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     admin_token: Arc<Secret>,
     stop: watch::Sender<Stop>,
@@ -122,6 +123,9 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let Options { file, level, clock } = options;
     let listener = listen("server.listen", config.server.listen)?;
     let admin_listener = listen("admin.listen", config.admin.listen)?;
+    let redirect = config.server.tls.as_ref().and_then(|tls| tls.redirect);
+    let redirect = redirect.map(|address| listen("server.tls.redirect", address)).transpose()?;
+    let redirect_address = redirect.as_ref().and_then(|redirect| redirect.local_addr().ok());
     let address = local_address("server.listen", &listener, config.server.listen)?;
     let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
     let (lines, log) = access_log::start(&config.log.access, config.log.access_format)
@@ -169,6 +173,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listener,
+        redirect: redirect.map(|listener| (listener, address.port())),
         upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
         tasks,
         admin_listener,
@@ -182,6 +187,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     Ok(Running {
         gateway,
         address,
+        redirect_address,
         admin_address,
         admin_token,
         stop,
@@ -210,6 +216,8 @@ fn start_workers(
 /// What the control thread runs beside the workers: accepting, the admin listener, the clock.
 struct Control {
     listener: TcpListener,
+    /// The one that sends its callers there, and the port there.
+    redirect: Option<(TcpListener, u16)>,
     admin_listener: TcpListener,
     admin: admin::State,
     tasks: Tasks,
@@ -237,6 +245,7 @@ impl Control {
     async fn run(self) {
         let Self {
             listener,
+            redirect,
             admin_listener,
             admin,
             tasks,
@@ -249,10 +258,16 @@ impl Control {
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
         let keeping = tokio::spawn(upkeep.run(stopping.clone()));
+        let redirecting = redirect.map(|(listener, port)| {
+            tokio::spawn(redirect::serve(listener, Arc::clone(&gateway), port))
+        });
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
             tracing::error!(%error, "the listener failed");
+        }
+        if let Some(redirecting) = redirecting {
+            redirecting.abort();
         }
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
@@ -302,6 +317,11 @@ impl Running {
     /// Gives the address of the data listener.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Gives the address of the listener that sends its callers to the data listener, if there is one.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
     }
 
     /// Gives the address of the admin listener.

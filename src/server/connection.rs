@@ -29,6 +29,8 @@ use crate::{
     server::{
         http1::{self, ClientBody, Unparsable},
         proxied,
+        secured::{self, NoTls},
+        tls::Failure,
     },
     worker::{
         Connection, Stop, Worker,
@@ -44,25 +46,68 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let (limits, is_proxied) = {
+    let (limits, is_proxied, tls) = {
         let server = &worker.gateway().snapshot().server;
-        (server.limits.clone(), server.proxy_protocol)
+        let tls = server.tls.as_ref().map(|tls| Arc::clone(&tls.ready));
+        (server.limits.clone(), server.proxy_protocol, tls)
     };
     let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
-    let socket = Rc::new(Socket::new(stream));
+    let mut socket = Socket::new(stream);
     let (mut client, mut received) = (Some(peer), BytesMut::new());
     if is_proxied {
         // Seldom, and gone before the first request.
         client = Box::pin(proxied::client(&worker, &watch, &socket, peer, &mut received)).await;
     }
     let Some(client) = client else { return };
-    let connection = Rc::new(Connection::new(client, Rc::clone(&watch)));
+    let mut secured = None;
+    if let Some(tls) = tls {
+        let received = std::mem::take(&mut received);
+        // As much as both sides need for it, and no longer.
+        let shaking = secured::begin(&worker, tls, socket, received, limits.header_timeout);
+        match Box::pin(shaking).await {
+            Ok((within, known)) => (socket, secured) = (within, Some(known)),
+            Err(NoTls::Failed(Failure::InClear(clear))) => {
+                return refuse_in_clear(&worker, client, watch, clear, &limits).await;
+            }
+            Err(reason) => {
+                tracing::debug!(%peer, %reason, "a connection closed before its first request");
+                return;
+            }
+        }
+    }
+    let socket = Rc::new(socket);
+    let connection = Rc::new(Connection::new(client, Rc::clone(&watch), secured));
     serve_requests(&worker, &connection, &socket, received, &limits).await;
+    close(&worker, &watch, &socket).await;
+}
+
+/// Tells whoever speaks in clear to a listener with TLS what is wrong: all else would be a riddle.
+async fn refuse_in_clear(
+    worker: &Rc<Worker>,
+    client: SocketAddr,
+    watch: Rc<Watch>,
+    socket: Socket,
+    limits: &ServerLimits,
+) {
+    const REASON: Unparsable = Unparsable::Malformed("This listener speaks TLS: write https://.");
+    let socket = Rc::new(socket);
+    let connection = Rc::new(Connection::new(client, Rc::clone(&watch), None));
+    let is_closing = Cell::new(true);
+    let protocol = {
+        let (socket, watch) = (Rc::clone(&socket), Rc::clone(&watch));
+        http1::Connection::new(socket, watch, BytesMut::new(), limits, &is_closing)
+    };
+    let answers = Answers { worker, connection: &connection };
+    let _ = timeout(limits.header_timeout, protocol.refuse(REASON, &answers)).await;
+    close(worker, &watch, &socket).await;
+}
+
+async fn close(worker: &Worker, watch: &Watch, socket: &Socket) {
     socket.shut_down(Shutdown::Write);
     if watch.left_unread() {
         let mut signal = worker.stop();
         tokio::select! {
-            () = linger(&socket) => {}
+            () = linger(socket) => {}
             _ = signal.wait_for(|stop| *stop == Stop::Now) => {}
         }
     }

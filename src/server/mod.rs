@@ -5,4 +5,7 @@ mod connection;
 pub mod http1;
 mod proxied;
 pub mod proxy_protocol;
+pub mod redirect;
+mod secured;
 pub mod thread;
+pub mod tls;

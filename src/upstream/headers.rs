@@ -6,7 +6,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use crate::{
-    chain::{origin::Origin, target::Host},
+    chain::{
+        origin::{Origin, Scheme},
+        target::Host,
+    },
     config::KeyLocation,
     http1::{push_field, trailers},
     model::{HostHeader, Upstream},
@@ -90,6 +93,10 @@ pub struct Told<'a> {
     pub origin: Option<&'a Origin>,
     /// The address of whoever connected.
     pub peer: &'a HeaderValue,
+    /// How the client speaks to the outermost proxy, or to the gateway.
+    pub scheme: Scheme,
+    /// The certificate that the client has shown to the gateway.
+    pub client_cert: Option<&'a HeaderValue>,
     /// The host that the client asked for.
     pub host: Option<HeaderValue>,
     /// The authority of the endpoint that it goes to.
@@ -104,6 +111,7 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 static REQUEST_ID: HeaderName = HeaderName::from_static("faregate-request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CUSTOMER: HeaderName = HeaderName::from_static("faregate-customer");
@@ -200,6 +208,7 @@ fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
         "host" => true,
         "traceparent" => trace.is_some(),
         "tracestate" => trace.is_some_and(|trace| !trace.keeps_state()),
+        "client-cert" | "client-cert-chain" => told.origin.is_none(),
         _ => is_dropped_from_request(name),
     };
     let set = head.set;
@@ -220,8 +229,11 @@ fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
 
 fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
     head.tell(&X_FORWARDED_FOR, told.origin.map_or(told.peer, Origin::chain));
-    let scheme = told.origin.map(Origin::scheme).unwrap_or_default();
-    head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static(scheme.name()));
+    head.tell(&X_FORWARDED_PROTO, &HeaderValue::from_static(told.scheme.name()));
+    // A trusted proxy tells of its own client (RFC 9440 section 2.4), which passed.
+    if let Some(certificate) = told.client_cert.filter(|_| told.origin.is_none()) {
+        head.tell(&CLIENT_CERT, certificate);
+    }
     if let Some(id) = told.origin.and_then(Origin::request_id) {
         head.tell(&X_REQUEST_ID, id);
     }

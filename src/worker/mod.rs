@@ -20,6 +20,7 @@ use crate::{
     gateway::Gateway,
     journal::Writer,
     requests::Collector,
+    server::tls::Secured,
     snapshot::Held,
     telemetry::{
         Sinks,
@@ -74,13 +75,15 @@ pub struct Connection {
     pub peer_value: HeaderValue,
     /// The connection's clocks.
     pub watch: Rc<Watch>,
+    /// What is known of it by its handshake; `None` where it is in clear.
+    pub secured: Option<Secured>,
 }
 
 impl Connection {
     /// Makes the state of a new connection.
-    pub fn new(peer: SocketAddr, watch: Rc<Watch>) -> Self {
+    pub fn new(peer: SocketAddr, watch: Rc<Watch>, secured: Option<Secured>) -> Self {
         let peer_value = field_value(&peer.ip().to_canonical().to_string());
-        Self { peer, peer_value, watch }
+        Self { peer, peer_value, watch, secured }
     }
 }
 

@@ -38,6 +38,7 @@ mod served;
 mod shadow;
 mod streaming;
 mod support;
+mod tls;
 mod traces;
 mod webhooks;
 mod websocket;

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::Exchange;
 use crate::{
     answer::problem::{self, BaseUrl},
-    chain::origin::Origin,
+    chain::origin::{Origin, Scheme},
 };
 
 impl Exchange {
@@ -21,6 +21,12 @@ impl Exchange {
         self.origin.as_deref()
     }
 
+    /// Gives how the client speaks to the outermost proxy, or to the gateway.
+    pub fn scheme(&self) -> Scheme {
+        let own = if self.connection.secured.is_some() { Scheme::Https } else { Scheme::Http };
+        self.origin().map_or(own, Origin::scheme)
+    }
+
     /// Gives the id that the caller is told: a trusted proxy's own, or else the request's.
     pub fn outward_id(&self) -> HeaderValue {
         let given = self.origin().and_then(Origin::request_id);
@@ -29,13 +35,12 @@ impl Exchange {
 
     /// Gives what the caller reached us under.
     pub fn base_url(&self) -> BaseUrl<'_> {
-        let (origin, given) = (self.origin(), self.origin().and_then(Origin::host));
+        let given = self.origin().and_then(Origin::host);
         match (&self.snapshot().server.public_url, given.or(self.host.as_ref())) {
             (Some(url), _) => BaseUrl::Public(url),
-            (None, Some(host)) => BaseUrl::Authority {
-                scheme: origin.map(Origin::scheme).unwrap_or_default(),
-                authority: host.authority(),
-            },
+            (None, Some(host)) => {
+                BaseUrl::Authority { scheme: self.scheme(), authority: host.authority() }
+            }
             (None, None) => BaseUrl::Unknown,
         }
     }

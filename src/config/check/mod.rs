@@ -21,6 +21,7 @@ mod retention;
 mod routes;
 mod server;
 mod statuses;
+mod tls;
 mod traces;
 mod upstreams;
 mod url;
@@ -54,7 +55,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     } = file;
     let server_listen = server.value().and_then(|server| server.listen.given());
     let admin = server::check_admin(admin, server_listen, directory, problems);
-    let server = server::check_server(server, problems);
+    let server = server::check_server(server, directory, problems);
     let retention = retention::check(store, problems);
     let store = server::check_store(store, directory, problems);
     let log = server::check_log(log, directory, problems);

@@ -8,6 +8,7 @@ use super::{
     networks,
     number::{integer, positive, within},
     path::Pattern,
+    tls,
     url::Url,
 };
 use crate::{
@@ -28,7 +29,11 @@ use crate::{
 };
 
 /// Checks `[server]`, the one table that must be there.
-pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) -> Option<Server> {
+pub(super) fn check_server(
+    field: &Field<ServerTable>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<Server> {
     let help = "write listen = \"127.0.0.1:8402\", or another address for callers to reach";
     let missing = || {
         Problem::error(Span::default(), "`[server]` is missing")
@@ -41,6 +46,7 @@ pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) 
         reserved_prefix,
         drain_timeout,
         workers,
+        tls,
         trusted_proxies,
         proxy_protocol,
         limits,
@@ -62,6 +68,7 @@ pub(super) fn check_server(field: &Field<ServerTable>, problems: &mut Problems) 
         reserved_prefix: check_reserved_prefix(reserved_prefix, problems),
         drain_timeout: drain_timeout.value().copied().unwrap_or(Duration::from_secs(30)),
         workers: workers.given().and_then(|workers| within(workers, 1..=1024, problems)),
+        tls: tls::check(tls, public_url, listen.map(|of| of.value), directory, problems),
         proxy_protocol: networks::check_proxy_protocol(proxy_protocol, trusted_proxies, problems),
         trusted_proxies: networks::check_trusted(trusted_proxies, problems),
         limits: check_limits(limits.value().unwrap_or(&LimitsTable::default()), problems),
@@ -99,6 +106,7 @@ fn check_reserved_prefix(field: &Field<String>, problems: &mut Problems) -> Arc<
 fn check_limits(table: &LimitsTable, problems: &mut Problems) -> ServerLimits {
     let LimitsTable {
         connections,
+        handshakes,
         header_bytes,
         headers,
         body_bytes,
@@ -108,6 +116,7 @@ fn check_limits(table: &LimitsTable, problems: &mut Problems) -> ServerLimits {
     } = table;
     ServerLimits {
         connections: integer(connections, 1..=1_000_000, 10_000, problems),
+        handshakes: integer(handshakes, 1..=1_000_000, 1000, problems),
         header_bytes: check_header_bytes(header_bytes, problems),
         headers: integer(headers, 1..=1000, 100, problems),
         body_bytes: body_bytes.value().map_or(10 << 20, |size| size.0),
@@ -216,7 +225,7 @@ fn check_hosts(field: &Field<Vec<Spanned<String>>>, problems: &mut Problems) -> 
 }
 
 /// Tells whether two listeners cannot both be opened. Port 0 is a new port each time.
-fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0
         && a.port() == b.port()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())

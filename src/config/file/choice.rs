@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use super::table::{FromToml, Value, not_available};
 use crate::{
     config::{
+        ClientAuth, TlsVersion,
         report::{Problem, Problems},
         wording::{nearest, quote, suggest},
     },
@@ -127,6 +128,18 @@ impl FromToml for Zone {
         let message = format!("there is no time zone {}", quote(text));
         problems.add(Problem::error(value.span, message).help(help));
         None
+    }
+}
+
+impl FromToml for ClientAuth {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &Self::ALL, &[], problems)
+    }
+}
+
+impl FromToml for TlsVersion {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &Self::ALL, &[], problems)
     }
 }
 

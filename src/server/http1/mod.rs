@@ -145,7 +145,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn refuse(&self, reason: Unparsable, service: &impl Service) -> io::Result<bool> {
+    /// Refuses what is no request; tells that none follows.
+    pub(super) async fn refuse(
+        &self,
+        reason: Unparsable,
+        service: &impl Service,
+    ) -> io::Result<bool> {
         self.watch.could_not_parse();
         self.watch.leave_unread();
         let reply = service.refuse(reason);

@@ -3,9 +3,11 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
+use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use tokio::time::Instant;
 
 use super::DEADLINE;
@@ -13,6 +15,8 @@ use super::DEADLINE;
 /// A connection of a client.
 pub(crate) struct Client {
     stream: TcpStream,
+    /// What the bytes pass through, unless they are in clear.
+    tls: Option<Box<ClientConnection>>,
     /// Read and not yet looked at.
     buffer: Vec<u8>,
     deadline: Instant,
@@ -110,7 +114,7 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { stream, buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
+        Self::over(stream)
     }
 
     /// Opens a connection from an address of this machine.
@@ -121,7 +125,7 @@ impl Client {
         socket.connect_timeout(&address.into(), DEADLINE).unwrap();
         let stream: TcpStream = socket.into();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
+        Self::over(stream)
     }
 
     /// Opens a connection that takes little at a time, so that a sender is soon held up.
@@ -130,19 +134,62 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect_timeout(&address.into(), DEADLINE).unwrap();
-        Self { stream: socket.into(), buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        Self { stream, tls: None, buffer: Vec::new(), deadline: Instant::now() + DEADLINE }
+    }
+
+    /// Makes a handshake on it as a client of `name`.
+    pub(crate) fn secure(mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut session = ClientConnection::new(Arc::clone(config), name).unwrap();
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        session.complete_io(&mut self.stream)?;
+        self.tls = Some(Box::new(session));
+        Ok(self)
+    }
+
+    /// Gives what is known of its TLS.
+    pub(crate) fn session(&self) -> &ClientConnection {
+        self.tls.as_ref().expect("the connection is in clear")
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(session) => {
+                let mut stream = rustls::Stream::new(&mut **session, &mut self.stream);
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.read(bytes),
+            Some(session) => rustls::Stream::new(&mut **session, &mut self.stream).read(bytes),
+        }
     }
 
     /// Sends exactly these bytes.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.write(bytes.as_ref()).unwrap();
         self.deadline = Instant::now() + DEADLINE;
     }
 
     /// Sends as much as is taken; the other side may have closed.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.deadline = Instant::now() + DEADLINE;
-        self.stream.write_all(bytes.as_ref())
+        self.write(bytes.as_ref())
+    }
+
+    /// Reads something; gives how much that is, 0 at the end.
+    pub(crate) fn try_read(&mut self) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.read(&mut [0; 1024])
     }
 
     /// Sends a request without a body and reads the answer.
@@ -255,7 +302,7 @@ impl Client {
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert_eq!(self.buffer, b"");
         self.stream.set_read_timeout(Some(time)).unwrap();
-        let read = self.stream.read(&mut [0]);
+        let read = self.read(&mut [0]);
         let kind = read.map_err(|error| error.kind());
         assert!(
             matches!(kind, Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)),
@@ -276,7 +323,7 @@ impl Client {
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).unwrap();
-            match self.stream.read(&mut bytes) {
+            match self.read(&mut bytes) {
                 Ok(count @ 1..) => self.buffer.extend(&bytes[..count]),
                 Ok(0) | Err(_) => return std::mem::take(&mut self.buffer),
             }
@@ -336,7 +383,7 @@ impl Client {
         assert!(!left.is_zero(), "the answer did not come whole: {:?}", self.buffer.len());
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut bytes = [0; 64 * 1024];
-        match self.stream.read(&mut bytes) {
+        match self.read(&mut bytes) {
             Ok(0) => false,
             Ok(count) => {
                 self.buffer.extend(&bytes[..count]);

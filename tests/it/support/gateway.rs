@@ -54,12 +54,24 @@ impl Gateway {
         upstream: &Upstream,
         file: (&str, &str),
     ) -> Self {
+        Self::start_with_files(now, tables, upstream, &[file])
+    }
+
+    /// Starts one whose configuration reads other files beside it.
+    pub(crate) fn start_with_files(
+        now: &str,
+        tables: &str,
+        upstream: &Upstream,
+        files: &[(&str, &str)],
+    ) -> Self {
         let mut gateway = Self {
             running: None,
             directory: tempfile::tempdir().unwrap(),
             clock: Some(now.parse().unwrap()),
         };
-        fs::write(gateway.directory().join(file.0), file.1).unwrap();
+        for (name, text) in files {
+            fs::write(gateway.directory().join(name), text).unwrap();
+        }
         gateway.write(&tables.replace("@UPSTREAM@", &upstream.address().to_string()));
         gateway.run();
         gateway

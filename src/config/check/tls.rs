@@ -1,0 +1,263 @@
+//! `tls` in `[server]`: the files are read, and everything that a client would refuse is told.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use jiff::{SignedDuration, Timestamp};
+
+use super::url::Url;
+use crate::{
+    answer::headers::field_value,
+    clock::Clock,
+    config::{
+        Certificate, ClientAuth, ServerTls, TlsVersion,
+        file::{CertificateTable, Field, Spanned, TlsTable},
+        report::{Problem, Problems, Span},
+        wording::quote,
+    },
+    server::tls::{Pair, PairError, Terms, Tls, Trust, TrustError},
+};
+
+const FORM: &str = "write tls = { cert = \"tls.crt\", key = \"tls.key\" }, files of PEM";
+
+/// From so long before it on the end of a certificate is warned of.
+const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Browsers forget nothing that they were told for longer; more is a slip of the pen.
+const HSTS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// Where a certificate and its key stand in the file.
+struct Place<'t> {
+    cert: &'t Spanned<String>,
+    key: &'t Spanned<String>,
+}
+
+/// Checks `tls`. What is listened on and called beside it is looked at too.
+pub(super) fn check(
+    field: &Field<TlsTable>,
+    public_url: &Field<String>,
+    listen: Option<SocketAddr>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<ServerTls> {
+    let table = field.value()?;
+    let places = places(table, problems)?;
+    let pairs: Vec<Option<Pair>> =
+        places.iter().map(|place| read_pair(place, directory, problems)).collect();
+    let client_ca = table.client_ca.given();
+    let is_required = check_client_auth(table, problems);
+    let trust = client_ca.map(|given| read_trust(given, is_required, directory, problems));
+    check_redirect(&table.redirect, listen, problems);
+    let hsts = table.hsts.given().and_then(|given| check_hsts(given, problems));
+    let pairs: Vec<Pair> = pairs.into_iter().collect::<Option<_>>()?;
+    check_public_url(public_url, &pairs, problems);
+    let certificate = |place: &Place<'_>| Certificate {
+        cert: directory.join(&place.cert.value),
+        key: directory.join(&place.key.value),
+    };
+    let certificates: Vec<_> = places.iter().map(certificate).collect();
+    let client_ca = client_ca.map(|given| directory.join(&given.value));
+    let files = certificates.iter().flat_map(|of| [&of.cert, &of.key]).chain(&client_ca);
+    let min_version = table.min_version.value().copied().unwrap_or_default();
+    let terms = Terms {
+        pairs,
+        // One that cannot be read must not leave clients unasked.
+        trust: trust.map_or(Some(None), |trust| trust.map(Some))?,
+        with_tls12: min_version == TlsVersion::Tls12,
+        hsts: hsts.map(hsts_value),
+        files: files.cloned().collect(),
+    };
+    let ready = Tls::new(terms);
+    let ready = ready.map_err(|error| problems.add(Problem::error(table.span, error.to_string())));
+    Some(ServerTls {
+        certificates,
+        client_auth: match (&client_ca, is_required) {
+            (None, _) => None,
+            (Some(_), true) => Some(ClientAuth::Required),
+            (Some(_), false) => Some(ClientAuth::Optional),
+        },
+        client_ca,
+        min_version,
+        hsts,
+        redirect: table.redirect.value().copied(),
+        ready: Arc::new(ready.ok()?),
+    })
+}
+
+/// Finds the files of all certificates, which stand in one of two forms.
+fn places<'t>(table: &'t TlsTable, problems: &mut Problems) -> Option<Vec<Place<'t>>> {
+    let TlsTable { span, cert, key, certificates, .. } = table;
+    if certificates.is_absent() {
+        return place(cert, key, *span, problems).map(|place| vec![place]);
+    }
+    if !(cert.is_absent() && key.is_absent()) {
+        let help =
+            "put it into `certificates`, the first of which is shown to whoever asks for none";
+        let message = "`tls` has either `cert` and `key`, or `certificates`";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    let Spanned { value: list, span } = certificates.given()?;
+    if list.is_empty() && !problems.any_within(*span) {
+        problems.add(Problem::error(*span, "there is no certificate").help(FORM));
+    }
+    let of = |given: &'t Spanned<CertificateTable>, problems: &mut Problems| {
+        place(&given.value.cert, &given.value.key, given.span, problems)
+    };
+    let found: Vec<_> = list.iter().map(|given| of(given, problems)).collect();
+    let found: Option<Vec<_>> = found.into_iter().collect();
+    found.filter(|found| !found.is_empty())
+}
+
+fn place<'t>(
+    cert: &'t Field<String>,
+    key: &'t Field<String>,
+    span: Span,
+    problems: &mut Problems,
+) -> Option<Place<'t>> {
+    let missing = || Problem::error(span, "there is no `cert`, the certificate's file").help(FORM);
+    let cert = cert.required(problems, missing);
+    let missing = || Problem::error(span, "there is no `key`, the file of its key").help(FORM);
+    let key = key.required(problems, missing);
+    let (cert, key) = (path(cert?, problems), path(key?, problems));
+    Some(Place { cert: cert?, key: key? })
+}
+
+/// Tells a path from what should stand in the file that it names.
+fn path<'t>(given: &'t Spanned<String>, problems: &mut Problems) -> Option<&'t Spanned<String>> {
+    if !given.value.contains("-----BEGIN") {
+        return Some(given);
+    }
+    let message = "this is not a path, but what belongs into a file";
+    problems.add(Problem::error(given.span, message).help(FORM).hidden());
+    None
+}
+
+fn read_pair(place: &Place<'_>, directory: &Path, problems: &mut Problems) -> Option<Pair> {
+    let Place { cert, key } = place;
+    match Pair::read(&directory.join(&cert.value), &directory.join(&key.value)) {
+        Ok(pair) => {
+            check_pair(&pair, cert, problems);
+            Some(pair)
+        }
+        Err(error) => {
+            problems.add(wrong_pair(&error, place));
+            None
+        }
+    }
+}
+
+fn wrong_pair(error: &PairError, place: &Place<'_>) -> Problem {
+    let Place { cert, key } = place;
+    let named = |of: &Spanned<String>| format!("{}: {error}", quote(&of.value));
+    match error {
+        PairError::UnreadableCertificate(_) => Problem::missing_secret(cert.span, named(cert))
+            .help("put the file there, readable for the gateway's user"),
+        PairError::UnreadableKey(_) => Problem::missing_secret(key.span, named(key))
+            .help("put the file there, readable for the gateway's user and nobody else"),
+        PairError::Certificate(_) => Problem::error(cert.span, named(cert))
+            .help("the file has the certificate and behind it those that it was issued by, as PEM"),
+        PairError::Key(_) => Problem::error(key.span, named(key))
+            .help("the file has the certificate's private key as PEM: PKCS #8, PKCS #1 or SEC 1"),
+        PairError::Mismatch => Problem::error(key.span, error.to_string())
+            .related(cert.span, "the certificate")
+            .help("write the key that the certificate was requested with"),
+    }
+}
+
+/// Warns of what clients will refuse, or soon will.
+fn check_pair(pair: &Pair, cert: &Spanned<String>, problems: &mut Problems) {
+    let now = Clock::system().now();
+    if let Some(not_after) = pair.not_after()
+        && not_after < now.saturating_add(ENDS_SOON).unwrap_or(Timestamp::MAX)
+    {
+        let verb = if not_after < now { "ended" } else { "ends" };
+        let message = format!("{}: the certificate {verb} on {not_after}", quote(&cert.value));
+        problems.add(Problem::warning(cert.span, message).help("renew it"));
+    }
+    if pair.names().is_empty() {
+        let message = format!("{}: the certificate names no host", quote(&cert.value));
+        let help = "clients go by its subject alternative names alone";
+        problems.add(Problem::warning(cert.span, message).help(help));
+    }
+}
+
+fn check_client_auth(table: &TlsTable, problems: &mut Problems) -> bool {
+    let given = table.client_auth.given();
+    if let Some(given) = given
+        && table.client_ca.is_absent()
+    {
+        let message = "nobody is named who vouches for clients";
+        let help = "write client_ca = \"clients.crt\", the certificates of those who do";
+        problems.add(Problem::error(given.span, message).help(help));
+    }
+    given.is_none_or(|given| given.value == ClientAuth::Required)
+}
+
+fn read_trust(
+    given: &Spanned<String>,
+    is_required: bool,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<Trust> {
+    let Spanned { value, span } = path(given, problems)?;
+    let error = match Trust::read(&directory.join(value), is_required) {
+        Ok(trust) => return Some(trust),
+        Err(error) => error,
+    };
+    let message = format!("{}: {error}", quote(value));
+    problems.add(match error {
+        TrustError::Unreadable(_) => Problem::missing_secret(*span, message)
+            .help("put the file there, readable for the gateway's user"),
+        TrustError::Certificate(_) => Problem::error(*span, message)
+            .help("the file has the CA certificates by which clients are verified, as PEM"),
+    });
+    None
+}
+
+fn check_hsts(given: &Spanned<Duration>, problems: &mut Problems) -> Option<Duration> {
+    if given.value <= HSTS_MAX && given.value.subsec_nanos() == 0 {
+        return Some(given.value);
+    }
+    let message = "the time that browsers remember is whole seconds, at most ten years";
+    problems.add(Problem::error(given.span, message).help("write hsts = \"365d\""));
+    None
+}
+
+fn hsts_value(age: Duration) -> HeaderValue {
+    field_value(&format!("max-age={}", age.as_secs()))
+}
+
+/// The redirecting listener must have a port of its own.
+fn check_redirect(field: &Field<SocketAddr>, listen: Option<SocketAddr>, problems: &mut Problems) {
+    if let Some(Spanned { value, span }) = field.given()
+        && listen.is_some_and(|listen| super::server::is_same(*value, listen))
+    {
+        let message = format!("both listeners would take port {}", value.port());
+        let help = "give `redirect` a port of its own, such as \"0.0.0.0:80\"";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+}
+
+/// Warns where callers are told of an address at which they meet no certificate of its name.
+fn check_public_url(field: &Field<String>, pairs: &[Pair], problems: &mut Problems) {
+    let Some(Spanned { value: text, span }) = field.given() else { return };
+    let Ok(url) = Url::parse(text) else { return };
+    if !url.is_https {
+        let message =
+            "callers are told an address without TLS, and the listener speaks nothing else";
+        problems.add(Problem::warning(*span, message).help("write https://…"));
+        return;
+    }
+    let host = url.host.to_string().to_ascii_lowercase();
+    let rest = host.find('.').and_then(|dot| host.get(dot..));
+    let is_of = |name: &String| {
+        *name == host || name.strip_prefix('*').is_some_and(|name| Some(name) == rest)
+    };
+    let is_name = matches!(url.host, super::host::Host::Name(_));
+    if is_name && !pairs.iter().flat_map(Pair::names).any(is_of) {
+        let message = format!("no certificate is for {}", quote(&host));
+        let help =
+            "clients that are told to call there will refuse; write the certificate of that name";
+        problems.add(Problem::warning(*span, message).help(help));
+    }
+}

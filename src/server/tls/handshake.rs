@@ -1,0 +1,114 @@
+//! The handshake, and what is known of a connection behind it.
+
+use std::{io, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::{Buf as _, BytesMut};
+use http::HeaderValue;
+use rustls::{ProtocolVersion, ServerConnection, pki_types::CertificateDer};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::Tls;
+use crate::{answer::headers::field_value, http1::Socket};
+
+/// What is known of a connection by its handshake.
+#[derive(Debug)]
+pub struct Secured {
+    tls: Arc<Tls>,
+    /// The host that the client asked for, in lower case.
+    name: Option<Box<str>>,
+    version: Option<ProtocolVersion>,
+    client: Option<HeaderValue>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum Failure {
+    /// It broke, or the two do not agree.
+    #[error("no TLS connection: {0}")]
+    Handshake(#[source] io::Error),
+    /// What came is HTTP in clear, which whoever sends it can be told.
+    #[error("a request in clear on a listener with TLS")]
+    InClear(Socket),
+}
+
+/// Makes the handshake; `received` is what came already.
+pub(in crate::server) async fn accept(
+    tls: Arc<Tls>,
+    stream: TcpStream,
+    mut received: BytesMut,
+) -> Result<(Socket, Secured), Failure> {
+    let first = match received.first() {
+        Some(first) => *first,
+        None => peek(&stream).await.map_err(Failure::Handshake)?,
+    };
+    // A record of a handshake begins with 22 (RFC 8446 section 5.1), a request with a method's name.
+    if first.is_ascii_uppercase() {
+        return Err(Failure::InClear(Socket::new(stream)));
+    }
+    let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
+    let accepting = acceptor.accept_with(stream, |session| feed(session, &mut received));
+    let stream = accepting.await.map_err(Failure::Handshake)?;
+    let secured = Secured::new(tls, &stream);
+    Ok((Socket::secured(stream), secured))
+}
+
+async fn peek(stream: &TcpStream) -> io::Result<u8> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0]),
+    }
+}
+
+/// Gives a session what was read before it began. What is wrong with that is seen when the handshake
+/// goes on.
+fn feed(session: &mut ServerConnection, received: &mut BytesMut) {
+    while received.has_remaining() {
+        let read = session.read_tls(&mut received.reader());
+        if !matches!(read, Ok(1..)) || session.process_new_packets().is_err() {
+            return;
+        }
+    }
+}
+
+impl Secured {
+    fn new(tls: Arc<Tls>, stream: &TlsStream<TcpStream>) -> Self {
+        let (_, session) = stream.get_ref();
+        Self {
+            name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
+            version: session.protocol_version(),
+            client: session.peer_certificates().and_then(<[_]>::first).map(client_cert),
+            tls,
+        }
+    }
+
+    /// Gives what it was accepted by.
+    pub fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// Tells whether a request for this host may be meant for somebody else.
+    pub fn is_misdirected(&self, host: &str) -> bool {
+        self.tls.is_misdirected(self.name.as_deref(), host)
+    }
+
+    /// Gives the certificate that the client has shown, as a field's value.
+    pub fn client(&self) -> Option<&HeaderValue> {
+        self.client.as_ref()
+    }
+
+    /// Gives the version that is spoken, as logs have it.
+    pub fn version(&self) -> &'static str {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "1.3",
+        }
+    }
+}
+
+/// Writes a certificate as an upstream is told it (RFC 9440 section 2.1).
+fn client_cert(certificate: &CertificateDer<'_>) -> HeaderValue {
+    field_value(&format!(":{}:", BASE64_STANDARD.encode(certificate)))
+}

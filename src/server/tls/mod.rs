@@ -1,0 +1,140 @@
+//! TLS of the data listener: which certificate a client is shown, and what it shows of its own.
+//!
+//! Invariant: a connection keeps what it was accepted by. A reload makes everything anew, so that no
+//! connection sees half of a change, and a pair that does not fit never takes the place of one that does.
+
+mod certificates;
+mod handshake;
+mod pair;
+mod trust;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use http::HeaderValue;
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{NoServerSessionStorage, ProducesTickets, WantsServerCert},
+    version::{TLS12, TLS13},
+};
+
+use self::certificates::Certificates;
+pub(super) use self::handshake::{Failure, accept};
+pub use self::{
+    handshake::Secured,
+    pair::{Pair, PairError},
+    trust::{Trust, TrustError},
+};
+
+/// The protocols that a client may choose from, the preferred one first.
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
+/// What TLS connections of a listener are accepted by.
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+    hsts: Option<HeaderValue>,
+    files: Vec<PathBuf>,
+}
+
+/// What it is made of.
+#[derive(Debug)]
+pub struct Terms {
+    /// At least one; a client that names none of their hosts is shown the first.
+    pub pairs: Vec<Pair>,
+    /// Whom clients must be vouched for by; `None` where they show no certificate.
+    pub trust: Option<Trust>,
+    /// TLS 1.2 is spoken too.
+    pub with_tls12: bool,
+    /// What browsers are told to remember (RFC 6797).
+    pub hsts: Option<HeaderValue>,
+    /// The files that it was read from.
+    pub files: Vec<PathBuf>,
+}
+
+/// Gives the one provider of cryptography.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+impl Tls {
+    /// Makes it.
+    pub fn new(terms: Terms) -> Result<Self, rustls::Error> {
+        let Terms { pairs, trust, with_tls12, hsts, files } = terms;
+        let versions: &[_] = if with_tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+        let tickets = tickets(trust.is_some())?;
+        let builder = match trust {
+            Some(trust) => builder.with_client_cert_verifier(trust.verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let certificates = Arc::new(Certificates::new(pairs));
+        let config = configured(builder, Arc::clone(&certificates), tickets);
+        Ok(Self { config: Arc::new(config), certificates, hsts, files })
+    }
+
+    /// Tells whether a host has a certificate of its own, and it is not the one that was shown to who asked
+    /// for `name`: the request may be meant for somebody else (RFC 9110 section 7.4).
+    pub fn is_misdirected(&self, name: Option<&str>, host: &str) -> bool {
+        self.certificates.is_of_another(name, host)
+    }
+
+    /// Gives what browsers are told to remember.
+    pub fn hsts(&self) -> Option<&HeaderValue> {
+        self.hsts.as_ref()
+    }
+
+    /// Gives the files that it was read from: a change of one is a reason to read them again.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+fn configured(
+    builder: rustls::ConfigBuilder<ServerConfig, WantsServerCert>,
+    certificates: Arc<Certificates>,
+    tickets: Arc<dyn ProducesTickets>,
+) -> ServerConfig {
+    let mut config = builder.with_cert_resolver(certificates);
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    // Sessions are resumed by what the client keeps. Nothing grows here with the number of clients.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = tickets;
+    // One serves the client's next connection, and each costs a record on every full handshake.
+    config.send_tls13_tickets = 1;
+    // A request that came early could be sent again by who saw it go by (RFC 8446 section 8).
+    config.max_early_data_size = 0;
+    config
+}
+
+/// Gives what makes tickets. It is the process's, so that sessions outlive a reload; but a resumed session
+/// has a certificate of the client's that nobody looks at again, so where clients show one the tickets end
+/// with the trust that they were given under.
+fn tickets(has_client_certificates: bool) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    static SHARED: std::sync::OnceLock<Arc<dyn ProducesTickets>> = std::sync::OnceLock::new();
+    if has_client_certificates {
+        return aws_lc_rs::Ticketer::new();
+    }
+    if let Some(shared) = SHARED.get() {
+        return Ok(Arc::clone(shared));
+    }
+    let made = aws_lc_rs::Ticketer::new()?;
+    Ok(Arc::clone(SHARED.get_or_init(|| made)))
+}
+
+/// What was read twice may differ in ways that nobody can see: only one and the same is equal.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+    }
+}
+
+impl Eq for Tls {}
+
+impl fmt::Debug for Tls {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
