@@ -7,6 +7,7 @@ use std::{
     net::Shutdown,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -42,6 +43,13 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.0.borrow_mut();
         if wanted > SCRATCH_BYTES {
+            if stream.poll_read_ready(context)?.is_pending() {
+                // Who waits for something holds no room for it.
+                if buffer.is_empty() && buffer.capacity() > SCRATCH_BYTES {
+                    *buffer = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
             buffer.reserve(wanted);
             return pin!(stream.read_buf(buffer)).poll(context);
         }
@@ -65,6 +73,12 @@ impl Socket {
             [only] => stream.poll_write(context, only),
             _ => stream.poll_write_vectored(context, slices),
         }
+    }
+
+    /// Has the connection broken off when it is dropped, and with it what the system holds to be sent.
+    pub(crate) fn reset_when_dropped(&self) {
+        // Otherwise it ends as others do.
+        let _ = socket2::SockRef::from(&*self.0.borrow()).set_linger(Some(Duration::ZERO));
     }
 
     /// Ends one direction or both, and with them whoever reads.

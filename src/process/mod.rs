@@ -23,6 +23,7 @@ use crate::{
     gateway::{self, Gateway, ReloadError},
     journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
+    memory,
     notifications::{Tasks, UsageWatch},
     provisioning,
     requests::{self, Archive},
@@ -174,7 +175,6 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
-        connections_max: config.server.limits.connections,
         gateway: Arc::clone(&gateway),
         stopping,
     };
@@ -215,7 +215,6 @@ struct Control {
     tasks: Tasks,
     upkeep: Upkeep,
     workers: Vec<thread::Handle>,
-    connections_max: usize,
     gateway: Arc<Gateway>,
     stopping: watch::Receiver<Stop>,
 }
@@ -235,23 +234,16 @@ impl Control {
 
     /// Runs until a stop is asked for and every worker has ended.
     async fn run(self) {
-        let Self {
-            listener,
-            admin_listener,
-            admin,
-            tasks,
-            upkeep,
-            workers,
-            connections_max,
-            gateway,
-            stopping,
-        } = self;
+        let Self { listener, admin_listener, admin, tasks, upkeep, workers, gateway, stopping } =
+            self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
         let keeping = tokio::spawn(upkeep.run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
-        let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
-        if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
+        let watching = tokio::spawn(memory::watch(Arc::clone(&gateway)));
+        let clock = gateway.shared_clock();
+        let comparing = tokio::spawn(async move { compare(&clock).await });
+        if let Err(error) = acceptor::accept(listener, &workers, &gateway, stopping).await {
             tracing::error!(%error, "the listener failed");
         }
         // Health is told while what is in flight ends.
@@ -261,6 +253,7 @@ impl Control {
         let _ = telling.await;
         let _ = keeping.await;
         reloading.abort();
+        watching.abort();
         comparing.abort();
         admin.abort();
     }
@@ -287,6 +280,11 @@ impl Running {
         {
             tracing::error!(%error, "the last usage stays in the journal until the next start");
         }
+    }
+
+    /// Gives what ends a stop before its time.
+    pub fn cutter(&self) -> Cutter {
+        Cutter(self.stop.clone())
     }
 
     /// Reads the configuration again.
@@ -327,6 +325,18 @@ impl Running {
     /// Gives what the start found in the journal.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+}
+
+/// Ends a stop before its time.
+#[derive(Clone, Debug)]
+pub struct Cutter(watch::Sender<Stop>);
+
+impl Cutter {
+    /// Cuts requests that are in flight still.
+    pub fn cut(&self) {
+        tracing::warn!("asked to stop once more, open requests are cut");
+        self.0.send_replace(Stop::Now);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
 pub(super) use traces::TracesTable;
-pub(super) use value::{Size, Timeout, expected};
+pub(super) use value::{OptionalSize, Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};
 
 use toml::de::DeTable;
