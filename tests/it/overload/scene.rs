@@ -11,9 +11,9 @@ use crate::{
     support::{KEY, wait_until_equal},
 };
 
-/// A gateway before its upstream.
+/// A gateway before two upstreams: what the crowd asks for is not to hold up the ordinary clients' own.
 pub(super) struct Scene {
-    pub(super) upstream: Upstream,
+    upstreams: [Upstream; 2],
     pub(super) gateway: Gateway,
     _directory: tempfile::TempDir,
 }
@@ -26,22 +26,25 @@ impl Scene {
 
     /// Starts it by a command.
     pub(super) fn start_by(command: Command, limits: &str) -> Self {
-        let upstream = Upstream::start();
+        let upstreams = [Upstream::start(), Upstream::start()];
         let directory = tempfile::tempdir().unwrap();
         let (address, admin) = (free_address(), free_address());
         let text = format!(
             "[server]\nlisten = \"{address}\"\nworkers = 2\n[server.limits]\n{limits}\n\
              [admin]\nlisten = \"{admin}\"\n[log]\naccess = \"off\"\n\
-             [upstreams.api]\nurl = \"http://{}\"\n\
+             [upstreams.api]\nurl = \"http://{}\"\n[upstreams.crowd]\nurl = \"http://{}\"\n\
+             [[routes]]\npath = \"/paid/large\"\nupstream = \"crowd\"\n\
+             [[routes]]\npath = \"/paid/body\"\nupstream = \"crowd\"\n\
              [[routes]]\npath = \"/paid/{{*path}}\"\nupstream = \"api\"\n\
              [plans.all]\nquotas = [{{ limit = 100000000, window = \"lifetime\" }}]\n\
              [customers.acme]\nplan = \"all\"\nkeys = [\"{}\"]\n",
-            upstream.address,
+            upstreams[0].address,
+            upstreams[1].address,
             KeyDigest::of(KEY.as_bytes()),
         );
         fs::write(directory.path().join("faregate.toml"), text).unwrap();
         let gateway = Gateway::start_by(command, directory.path(), address, admin);
-        Self { upstream, gateway, _directory: directory }
+        Self { upstreams, gateway, _directory: directory }
     }
 
     /// Gives the resident memory of the program, in KiB.
@@ -68,14 +71,15 @@ impl Scene {
         }
     }
 
-    /// Asserts that the books hold what the upstream has answered, each request once.
+    /// Asserts that the books hold what the upstreams have answered, each request once.
     pub(super) fn audit(&self) {
         let books = || {
             let usage = self.gateway.usage("acme");
             let quota = &usage["quotas"][0];
             (quota["used"].as_u64().unwrap(), quota["reserved"].as_u64().unwrap())
         };
-        wait_until_equal(books, &(self.upstream.answered(), 0));
+        let answered = self.upstreams.iter().map(Upstream::answered).sum();
+        wait_until_equal(books, &(answered, 0));
     }
 
     /// Asserts that the program says of itself that it is well.
