@@ -403,12 +403,12 @@ impl Watch {
         self.has_given_up.set(self.is_answering.get() && self.is_waited_for.get());
         match &*self.request.borrow() {
             Some(progress) if progress.cut().is_none() => {
+                // It is on its way out.
+                self.restart_pace(None);
                 if progress.begin_last_word(now, cut) {
                     return Expired::Answer;
                 }
                 progress.set_cut(cut);
-                // It is on its way out.
-                self.restart_pace(None);
                 if progress.head() { Expired::Close } else { Expired::Answer }
             }
             _ => Expired::Close,
