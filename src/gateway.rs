@@ -20,10 +20,12 @@ use crate::{
     },
     guesses::Guesses,
     ledger::Ledger,
+    memory::Memory,
     model::KeyDigest,
     notifications::Notifications,
     provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
+    server::addresses::Addresses,
     snapshot::Snapshot,
     stamp::Stamp,
     telemetry::{
@@ -48,6 +50,8 @@ pub struct Gateway {
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
     guesses: Guesses,
+    addresses: Arc<Addresses>,
+    memory: Memory,
     metrics: Metrics,
     notifications: Notifications,
     level: LevelHandle,
@@ -198,6 +202,8 @@ impl Gateway {
             clock,
             enforcing: AtomicBool::new(true),
             guesses: Guesses::default(),
+            addresses: Arc::default(),
+            memory: Memory::default(),
             metrics: Metrics::default(),
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
@@ -333,6 +339,16 @@ impl Gateway {
     /// Gives the failed keys of all addresses.
     pub fn guesses(&self) -> &Guesses {
         &self.guesses
+    }
+
+    /// Gives the open client connections by address.
+    pub fn addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
+    }
+
+    /// Gives what is known of the memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Gives what is counted for monitoring.

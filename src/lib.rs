@@ -22,6 +22,7 @@ mod json;
 pub mod keeper;
 pub mod ledger;
 pub mod live;
+pub mod memory;
 pub mod model;
 pub mod notifications;
 pub mod outgoing;

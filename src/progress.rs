@@ -30,6 +30,8 @@ pub const LAST_WORD_TIME: Duration = Duration::from_secs(5);
 pub enum Cut {
     /// The client sent or took nothing for too long.
     ClientIdle,
+    /// The client sent or took too little for as long as it was waited for.
+    ClientSlow,
     /// The time to end requests before a stop ran out.
     Drain,
     /// The caller may not be served any longer.
@@ -174,7 +176,7 @@ impl Progress {
         match (self.head(), self.cut()) {
             (true, Some(Cut::Drain | Cut::Right | Cut::Total)) => Ending::Expired,
             (true, Some(Cut::UpstreamIdle)) => Ending::Truncated,
-            (true, Some(Cut::ClientIdle) | None) => Ending::Aborted,
+            (true, Some(Cut::ClientIdle | Cut::ClientSlow) | None) => Ending::Aborted,
             (false, _) if !self.sent() => Ending::Unsent,
             (false, Some(_)) => Ending::Failed,
             (false, None) => Ending::Abandoned,
@@ -230,6 +232,7 @@ mod tests {
         for (cut, ending) in [
             (None, Ending::Aborted),
             (Some(Cut::ClientIdle), Ending::Aborted),
+            (Some(Cut::ClientSlow), Ending::Aborted),
             (Some(Cut::UpstreamIdle), Ending::Truncated),
             (Some(Cut::Total), Ending::Expired),
             (Some(Cut::Drain), Ending::Expired),

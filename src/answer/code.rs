@@ -57,6 +57,7 @@ codes! {
     FeatureNotAvailable => "feature_not_available", 403, "Not available", "No plan on sale includes it; ask the operator.";
     RouteNotFound => "route_not_found", 404, "No such route", "Check the host and the path.";
     MethodNotAllowed => "method_not_allowed", 405, "Method not allowed", "Use a method that the Allow field lists.";
+    RequestTimeout => "request_timeout", 408, "Request too slow", "Send the request again, and its body without long pauses. Nothing was charged.";
     BodyTooLarge => "body_too_large", 413, "Request body too large", "Send a smaller body.";
     UriTooLong => "uri_too_long", 414, "Request target too long", "Send a shorter path and query.";
     ExpectationFailed => "expectation_failed", 417, "Expectation not supported", "Send no Expect field, or `100-continue`.";

@@ -30,6 +30,8 @@ pub enum Denial {
         /// The largest body in bytes.
         max: u64,
     },
+    /// The body came too slowly, or stopped to come.
+    BodyTooSlow,
     /// Neither the plan nor the money covers the request.
     CreditExceeded(Box<CreditDenial>),
     /// `Expect` with another value than `100-continue`.
@@ -115,6 +117,7 @@ impl Denial {
             Self::ApiKeyRevoked => Code::ApiKeyRevoked,
             Self::BalanceInFlight(_) => Code::BalanceInFlight,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::BodyTooSlow => Code::RequestTimeout,
             Self::CreditExceeded(denial) => denial.code(),
             Self::ExpectationFailed => Code::ExpectationFailed,
             Self::FeatureNotAvailable => Code::FeatureNotAvailable,
@@ -154,6 +157,7 @@ impl Denial {
             Self::ApiKeyRevoked => "The API key was revoked.".into(),
             Self::BalanceInFlight(shortage) => shortage.held_detail().into(),
             Self::BodyTooLarge { max } => format!("A request body may have {max} bytes.").into(),
+            Self::BodyTooSlow => "The request's body did not arrive in time.".into(),
             Self::CreditExceeded(denial) => denial.detail().into(),
             Self::ExpectationFailed => "Only `Expect: 100-continue` is understood.".into(),
             Self::FeatureNotAvailable => "No plan on sale includes this route.".into(),

@@ -303,9 +303,7 @@ async fn unless_cut<T>(
 
 fn timed_out(progress: &Progress) -> Refused {
     let refusal = match (progress.cut(), progress.upload()) {
-        (Some(Cut::ClientIdle), Upload::Open) => {
-            Denial::InvalidRequest("The request's body did not arrive in time.").into()
-        }
+        (Some(Cut::ClientIdle | Cut::ClientSlow), Upload::Open) => Denial::BodyTooSlow.into(),
         (Some(Cut::Drain), _) => Fault::Overloaded.into(),
         _ => Fault::UpstreamTimeout.into(),
     };

@@ -37,12 +37,13 @@ use http::{Response, header, request::Parts};
 
 pub use self::refuse::keep_unread;
 use crate::{
-    answer::{Code, Ending, Refusal},
+    answer::{Code, Ending, Fault, Refusal},
     chain::{
         arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, settle::AnswerBody,
         target::Target,
     },
     cors,
+    memory::Pressure,
     server::http1::ClientBody,
     websocket,
     worker::{Connection, Worker},
@@ -59,7 +60,8 @@ pub async fn serve(
     let mut exchange = Box::new(Exchange::begin(worker, connection, head, arrival));
     let with_cors = exchange.held_with_cors();
     let mut body = Some(body);
-    let outcome = run(&mut exchange, head, &mut body).await;
+    let pressure = connection.watch.signals().pressure;
+    let outcome = run(&mut exchange, head, &mut body, pressure).await;
     exchange.note_decided();
     let mut reply = match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
@@ -122,6 +124,7 @@ async fn run(
     exchange: &mut Exchange,
     head: &mut Parts,
     body: &mut Option<ClientBody>,
+    pressure: Pressure,
 ) -> Result<Outcome, Refused> {
     head::check(head, &exchange.snapshot().server.limits)?;
     if let Some(answer) = options::answer(head, exchange)? {
@@ -137,6 +140,9 @@ async fn run(
     if let Some(page) = page {
         return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
     }
+    if pressure == Pressure::All {
+        return Err(Fault::Overloaded.into());
+    }
     let is_switch = websocket::asks_for(head)?;
     if is_switch {
         preflight::check_page(head, exchange)?;
@@ -148,6 +154,9 @@ async fn run(
     }
     let identified = authenticate::identify(routed, head, exchange)?;
     exchange.note_caller(identified.payer().caller());
+    if pressure == Pressure::Keyless && identified.payer().caller().is_none() {
+        return Err(Fault::Overloaded.into());
+    }
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());

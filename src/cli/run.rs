@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Runs the gateway: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration and opens the access
+/// Runs the gateway: SIGTERM and SIGINT stop it, a second one at once, SIGHUP reloads the configuration and opens the access
 /// log anew.
 pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     let file = config::find(file)?;
@@ -27,7 +27,7 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     }
     let config = loaded.into_config().map_err(|report| anyhow!(report.summary(Purpose::Run)))?;
     let level = log_to_stderr(&config.log);
-    let signals = Signals::install()?;
+    let mut signals = Signals::install()?;
     raise_descriptor_limit();
     let options = Options { file: Some(file), level: Some(level), clock: Clock::system() };
     let running = process::start(&config, options)?;
@@ -39,6 +39,7 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     );
     signals.wait(&running);
     tracing::info!("stopping, open requests may end");
+    signals.cut_by_the_next(running.cutter());
     running.stop();
     Ok(())
 }

@@ -6,7 +6,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::process::Running;
+use crate::process::{Cutter, Running};
 
 /// Installed handlers. A signal that comes before [`Signals::wait`] is kept for it: whoever was told
 /// that the gateway is ready may end it at once.
@@ -36,8 +36,8 @@ impl Signals {
     }
 
     /// Waits for SIGINT or SIGTERM. Meanwhile SIGHUP reloads, and opens the access log anew.
-    pub(super) fn wait(self, running: &Running) {
-        let Self { runtime, mut hangup, mut interrupt, mut terminate } = self;
+    pub(super) fn wait(&mut self, running: &Running) {
+        let Self { runtime, hangup, interrupt, terminate } = self;
         runtime.block_on(async {
             loop {
                 tokio::select! {
@@ -51,5 +51,23 @@ impl Signals {
                 }
             }
         });
+    }
+
+    /// Lets a second SIGINT or SIGTERM end a stop at once.
+    pub(super) fn cut_by_the_next(self, cutter: Cutter) {
+        let Self { runtime, hangup: _, mut interrupt, mut terminate } = self;
+        // It waits until the process ends, which waits for nobody.
+        let wait = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            cutter.cut();
+        };
+        if let Err(error) = std::thread::Builder::new().name("signals".into()).spawn(wait) {
+            tracing::warn!(%error, "a second signal will not end the stop");
+        }
     }
 }

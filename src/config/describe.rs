@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessLog, Admin, Certificate, ClientAuth, Config, Cors, KeyLocation, Log, Retention, Secret,
-    Server, ServerLimits, ServerTls, Store, TlsVersion, Webhooks,
+    AccessLog, Admin, Certificate, ClientAuth, Config, Cors, KeyLocation, Log, MemoryLimit,
+    Retention, Secret, Server, ServerLimits, ServerTls, Store, TlsVersion, Webhooks,
 };
 use crate::{
     answer::Code,
@@ -89,12 +89,15 @@ fn of_server(server: &Server) -> Value {
     let ServerLimits {
         connections,
         handshakes,
+        connections_per_address,
         header_bytes,
         headers,
         body_bytes,
         header_timeout,
         idle_timeout,
         request_timeout,
+        minimum_rate,
+        memory,
     } = limits;
     json!({
         "listen": listen,
@@ -108,12 +111,15 @@ fn of_server(server: &Server) -> Value {
         "limits": {
             "connections": connections,
             "handshakes": handshakes,
+            "connections_per_address": connections_per_address,
             "header_bytes": size(u64::try_from(*header_bytes).unwrap_or(u64::MAX)),
             "headers": headers,
             "body_bytes": size(*body_bytes),
             "header_timeout": duration_text(*header_timeout),
             "idle_timeout": duration_text(*idle_timeout),
             "request_timeout": request_timeout.map_or("none".to_owned(), duration_text),
+            "minimum_rate": minimum_rate.map_or("none".to_owned(), |rate| size(rate.get())),
+            "memory": of_memory(*memory),
         },
     })
 }
@@ -135,6 +141,15 @@ fn of_tls(tls: &ServerTls) -> Value {
 /// Gives the name of a choice in the file.
 fn name_of<T: Copy + PartialEq>(all: &[(&'static str, T)], choice: T) -> Option<&'static str> {
     all.iter().find(|(_, of)| *of == choice).map(|(name, _)| *name)
+}
+
+/// Nothing stands for the limit of the control group, which is not the configuration's.
+fn of_memory(limit: MemoryLimit) -> Option<String> {
+    match limit {
+        MemoryLimit::Bytes(bytes) => Some(size(bytes)),
+        MemoryLimit::None => Some("none".to_owned()),
+        MemoryLimit::OfGroup => None,
+    }
 }
 
 /// How many workers there are where the file does not say it.

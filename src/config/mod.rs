@@ -19,7 +19,10 @@ pub use describe::describe;
 pub use load::{LoadError, Loaded, admin_listen, find, load};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, StatusCode};
 use ipnet::IpNet;
@@ -160,6 +163,8 @@ pub struct ServerLimits {
     pub connections: usize,
     /// TLS handshakes that are under way at once.
     pub handshakes: usize,
+    /// Open connections of one address; `None` means any number.
+    pub connections_per_address: Option<usize>,
     /// Request line and header fields together.
     pub header_bytes: usize,
     /// Number of header fields.
@@ -172,6 +177,21 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// The whole request; `None` means without end.
     pub request_timeout: Option<Duration>,
+    /// Bytes per second of a body while the client is waited for; `None` is as slow as it likes.
+    pub minimum_rate: Option<NonZeroU64>,
+    /// The memory above which work is turned away.
+    pub memory: MemoryLimit,
+}
+
+/// The memory above which work is turned away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MemoryLimit {
+    /// So many bytes of the process's own.
+    Bytes(u64),
+    /// None, however much it takes.
+    None,
+    /// By the limit of the control group, where there is one.
+    OfGroup,
 }
 
 /// The admin listener.

@@ -100,6 +100,7 @@ impl Step {
             Code::QuotaUnavailable => Self::Journal,
             Code::InternalError
             | Code::Overloaded
+            | Code::RequestTimeout
             | Code::UpstreamError
             | Code::UpstreamPaymentRequired
             | Code::UpstreamTimeout => return None,

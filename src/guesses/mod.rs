@@ -11,7 +11,7 @@
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +20,8 @@ use std::{
 };
 
 use jiff::Timestamp;
+
+use crate::model::ClientNetwork;
 
 /// How many keys may fail from one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,19 +48,11 @@ const SHARD_MAX: usize = 4096;
 /// A part of the addresses.
 #[derive(Debug, Default)]
 struct Shard {
-    buckets: Mutex<HashMap<Network, Bucket>>,
+    buckets: Mutex<HashMap<ClientNetwork, Bucket>>,
     /// The number of buckets, so that where nobody fails no lock is taken. It is changed under the
     /// lock and read without: one that is seen late lets a request pass to [`Guesses::fail`], which
     /// decides under the lock.
     count: AtomicUsize,
-}
-
-/// What counts as one address: with IPv6 a whole network, because everyone has one.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Network {
-    V4(Ipv4Addr),
-    /// The first 64 bits.
-    V6(u64),
 }
 
 /// The attempts of one address: the time at which it has all of them again, in nanoseconds.
@@ -70,7 +64,7 @@ struct Bucket {
 impl Guesses {
     /// Gives the time that an address must wait before it may send a key; `None` when it need not.
     pub fn wait(&self, address: IpAddr, limit: GuessLimit, now: Timestamp) -> Option<Duration> {
-        let network = Network::of(address);
+        let network = ClientNetwork::from(address);
         let shard = self.shard(network);
         if shard.count.load(Ordering::Relaxed) == 0 {
             return None;
@@ -89,7 +83,7 @@ impl Guesses {
     /// Counts a failed key, unless others have used up the address's attempts meanwhile: then it
     /// gives the time to wait, as [`Self::wait`] would have.
     pub fn fail(&self, address: IpAddr, limit: GuessLimit, now: Timestamp) -> Option<Duration> {
-        let network = Network::of(address);
+        let network = ClientNetwork::from(address);
         let shard = self.shard(network);
         let mut buckets = shard.lock();
         if buckets.len() >= SHARD_MAX && !buckets.contains_key(&network) {
@@ -105,7 +99,7 @@ impl Guesses {
         wait
     }
 
-    fn shard(&self, network: Network) -> &Shard {
+    fn shard(&self, network: ClientNetwork) -> &Shard {
         // The remainder of a division by a small number fits.
         let index = usize::try_from(self.hasher.hash_one(network) % SHARDS as u64).unwrap_or(0);
         self.shards.get(index).expect("the index is a remainder")
@@ -113,18 +107,8 @@ impl Guesses {
 }
 
 impl Shard {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Network, Bucket>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientNetwork, Bucket>> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            // The shift leaves 64 bits.
-            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 64).unwrap_or(0)),
-        }
     }
 }
 
@@ -162,7 +146,7 @@ fn capacity(limit: GuessLimit) -> i128 {
 
 /// Makes room by forgetting an eighth of the addresses, those nearest to a full bucket. A part, so
 /// that a flood of new addresses does not search the whole shard for each.
-fn forget_fullest(buckets: &mut HashMap<Network, Bucket>) {
+fn forget_fullest(buckets: &mut HashMap<ClientNetwork, Bucket>) {
     let mut order: Vec<Bucket> = buckets.values().copied().collect();
     let count = order.len() / 8;
     let (_, last, _) = order.select_nth_unstable(count);

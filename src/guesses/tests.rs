@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::{collections::HashSet, net::Ipv4Addr};
 
 use super::*;
 
@@ -139,7 +139,7 @@ fn threads_together_get_no_more_than_the_limit() {
 fn addresses_spread_over_the_shards() {
     let guesses = Guesses::default();
     let used: HashSet<*const Shard> = (0..1000)
-        .map(|n| std::ptr::from_ref(guesses.shard(Network::V4(Ipv4Addr::from_bits(n)))))
+        .map(|n| std::ptr::from_ref(guesses.shard(ClientNetwork::V4(Ipv4Addr::from_bits(n)))))
         .collect();
     assert_eq!(used.len(), SHARDS);
 }

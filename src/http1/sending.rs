@@ -142,7 +142,8 @@ where
         }
     }
 
-    fn is_pending(&self) -> bool {
+    /// Tells whether there is something to send that has not gone.
+    pub(crate) fn is_pending(&self) -> bool {
         self.gone < self.joined.len() || !self.piece.is_empty() || !self.behind.is_empty()
     }
 

@@ -7,6 +7,7 @@ use std::{
     net::Shutdown,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -64,6 +65,16 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.0.borrow_mut();
         if wanted > SCRATCH_BYTES {
+            // Of TLS some may be there that the system knows nothing of.
+            if let Stream::Clear(stream) = &*stream
+                && stream.poll_read_ready(context)?.is_pending()
+            {
+                // Who waits for something holds no room for it.
+                if buffer.is_empty() && buffer.capacity() > SCRATCH_BYTES {
+                    *buffer = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
             buffer.reserve(wanted);
             return pin!(stream.read_buf(buffer)).poll(context);
         }
@@ -93,6 +104,12 @@ impl Socket {
     /// whenever nothing follows for now.
     pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_flush(context)
+    }
+
+    /// Has the connection broken off when it is dropped, and with it what the system holds to be sent.
+    pub(crate) fn reset_when_dropped(&self) {
+        // Otherwise it ends as others do.
+        let _ = socket2::SockRef::from(self.0.borrow().tcp()).set_linger(Some(Duration::ZERO));
     }
 
     /// Ends one direction or both, and with them whoever reads.

@@ -9,6 +9,7 @@ mod key;
 mod limits;
 mod money;
 mod name;
+mod network;
 mod plan;
 mod route;
 mod secret;
@@ -23,6 +24,7 @@ pub use key::{ApiKey, DigestHasher, DigestTable, KeyDigest, KeyState, ParseDiges
 pub use limits::OwnLimits;
 pub use money::{Currency, Money, MoneyError, Nanos, PRICE_MAX};
 pub use name::{ID_MAX, NAME_MAX, is_id, is_name, is_name_char, is_scope, looks_like_a_key};
+pub use network::ClientNetwork;
 pub use plan::{Align, OverageTerms, Plan, QuotaTerms};
 pub use route::{Access, ChargeOn, Methods, Route, WebSocket};
 pub use secret::{Environment, new_secret};

@@ -23,6 +23,7 @@ use crate::{
     gateway::{self, Gateway, ReloadError},
     journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
+    memory,
     notifications::{Tasks, UsageWatch},
     provisioning,
     requests::{self, Archive},
@@ -179,7 +180,6 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
-        connections_max: config.server.limits.connections,
         gateway: Arc::clone(&gateway),
         stopping,
     };
@@ -223,7 +223,6 @@ struct Control {
     tasks: Tasks,
     upkeep: Upkeep,
     workers: Vec<thread::Handle>,
-    connections_max: usize,
     gateway: Arc<Gateway>,
     stopping: watch::Receiver<Stop>,
 }
@@ -251,7 +250,6 @@ impl Control {
             tasks,
             upkeep,
             workers,
-            connections_max,
             gateway,
             stopping,
         } = self;
@@ -262,8 +260,10 @@ impl Control {
             tokio::spawn(redirect::serve(listener, Arc::clone(&gateway), port))
         });
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
-        let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
-        if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
+        let watching = tokio::spawn(memory::watch(Arc::clone(&gateway)));
+        let clock = gateway.shared_clock();
+        let comparing = tokio::spawn(async move { compare(&clock).await });
+        if let Err(error) = acceptor::accept(listener, &workers, &gateway, stopping).await {
             tracing::error!(%error, "the listener failed");
         }
         if let Some(redirecting) = redirecting {
@@ -276,6 +276,7 @@ impl Control {
         let _ = telling.await;
         let _ = keeping.await;
         reloading.abort();
+        watching.abort();
         comparing.abort();
         admin.abort();
     }
@@ -302,6 +303,11 @@ impl Running {
         {
             tracing::error!(%error, "the last usage stays in the journal until the next start");
         }
+    }
+
+    /// Gives what ends a stop before its time.
+    pub fn cutter(&self) -> Cutter {
+        Cutter(self.stop.clone())
     }
 
     /// Reads the configuration again.
@@ -347,6 +353,18 @@ impl Running {
     /// Gives what the start found in the journal.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+}
+
+/// Ends a stop before its time.
+#[derive(Clone, Debug)]
+pub struct Cutter(watch::Sender<Stop>);
+
+impl Cutter {
+    /// Cuts requests that are in flight still.
+    pub fn cut(&self) {
+        tracing::warn!("asked to stop once more, open requests are cut");
+        self.0.send_replace(Stop::Now);
     }
 }
 

@@ -5,14 +5,23 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::watch;
 
-use crate::{server::thread::Handle, worker::Stop};
+use crate::{
+    chain::origin,
+    gateway::Gateway,
+    server::{
+        addresses::{self, Place, TooMany},
+        drain,
+        thread::{Accepted, Handle},
+    },
+    worker::Stop,
+};
 
 /// Connections that the system keeps while none is taken.
 const BACKLOG: i32 = 1024;
@@ -20,8 +29,12 @@ const BACKLOG: i32 = 1024;
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How often to look whether a connection has ended, while there are as many as allowed.
+/// How often to look whether there is room again for a connection.
 const FULL_WAIT: Duration = Duration::from_millis(10);
+
+/// What the system takes of an answer beyond what is under way to the client. Its own bound is some
+/// megabytes, which a thousand clients who read nothing would fill.
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
 /// Opens a listening socket.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -34,57 +47,93 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Takes connections until a stop is asked for. The listening socket closes with the return.
+/// Takes connections until a stop is asked for, and then those that the system has taken by that time.
+/// The listening socket closes with the return.
 pub async fn accept(
     listener: TcpListener,
     workers: &[Handle],
-    connections_max: usize,
+    gateway: &Gateway,
     mut stop: watch::Receiver<Stop>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let accepting = async {
-        // Told when it begins, not at every try.
-        let mut failing = false;
-        loop {
-            while workers.iter().map(Handle::connections).sum::<usize>() >= connections_max {
-                tokio::time::sleep(FULL_WAIT).await;
+    // Told when it begins, not at every try.
+    let mut failing = false;
+    let take = async |socket, peer| hand_over(socket, peer, workers, gateway).await;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                failing = false;
+                // It is nobody's until there is room. A stop finds room for all, lest they be reset.
+                tokio::select! {
+                    () = wait_for_room(workers, gateway) => {}
+                    _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+                }
+                match stream.into_std() {
+                    Ok(socket) => take(socket, peer).await,
+                    Err(error) => tracing::debug!(%error, "a connection cannot be taken"),
+                }
             }
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    failing = false;
-                    hand_over(stream, peer, workers).await;
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "no connection can be taken, trying again");
                 }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::error!(%error, "no connection can be taken, trying again");
-                    }
-                    tokio::time::sleep(BACK_OFF).await;
-                }
+                tokio::time::sleep(BACK_OFF).await;
             }
         }
-    };
-    tokio::select! {
-        () = accepting => {}
-        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
     }
+    drain::drain(listener.into_std()?, take).await;
     Ok(())
+}
+
+/// Waits until there are fewer connections than allowed, and memory for another.
+async fn wait_for_room(workers: &[Handle], gateway: &Gateway) {
+    while is_full(workers, gateway) || gateway.memory().is_short() {
+        tokio::time::sleep(FULL_WAIT).await;
+    }
+}
+
+fn is_full(workers: &[Handle], gateway: &Gateway) -> bool {
+    workers.iter().map(Handle::connections).sum::<usize>() >= gateway.connections_max()
 }
 
 /// Hands a socket to the least-loaded worker, as a socket of the standard library: the worker
 /// registers it with its own runtime.
-async fn hand_over(stream: tokio::net::TcpStream, peer: SocketAddr, workers: &[Handle]) {
+async fn hand_over(socket: TcpStream, peer: SocketAddr, workers: &[Handle], gateway: &Gateway) {
+    let place = match place(peer, gateway) {
+        Ok(place) => place,
+        Err(error) => return tracing::debug!(%peer, %error, "a connection is closed at once"),
+    };
     let least = workers.iter().min_by_key(|worker| worker.connections());
-    let prepared = stream.set_nodelay(true).and_then(|()| stream.into_std());
-    match (least, prepared) {
-        (Some(worker), Ok(socket)) => worker.hand_over(socket, peer).await,
+    match (least, prepare(&socket)) {
+        (Some(worker), Ok(())) => worker.hand_over(Accepted { socket, peer, place }).await,
         (_, Err(error)) => tracing::debug!(%error, "client left before it was served"),
-        (None, Ok(_)) => {}
+        (None, Ok(())) => {}
     }
 }
 
+/// Takes a place for a connection. For whom a proxy has opened one, only its first bytes tell.
+fn place(peer: SocketAddr, gateway: &Gateway) -> Result<Option<Place>, TooMany> {
+    let is_proxied = gateway.look(|snapshot| {
+        let server = &snapshot.server;
+        server.proxy_protocol && origin::is_trusted(&server.trusted_proxies, peer.ip())
+    });
+    if is_proxied { Ok(None) } else { addresses::admit(gateway, peer.ip()) }
+}
+
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    Ok(())
+}
+
 /// Tells errors of the connection that was being taken from errors of the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -27,13 +27,14 @@ use crate::{
     config::ServerLimits,
     http1::Socket,
     server::{
+        addresses::{self, Place},
         http1::{self, ClientBody, Unparsable},
         proxied,
         secured::{self, NoTls},
         tls::Failure,
     },
     worker::{
-        Connection, Stop, Worker,
+        Connection, Signals, Stop, Worker,
         watch::{Expired, Watch},
     },
 };
@@ -59,6 +60,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         client = Box::pin(proxied::client(&worker, &watch, &socket, peer, &mut received)).await;
     }
     let Some(client) = client else { return };
+    let Ok(_place) = announced_place(&worker, client, is_proxied) else { return };
     let mut secured = None;
     if let Some(tls) = tls {
         let received = std::mem::take(&mut received);
@@ -78,6 +80,10 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let socket = Rc::new(socket);
     let connection = Rc::new(Connection::new(client, Rc::clone(&watch), secured));
     serve_requests(&worker, &connection, &socket, received, &limits).await;
+    if watch.has_given_up() {
+        // The system would go on offering what it holds to a client that does not take it.
+        return socket.reset_when_dropped();
+    }
     close(&worker, &watch, &socket).await;
 }
 
@@ -113,6 +119,16 @@ async fn close(worker: &Worker, watch: &Watch, socket: &Socket) {
     }
 }
 
+/// Takes the place of a connection whose client a proxy has told. The others have theirs from the
+/// acceptor.
+fn announced_place(
+    worker: &Worker,
+    client: SocketAddr,
+    is_proxied: bool,
+) -> Result<Option<Place>, addresses::TooMany> {
+    if is_proxied { addresses::admit(worker.gateway(), client.ip()) } else { Ok(None) }
+}
+
 async fn serve_requests(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
@@ -129,20 +145,18 @@ async fn serve_requests(
     let answers = Answers { worker, connection };
     let mut serving = pin!(protocol.serve(&answers));
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + limits.header_timeout));
-    let stop = Cell::new(Stop::No);
-    let signal = worker.stop();
-    let mut following = pin!(follow(signal.clone(), &stop));
-    let mut is_following = false;
+    let mut signals = worker.signals();
+    signals.mark_changed();
+    let mut waking = pin!(wake_at_changes(signals.clone()));
     poll_fn(|context| {
-        // It never ends by itself: what it sees is in the cell. To poll it takes a lock, to look
-        // whether there is something to see does not.
-        if !is_following || signal.has_changed().unwrap_or(true) {
-            is_following = true;
-            let _ = following.as_mut().poll(context);
+        // To poll it takes a lock, to look whether there is something to see does not.
+        while signals.has_changed().unwrap_or(false) {
+            watch.tell(*signals.borrow_and_update());
+            let _ = waking.as_mut().poll(context);
         }
-        is_closing.set(stop.get() != Stop::No);
-        if stop.get() == Stop::Now {
-            watch.drain();
+        let stop = watch.signals().stop;
+        is_closing.set(stop != Stop::No);
+        if stop == Stop::Now {
             // A request without a head is answered in this poll; everything else ends here.
             let _ = serving.as_mut().poll(context);
             return Poll::Ready(());
@@ -168,15 +182,11 @@ struct Answers<'a> {
     connection: &'a Rc<Connection>,
 }
 
-/// Keeps a cell at how far a stop has come.
-async fn follow(mut signal: tokio::sync::watch::Receiver<Stop>, stop: &Cell<Stop>) {
-    loop {
-        stop.set(*signal.borrow_and_update());
-        if signal.changed().await.is_err() {
-            // Nobody is left who could ask for a stop.
-            std::future::pending::<()>().await;
-        }
-    }
+/// Wakes whoever polls it whenever there is something new. It never ends by itself.
+async fn wake_at_changes(mut signals: tokio::sync::watch::Receiver<Signals>) {
+    while signals.changed().await.is_ok() {}
+    // Nobody is left who could tell anything.
+    std::future::pending::<()>().await;
 }
 
 impl http1::Service for Answers<'_> {
@@ -261,4 +271,23 @@ async fn linger(socket: &Socket) {
         while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, read()).await {}
     };
     let _ = timeout(LINGER_TIME, reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives the size of the future that a function makes, without one.
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// There may be many thousands of them, most of which wait for their next request: what only a request
+    /// needs is not to lie here.
+    #[test]
+    fn connection_that_waits_is_small() {
+        let (future, watch) = (size_of_future(serve), size_of::<Watch>());
+        println!("{future} bytes of future, {watch} of clocks");
+        assert!(future <= 1536 && watch <= 384, "{future}, {watch}");
+    }
 }

@@ -1,7 +1,9 @@
 //! The data listener: one acceptor, and workers that share nothing on the request path.
 
 pub mod acceptor;
+pub mod addresses;
 mod connection;
+mod drain;
 pub mod http1;
 mod proxied;
 pub mod proxy_protocol;

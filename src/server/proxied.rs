@@ -12,7 +12,10 @@ use crate::{
     chain::origin,
     http1::Socket,
     server::proxy_protocol::{self, Header, Malformed},
-    worker::{Stop, Worker, watch::Watch},
+    worker::{
+        Stop, Worker,
+        watch::{HURRY, Watch},
+    },
 };
 
 /// Why a connection closes before its first request.
@@ -81,8 +84,13 @@ async fn announced(
         }
     };
     let mut stop = worker.stop();
+    let stopped = async {
+        let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+        // It may be on its way, as a request may be.
+        tokio::time::sleep(HURRY).await;
+    };
     tokio::select! {
         found = timeout(time, reading) => found.unwrap_or(Err(NoClient::Late)),
-        _ = stop.wait_for(|stop| *stop != Stop::No) => Err(NoClient::Stop),
+        () = stopped => Err(NoClient::Stop),
     }
 }

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     http1::Socket,
     server::tls::{self, Failure, Secured, Tls},
-    worker::{Stop, Worker},
+    worker::{Stop, Worker, watch::HURRY},
 };
 
 /// Why a connection has no TLS.
@@ -40,6 +40,12 @@ pub(super) async fn begin(
     let mut stop = worker.stop();
     tokio::select! {
         made = timeout(time, shaking) => made.map_or(Err(NoTls::Late), |made| Ok(made?)),
-        _ = stop.wait_for(|stop| *stop == Stop::Now) => Err(NoTls::Stop),
+        () = last_moment(&mut stop) => Err(NoTls::Stop),
     }
+}
+
+/// Waits for a stop, and then as long as who has only just come may take to say something.
+async fn last_moment(stop: &mut watch::Receiver<Stop>) {
+    let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+    let _ = timeout(HURRY, stop.wait_for(|stop| *stop == Stop::Now)).await;
 }

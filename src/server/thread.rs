@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     gateway::Gateway,
     journal::Writer,
-    server::connection,
+    server::{addresses::Place, connection},
     telemetry::Sinks,
     worker::{IdMaker, Stop, Worker},
 };
@@ -26,10 +26,21 @@ use crate::{
 /// Sockets that may wait for a worker to take them.
 const HANDOVER_WAITING: usize = 1024;
 
+/// A connection as it is handed over.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its socket.
+    pub socket: TcpStream,
+    /// Who opened it.
+    pub peer: SocketAddr,
+    /// Its place among those of its address, where that is counted already.
+    pub place: Option<Place>,
+}
+
 /// The acceptor's side of a worker.
 #[derive(Debug)]
 pub struct Handle {
-    sockets: mpsc::Sender<(TcpStream, SocketAddr)>,
+    sockets: mpsc::Sender<Accepted>,
     connections: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
@@ -58,6 +69,7 @@ pub fn start(
         let worker = Rc::new(Worker::new(gateway, writer, sinks, stop, ids));
         runtime.spawn_local(Rc::clone(&worker).append());
         runtime.spawn_local(Rc::clone(&worker).follow_disk());
+        runtime.spawn_local(Rc::clone(&worker).pass_signals());
         runtime.spawn_local(Rc::clone(&worker).tick());
         runtime.spawn_local(Rc::clone(&worker).sweep());
         runtime.block_on(serve(Rc::clone(&worker), handed, counter));
@@ -73,12 +85,12 @@ pub fn start(
 /// Takes sockets until the acceptor is gone, then waits until the last of them is closed.
 async fn serve(
     worker: Rc<Worker>,
-    mut handed: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    mut handed: mpsc::Receiver<Accepted>,
     counter: Arc<AtomicUsize>,
 ) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    while let Some((socket, peer)) = handed.recv().await {
-        let guard = (Counted(Arc::clone(&counter)), alive.clone());
+    while let Some(Accepted { socket, peer, place }) = handed.recv().await {
+        let guard = (Counted(Arc::clone(&counter)), place, alive.clone());
         let Ok(stream) = tokio::net::TcpStream::from_std(socket) else { continue };
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {
@@ -107,9 +119,9 @@ impl Handle {
     }
 
     /// Hands over a socket. It is counted at once, so that the next one goes elsewhere.
-    pub async fn hand_over(&self, socket: TcpStream, peer: SocketAddr) {
+    pub async fn hand_over(&self, accepted: Accepted) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        if self.sockets.send((socket, peer)).await.is_err() {
+        if self.sockets.send(accepted).await.is_err() {
             self.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }

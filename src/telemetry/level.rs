@@ -32,7 +32,7 @@ const OWN: &str = "faregate";
 
 /// The gateway's own modules, so that a slip of the pen is not taken for one. A test compares them
 /// with the crate's list.
-const MODULES: [&str; 36] = [
+const MODULES: [&str; 37] = [
     "admin",
     "answer",
     "chain",
@@ -50,6 +50,7 @@ const MODULES: [&str; 36] = [
     "keeper",
     "ledger",
     "live",
+    "memory",
     "model",
     "notifications",
     "outgoing",

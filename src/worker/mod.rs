@@ -4,6 +4,7 @@
 pub mod append;
 pub mod books;
 mod ids;
+mod pace;
 pub mod watch;
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
     answer::headers::field_value,
     gateway::Gateway,
     journal::Writer,
+    memory::Pressure,
     requests::Collector,
     server::tls::Secured,
     snapshot::Held,
@@ -49,6 +51,21 @@ pub enum Stop {
     Now,
 }
 
+/// What the client connections of a worker are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Signals {
+    /// How far a stop has come.
+    pub stop: Stop,
+    /// How short memory is.
+    pub pressure: Pressure,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { stop: Stop::No, pressure: Pressure::None }
+    }
+}
+
 /// What the requests of one worker share. It never leaves its thread.
 #[derive(Debug)]
 pub struct Worker {
@@ -60,6 +77,8 @@ pub struct Worker {
     traces: Buffer<Record>,
     pool: Pool,
     stop: signal::Receiver<Stop>,
+    /// Its own, so that connections of different workers do not meet in one count of who listens.
+    signals: signal::Sender<Signals>,
     ids: IdMaker,
     wake: Rc<Notify>,
     recorder: Recorder,
@@ -111,6 +130,7 @@ impl Worker {
             recorder: Recorder::new(Arc::clone(&figures.requests)),
             figures,
             snapshot: RefCell::new(Held::new(gateway.snapshot())),
+            signals: signal::Sender::new(Signals::default()),
             gateway,
             stop,
             ids,
@@ -177,6 +197,11 @@ impl Worker {
         self.stop.clone()
     }
 
+    /// Gives what its connections are told.
+    pub fn signals(&self) -> signal::Receiver<Signals> {
+        self.signals.subscribe()
+    }
+
     /// Makes the id of a request that has just come.
     pub fn request_id(&self, now: Timestamp) -> Uuid {
         self.ids.make(now)
@@ -198,6 +223,24 @@ impl Worker {
             self.wake.notified().await;
             tokio::time::sleep(TICK).await;
             self.flush();
+        }
+    }
+
+    /// Tells its connections what all workers are told. It never ends by itself.
+    pub async fn pass_signals(self: Rc<Self>) {
+        let (mut stop, mut pressure) = (self.stop(), self.gateway.memory().pressure());
+        loop {
+            let signals = Signals {
+                stop: *stop.borrow_and_update(),
+                pressure: *pressure.borrow_and_update(),
+            };
+            self.signals.send_replace(signals);
+            // Who could ask for a stop may be gone, and with it the process is about to be.
+            tokio::select! {
+                Ok(()) = stop.changed() => {}
+                Ok(()) = pressure.changed() => {}
+                else => std::future::pending().await,
+            }
         }
     }
 

@@ -224,6 +224,11 @@ impl Gateway {
         serde_json::from_str(body).unwrap()
     }
 
+    /// Gives the address of the admin listener.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Gives the number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

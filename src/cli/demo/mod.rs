@@ -48,7 +48,7 @@ impl Demo {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { state, listen, admin_listen } = self;
         // First, so that from here on a signal ends the demo in order and no directory is left.
-        let signals = Signals::install()?;
+        let mut signals = Signals::install()?;
         let state = State::open(state)?;
         let keys = state.keys()?;
         let sample = Sample::start().context("the sample API cannot be started")?;
@@ -72,6 +72,7 @@ impl Demo {
         };
         print(&format!("{}\n{TEXT_HEADING}\n", guide.text()))?;
         signals.wait(&running);
+        signals.cut_by_the_next(running.cutter());
         running.stop();
         sample.stop();
         Ok(())

@@ -20,6 +20,7 @@ mod plans;
 mod retention;
 mod routes;
 mod server;
+mod server_limits;
 mod statuses;
 mod tls;
 mod traces;

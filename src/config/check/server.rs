@@ -4,20 +4,14 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Du
 
 use http::StatusCode;
 
-use super::{
-    networks,
-    number::{integer, positive, within},
-    path::Pattern,
-    tls,
-    url::Url,
-};
+use super::{networks, number::within, path::Pattern, server_limits, tls, url::Url};
 use crate::{
     answer::Code,
     config::{
-        AccessLog, Admin, KeyLocation, Log, Secret, Server, ServerLimits, Store,
+        AccessLog, Admin, KeyLocation, Log, Secret, Server, Store,
         file::{
             AdminTable, AnswersTable, AuthTable, Field, GuessesTable, LimitsTable, LogTable,
-            ServerTable, Size, Spanned, StoreTable, Timeout, not_available,
+            ServerTable, Spanned, StoreTable, Timeout, not_available,
         },
         report::{Problem, Problems, Span},
         secret::SecretSource,
@@ -71,7 +65,7 @@ pub(super) fn check_server(
         tls: tls::check(tls, public_url, listen.map(|of| of.value), directory, problems),
         proxy_protocol: networks::check_proxy_protocol(proxy_protocol, trusted_proxies, problems),
         trusted_proxies: networks::check_trusted(trusted_proxies, problems),
-        limits: check_limits(limits.value().unwrap_or(&LimitsTable::default()), problems),
+        limits: server_limits::check(limits.value().unwrap_or(&LimitsTable::default()), problems),
     };
     Some(server)
 }
@@ -101,43 +95,6 @@ fn check_reserved_prefix(field: &Field<String>, problems: &mut Problems) -> Arc<
         problems.add(Problem::error(*span, bad.message).help(bad.help));
     }
     value.as_str().into()
-}
-
-fn check_limits(table: &LimitsTable, problems: &mut Problems) -> ServerLimits {
-    let LimitsTable {
-        connections,
-        handshakes,
-        header_bytes,
-        headers,
-        body_bytes,
-        header_timeout,
-        idle_timeout,
-        request_timeout,
-    } = table;
-    ServerLimits {
-        connections: integer(connections, 1..=1_000_000, 10_000, problems),
-        handshakes: integer(handshakes, 1..=1_000_000, 1000, problems),
-        header_bytes: check_header_bytes(header_bytes, problems),
-        headers: integer(headers, 1..=1000, 100, problems),
-        body_bytes: body_bytes.value().map_or(10 << 20, |size| size.0),
-        header_timeout: positive(header_timeout, Duration::from_secs(10), problems),
-        idle_timeout: positive(idle_timeout, Duration::from_secs(60), problems),
-        request_timeout: check_timeout(request_timeout, problems)
-            .unwrap_or(Some(Duration::from_secs(300))),
-    }
-}
-
-/// The HTTP library needs 8 KiB to begin with; a megabyte is more than any caller has to say.
-fn check_header_bytes(field: &Field<Size>, problems: &mut Problems) -> usize {
-    const DEFAULT: usize = 32 << 10;
-    let Some(Spanned { value, span }) = field.given() else { return DEFAULT };
-    let bytes = usize::try_from(value.0).ok();
-    let bytes = bytes.filter(|bytes| (8 << 10..=1 << 20).contains(bytes));
-    if bytes.is_none() {
-        let help = "the size is from 8KiB to 1MiB";
-        problems.add(Problem::error(*span, "the size is out of range").help(help));
-    }
-    bytes.unwrap_or(DEFAULT)
 }
 
 /// Gives a time limit that may be "none"; the outer `None` means that none is given.

@@ -31,7 +31,7 @@ pub(super) use table::{
 };
 pub(super) use tls::{CertificateTable, TlsTable};
 pub(super) use traces::TracesTable;
-pub(super) use value::{Size, Timeout, expected};
+pub(super) use value::{OptionalSize, Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};
 
 use toml::de::DeTable;

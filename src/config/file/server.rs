@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     table::{Field, FromToml, Named, Spanned, Table, Value},
     tls::TlsTable,
-    value::{Size, Timeout},
+    value::{OptionalSize, Size, Timeout},
 };
 use crate::{
     config::{
@@ -59,12 +59,15 @@ impl FromToml for ServerTable {
 pub(in crate::config) struct LimitsTable {
     pub(in crate::config) connections: Field<i64>,
     pub(in crate::config) handshakes: Field<i64>,
+    pub(in crate::config) connections_per_address: Field<i64>,
     pub(in crate::config) header_bytes: Field<Size>,
     pub(in crate::config) headers: Field<i64>,
     pub(in crate::config) body_bytes: Field<Size>,
     pub(in crate::config) header_timeout: Field<Duration>,
     pub(in crate::config) idle_timeout: Field<Duration>,
     pub(in crate::config) request_timeout: Field<Timeout>,
+    pub(in crate::config) minimum_rate: Field<OptionalSize>,
+    pub(in crate::config) memory: Field<OptionalSize>,
 }
 
 impl FromToml for LimitsTable {
@@ -73,12 +76,15 @@ impl FromToml for LimitsTable {
         let read = Self {
             connections: table.field("connections"),
             handshakes: table.field("handshakes"),
+            connections_per_address: table.field("connections_per_address"),
             header_bytes: table.field("header_bytes"),
             headers: table.field("headers"),
             body_bytes: table.field("body_bytes"),
             header_timeout: table.field("header_timeout"),
             idle_timeout: table.field("idle_timeout"),
             request_timeout: table.field("request_timeout"),
+            minimum_rate: table.field("minimum_rate"),
+            memory: table.field("memory"),
         };
         table.finish();
         Some(read)

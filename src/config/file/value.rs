@@ -146,6 +146,19 @@ impl FromToml for Size {
     }
 }
 
+/// A number of bytes that may be without bounds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::config) struct OptionalSize(pub(in crate::config) Option<u64>);
+
+impl FromToml for OptionalSize {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        match value.toml {
+            DeValue::String(text) if text == "none" => Some(Self(None)),
+            _ => Size::from_toml(value, problems).map(|Size(bytes)| Self(Some(bytes))),
+        }
+    }
+}
+
 fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let number: u64 = number.parse().ok()?;

@@ -116,12 +116,15 @@ proxy_protocol = true
 listen = \"127.0.0.1:8402\"
 [server.limits]
 connections = 0
+connections_per_address = 0
 header_bytes = \"4KiB\"
 headers = 1001
 body_bytes = \"10 MB\"
 header_timeout = \"0s\"
 idle_timeout = \"1 minute\"
 request_timeout = \"0s\"
+minimum_rate = \"fast\"
+memory = \"1MiB\"
 connection_timeout = \"1s\"
 ";
     listeners_on_one_port: "

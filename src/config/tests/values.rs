@@ -1,6 +1,6 @@
 //! What a good file becomes.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU64, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ reserved_prefix = \"/_gate/way\"
 workers = 4
 trusted_proxies = [\"10.0.0.0/8\", \"::1\"]
 proxy_protocol = true
-limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\" }
+limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\", connections_per_address = 7 }
 [store]
 url = \"sqlite:data/usage.db\"
 retention = { requests = \"0s\", requests_size = \"64MiB\" }
@@ -76,6 +76,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.server.limits.header_bytes, 8192);
     assert_eq!(config.server.limits.body_bytes, 0);
     assert_eq!(config.server.limits.request_timeout, None);
+    assert_eq!(config.server.limits.connections_per_address, Some(7));
     assert_eq!(config.routes[0].request_timeout, None);
     assert_eq!(config.store.database, Path::new("data/usage.db"));
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));
@@ -87,6 +88,23 @@ status = { quota_exceeded = 429 }
     let guesses = GuessLimit { limit: 20, window: Duration::from_secs(60) };
     assert_eq!(config.guesses, Some(guesses));
     assert_eq!(config.status_by_code[&Code::QuotaExceeded], StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[test]
+fn rates_and_ceilings_can_be_given_or_taken_away() {
+    let of = |limits: &str| {
+        let limits =
+            config(&format!("[server]\nlisten = \"127.0.0.1:80\"\nlimits = {{ {limits} }}"));
+        let limits = limits.server.limits;
+        (limits.minimum_rate.map(NonZeroU64::get), limits.memory, limits.connections_per_address)
+    };
+    assert_eq!(of(""), (Some(240), MemoryLimit::OfGroup, None));
+    let given = of("minimum_rate = \"2KiB\", memory = \"64MiB\"");
+    assert_eq!(given, (Some(2048), MemoryLimit::Bytes(64 << 20), None));
+    for off in ["none", "0B"] {
+        let limits = of(&format!("minimum_rate = \"{off}\", memory = \"none\""));
+        assert_eq!(limits, (None, MemoryLimit::None, None));
+    }
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl State {
         let wanted = self.framing.wanted(0);
         let read = ready!(inbox.socket.poll_read(context, &mut self.buffer, wanted))?;
         if read > 0 {
-            inbox.watch.read();
+            inbox.watch.read(read);
         }
         Poll::Ready(Ok(read))
     }
@@ -231,7 +231,9 @@ impl Body for ClientBody {
                 state.interim.extend_from_slice(CONTINUE);
             }
             ready!(state.poll_interim(&self.inbox, context))?;
-            if ready!(state.poll_fill(&self.inbox, context))? == 0 {
+            let filled = state.poll_fill(&self.inbox, context);
+            self.inbox.watch.wait_for_body(filled.is_pending());
+            if ready!(filled)? == 0 {
                 if state.framing == Framing::UntilClose {
                     state.framing = Framing::NONE;
                     return Poll::Ready(None);

@@ -10,7 +10,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
@@ -88,15 +88,32 @@ impl<'a> Connection<'a> {
 
     /// Serves one request; tells whether another may follow.
     async fn exchange(&self, service: &impl Service) -> io::Result<bool> {
-        let head = match poll_fn(|context| self.poll_head(context)).await? {
-            None => return Ok(false),
-            Some(Ok(head)) => head,
-            Some(Err(reason)) => return self.refuse(reason, service).await,
+        // In memory of its own, which an idle connection does not hold and the next request finds in
+        // the processor's caches.
+        let begin = |context: &mut Context<'_>| {
+            let head = ready!(self.poll_head(context))?;
+            let answering = head.map(|head| Box::pin(self.answer(head, service)));
+            Poll::Ready(io::Result::Ok(answering))
+        };
+        match poll_fn(begin).await? {
+            None => Ok(false),
+            Some(answering) => answering.await,
+        }
+    }
+
+    /// Answers a request, or what is none; tells whether another may follow.
+    async fn answer(
+        &self,
+        head: Result<request::Head, Unparsable>,
+        service: &impl Service,
+    ) -> io::Result<bool> {
+        let head = match head {
+            Ok(head) => head,
+            Err(reason) => return self.refuse(reason, service).await,
         };
         let request::Head { mut parts, framing, keeps_alive, waits, takes_trailers } = head;
         let body = self.inbox.begin(framing, waits, parts.version == http::Version::HTTP_11);
-        // In memory of its own, which an idle connection does not hold and the next request finds in
-        // the processor's caches.
+        // By itself, because the way down needs it no more, and may take long.
         let answering = Box::pin(service.answer(&mut parts, body));
         let Some(reply) = self.unless_gone(answering).await else { return Ok(false) };
         let keeps_alive = keeps_alive && !self.is_closing.get();
@@ -131,8 +148,12 @@ impl<'a> Connection<'a> {
                     self.looked.set(0);
                     return Poll::Ready(Ok(Some(head)));
                 }
-            } else if self.is_closing.get() {
+            } else if self.is_closing.get() && !self.watch.is_fresh() {
                 return Poll::Ready(Ok(None));
+            }
+            // What a flood sends lies with the system, or is not sent at all.
+            if self.watch.must_wait() {
+                return Poll::Pending;
             }
             match self.inbox.poll_fill(context)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(None)),
@@ -187,15 +208,19 @@ impl<'a> Connection<'a> {
             }
             body.attend(context);
             let polled = sending.poll_send(&self.socket, context);
-            if sending.sent() > before {
-                self.watch.moved();
+            if let Some(bytes @ 1..) = sending.sent().checked_sub(before) {
+                self.watch.moved_by(usize::try_from(bytes).unwrap_or(usize::MAX));
             }
             if polled.is_pending() {
                 self.watch.lasts();
             }
+            self.watch.wait_for_taking(polled.is_pending() && sending.is_pending());
             polled
         });
-        match self.unless_gone(sent).await {
+        self.watch.begin_answer(reply.status == http::StatusCode::SWITCHING_PROTOCOLS);
+        let sent = self.unless_gone(sent).await;
+        self.watch.end_answer();
+        match sent {
             None => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Ok(())) => Ok(()),
             Some(Err(SendError::Io(error))) => Err(error),

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub reloads_refused: AtomicU64,
     /// Whether the last attempt at one failed. None counts as success: the start took the file.
     last_reload_refused: AtomicBool,
+    /// Client connections that were closed at once, because their address had too many.
+    refused_connections: AtomicU64,
     /// Access-log lines that were dropped; the log's own count.
     lines_dropped: OnceLock<Arc<AtomicU64>>,
     /// Records of recent requests that were dropped; their writer's own count.
@@ -56,6 +58,23 @@ impl Metrics {
     /// Gives the workers.
     pub fn workers(&self) -> Vec<Arc<Worker>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a client connection that was closed at once.
+    pub fn count_refused_connection(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives the number of client connections that were closed at once.
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
+    }
+
+    /// Gives the number of client connections that are open.
+    pub fn open_connections(&self) -> usize {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = workers.iter().map(|worker| worker.connections.open()).sum::<i64>();
+        usize::try_from(open).unwrap_or(0)
     }
 
     /// Tells whether a worker's journal is not written at present.

@@ -21,7 +21,8 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     let workers = gateway.metrics().workers();
     let mut families = requests(&workers);
     let lines_dropped = gateway.metrics().lines_dropped();
-    families.extend(connections(&workers, gateway.connections_max(), lines_dropped));
+    families.extend(connections(&workers, gateway, lines_dropped));
+    families.extend(memory(gateway));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));
     families.extend(upstreams::families(gateway.metrics().endpoints()));
@@ -121,7 +122,7 @@ fn requests(workers: &[std::sync::Arc<Worker>]) -> Vec<Family> {
 
 fn connections(
     workers: &[std::sync::Arc<Worker>],
-    limit: usize,
+    gateway: &Gateway,
     lines_dropped: u64,
 ) -> Vec<Family> {
     let sum = |of: fn(&super::worker::Connections) -> i64| -> f64 {
@@ -145,12 +146,18 @@ fn connections(
         Family::gauge(
             "faregate_connections_max",
             "How many client connections may be open: server.limits.connections.",
-            limit as f64,
+            gateway.connections_max() as f64,
         ),
         Family::count(
             "faregate_connections_accepted",
             "Client connections taken.",
             total(|of| of.accepted.get()),
+        ),
+        Family::count(
+            "faregate_connections_refused",
+            "Client connections closed at once because their address had as many as \
+             server.limits.connections_per_address.",
+            gateway.metrics().refused_connections(),
         ),
         Family::count(
             "faregate_unparsable_requests",
@@ -161,6 +168,28 @@ fn connections(
             "faregate_access_log_lines_dropped",
             "Access-log lines that were dropped because the log could not be written fast enough.",
             lines_dropped,
+        ),
+    ]
+}
+
+fn memory(gateway: &Gateway) -> [Family; 3] {
+    let memory = gateway.memory();
+    [
+        Family::gauge(
+            "faregate_memory_used_bytes",
+            "Memory that is compared with the ceiling; 0 without one.",
+            memory.used() as f64,
+        ),
+        Family::gauge(
+            "faregate_memory_ceiling_bytes",
+            "Memory above which work is turned away; 0 for no such ceiling.",
+            memory.ceiling() as f64,
+        ),
+        Family::gauge(
+            "faregate_memory_pressure",
+            "0: memory suffices; 1: unused connections are closed, new ones wait; 2: requests without \
+             a key are refused too; 3: all are.",
+            f64::from(memory.degree()),
         ),
     ]
 }

@@ -50,6 +50,13 @@ pub struct Connections {
     pub unparsable: Count,
 }
 
+impl Connections {
+    /// Gives how many are open.
+    pub fn open(&self) -> i64 {
+        self.head.get() + self.idle.get() + self.request.get()
+    }
+}
+
 /// The books of a worker.
 #[derive(Debug, Default)]
 pub struct Books {

@@ -151,7 +151,7 @@ fn upload_that_stalls_has_failed() {
     let gateway = Gateway::start(&tables("idle_timeout = \"150ms\"", "", ""), &upstream);
     let mut client = gateway.client();
     client.send(head("POST", "/paid/x", &[&bearer(KEY), "Content-Length: 10"]) + "12345");
-    assert_eq!(client.response().verdict(), "400 invalid_request");
+    assert_eq!(client.response().verdict(), "408 request_timeout");
     client.expect_closed();
     assert_ended(&gateway, "failed", 0);
 }

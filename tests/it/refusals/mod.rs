@@ -94,6 +94,8 @@ fn no_code_is_left_out() {
         "upstream_payment_required",
         "upstream_timeout",
         "internal_error",
+        // An upload that comes too slowly.
+        "request_timeout",
         // A journal that cannot be written; a gateway without room.
         "quota_unavailable",
         "overloaded",

@@ -278,6 +278,15 @@ impl Client {
         self.buffer.drain(..count.min(self.buffer.len())).collect()
     }
 
+    /// Reads what there is of the next bytes, at most so many; nothing at the end.
+    pub(crate) fn some(&mut self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; most];
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let count = self.stream.read(&mut bytes).unwrap_or(0);
+        bytes.truncate(count);
+        bytes
+    }
+
     /// Reads and throws away this many bytes; gives how many came.
     pub(crate) fn skip(&mut self, count: u64) -> u64 {
         let mut left = count;
