@@ -31,7 +31,7 @@ use crate::{
         http1::{self, ClientBody, Unparsable},
         proxied,
         secured::{self, NoTls},
-        tls::Failure,
+        tls::{Failure, Secured, Tls},
     },
     worker::{
         Connection, Signals, Stop, Worker,
@@ -47,65 +47,91 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    // In memory of its own, which is free again before the first request.
+    let Some(begun) = Box::pin(begin(&worker, stream, peer)).await else { return };
+    let Begun { socket, connection, received, limits, _place } = begun;
+    serve_requests(&worker, &connection, &socket, received, &limits).await;
+    if connection.watch.has_given_up() {
+        // The system would go on offering what it holds to a client that does not take it.
+        return socket.reset_when_dropped();
+    }
+    close(&worker, &connection.watch, &socket).await;
+}
+
+/// A connection that is ready for its first request.
+struct Begun {
+    socket: Rc<Socket>,
+    connection: Rc<Connection>,
+    /// What came already.
+    received: BytesMut,
+    limits: ServerLimits,
+    _place: Option<Place>,
+}
+
+/// Finds whom a connection is for, and makes its handshake; `None` where it is over by that.
+async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) -> Option<Begun> {
     let (limits, is_proxied, tls) = {
         let server = &worker.gateway().snapshot().server;
         let tls = server.tls.as_ref().map(|tls| Arc::clone(&tls.ready));
         (server.limits.clone(), server.proxy_protocol, tls)
     };
     let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
-    let mut socket = Socket::new(stream);
-    let (mut client, mut received) = (Some(peer), BytesMut::new());
+    let (mut socket, mut secured) = (Socket::new(stream), None);
+    let (mut client, mut received) = (peer, BytesMut::new());
     if is_proxied {
-        // Seldom, and gone before the first request.
-        client = Box::pin(proxied::client(&worker, &watch, &socket, peer, &mut received)).await;
+        client = proxied::client(worker, &watch, &socket, peer, &mut received).await?;
     }
-    let Some(client) = client else { return };
-    let Ok(_place) = announced_place(&worker, client, is_proxied) else { return };
-    let mut secured = None;
+    let place = announced_place(worker, client, is_proxied).ok()?;
     if let Some(tls) = tls {
         let received = std::mem::take(&mut received);
-        // As much as both sides need for it, and no longer.
-        let shaking = secured::begin(&worker, tls, socket, received, limits.header_timeout);
-        match Box::pin(shaking).await {
-            Ok((within, known)) => (socket, secured) = (within, Some(known)),
-            Err(NoTls::Failed(Failure::InClear(clear))) => {
-                return refuse_in_clear(&worker, client, watch, clear, &limits).await;
-            }
-            Err(reason) => {
-                tracing::debug!(%peer, %reason, "a connection closed before its first request");
-                return;
-            }
+        let made = secure(worker, client, &watch, tls, socket, received, &limits).await?;
+        (socket, secured) = (made.0, Some(made.1));
+    }
+    let connection = Rc::new(Connection::new(client, watch, secured));
+    Some(Begun { socket: Rc::new(socket), connection, received, limits, _place: place })
+}
+
+/// Makes the handshake; `None` where the connection is over by that.
+async fn secure(
+    worker: &Rc<Worker>,
+    client: SocketAddr,
+    watch: &Rc<Watch>,
+    tls: Arc<Tls>,
+    socket: Socket,
+    received: BytesMut,
+    limits: &ServerLimits,
+) -> Option<(Socket, Secured)> {
+    match secured::begin(worker, tls, socket, received, limits.header_timeout).await {
+        Ok(begun) => return Some(begun),
+        Err(NoTls::Failed(Failure::InClear(clear))) => {
+            refuse_in_clear(worker, client, watch, clear, limits).await;
+        }
+        Err(reason) => {
+            tracing::debug!(%client, %reason, "a connection closed before its first request");
         }
     }
-    let socket = Rc::new(socket);
-    let connection = Rc::new(Connection::new(client, Rc::clone(&watch), secured));
-    serve_requests(&worker, &connection, &socket, received, &limits).await;
-    if watch.has_given_up() {
-        // The system would go on offering what it holds to a client that does not take it.
-        return socket.reset_when_dropped();
-    }
-    close(&worker, &watch, &socket).await;
+    None
 }
 
 /// Tells whoever speaks in clear to a listener with TLS what is wrong: all else would be a riddle.
 async fn refuse_in_clear(
     worker: &Rc<Worker>,
     client: SocketAddr,
-    watch: Rc<Watch>,
+    watch: &Rc<Watch>,
     socket: Socket,
     limits: &ServerLimits,
 ) {
     const REASON: Unparsable = Unparsable::Malformed("This listener speaks TLS: write https://.");
     let socket = Rc::new(socket);
-    let connection = Rc::new(Connection::new(client, Rc::clone(&watch), None));
+    let connection = Rc::new(Connection::new(client, Rc::clone(watch), None));
     let is_closing = Cell::new(true);
     let protocol = {
-        let (socket, watch) = (Rc::clone(&socket), Rc::clone(&watch));
+        let (socket, watch) = (Rc::clone(&socket), Rc::clone(watch));
         http1::Connection::new(socket, watch, BytesMut::new(), limits, &is_closing)
     };
     let answers = Answers { worker, connection: &connection };
     let _ = timeout(limits.header_timeout, protocol.refuse(REASON, &answers)).await;
-    close(worker, &watch, &socket).await;
+    close(worker, watch, &socket).await;
 }
 
 async fn close(worker: &Worker, watch: &Watch, socket: &Socket) {

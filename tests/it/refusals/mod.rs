@@ -94,6 +94,8 @@ fn no_code_is_left_out() {
         "upstream_payment_required",
         "upstream_timeout",
         "internal_error",
+        // A connection within TLS.
+        "misdirected_request",
         // An upload that comes too slowly.
         "request_timeout",
         // A journal that cannot be written; a gateway without room.
