@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
@@ -53,6 +54,8 @@ pub struct Gateway {
     span_counters: Arc<Counters>,
     file: Option<PathBuf>,
     fixed: Fixed,
+    /// Told at each reload that puts a snapshot in force.
+    reloaded: watch::Sender<()>,
     /// The state of the file that was read last. Held during a reload, so that the last one that was
     /// asked for is the one in force.
     read: Mutex<Option<Stamp>>,
@@ -178,6 +181,7 @@ impl Gateway {
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
             span_counters: Arc::default(),
+            reloaded: watch::Sender::default(),
             read: Mutex::new(file.as_deref().and_then(Stamp::of)),
             file,
             fixed: Fixed::of(config),
@@ -229,8 +233,16 @@ impl Gateway {
     fn declare(&self, snapshot: Snapshot) -> Result<(), Vec<Conflict>> {
         let snapshot = Arc::new(snapshot);
         let plan = |id: &str| snapshot.plan(id).is_some();
-        let swap = || self.snapshot.store(Arc::clone(&snapshot));
+        let swap = || {
+            self.snapshot.store(Arc::clone(&snapshot));
+            self.reloaded.send_replace(());
+        };
         self.live.declare(&snapshot.declared, &plan, swap)
+    }
+
+    /// Gives the signal that another snapshot is in force.
+    pub fn reloaded(&self) -> watch::Receiver<()> {
+        self.reloaded.subscribe()
     }
 
     /// Reads the file again whenever it has changed, and until then does nothing. It never ends by

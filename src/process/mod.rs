@@ -35,6 +35,7 @@ use crate::{
         traces::exporter::{self, Exporter},
     },
     upkeep::Upkeep,
+    upstream::health::Checkers,
     webhooks::RootsError,
     worker::Stop,
 };
@@ -249,6 +250,7 @@ impl Control {
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
         let keeping = tokio::spawn(upkeep.run(stopping.clone()));
+        let checking = tokio::spawn(Checkers::new(Arc::clone(&gateway)).run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let comparing = tokio::spawn(async move { compare(gateway.clock()).await });
         if let Err(error) = acceptor::accept(listener, &workers, connections_max, stopping).await {
@@ -260,6 +262,7 @@ impl Control {
         // They have hold of the keeper, and end by themselves.
         let _ = telling.await;
         let _ = keeping.await;
+        let _ = checking.await;
         reloading.abort();
         comparing.abort();
         admin.abort();

@@ -63,15 +63,21 @@ impl<'u> Choice<'u> {
 
     /// Notes that the one chosen answered.
     pub fn note_success(&self) {
-        if let Some(figures) = self.chosen() {
-            figures.standing.note_success();
+        if let Some(of) = self.chosen().filter(|of| of.standing.note_success()) {
+            tracing::info!(upstream = %of.upstream, endpoint = %of.name, "endpoint answers again");
         }
     }
 
     /// Notes that the one chosen could not be reached, or did not answer.
     pub fn note_failure(&self, now: Instant) {
-        if let Some(figures) = self.chosen() {
-            figures.standing.note_failure(now);
+        if let Some(of) = self.chosen()
+            && let Some(time) = of.standing.note_failure(now)
+        {
+            let seconds = time.as_secs();
+            tracing::warn!(
+                upstream = %of.upstream, endpoint = %of.name, seconds,
+                "endpoint is left out, requests to it failed"
+            );
         }
     }
 
@@ -154,7 +160,7 @@ impl Balance {
             return all;
         }
         // Seldom, and few: no allocation is needed to find the last ones.
-        let rank = |of: &Figures, index: usize| (of.standing.out_at(), index);
+        let rank = |of: &Figures, index: usize| (of.standing.rank(), index);
         let later = |than| out().filter(|(of, index)| rank(of, *index) > than).count();
         out()
             .filter(|(of, index)| later(rank(of, *index)) < most)

@@ -13,6 +13,7 @@ mod server;
 mod syntax;
 mod table;
 mod traces;
+mod upstreams;
 mod value;
 mod webhooks;
 
@@ -20,7 +21,7 @@ pub(super) use choice::Zone;
 pub(super) use cors::CorsTable;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
-pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};
+pub(super) use routes::{RouteTable, StatusSet};
 pub(super) use server::{
     AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, LogTable, RetentionTable,
     ServerTable, StoreTable,
@@ -29,6 +30,7 @@ pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
 pub(super) use traces::TracesTable;
+pub(super) use upstreams::{HealthTable, QueueTable, UpstreamTable};
 pub(super) use value::{Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};
 
