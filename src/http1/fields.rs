@@ -153,8 +153,8 @@ mod tests {
         for value in ["a,b ", " C", ""] {
             fields.append(header::TE, HeaderValue::from_static(value));
         }
-        for (wanted, is_member) in [("a", true), ("B", true), ("c", true), ("d", false)] {
-            assert_eq!(is_member(values_of(&fields, &header::TE), wanted), is_member, "{wanted}");
+        for (wanted, is_there) in [("a", true), ("B", true), ("c", true), ("d", false)] {
+            assert_eq!(is_member(values_of(&fields, &header::TE), wanted), is_there, "{wanted}");
             assert!(!is_member(values_of(&fields, &header::ALLOW), wanted), "{wanted}");
         }
     }

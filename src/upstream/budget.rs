@@ -117,7 +117,8 @@ mod tests {
             sent += u64::try_from(more).unwrap();
             retries += more;
         }
-        assert!((18_000..=20_010).contains(&retries), "{retries}");
+        // The second that has just begun has none yet.
+        assert!((17_500..=20_010).contains(&retries), "{retries}");
     }
 
     #[test]

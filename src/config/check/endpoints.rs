@@ -111,8 +111,9 @@ fn parse_socket(text: &str, span: Span) -> Result<Place, Problem> {
         Some((socket, base)) => (socket, text.get(text.len() - base.len() - 1..)),
         None => (text, None),
     };
-    if !socket.starts_with('/') || socket.ends_with('/') {
-        let help = "write \"unix:/PATH\" with the whole path of the socket";
+    if !socket.starts_with('/') || socket.ends_with('/') || socket.contains("//") {
+        let help =
+            "write \"unix:/PATH\" with the whole path of the socket, one slash at its beginning";
         return Err(wrong("this is not the path of a socket", help));
     }
     if socket.len() > SOCKET_PATH_MAX || socket.contains('\0') {

@@ -3,6 +3,7 @@ mod damage;
 mod reports;
 mod secrets;
 mod traces;
+mod upstreams;
 mod values;
 mod webhooks;
 
@@ -94,7 +95,7 @@ fn later_options_are_not_available() {
         assert_eq!(report.position(problem).0, at + 1);
         tried += 1;
     }
-    assert!(tried >= 3, "{tried}");
+    assert!(tried >= 2, "{tried}");
 }
 
 #[test]
