@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     clock::Clock,
@@ -60,6 +60,8 @@ pub struct Gateway {
     fixed: Fixed,
     /// Places for handshakes that are under way.
     handshakes: Semaphore,
+    /// Told at each reload that puts a snapshot in force.
+    reloaded: watch::Sender<()>,
     /// The state of the files that were read last. Held during a reload, so that the last one that was
     /// asked for is the one in force.
     read: Mutex<Read>,
@@ -208,6 +210,7 @@ impl Gateway {
             notifications: Notifications::default(),
             level: LevelHandle::detached(config.log.level.clone()),
             span_counters: Arc::default(),
+            reloaded: watch::Sender::default(),
             read: Mutex::new(
                 file.as_deref().map(|file| look(file, files(config))).unwrap_or_default(),
             ),
@@ -264,8 +267,16 @@ impl Gateway {
     fn declare(&self, snapshot: Snapshot) -> Result<(), Vec<Conflict>> {
         let snapshot = Arc::new(snapshot);
         let plan = |id: &str| snapshot.plan(id).is_some();
-        let swap = || self.snapshot.store(Arc::clone(&snapshot));
+        let swap = || {
+            self.snapshot.store(Arc::clone(&snapshot));
+            self.reloaded.send_replace(());
+        };
         self.live.declare(&snapshot.declared, &plan, swap)
+    }
+
+    /// Gives the signal that another snapshot is in force.
+    pub fn reloaded(&self) -> watch::Receiver<()> {
+        self.reloaded.subscribe()
     }
 
     /// Gives the files that are looked at beside the configuration's own.

@@ -16,7 +16,8 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{
-        Access, Endpoint, HostHeader, Methods, Plan, Route, Upstream, WebSocket, duration_text,
+        Access, Address, Endpoint, Health, HostHeader, Limit, Methods, Plan, Route, Upstream,
+        WebSocket, duration_text,
     },
     telemetry::{
         access_log, messages,
@@ -278,10 +279,17 @@ fn of_upstream(upstream: &Upstream) -> Value {
         keepalive_timeout,
         set_headers,
         host_header,
+        health,
+        limit,
+        retries,
     } = upstream;
     // As it stands in a URL: with brackets, and without the scheme's own port.
-    let url = |endpoint: &Endpoint| {
-        format!("http://{}{base_path}", endpoint.authority.to_str().unwrap_or_default())
+    let url = |Endpoint { address, name, authority }: &Endpoint| match address {
+        Address::Tcp { .. } => {
+            format!("http://{}{base_path}", authority.to_str().unwrap_or_default())
+        }
+        Address::Unix(_) if base_path.is_empty() => name.to_string(),
+        Address::Unix(_) => format!("{name}:{base_path}"),
     };
     let (name, place): (_, Value) = if endpoints.is_single() {
         ("url", url(endpoints.first()).into())
@@ -299,7 +307,28 @@ fn of_upstream(upstream: &Upstream) -> Value {
             HostHeader::Upstream => "upstream",
         },
         "set_headers": set_headers.iter().map(masked).collect::<Map<String, Value>>(),
+        "health": health.as_ref().map(of_health),
+        "connections": limit.as_ref().map(|limit| limit.connections),
+        "queue": limit.as_ref().map(of_queue),
+        "retries": retries,
     })
+}
+
+fn of_health(health: &Health) -> Value {
+    let Health { path, interval, timeout, fails, passes, status } = health;
+    json!({
+        "path": path,
+        "interval": duration_text(*interval),
+        "timeout": duration_text(*timeout),
+        "fails": fails,
+        "passes": passes,
+        "status": format!("{}-{}", status.start(), status.end()),
+    })
+}
+
+fn of_queue(limit: &Limit) -> Value {
+    let Limit { connections: _, queue_length, queue_timeout } = limit;
+    json!({"length": queue_length, "timeout": duration_text(*queue_timeout)})
 }
 
 fn of_route(route: &Route) -> Value {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     chain::{credential, origin::Scheme, target::Target},
     config::KeyLocation,
-    model::{Endpoint, Endpoints, HostHeader, Upstream},
+    model::{Address, Endpoint, Endpoints, HostHeader, Upstream},
     server::http1::request::Head,
     upstream::headers::{self, Told},
 };
@@ -103,11 +103,8 @@ fn write(
     takes_trailers: bool,
     locations: &[KeyLocation],
 ) -> Vec<u8> {
-    let endpoint = Endpoint {
-        host: "upstream.example".into(),
-        port: 80,
-        authority: HeaderValue::from_static("upstream.example"),
-    };
+    let address = Address::Tcp { host: "upstream.example".into(), port: 80 };
+    let endpoint = Endpoint::new(address, HeaderValue::from_static("upstream.example"));
     let second = Duration::from_secs(1);
     let upstream = Upstream {
         id: "api".into(),
@@ -119,6 +116,9 @@ fn write(
         keepalive_timeout: second,
         set_headers: Vec::new(),
         host_header: HostHeader::Preserve,
+        health: None,
+        limit: None,
+        retries: 0,
     };
     let told = Told {
         identity: None,

@@ -91,44 +91,45 @@ pub(crate) fn values<'a>(
     named.map(|field| field.value)
 }
 
-/// Shows each member of a list that one or more fields of a name make (RFC 9110 section 5.6.1).
-pub(crate) fn each_member<E>(
-    parsed: &[Header<'_>],
-    name: &'static str,
-    mut show: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    for value in values(parsed, name) {
-        for member in value.split(|byte| *byte == b',') {
-            show(member.trim_ascii())?;
-        }
-    }
-    Ok(())
+/// Gives the members of a list that the values of one or more fields make (RFC 9110 section 5.6.1).
+pub(crate) fn members<'a>(
+    values: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = &'a [u8]> {
+    values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Tells whether a list has a member, in whatever case.
+/// Tells whether the list that values make has a member, in whatever case.
+pub(crate) fn is_member<'a>(values: impl Iterator<Item = &'a [u8]>, wanted: &str) -> bool {
+    members(values).any(|member| member.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// The same of a head that was parsed.
 pub(crate) fn has_member(parsed: &[Header<'_>], name: &'static str, wanted: &str) -> bool {
-    let is_not = |member: &[u8]| match member.eq_ignore_ascii_case(wanted.as_bytes()) {
-        true => Err(()),
-        false => Ok(()),
-    };
-    each_member(parsed, name, is_not).is_err()
+    is_member(values(parsed, name), wanted)
+}
+
+/// Gives the values of all fields of a name in a map.
+pub(crate) fn values_of<'a>(
+    fields: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> {
+    fields.get_all(name).into_iter().map(HeaderValue::as_bytes)
 }
 
 /// Reads the length of the body. Several that are equal are one (RFC 9110 section 8.6).
 pub(crate) fn length(parsed: &[Header<'_>]) -> Result<Option<u64>, Malformed> {
     const BAD: Malformed = Malformed("its length is none");
     let mut found = None;
-    each_member(parsed, "content-length", |digits| {
+    for digits in members(values(parsed, "content-length")) {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return Err(BAD);
         }
         let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
         let length: u64 = text.parse().map_err(|_| BAD)?;
-        match found.replace(length) {
-            Some(other) if other != length => Err(Malformed("its body ends in two ways")),
-            _ => Ok(()),
+        if found.replace(length).is_some_and(|other| other != length) {
+            return Err(Malformed("its body ends in two ways"));
         }
-    })?;
+    }
     Ok(found)
 }
 
@@ -144,6 +145,18 @@ mod tests {
         assert_eq!(fields.lines, b"a: access-x\r\naccess: 2\r\n");
         fields.remove_beginning(b"b-");
         assert_eq!(fields.lines, b"a: access-x\r\naccess: 2\r\n");
+    }
+
+    #[test]
+    fn list_is_made_of_all_its_fields() {
+        let mut fields = HeaderMap::new();
+        for value in ["a,b ", " C", ""] {
+            fields.append(header::TE, HeaderValue::from_static(value));
+        }
+        for (wanted, is_there) in [("a", true), ("B", true), ("c", true), ("d", false)] {
+            assert_eq!(is_member(values_of(&fields, &header::TE), wanted), is_there, "{wanted}");
+            assert!(!is_member(values_of(&fields, &header::ALLOW), wanted), "{wanted}");
+        }
     }
 
     #[test]

@@ -12,10 +12,10 @@ pub(crate) mod trailers;
 
 pub(crate) use self::{
     chunked::Decoder,
-    fields::{Fields, each_member, has_member, length, map, values},
+    fields::{Fields, has_member, is_member, length, map, members, values, values_of},
     framing::{Framing, Step},
     sending::{End, JOINED_BYTES_MAX, SendError, Sending, push_field},
-    socket::Socket,
+    socket::{Socket, Stream},
 };
 
 /// Refuses lines that end in a line feed alone, which some take for an end and some do not.

@@ -31,6 +31,8 @@ pub(crate) struct Sending<B, E> {
     sent: u64,
     /// Why it breaks off, which is told when what came before has gone.
     failed: Option<SendError<E>>,
+    /// What has gone is kept, since it is all there is and may go again.
+    is_kept: bool,
 }
 
 /// How the end of a body is told, which its head has said.
@@ -74,7 +76,30 @@ where
             End::Close => body.is_end_stream(),
         };
         let (piece, behind) = (Bytes::new(), b"".as_slice());
-        Self { body, end, joined: head, gone: 0, piece, behind, is_over, sent: 0, failed: None }
+        Self {
+            body,
+            end,
+            joined: head,
+            gone: 0,
+            piece,
+            behind,
+            is_over,
+            sent: 0,
+            failed: None,
+            is_kept: false,
+        }
+    }
+
+    /// Keeps what is sent, so that it can be sent again; false where a body follows it, which cannot.
+    pub(crate) fn keep(&mut self) -> bool {
+        self.is_kept = self.is_over;
+        self.is_kept
+    }
+
+    /// Begins anew, with all that was kept.
+    pub(crate) fn rewind(&mut self) {
+        debug_assert!(self.is_kept, "what was sent is gone");
+        (self.gone, self.sent) = (0, 0);
     }
 
     /// Gives the body.
@@ -172,7 +197,7 @@ where
         self.piece.advance(of_piece);
         count = count.saturating_sub(of_piece);
         self.behind = self.behind.get(count..).unwrap_or_default();
-        if self.gone == self.joined.len() {
+        if self.gone == self.joined.len() && !self.is_kept {
             self.joined.clear();
             self.gone = 0;
         }
@@ -353,6 +378,29 @@ mod tests {
             prop_assert!(matches!(sent, Err(SendError::IllSized)));
             prop_assert!(u64::try_from(bytes.len()).unwrap() <= length);
         }
+    }
+
+    #[test]
+    fn what_is_kept_can_go_again() {
+        run(async {
+            let (one, other) = tokio::net::UnixStream::pair().unwrap();
+            let (socket, receiver) = (Socket::new(one), Socket::new(other));
+            let mut sending = Sending::new(b"head".to_vec(), End::None, Frames::new(&[]));
+            assert!(sending.keep());
+            for _ in 0..3 {
+                poll_fn(|context| sending.poll_send(&socket, context)).await.unwrap();
+                assert_eq!(sending.sent(), 4);
+                sending.rewind();
+            }
+            socket.shut_down(std::net::Shutdown::Write);
+            let mut buffer = BytesMut::new();
+            while poll_fn(|context| receiver.poll_read(context, &mut buffer, 1)).await.unwrap() > 0
+            {
+            }
+            assert_eq!(buffer, "headheadhead");
+        });
+        let mut with_body = Sending::new(Vec::new(), End::Length(1), Frames::new(&[vec![b'x']]));
+        assert!(!with_body.keep());
     }
 
     #[test]

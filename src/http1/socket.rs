@@ -11,9 +11,10 @@ use std::{
 };
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsStream;
 
@@ -32,15 +33,16 @@ pub(crate) struct Socket(RefCell<Stream>);
 
 /// What the bytes of a socket pass through.
 #[derive(Debug)]
-enum Stream {
-    Clear(TcpStream),
+pub(crate) enum Stream {
+    Tcp(TcpStream),
     /// Far larger, and apart so that a connection in clear does not take its room.
     Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(RefCell::new(Stream::Clear(stream)))
+    pub(crate) fn new(stream: impl Into<Stream>) -> Self {
+        Self(RefCell::new(stream.into()))
     }
 
     /// Wraps one whose handshake is done.
@@ -48,11 +50,11 @@ impl Socket {
         Self(RefCell::new(Stream::Tls(Box::new(stream.into()))))
     }
 
-    /// Gives the connection, unless it is within TLS.
-    pub(crate) fn into_clear(self) -> Option<TcpStream> {
+    /// Gives the connection, if it is one by TCP in clear.
+    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.0.into_inner() {
-            Stream::Clear(stream) => Some(stream),
-            Stream::Tls(_) => None,
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(_) | Stream::Unix(_) => None,
         }
     }
 
@@ -65,10 +67,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.0.borrow_mut();
         if wanted > SCRATCH_BYTES {
-            // Of TLS some may be there that the system knows nothing of.
-            if let Stream::Clear(stream) = &*stream
-                && stream.poll_read_ready(context)?.is_pending()
-            {
+            if stream.poll_anything(context)?.is_pending() {
                 // Who waits for something holds no room for it.
                 if buffer.is_empty() && buffer.capacity() > SCRATCH_BYTES {
                     *buffer = BytesMut::new();
@@ -109,7 +108,7 @@ impl Socket {
     /// Has the connection broken off when it is dropped, and with it what the system holds to be sent.
     pub(crate) fn reset_when_dropped(&self) {
         // Otherwise it ends as others do.
-        let _ = socket2::SockRef::from(self.0.borrow().tcp()).set_linger(Some(Duration::ZERO));
+        let _ = self.0.borrow().system().set_linger(Some(Duration::ZERO));
     }
 
     /// Ends one direction or both, and with them whoever reads.
@@ -124,16 +123,39 @@ impl Socket {
             let _ = Pin::new(&mut **stream).poll_shutdown(&mut quiet);
         }
         // It may be over already.
-        let _ = socket2::SockRef::from(stream.tcp()).shutdown(how);
+        let _ = stream.system().shutdown(how);
     }
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
+    fn system(&self) -> SockRef<'_> {
         match self {
-            Self::Clear(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0),
+            Self::Unix(stream) => SockRef::from(stream),
         }
+    }
+
+    /// Tells whether there is surely nothing to read. Of TLS some may be there that the system knows nothing
+    /// of.
+    fn poll_anything(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Tls(_) => Poll::Ready(Ok(())),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
     }
 }
 
@@ -144,8 +166,9 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -157,8 +180,9 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -168,22 +192,29 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

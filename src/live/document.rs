@@ -119,7 +119,7 @@ pub struct Books {
 pub struct Endpoint {
     /// The upstream.
     pub upstream: String,
-    /// Host and port.
+    /// Host and port, or the path of a socket.
     pub endpoint: String,
     /// How it did last.
     pub state: EndpointState,
@@ -131,6 +131,9 @@ pub struct Endpoint {
     pub timed_out: u64,
     /// Those for which no connection could be opened.
     pub unreachable: u64,
+    /// Those that were not tried, because no connection was free or none can be opened.
+    #[serde(default)]
+    pub rejected: u64,
     /// Connections that serve a request.
     pub busy: i64,
     /// Connections that wait for one.

@@ -107,11 +107,11 @@ struct OfEndpoint {
 pub(super) fn endpoints(endpoints: &Endpoints) -> Vec<Endpoint> {
     let mut sums: BTreeMap<(String, String), OfEndpoint> = BTreeMap::new();
     endpoints.read(|of| {
-        let sum = sums.entry((of.upstream.to_string(), of.address.to_string())).or_default();
+        let sum = sums.entry((of.upstream.to_string(), of.name.to_string())).or_default();
         of.results().for_each(|(result, n)| *sum.results.entry(result).or_default() += n);
         sum.busy += of.busy.get();
         sum.idle += of.idle.get();
-        sum.state = of.state();
+        sum.state = of.standing.state();
         of.head.add_to(&mut sum.times);
     });
     let told = sums.into_iter().map(|((upstream, endpoint), sum)| {
@@ -129,6 +129,7 @@ pub(super) fn endpoints(endpoints: &Endpoints) -> Vec<Endpoint> {
             failed: count("failed"),
             timed_out: count("timed_out"),
             unreachable: count("unreachable"),
+            rejected: count("rejected"),
             busy,
             idle,
             duration: (&times).into(),

@@ -33,4 +33,4 @@ pub use subscription::{
     ChangeRule, NextPlan, PlanChange, Status, StatusName, Subscription, SubscriptionTerms,
     TermsError,
 };
-pub use upstream::{Endpoint, Endpoints, HostHeader, Upstream};
+pub use upstream::{Address, Endpoint, Endpoints, Health, HostHeader, Limit, Upstream};

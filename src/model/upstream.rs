@@ -1,6 +1,6 @@
 //! An upstream: the paid API behind the gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -25,6 +25,40 @@ pub struct Upstream {
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
     /// Which `Host` the upstream sees.
     pub host_header: HostHeader,
+    /// How its endpoints are checked; `None` where requests alone tell how they do.
+    pub health: Option<Health>,
+    /// How many connections each endpoint has at most; `None` where there may be any number.
+    pub limit: Option<Limit>,
+    /// How many times a request that may be made again is.
+    pub retries: u32,
+}
+
+/// Requests of the gateway's own that tell whether an endpoint can take others.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Health {
+    /// What is asked for, as it is sent.
+    pub path: Arc<str>,
+    /// From the end of a check to the next one.
+    pub interval: Duration,
+    /// For a whole check, from the connection on.
+    pub timeout: Duration,
+    /// How many failures in succession leave an endpoint out.
+    pub fails: u32,
+    /// How many successes in succession bring it back.
+    pub passes: u32,
+    /// Which statuses are successes.
+    pub status: RangeInclusive<u16>,
+}
+
+/// How many connections an endpoint has at most, and who waits for one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limit {
+    /// Of all workers together, those that no request uses too.
+    pub connections: usize,
+    /// How many requests wait at most.
+    pub queue_length: usize,
+    /// And for how long.
+    pub queue_timeout: Duration,
 }
 
 /// An upstream's addresses: at least one.
@@ -35,14 +69,46 @@ pub struct Endpoints {
 }
 
 /// One address of an upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Host name or address, as it is dialled; an IPv6 address without brackets.
-    pub host: Arc<str>,
-    /// The port, the scheme's default filled in.
-    pub port: u16,
+    /// Where it is dialled.
+    pub address: Address,
+    /// What it is called in metrics and messages.
+    pub name: Arc<str>,
     /// The `Host` that stands for its own: host, and the port unless it is the scheme's default.
     pub authority: HeaderValue,
+}
+
+/// Where an endpoint is dialled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// By TCP.
+    Tcp {
+        /// Host name or address; an IPv6 address without brackets.
+        host: Arc<str>,
+        /// The port, the scheme's default filled in.
+        port: u16,
+    },
+    /// On the same machine, by a socket in the file system.
+    Unix(Arc<Path>),
+}
+
+impl Endpoint {
+    /// Makes one.
+    pub fn new(address: Address, authority: HeaderValue) -> Self {
+        let name = address.to_string().into();
+        Self { address, name, authority }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl Endpoints {

@@ -36,6 +36,7 @@ use crate::{
         traces::exporter::{self, Exporter},
     },
     upkeep::Upkeep,
+    upstream::health::Checkers,
     webhooks::RootsError,
     worker::Stop,
 };
@@ -259,6 +260,7 @@ impl Control {
         let redirecting = redirect.map(|(listener, port)| {
             tokio::spawn(redirect::serve(listener, Arc::clone(&gateway), port))
         });
+        let checking = tokio::spawn(Checkers::new(Arc::clone(&gateway)).run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let watching = tokio::spawn(memory::watch(Arc::clone(&gateway)));
         let clock = gateway.shared_clock();
@@ -275,6 +277,7 @@ impl Control {
         // They have hold of the keeper, and end by themselves.
         let _ = telling.await;
         let _ = keeping.await;
+        let _ = checking.await;
         reloading.abort();
         watching.abort();
         comparing.abort();

@@ -32,7 +32,7 @@ pub(super) async fn begin(
     received: BytesMut,
     time: Duration,
 ) -> Result<(Socket, Secured), NoTls> {
-    let Some(stream) = socket.into_clear() else { return Err(NoTls::Late) };
+    let Some(stream) = socket.into_tcp() else { return Err(NoTls::Late) };
     let shaking = async {
         let _place = worker.gateway().handshakes().acquire().await;
         tls::accept(tls, stream, received).await

@@ -18,7 +18,7 @@ use crate::{
     config::{self, Config, KeyLocation, Retention, Server, Webhooks},
     cors,
     guesses::GuessLimit,
-    model::{Access, Money, Plan, Route},
+    model::{Access, Money, Plan, Route, Upstream},
     roster::Declared,
     telemetry::traces::Traces,
 };
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub traces: Option<Arc<Traces>>,
     /// The realm of challenges.
     pub realm: Arc<str>,
+    /// All upstreams.
+    pub upstreams: Vec<Arc<Upstream>>,
     /// The table of routes.
     pub routes: RouteTable,
     /// All plans, for upgrades.
@@ -74,6 +76,7 @@ impl Snapshot {
             webhooks: config.webhooks.clone(),
             traces: config.traces.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
+            upstreams: config.upstreams.clone(),
             routes: RouteTable::new(&config.routes),
             plans: config.plans.clone(),
             prices: config.routes.iter().filter_map(|route| price(route)).collect(),

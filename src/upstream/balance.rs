@@ -63,15 +63,21 @@ impl<'u> Choice<'u> {
 
     /// Notes that the one chosen answered.
     pub fn note_success(&self) {
-        if let Some(figures) = self.chosen() {
-            figures.standing.note_success();
+        if let Some(of) = self.chosen().filter(|of| of.standing.note_success()) {
+            tracing::info!(upstream = %of.upstream, endpoint = %of.name, "endpoint answers again");
         }
     }
 
     /// Notes that the one chosen could not be reached, or did not answer.
     pub fn note_failure(&self, now: Instant) {
-        if let Some(figures) = self.chosen() {
-            figures.standing.note_failure(now);
+        if let Some(of) = self.chosen()
+            && let Some(time) = of.standing.note_failure(now)
+        {
+            let seconds = time.as_secs();
+            tracing::warn!(
+                upstream = %of.upstream, endpoint = %of.name, seconds,
+                "endpoint is left out, requests to it failed"
+            );
         }
     }
 
@@ -154,10 +160,113 @@ impl Balance {
             return all;
         }
         // Seldom, and few: no allocation is needed to find the last ones.
-        let rank = |of: &Figures, index: usize| (of.standing.out_at(), index);
+        let rank = |of: &Figures, index: usize| (of.standing.rank(), index);
         let later = |than| out().filter(|(of, index)| rank(of, *index) > than).count();
         out()
             .filter(|(of, index)| later(rank(of, *index)) < most)
             .fold(0, |bits, (_, index)| bits | 1 << index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::{model::Address, telemetry::metrics::upstreams::Directory};
+
+    /// Makes one of so many endpoints.
+    fn balance(count: u16) -> Balance {
+        let directory = Directory::new(Arc::default());
+        let find = |port| {
+            let address = Address::Tcp { host: "h".into(), port };
+            directory.find(&"u".into(), &Endpoint::new(address, HeaderValue::from_static("h")))
+        };
+        Balance::new((0..count).map(find).collect())
+    }
+
+    fn leave_out(balance: &Balance, index: usize, now: Instant) {
+        for _ in 0..3 {
+            balance.figures[index].standing.note_failure(now);
+        }
+    }
+
+    /// How many of so many requests each endpoint gets, all of which end before the next one.
+    fn shares(balance: &Balance, requests: usize, now: Instant) -> Vec<usize> {
+        let mut shares = vec![0; balance.figures.len()];
+        for _ in 0..requests {
+            shares[balance.choose(0, now).unwrap()] += 1;
+        }
+        shares
+    }
+
+    #[tokio::test]
+    async fn one_that_is_out_gets_nothing() {
+        let (balance, now) = (balance(3), Instant::now());
+        assert_eq!(shares(&balance, 300, now), [100, 100, 100]);
+        leave_out(&balance, 1, now);
+        let [first, second, third] = shares(&balance, 300, now)[..] else { panic!("three") };
+        assert_eq!((second, first + third), (0, 300));
+        assert!(first.min(third) >= 100, "{first} and {third}");
+    }
+
+    #[tokio::test]
+    async fn at_most_half_is_left_out_and_the_one_that_is_back_first_stays() {
+        let now = Instant::now();
+        for (count, most) in [(2, 1), (3, 1), (4, 2), (64, 32)] {
+            let balance = balance(count);
+            for index in 0..usize::from(count) {
+                // The later ones are out for longer.
+                leave_out(&balance, index, now + Duration::from_millis(index as u64));
+            }
+            let out = balance.left_out(now);
+            assert_eq!(out.count_ones(), most, "{count}");
+            assert_eq!(out.trailing_zeros(), u32::from(count) - most, "{count}");
+            let shares = shares(&balance, 640, now);
+            assert!(shares[usize::from(count) - 1] == 0 && shares[0] > 0, "{shares:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_whose_checks_fail_is_left_out_before_others() {
+        let (balance, now) = (balance(3), Instant::now());
+        leave_out(&balance, 0, now);
+        balance.figures[2].standing.set_ill(true, now);
+        assert_eq!(balance.left_out(now), 0b100);
+        // All of them fail: those that stay are asked all the same.
+        balance.figures[1].standing.set_ill(true, now);
+        assert_eq!(balance.left_out(now).count_ones(), 1);
+        assert!(balance.choose(0, now).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_back_gets_its_share_by_and_by() {
+        let (balance, now) = (balance(2), Instant::now());
+        leave_out(&balance, 1, now);
+        let back = now + Duration::from_secs(1);
+        let share = |after| shares(&balance, 400, back + Duration::from_secs_f64(after))[1];
+        assert_eq!(shares(&balance, 400, now)[1], 0);
+        let shares = [0.0, 1.0, 2.5, 5.0, 8.0, 9.0, 60.0].map(share);
+        assert!(shares.is_sorted(), "{shares:?}");
+        // A tenth of its turns at first, and all of them in the end.
+        assert!((20..=40).contains(&shares[0]), "{shares:?}");
+        assert_eq!(shares[6], 200, "{shares:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_tried_is_not_chosen_again() {
+        let (balance, now) = (balance(3), Instant::now());
+        for index in 0..3 {
+            leave_out(&balance, index, now);
+        }
+        let mut tried = 0_u64;
+        for _ in 0..3 {
+            let index = balance.choose(tried, now).unwrap();
+            assert_eq!(tried >> index & 1, 0);
+            tried |= 1 << index;
+        }
+        assert_eq!(balance.choose(tried, now), None);
     }
 }

@@ -17,21 +17,22 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Frame;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::AbortHandle,
+};
 
 use crate::{
     chain::tunnel::Meter,
-    http1::{Framing, Socket, Step},
-    model,
+    http1::{Framing, Socket, Step, Stream},
+    model::Address,
     telemetry::metrics::upstreams::Endpoint as Figures,
     upstream::{
+        gate::Permit,
         http1::{ExchangeError, Head, Outgoing, parse},
         standing::InFlight,
     },
 };
-
-/// Where a connection leads.
-pub(super) type Endpoint = (Arc<str>, u16);
 
 /// How much memory for what it reads an unused connection keeps at most.
 const BUFFER_BYTES_KEPT: usize = 16 * 1024;
@@ -48,12 +49,18 @@ pub struct Connection {
     /// It can serve another request, as far as is known.
     keeps_alive: bool,
     keepalive: Duration,
-    endpoint: Endpoint,
+    address: Address,
     reused: bool,
+    /// A byte of the answer came.
+    is_heard: bool,
     figures: Arc<Figures>,
     is_idle: Cell<bool>,
     /// The count of the request that uses it, where endpoints are chosen by that.
     in_flight: Option<InFlight>,
+    /// Where there is a limit to them.
+    permit: Option<Permit>,
+    /// How many requests in succession were given it while others waited.
+    handed: u32,
 }
 
 /// What became of the request that is sent.
@@ -83,15 +90,13 @@ enum TaskEnd {
 impl Connection {
     /// Opens a connection. It must be called on the worker's own runtime.
     pub async fn open(
-        endpoint: &model::Endpoint,
+        address: &Address,
         figures: Arc<Figures>,
         timeout: Duration,
         keepalive: Duration,
     ) -> io::Result<Self> {
-        let address = (&*endpoint.host, endpoint.port);
-        let opening = tokio::time::timeout(timeout, TcpStream::connect(address));
+        let opening = tokio::time::timeout(timeout, dial(address));
         let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
         figures.opened.add(1);
         figures.busy.raise();
         Ok(Self {
@@ -101,12 +106,20 @@ impl Connection {
             upload: Upload::Done,
             keeps_alive: true,
             keepalive,
-            endpoint: (Arc::clone(&endpoint.host), endpoint.port),
+            address: address.clone(),
             reused: false,
+            is_heard: false,
             figures,
             is_idle: Cell::new(false),
             in_flight: None,
+            permit: None,
+            handed: 0,
         })
+    }
+
+    /// Makes it one of those that are counted, until it is closed.
+    pub fn set_permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
     }
 
     /// Keeps the count of the request that uses it, until that is over.
@@ -118,6 +131,7 @@ impl Connection {
     /// be given to another connection after an error.
     pub async fn exchange(&mut self, request: &mut Outgoing) -> Result<Head, ExchangeError> {
         self.upload = Upload::Waiter;
+        self.is_heard = false;
         // Nothing may be left to the next request by one that is given up from here on.
         let keeps_alive = mem::replace(&mut self.keeps_alive, false);
         let head = poll_fn(|context| self.poll_exchange(request, context)).await?;
@@ -157,6 +171,7 @@ impl Connection {
             if ready!(self.poll_read(context, self.framing.wanted(0)))? == 0 {
                 return Poll::Ready(Err(ExchangeError::Early));
             }
+            self.is_heard = true;
         }
     }
 
@@ -268,8 +283,19 @@ impl Connection {
     }
 
     /// Gives where it leads.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Gives its leave to be open, where one is needed.
+    pub(super) fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
+    }
+
+    /// Counts that it goes to somebody who waited; gives how often it did by now.
+    pub(super) fn hand_on(&mut self) -> u32 {
+        self.handed = self.handed.saturating_add(1);
+        self.handed
     }
 
     /// Gives how long it may be unused.
@@ -280,6 +306,11 @@ impl Connection {
     /// Gives what is counted of its endpoint.
     pub fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// Tells whether a byte of the last request's answer came.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard
     }
 
     /// Tells whether it has served an exchange before.
@@ -295,6 +326,9 @@ impl Connection {
         let (left, entered) = if is_idle { (busy, idle) } else { (idle, busy) };
         left.lower();
         entered.raise();
+        if let Some(permit) = &self.permit {
+            permit.set_idle(is_idle);
+        }
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
@@ -308,7 +342,19 @@ impl Drop for Connection {
         if let Upload::Task(task, _) = &self.upload {
             task.abort();
         }
-        let level = if self.is_idle.get() { &self.figures.idle } else { &self.figures.busy };
-        level.lower();
+        self.set_idle(false);
+        self.figures.busy.lower();
+    }
+}
+
+/// Opens a socket.
+pub(super) async fn dial(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((&**host, *port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream.into())
+        }
+        Address::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
     }
 }

@@ -2,8 +2,12 @@
 
 pub mod balance;
 pub mod body;
+pub mod breaker;
+mod budget;
 pub mod connection;
+pub mod gate;
 pub mod headers;
+pub mod health;
 pub mod http1;
 pub mod pool;
 pub mod standing;

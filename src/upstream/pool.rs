@@ -2,16 +2,24 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use super::{
     balance::Balance,
-    connection::{Connection, Endpoint},
+    budget::Budgets,
+    connection::Connection,
+    gate::{Entry, Gate, Permit},
 };
 use crate::{
-    model::{self, Upstream},
+    model::{self, Address, Limit, Upstream},
     telemetry::metrics::upstreams::{Directory, Endpoint as Figures},
 };
+
+/// How many requests of one worker in succession a connection serves while another worker waits for it.
+const HANDED_MAX: u32 = 8;
 
 /// The unused connections of one worker.
 #[derive(Debug)]
@@ -20,13 +28,17 @@ pub struct Pool {
     unused: RefCell<Vec<Unused>>,
     /// Found by where the upstream lies, which is held so that no other comes to lie there.
     balances: RefCell<Vec<(Arc<Upstream>, Rc<Balance>)>>,
+    budgets: Budgets,
+    /// Who waits for a connection, in order.
+    waiting: RefCell<Vec<Waiting>>,
     figures: Directory,
 }
 
 /// The unused connections to one endpoint, the one used last at the end.
 #[derive(Debug)]
 struct Unused {
-    endpoint: Endpoint,
+    upstream: Arc<str>,
+    address: Address,
     connections: Vec<Idle>,
 }
 
@@ -36,15 +48,39 @@ struct Idle {
     until: Instant,
 }
 
+/// A request of this worker's that waits for a connection.
+#[derive(Debug)]
+struct Waiting {
+    gate: Arc<Gate>,
+    turn: oneshot::Sender<Connection>,
+}
+
+/// What somebody is given who asked for a connection where there is a limit to them.
+#[derive(Debug)]
+pub enum Admission {
+    /// One that is open.
+    Connection(Box<Connection>),
+    /// Leave to open one.
+    Permit(Permit),
+    /// There is none, and too many wait, or none came in time.
+    Refused,
+}
+
 impl Pool {
     /// Makes an empty one.
     pub fn new(figures: Directory) -> Self {
-        Self { unused: RefCell::default(), balances: RefCell::default(), figures }
+        Self {
+            unused: RefCell::default(),
+            balances: RefCell::default(),
+            budgets: Budgets::default(),
+            waiting: RefCell::default(),
+            figures,
+        }
     }
 
     /// Gives what is counted of an upstream's endpoint.
     pub fn figures(&self, upstream: &Upstream, endpoint: &model::Endpoint) -> Arc<Figures> {
-        self.figures.find(&upstream.id, &endpoint.host, endpoint.port)
+        self.figures.find(&upstream.id, endpoint)
     }
 
     /// Gives what is known of an upstream with several endpoints.
@@ -60,10 +96,20 @@ impl Pool {
         balance
     }
 
+    /// Takes one request out of what may be sent once more; false when nothing is left of that.
+    pub fn may_retry(&self, upstream: &Upstream) -> bool {
+        self.budgets.take(&upstream.id, || self.sent(upstream))
+    }
+
     /// Takes the connection that was used last and is not known to be closed.
-    pub fn take(&self, endpoint: &model::Endpoint, now: Instant) -> Option<Connection> {
+    pub fn take(
+        &self,
+        upstream: &Upstream,
+        endpoint: &model::Endpoint,
+        now: Instant,
+    ) -> Option<Connection> {
         let mut unused = self.unused.borrow_mut();
-        let unused = find(&mut unused, &endpoint.host, endpoint.port)?;
+        let unused = find(&mut unused, &upstream.id, &endpoint.address)?;
         while let Some(Idle { mut connection, until }) = unused.pop() {
             connection.look();
             if now < until && !connection.is_closed() {
@@ -74,41 +120,125 @@ impl Pool {
         None
     }
 
+    /// Waits for one of the connections that an endpoint may have.
+    pub async fn enter(&self, gate: &Arc<Gate>, limit: &Limit) -> Admission {
+        let mut place = match gate.enter(limit) {
+            Entry::Permit(permit) => return Admission::Permit(permit),
+            Entry::Full => return Admission::Refused,
+            Entry::Wait(place) => place,
+        };
+        if gate.idle() > 0 {
+            self.figures.want();
+        }
+        let (turn, handed) = oneshot::channel();
+        self.waiting.borrow_mut().push(Waiting { gate: Arc::clone(gate), turn });
+        let waiting = async {
+            tokio::select! {
+                // One that is open saves opening one.
+                biased;
+                Ok(connection) = handed => Admission::Connection(Box::new(connection)),
+                Some(permit) = place.turn() => Admission::Permit(permit),
+                else => Admission::Refused,
+            }
+        };
+        let admission = tokio::time::timeout(limit.queue_timeout, waiting).await;
+        admission.unwrap_or(Admission::Refused)
+    }
+
     /// Puts a connection back after an exchange that ended cleanly.
     pub fn put(&self, mut connection: Connection, now: Instant) {
         if !connection.rest() {
             return;
         }
         connection.set_idle(true);
+        if let Some(gate) = connection.permit().map(|permit| Arc::clone(permit.gate()))
+            && gate.waiting() > 0
+        {
+            connection.set_idle(false);
+            return self.hand_on(connection, &gate);
+        }
         let until = now + connection.keepalive();
         let mut unused = self.unused.borrow_mut();
-        let (host, port) = connection.endpoint();
-        match find(&mut unused, host, *port) {
+        let upstream = &connection.figures().upstream;
+        match find(&mut unused, upstream, connection.address()) {
             Some(connections) => connections.push(Idle { connection, until }),
             None => {
-                let endpoint = connection.endpoint().clone();
+                let (upstream, address) = (Arc::clone(upstream), connection.address().clone());
                 let connections = vec![Idle { connection, until }];
-                unused.push(Unused { endpoint, connections });
+                unused.push(Unused { upstream, address, connections });
             }
         }
     }
 
-    /// Closes what was closed by the other side or not used for too long, and forgets upstreams that
-    /// nobody else knows any more; called now and then.
-    pub fn sweep(&self) {
+    /// Gives a connection to somebody who waits. To whom of this worker, as it is; to others by closing it,
+    /// and before that at most a few times to this worker's own.
+    fn hand_on(&self, mut connection: Connection, gate: &Arc<Gate>) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.retain(|waiting| !waiting.turn.is_closed());
+        let is_it = |waiting: &Waiting| Arc::ptr_eq(&waiting.gate, gate);
+        let own = waiting.iter().filter(|waiting| is_it(waiting)).count();
+        if gate.waiting() > own && connection.hand_on() > HANDED_MAX {
+            return;
+        }
+        if let Some(first) = waiting.iter().position(is_it) {
+            // Who has left this moment leaves it to be closed.
+            drop(waiting.remove(first).turn.send(connection));
+        }
+    }
+
+    /// Closes unused connections to endpoints that others wait for.
+    pub fn make_room(&self) {
+        for Unused { connections, .. } in &mut *self.unused.borrow_mut() {
+            let wanted = |Idle { connection, .. }: &Idle| {
+                connection.permit().is_some_and(|permit| permit.gate().waiting() > 0)
+            };
+            // For each that is closed another is let in, which waits no more.
+            while connections.first().is_some_and(wanted) {
+                connections.remove(0);
+            }
+        }
+    }
+
+    /// Closes what was closed by the other side or not used for too long, and what leads to endpoints
+    /// that no upstream has any more; forgets upstreams that nobody else knows; called now and then.
+    pub fn sweep(&self, upstreams: &[Arc<Upstream>]) {
+        self.make_room();
         self.balances.borrow_mut().retain(|(upstream, _)| Arc::strong_count(upstream) > 1);
+        self.budgets.sweep(|id| {
+            let upstream = upstreams.iter().find(|upstream| *upstream.id == *id)?;
+            Some(self.sent(upstream))
+        });
         let now = Instant::now();
-        self.unused.borrow_mut().retain_mut(|Unused { endpoint: _, connections }| {
+        self.unused.borrow_mut().retain_mut(|Unused { upstream, address, connections }| {
+            let is_there = upstreams.iter().any(|of| {
+                of.id == *upstream && of.endpoints.iter().any(|one| one.address == *address)
+            });
             connections.retain_mut(|Idle { connection, until }| {
                 connection.look();
-                now < *until && !connection.is_closed()
+                is_there && now < *until && !connection.is_closed()
             });
             !connections.is_empty()
         });
+        self.waiting.borrow_mut().retain(|waiting| !waiting.turn.is_closed());
+    }
+
+    /// Gives the signal that somebody waits for a connection that is not used.
+    pub fn wanted(&self) -> watch::Receiver<()> {
+        self.figures.wanted()
+    }
+
+    /// Gives how many requests this worker sent to an upstream.
+    fn sent(&self, upstream: &Upstream) -> u64 {
+        let endpoints = upstream.endpoints.iter();
+        endpoints.map(|endpoint| self.figures(upstream, endpoint).sent()).sum()
     }
 }
 
-fn find<'a>(unused: &'a mut [Unused], host: &str, port: u16) -> Option<&'a mut Vec<Idle>> {
-    let is_it = |unused: &&mut Unused| unused.endpoint.1 == port && *unused.endpoint.0 == *host;
+fn find<'a>(
+    unused: &'a mut [Unused],
+    upstream: &Arc<str>,
+    address: &Address,
+) -> Option<&'a mut Vec<Idle>> {
+    let is_it = |unused: &&mut Unused| unused.address == *address && unused.upstream == *upstream;
     unused.iter_mut().find(is_it).map(|unused| &mut unused.connections)
 }

@@ -3,7 +3,10 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, Method, Version, header, request::Parts};
 
-use crate::answer::Denial;
+use crate::{
+    answer::Denial,
+    http1::{is_member, values_of},
+};
 
 /// Tells whether a request asks for WebSocket. Other protocols are none that the gateway changes to, so it
 /// passes over what asks for them (RFC 9110 section 7.8).
@@ -11,8 +14,8 @@ pub fn asks_for(head: &Parts) -> Result<bool, Denial> {
     let fields = &head.headers;
     let is_asked = head.version == Version::HTTP_11
         && fields.contains_key(header::UPGRADE)
-        && has_member(fields, &header::UPGRADE, "websocket")
-        && has_member(fields, &header::CONNECTION, "upgrade");
+        && is_member(values_of(fields, &header::UPGRADE), "websocket")
+        && is_member(values_of(fields, &header::CONNECTION), "upgrade");
     if !is_asked {
         return Ok(false);
     }
@@ -44,13 +47,6 @@ fn only<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = fields.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
-}
-
-fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    let values = fields.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|member| member.trim().eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch as signal};
+use tokio::{
+    sync::{Notify, watch as signal},
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 pub use self::ids::IdMaker;
@@ -265,14 +268,21 @@ impl Worker {
         self.traces.flush();
     }
 
-    /// Closes upstream connections that were not used for too long, ends counting that nobody looks at,
-    /// and tries a journal again that failed. It never ends by itself.
+    /// Closes upstream connections that were not used for too long or that others wait for, ends counting
+    /// that nobody looks at, and tries a journal again that failed. It never ends by itself.
     pub async fn sweep(self: Rc<Self>) {
+        let mut wanted = self.pool.wanted();
+        let mut next = Instant::now() + SWEEP;
         loop {
-            tokio::time::sleep(SWEEP).await;
-            self.pool.sweep();
+            if let Ok(Ok(())) = timeout_at(next, wanted.changed()).await {
+                self.pool.make_room();
+                continue;
+            }
+            // Of the snapshot in force, also where no request has asked for it.
+            self.pool.sweep(&self.snapshot().snapshot().upstreams);
             self.figures.busy.rest();
             self.books.try_again();
+            next = Instant::now() + SWEEP;
         }
     }
 }

@@ -210,8 +210,9 @@ impl Span {
                 (&known.upstream, &known.endpoint) == (&endpoint.upstream, &endpoint.endpoint)
             };
             let then = before.and_then(|before| before.upstreams.iter().find(is_it));
-            let failures =
-                |of: &live::Endpoint| [of.failed, of.timed_out, of.unreachable].into_iter().sum();
+            let failures = |of: &live::Endpoint| {
+                [of.failed, of.timed_out, of.unreachable, of.rejected].into_iter().sum()
+            };
             let failed = self.rate(then.map(failures), failures(endpoint));
             let answered = self.rate(then.map(|then| then.answered), endpoint.answered);
             UpstreamRates {

@@ -1,16 +1,20 @@
 //! The addresses of an upstream, one or several of one kind.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use http::HeaderValue;
 
-use super::{host::Host, upstreams::Listeners, url::Url};
+use super::{
+    host::Host,
+    upstreams::Listeners,
+    url::{self, Url},
+};
 use crate::{
     config::{
         file::{Spanned, not_available},
         report::{Problem, Problems, Span},
     },
-    model::{Endpoint, Endpoints},
+    model::{Address, Endpoint, Endpoints},
 };
 
 /// An address, and the path in front of each request's.
@@ -53,7 +57,7 @@ fn fits(place: &Place, other: &Place) -> Result<(), Problem> {
         let problem = Problem::error(*span, message).related(other.span, "another path is here");
         return Err(problem.help("make it an upstream of its own, or write the same path"));
     }
-    if (&*endpoint.host, endpoint.port) == (&*other.endpoint.host, other.endpoint.port) {
+    if endpoint.address == other.endpoint.address {
         let problem = Problem::error(*span, "this address stands twice")
             .related(other.span, "the first is here");
         return Err(problem.help("leave one out"));
@@ -62,6 +66,9 @@ fn fits(place: &Place, other: &Place) -> Result<(), Problem> {
 }
 
 fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, Problem> {
+    if let Some(rest) = text.strip_prefix("unix:") {
+        return parse_socket(rest, span);
+    }
     let url = Url::parse(text).map_err(|bad| bad.into_problem(span))?;
     if url.is_https {
         let help = "write an http URL, perhaps of a local TLS proxy";
@@ -89,8 +96,35 @@ fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, P
     let authority = if port == 80 { url.host.to_string() } else { format!("{}:{port}", url.host) };
     let authority = HeaderValue::from_str(&authority)
         .map_err(|_| Problem::error(span, "the URL has no valid host"))?;
-    let endpoint = Endpoint { host: url.host.dialled().into(), port, authority };
-    Ok(Place { endpoint, base_path: base_path.into(), span })
+    let address = Address::Tcp { host: url.host.dialled().into(), port };
+    Ok(Place { endpoint: Endpoint::new(address, authority), base_path: base_path.into(), span })
+}
+
+/// How long the path of a socket is at most: `sun_path` of Linux, with the zero that ends it.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Reads what stands behind `unix:`: the path of a socket and, behind another colon, the path that is
+/// put before each request's.
+fn parse_socket(text: &str, span: Span) -> Result<Place, Problem> {
+    let wrong = |message: &str, help: &str| Problem::error(span, message).help(help);
+    let (socket, base) = match text.split_once(":/") {
+        Some((socket, base)) => (socket, text.get(text.len() - base.len() - 1..)),
+        None => (text, None),
+    };
+    if !socket.starts_with('/') || socket.ends_with('/') || socket.contains("//") {
+        let help =
+            "write \"unix:/PATH\" with the whole path of the socket, one slash at its beginning";
+        return Err(wrong("this is not the path of a socket", help));
+    }
+    if socket.len() > SOCKET_PATH_MAX || socket.contains('\0') {
+        let help = format!("it has at most {SOCKET_PATH_MAX} bytes; the system takes no more");
+        return Err(wrong("no socket can have this path", &help));
+    }
+    let base = url::base_path(base.unwrap_or_default());
+    let base = base.map_err(|bad| wrong(&bad.message, &bad.help))?;
+    let address = Address::Unix(Path::new(socket).into());
+    let endpoint = Endpoint::new(address, HeaderValue::from_static("localhost"));
+    Ok(Place { endpoint, base_path: base.into(), span })
 }
 
 /// Tells whether a connection to host and port would meet the listener. One that is bound to a

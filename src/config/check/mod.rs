@@ -8,6 +8,7 @@ mod claim;
 mod cors;
 mod customers;
 mod endpoints;
+mod health;
 mod host;
 mod keys;
 mod limits;

@@ -35,7 +35,8 @@ pub(super) fn check(field: &Field<Vec<Spanned<StatusSet>>>, problems: &mut Probl
     set
 }
 
-fn parse_range(text: &str) -> Option<(u16, u16)> {
+/// Reads a status, a range or a class of them.
+pub(super) fn parse_range(text: &str) -> Option<(u16, u16)> {
     let status = |text: &str| {
         let is_status = text.len() == 3 && text.bytes().all(|c| c.is_ascii_digit());
         let status = text.parse().ok().filter(|_| is_status);

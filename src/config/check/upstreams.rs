@@ -1,22 +1,22 @@
 //! Upstreams: where they are and what is sent to them.
 
-use std::{net::SocketAddr, path::Path, slice, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::Path, slice, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    endpoints,
+    endpoints, health,
     names::{Unique, check_id},
-    number::positive,
+    number::{integer, positive, within},
 };
 use crate::{
     config::{
-        file::{Field, Named, Spanned, UpstreamTable},
+        file::{Field, Named, QueueTable, Spanned, UpstreamTable},
         report::{Problem, Problems},
         secret::HeaderSource,
         wording::quote,
     },
-    model::{Endpoints, Upstream},
+    model::{Endpoints, Limit, Upstream},
 };
 
 /// An upstream that is declared, right or wrong.
@@ -71,6 +71,10 @@ fn check_one(
         keepalive_timeout,
         host,
         set_headers,
+        health,
+        connections,
+        queue,
+        retries,
     } = table;
     let place = choose_urls(id, url, urls, problems)
         .and_then(|urls| endpoints::check(urls, listeners, problems));
@@ -79,6 +83,9 @@ fn check_one(
     let idle_timeout = positive(idle_timeout, Duration::from_secs(60), problems);
     let keepalive_timeout = positive(keepalive_timeout, Duration::from_secs(4), problems);
     let set_headers = check_headers(set_headers, directory, problems);
+    let health = health.value().and_then(|table| health::check(table, problems));
+    let limit = check_limit(connections, queue, problems);
+    let retries = integer(retries, 0..=RETRIES_MAX, 0, problems);
     let (endpoints, base_path) = place?;
     Some(Upstream {
         id: id.value.as_str().into(),
@@ -90,7 +97,36 @@ fn check_one(
         keepalive_timeout,
         set_headers,
         host_header: host.value().copied().unwrap_or_default(),
+        health,
+        limit,
+        retries,
     })
+}
+
+/// How many times a request is made again at most: each is one more at an upstream that does not do well.
+const RETRIES_MAX: u32 = 3;
+
+/// How many connections to an endpoint, and how many who wait for one, can be asked for.
+const CONNECTIONS: RangeInclusive<usize> = 1..=65_535;
+const QUEUE: RangeInclusive<usize> = 0..=65_535;
+
+fn check_limit(
+    connections: &Field<i64>,
+    queue: &Field<QueueTable>,
+    problems: &mut Problems,
+) -> Option<Limit> {
+    let (mut queue_length, mut queue_timeout) = (100, Duration::from_secs(1));
+    if let Some(Spanned { value: QueueTable { length, timeout }, span }) = queue.given() {
+        if connections.is_absent() {
+            let message = "nobody waits where there may be any number of connections";
+            let help = "write `connections = N` beside it, or leave it out";
+            problems.add(Problem::error(*span, message).help(help));
+        }
+        queue_length = integer(length, QUEUE, queue_length, problems);
+        queue_timeout = positive(timeout, queue_timeout, problems);
+    }
+    let connections = within(connections.given()?, CONNECTIONS, problems)?;
+    Some(Limit { connections, queue_length, queue_timeout })
 }
 
 /// Finds the URLs, of `url` or of `urls`: at least one.

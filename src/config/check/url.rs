@@ -49,11 +49,7 @@ impl<'t> Url<'t> {
 
     /// Gives the path in its normal form, without the slash at its end.
     pub(super) fn base_path(&self) -> Result<&'t str, BadPath> {
-        let base = self.path.strip_suffix('/').unwrap_or(self.path);
-        if base.is_empty() {
-            return Ok("");
-        }
-        Pattern::parse_prefix(base).map(|_| base)
+        base_path(self.path)
     }
 
     fn parse_parts(text: &'t str) -> Result<Self, BadUrl> {
@@ -75,6 +71,15 @@ impl<'t> Url<'t> {
         let (host, port) = split_port(authority)?;
         Ok(Self { is_https, host: parse_host(host)?, port, path, tail })
     }
+}
+
+/// Gives the path that is put before others in its normal form, without the slash at its end.
+pub(super) fn base_path(path: &str) -> Result<&str, BadPath> {
+    let base = path.strip_suffix('/').unwrap_or(path);
+    if base.is_empty() {
+        return Ok("");
+    }
+    Pattern::parse_prefix(base).map(|_| base)
 }
 
 fn split_before<'t>(text: &'t str, marks: &[char]) -> (&'t str, &'t str) {

@@ -14,6 +14,7 @@ mod syntax;
 mod table;
 mod tls;
 mod traces;
+mod upstreams;
 mod value;
 mod webhooks;
 
@@ -21,7 +22,7 @@ pub(super) use choice::Zone;
 pub(super) use cors::CorsTable;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
-pub(super) use routes::{RouteTable, StatusSet, UpstreamTable};
+pub(super) use routes::{RouteTable, StatusSet};
 pub(super) use server::{
     AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, LogTable, RetentionTable,
     ServerTable, StoreTable,
@@ -31,6 +32,7 @@ pub(super) use table::{
 };
 pub(super) use tls::{CertificateTable, TlsTable};
 pub(super) use traces::TracesTable;
+pub(super) use upstreams::{HealthTable, QueueTable, UpstreamTable};
 pub(super) use value::{OptionalSize, Size, Timeout, expected};
 pub(super) use webhooks::{Receiver, WebhooksTable};
 

@@ -1,53 +1,18 @@
-//! Upstreams and routes, as written.
-
-use std::time::Duration;
+//! Routes, as written.
 
 use toml::de::DeValue;
 
 use super::{
-    table::{Field, FromToml, Named, Spanned, Table, Value},
+    table::{Field, FromToml, Spanned, Table, Value},
     value::Timeout,
 };
 use crate::{
     config::{
         report::{Problem, Problems, Span},
-        secret::HeaderSource,
         wording::quote,
     },
-    model::{Access, HostHeader, Money, WebSocket, parse_duration},
+    model::{Access, Money, WebSocket, parse_duration},
 };
-
-/// `[upstreams.ID]`.
-#[derive(Debug)]
-pub(in crate::config) struct UpstreamTable {
-    pub(in crate::config) url: Field<String>,
-    pub(in crate::config) urls: Field<Vec<Spanned<String>>>,
-    pub(in crate::config) connect_timeout: Field<Duration>,
-    pub(in crate::config) response_timeout: Field<Duration>,
-    pub(in crate::config) idle_timeout: Field<Duration>,
-    pub(in crate::config) keepalive_timeout: Field<Duration>,
-    pub(in crate::config) host: Field<HostHeader>,
-    pub(in crate::config) set_headers: Field<Vec<Named<HeaderSource>>>,
-}
-
-impl FromToml for UpstreamTable {
-    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let mut table = Table::open(value, "an upstream", problems)?;
-        let read = Self {
-            url: table.field("url"),
-            urls: table.field("urls"),
-            connect_timeout: table.field("connect_timeout"),
-            response_timeout: table.field("response_timeout"),
-            idle_timeout: table.field("idle_timeout"),
-            keepalive_timeout: table.field("keepalive_timeout"),
-            host: table.field("host"),
-            set_headers: table.field("set_headers"),
-        };
-        table.later(&["health"]);
-        table.finish();
-        Some(read)
-    }
-}
 
 /// `[[routes]]`.
 #[derive(Debug)]

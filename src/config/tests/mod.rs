@@ -3,6 +3,7 @@ mod damage;
 mod reports;
 mod secrets;
 mod traces;
+mod upstreams;
 mod values;
 mod webhooks;
 

@@ -208,6 +208,47 @@ urls = [\"http://127.0.0.1:9000/v1\", \"http://127.0.0.1:9001/v2\", \"http://127
 [upstreams.e]
 urls = [\"http://127.0.0.1:9000\", \"https://127.0.0.1:9001\", \"http://127.0.0.1:8403\"]
 ";
+    upstream_sockets: "
+[upstreams.a]
+url = \"unix:/run/api.sock:/v1/\"
+[upstreams.b]
+url = \"unix:api.sock\"
+[upstreams.c]
+url = \"unix:/run/api.sock:/a//b\"
+[upstreams.d]
+urls = [\"unix:/run/api.sock\", \"http://127.0.0.1:9000\", \"unix:/run/api.sock\"]
+[upstreams.e]
+url = \"unix:/run/\"
+[upstreams.f]
+url = \"unix:///run/api.sock\"
+";
+    upstream_health: "
+[upstreams.a]
+url = \"http://127.0.0.1:9000\"
+health = \"/healthz\"
+[upstreams.b]
+url = \"http://127.0.0.1:9000\"
+health = { interval = \"5s\", uri = \"/healthz\" }
+[upstreams.c]
+url = \"http://127.0.0.1:9000\"
+health = { path = \"healthz\", interval = \"50ms\", timeout = \"0s\", fails = 0, passes = 101, status = \"2\" }
+[upstreams.d]
+url = \"http://127.0.0.1:9000\"
+health = { path = \"/health z\" }
+[upstreams.e]
+url = \"http://127.0.0.1:9000\"
+health = { path = \"/healthz#now\" }
+";
+    upstream_limits: "
+[upstreams.a]
+url = \"http://127.0.0.1:9000\"
+queue = { length = 10 }
+[upstreams.b]
+url = \"http://127.0.0.1:9000\"
+connections = 0
+queue = { length = -1, timeout = \"0s\", size = 5 }
+retries = 4
+";
     upstream_is_a_listener: "
 [upstreams.a]
 url = \"http://localhost:8403\"

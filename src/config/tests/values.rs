@@ -9,7 +9,10 @@ use super::*;
 use crate::{
     answer::Code,
     ledger::{Ledger, Rate, Scoped, WindowKind},
-    model::{Access, Customer, Endpoint, HostHeader, KeyState, Methods, Route, Status, WebSocket},
+    model::{
+        Access, Address, Customer, Endpoint, HostHeader, KeyState, Methods, Route, Status,
+        WebSocket,
+    },
     roster::{Live, Lookup},
     snapshot::Snapshot,
     telemetry::level::Level,
@@ -33,6 +36,7 @@ fn defaults_are_those_of_the_example() {
     assert_eq!(a.idle_timeout, b.idle_timeout);
     assert_eq!(a.keepalive_timeout, b.keepalive_timeout);
     assert_eq!(a.host_header, b.host_header);
+    assert_eq!((&a.health, a.limit, a.retries), (&b.health, b.limit, b.retries));
     let (a, b) = (&minimal.routes[0], &full.routes[0]);
     assert_eq!(a.charge_on, b.charge_on);
     assert_eq!(a.request_timeout, b.request_timeout);
@@ -138,7 +142,9 @@ urls = [\"http://api.internal/v1\", \"http://10.0.0.6:9000/v1/\"]
     let [b, a, _] = config.upstreams.as_slice() else { panic!("{:?}", config.upstreams) };
     assert!(b.endpoints.is_single());
     let first = b.endpoints.first();
-    assert_eq!((&*b.id, &*first.host, first.port), ("b", "2001:db8::1", 8080));
+    assert_eq!((&*b.id, &*first.name), ("b", "[2001:db8::1]:8080"));
+    let address = Address::Tcp { host: "2001:db8::1".into(), port: 8080 };
+    assert_eq!(first.address, address);
     assert_eq!((first.authority.to_str().unwrap(), &*b.base_path), ("[2001:db8::1]:8080", "/base"));
     assert_eq!(b.connect_timeout, Duration::from_millis(250));
     assert_eq!(b.host_header, HostHeader::Preserve);
@@ -147,13 +153,13 @@ urls = [\"http://api.internal/v1\", \"http://10.0.0.6:9000/v1/\"]
     assert_eq!(headers, [("x-edition", &b"metric"[..]), ("authorization", b"faregate")]);
     assert!(b.set_headers.iter().all(|(_, value)| value.is_sensitive()));
     let all = |endpoint: &Endpoint| {
-        (endpoint.host.to_string(), endpoint.port, endpoint.authority.to_str().unwrap().to_owned())
+        (endpoint.name.to_string(), endpoint.authority.to_str().unwrap().to_owned())
     };
     assert_eq!(
         a.endpoints.iter().map(all).collect::<Vec<_>>(),
         [
-            ("api.internal".into(), 80, "api.internal".into()),
-            ("10.0.0.6".into(), 9000, "10.0.0.6:9000".into())
+            ("api.internal:80".into(), "api.internal".into()),
+            ("10.0.0.6:9000".into(), "10.0.0.6:9000".into())
         ]
     );
     assert_eq!(&*a.base_path, "/v1");

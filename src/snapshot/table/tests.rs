@@ -3,15 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Access, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream, WebSocket};
+use crate::model::{
+    Access, Address, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream, WebSocket,
+};
 
 fn upstream() -> Arc<Upstream> {
     let second = std::time::Duration::from_secs(1);
-    let endpoint = Endpoint {
-        host: "127.0.0.1".into(),
-        port: 9000,
-        authority: http::HeaderValue::from_static("127.0.0.1:9000"),
-    };
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: 9000 };
+    let endpoint = Endpoint::new(address, http::HeaderValue::from_static("127.0.0.1:9000"));
     Arc::new(Upstream {
         id: "api".into(),
         endpoints: Endpoints::new(endpoint, Vec::new()),
@@ -22,6 +21,9 @@ fn upstream() -> Arc<Upstream> {
         keepalive_timeout: second,
         set_headers: Vec::new(),
         host_header: HostHeader::Upstream,
+        health: None,
+        limit: None,
+        retries: 0,
     })
 }
 

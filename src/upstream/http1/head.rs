@@ -1,12 +1,12 @@
 //! The head of an answer.
 
-use std::{convert::Infallible, mem::MaybeUninit};
+use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 use http::{HeaderName, StatusCode};
 
 use crate::{
-    http1::{self, Decoder, Fields, Framing, Malformed, each_member, push_field, values},
+    http1::{self, Decoder, Fields, Framing, Malformed, members, push_field, values},
     upstream::headers::is_dropped_from_answer,
 };
 
@@ -130,7 +130,7 @@ struct Options {
 impl Options {
     fn new(fields: &[httparse::Header<'_>]) -> Self {
         let mut options = Self::default();
-        let _: Result<(), Infallible> = each_member(fields, "connection", |option| {
+        for option in members(values(fields, "connection")) {
             if option.eq_ignore_ascii_case(b"close") {
                 options.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -138,8 +138,7 @@ impl Options {
             } else {
                 options.named.extend(HeaderName::from_bytes(option));
             }
-            Ok(())
-        });
+        }
         options
     }
 

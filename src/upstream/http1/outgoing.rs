@@ -79,6 +79,16 @@ impl Outgoing {
         Self { sending: Sending::new(Vec::new(), End::Close, body), ..self }
     }
 
+    /// Keeps what is sent, so that it can be sent again; false where it has a body.
+    pub(crate) fn keep(&mut self) -> bool {
+        self.sending.keep()
+    }
+
+    /// Begins anew, with all that was kept.
+    pub(crate) fn rewind(&mut self) {
+        self.sending.rewind();
+    }
+
     /// Names another endpoint as its host, before a byte of it is sent.
     pub(crate) fn set_host(&mut self, authority: &HeaderValue) {
         headers::set_host(self.sending.head_mut(), authority);

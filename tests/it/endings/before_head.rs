@@ -6,7 +6,7 @@ use super::{COST, assert_ended, tables};
 use crate::support::{
     Client, Exchange, Gateway, KEY, Then, Upstream,
     client::{bearer, head},
-    upstream::OK,
+    upstream::{Full, OK},
 };
 
 #[test]
@@ -18,40 +18,11 @@ fn nothing_listening_is_unsent() {
     assert_ended(&gateway, "unsent", 0);
 }
 
-/// A listener that takes no more connections: its backlog is full.
-struct Full {
-    _listener: socket2::Socket,
-    _waiting: Vec<socket2::Socket>,
-    address: std::net::SocketAddr,
-}
-
-impl Full {
-    fn new() -> Self {
-        use socket2::{Domain, Protocol, Socket, Type};
-        let socket = || Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
-        let listener = socket();
-        let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
-        listener.bind(&any.into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut waiting = Vec::new();
-        for _ in 0..16 {
-            let next = socket();
-            let connected = next.connect_timeout(&address.into(), Duration::from_millis(100));
-            waiting.push(next);
-            if connected.is_err() {
-                return Self { _listener: listener, _waiting: waiting, address };
-            }
-        }
-        panic!("the backlog does not fill");
-    }
-}
-
 #[test]
 fn connect_timeout_is_unsent() {
     let full = Full::new();
     let tables = tables("", "connect_timeout = \"150ms\"", "")
-        .replace("@UPSTREAM@", &full.address.to_string());
+        .replace("@UPSTREAM@", &full.address().to_string());
     let gateway = Gateway::start_with(&tables, None);
     let response = gateway.get("/paid/x", KEY);
     assert_eq!(response.verdict(), "504 upstream_timeout");
@@ -62,7 +33,7 @@ fn connect_timeout_is_unsent() {
 fn caller_that_leaves_while_the_upstream_is_dialled_is_unsent() {
     let full = Full::new();
     let tables = tables("", "connect_timeout = \"30s\"", "")
-        .replace("@UPSTREAM@", &full.address.to_string());
+        .replace("@UPSTREAM@", &full.address().to_string());
     let gateway = Gateway::start_with(&tables, None);
     let mut client = gateway.client();
     client.send(head("GET", "/paid/x", &[&bearer(KEY)]));

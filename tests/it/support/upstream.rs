@@ -59,6 +59,8 @@ pub(crate) struct Exchange<'a> {
     buffer: &'a mut Vec<u8>,
     seen: &'a Mutex<Seen>,
     index: usize,
+    /// Of its connection.
+    is_first: bool,
     request: Received,
 }
 
@@ -73,7 +75,14 @@ impl Upstream {
     pub(crate) fn start(
         script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    /// Starts one on a listener.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (shared, script) = (Arc::clone(&seen), Arc::new(script));
@@ -127,6 +136,11 @@ impl Upstream {
     /// Gives the number of connections it was opened.
     pub(crate) fn connections(&self) -> usize {
         lock(&self.seen).connections
+    }
+
+    /// Gives the number of connections that are over.
+    pub(crate) fn closed(&self) -> usize {
+        lock(&self.seen).closed
     }
 
     /// Waits until this many connections are over.
@@ -185,6 +199,11 @@ impl Exchange<'_> {
     /// Gives the request.
     pub(crate) fn request(&self) -> &Received {
         &self.request
+    }
+
+    /// Tells whether it is the first of its connection.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// Reads the body to its end.
@@ -274,6 +293,41 @@ impl Exchange<'_> {
     }
 }
 
+/// A listener that takes no more connections: its backlog is full.
+pub(crate) struct Full {
+    _listener: socket2::Socket,
+    _waiting: Vec<socket2::Socket>,
+    address: SocketAddr,
+}
+
+impl Full {
+    /// Fills one.
+    pub(crate) fn new() -> Self {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        let listener = socket();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..16 {
+            let next = socket();
+            let connected = next.connect_timeout(&address.into(), Duration::from_millis(100));
+            waiting.push(next);
+            if connected.is_err() {
+                return Self { _listener: listener, _waiting: waiting, address };
+            }
+        }
+        panic!("the backlog does not fill");
+    }
+
+    /// Gives its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap()
 }
@@ -285,6 +339,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>, script: &Script) -> io::Result<
     stream.set_read_timeout(Some(DEADLINE * 3))?;
     stream.set_write_timeout(Some(DEADLINE * 3))?;
     let mut buffer = Vec::new();
+    let mut is_first = true;
     loop {
         let text = until(stream, &mut buffer, b"\r\n\r\n")?;
         let mut lines = text.split("\r\n");
@@ -297,7 +352,8 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>, script: &Script) -> io::Result<
             seen.requests.push(request.clone());
             seen.requests.len() - 1
         };
-        let mut exchange = Exchange { stream, buffer: &mut buffer, seen, index, request };
+        let mut exchange = Exchange { stream, buffer: &mut buffer, seen, index, is_first, request };
+        is_first = false;
         match script(&mut exchange)? {
             Then::KeepAlive => {}
             Then::Close => return Ok(()),

@@ -10,6 +10,7 @@ use super::{
     protobuf::{self, Message, Value},
     record::{Call, OTHER_METHOD, Outcome, Record, Spans},
 };
+use crate::model::Address;
 
 /// The kinds of a span.
 const SERVER: u64 = 2;
@@ -162,8 +163,16 @@ fn client_span(span: &mut Message, record: &Record, call: &Call) {
     if let Some(route) = &spans.route {
         let endpoint = route.upstream.endpoints.get(*endpoint);
         let endpoint = endpoint.unwrap_or_else(|| route.upstream.endpoints.first());
-        text(span, 9, "server.address", &endpoint.host);
-        number(span, 9, "server.port", endpoint.port.into());
+        match &endpoint.address {
+            Address::Tcp { host, port } => {
+                text(span, 9, "server.address", host);
+                number(span, 9, "server.port", (*port).into());
+            }
+            Address::Unix(path) => {
+                text(span, 9, "server.address", &path.display().to_string());
+                text(span, 9, "network.transport", "unix");
+            }
+        }
     }
     let error = match outcome {
         Outcome::Failed(code) => Some(code.to_owned()),

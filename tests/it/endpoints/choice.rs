@@ -1,42 +1,16 @@
-//! An upstream with several endpoints: the load is shared, a bad one is left out, and whatever
-//! happens a call is made and charged once.
+//! Which endpoint is asked, and who takes what could not be sent.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
+use tokio::time::Instant;
+
+use super::{metric, moody, start};
 use crate::support::{
-    Exchange, Gateway, KEY, SMALL, Then, Upstream,
+    KEY, Then, Upstream,
     client::{bearer, head},
-    upstream::OK,
+    upstream::Full,
     wait_for,
 };
-
-/// Starts a gateway before these addresses, with further lines for the upstream.
-fn start(addresses: &[SocketAddr], lines: &str) -> Gateway {
-    let urls: Vec<_> = addresses.iter().map(|address| format!("\"http://{address}\"")).collect();
-    let given = format!("urls = [{}]\n{lines}", urls.join(", "));
-    Gateway::start_with(&SMALL.replace("url = \"http://@UPSTREAM@\"", &given), None)
-}
-
-/// An upstream that closes each request without an answer while it is told so.
-fn moody() -> (Upstream, Arc<AtomicBool>) {
-    let is_bad = Arc::new(AtomicBool::new(true));
-    let told = Arc::clone(&is_bad);
-    let upstream = Upstream::start(move |exchange: &mut Exchange<'_>| {
-        exchange.read_body()?;
-        if told.load(Ordering::SeqCst) {
-            return Ok(Then::Reset);
-        }
-        exchange.send(OK)?;
-        Ok(Then::KeepAlive)
-    });
-    (upstream, is_bad)
-}
 
 #[test]
 fn equals_are_asked_in_turn_and_told_their_own_host() {
@@ -86,17 +60,40 @@ fn another_takes_what_could_not_be_sent_and_it_is_charged_once() {
         assert_eq!(received.body, b"hello");
     }
     gateway.wait_recorded("acme", &[("completed", 6, 6)]);
-    let page = gateway.admin_with("GET", "/metrics", &[], "");
-    let line = |result: &str| {
-        let found = page.text().lines().find(|line| {
-            line.starts_with("faregate_upstream_requests_total")
-                && line.contains(&nowhere.to_string())
-                && line.contains(result)
-        });
-        found.and_then(|line| line.rsplit_once(' ')).map(|(_, value)| value.to_owned())
-    };
     // Then it is left out.
-    assert_eq!(line("unreachable").as_deref(), Some("3"), "{}", page.text());
+    let unreachable = metric(&gateway, "requests_total", &[&nowhere.to_string(), "unreachable"]);
+    assert_eq!(unreachable, Some(3.0));
+}
+
+#[test]
+fn another_takes_what_waits_for_a_connection_in_vain() {
+    let (full, upstream) = (Full::new(), Upstream::ok());
+    let gateway = start(&[full.address(), upstream.address()], "connect_timeout = \"600ms\"");
+    for _ in 0..2 {
+        let began = Instant::now();
+        assert_eq!(gateway.get("/x", KEY).status(), 200);
+        // Half of the time is for the other.
+        assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    }
+    assert_eq!(upstream.count(), 2);
+    let timeouts =
+        metric(&gateway, "requests_total", &[&full.address().to_string(), "unreachable"]);
+    assert_eq!(timeouts, Some(2.0));
+    gateway.wait_recorded("acme", &[("completed", 2, 2)]);
+}
+
+#[test]
+fn callers_own_host_is_kept_when_another_takes_it() {
+    let upstream = Upstream::ok();
+    let gateway = start(&[Upstream::nowhere(), upstream.address()], "host = \"preserve\"");
+    for _ in 0..2 {
+        let fields = ["Host: api.example.com", &bearer(KEY)];
+        assert_eq!(gateway.request("GET", "/x", &fields).status(), 200);
+    }
+    for received in upstream.requests() {
+        assert_eq!(received.field("host"), Some("api.example.com"));
+    }
+    gateway.wait_used("acme", 2);
 }
 
 #[test]

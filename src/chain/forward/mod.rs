@@ -1,0 +1,168 @@
+//! Fifth step: the request goes up, and the head of the answer comes back.
+
+mod attempts;
+
+use std::{rc::Rc, sync::Arc};
+
+use http::{HeaderValue, StatusCode, Version, header, request};
+
+use self::attempts::Attempts;
+use crate::{
+    answer::{Code, Denial, Ending, Fault},
+    chain::{
+        Refused, credential,
+        exchange::Exchange,
+        payer::Payer,
+        quota::Reserved,
+        reservation::Reservation,
+        route::Routed,
+        subscription::Notice,
+        target::{self, Host},
+        tunnel::Tunnel,
+    },
+    http1::{is_member, values_of},
+    model::Route,
+    server::tls::Secured,
+    upstream::{
+        balance::Choice,
+        body::UploadBody,
+        connection::Connection,
+        headers::{self, Told},
+        http1::{Head, Outgoing},
+    },
+};
+
+/// A request that the upstream has answered with a head.
+#[derive(Debug)]
+pub struct Forwarded {
+    pub(super) head: Head,
+    pub(super) connection: Connection,
+    pub(super) route: Arc<Route>,
+    /// The refusal that was overlooked.
+    pub(super) shadow: Option<Code>,
+    pub(super) notice: Option<Notice>,
+    pub(super) reservation: Option<Reservation>,
+    /// What was opened, where the answer is a switch of protocols.
+    pub(super) tunnel: Option<Tunnel>,
+}
+
+/// What is forwarded, and for whom.
+struct Call<'a> {
+    routed: &'a Routed,
+    payer: &'a Payer,
+    /// It asks for a WebSocket.
+    is_switch: bool,
+}
+
+/// Sends a reserved request up. On failure the reservation is settled before this returns.
+pub async fn forward(
+    reserved: Reserved,
+    head: &mut request::Parts,
+    body: UploadBody,
+    is_switch: bool,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refused> {
+    let (routed, payer, notice, reservation) = reserved.into_parts();
+    let call = Call { routed: &routed, payer: &payer, is_switch };
+    match send(&call, head, body, exchange).await {
+        Ok((head, connection, tunnel)) => {
+            let (route, shadow) = (Arc::clone(routed.route()), payer.shadow());
+            Ok(Forwarded { head, connection, route, shadow, notice, reservation, tunnel })
+        }
+        Err(refused) => {
+            if let Some(reservation) = reservation {
+                reservation.settle(refused.ending);
+            }
+            Err(refused)
+        }
+    }
+}
+
+async fn send(
+    call: &Call<'_>,
+    head: &mut request::Parts,
+    body: UploadBody,
+    exchange: &mut Exchange,
+) -> Result<(Head, Connection, Option<Tunnel>), Refused> {
+    let choice = Choice::new(&call.routed.route().upstream, exchange.pool());
+    let request = request(call, head, body, &choice.endpoint().authority, exchange);
+    let unsent = |denial: Denial| Refused { refusal: denial.into(), ending: Ending::Unsent };
+    let mut request = request.map_err(unsent)?;
+    let began = exchange.note_sending();
+    let mut attempts = Attempts::new(call, choice, exchange, began);
+    if !call.is_switch {
+        attempts.allow_retries(&head.method, &mut request);
+    }
+    let sent = attempts.send(&mut request).await;
+    let took = began.elapsed();
+    if let Ok((_, connection)) = &sent {
+        attempts.count_answer(connection, took);
+    }
+    let index = attempts.endpoint();
+    let sent = sent.and_then(|(head, mut connection)| {
+        let head = accepted(head, call.is_switch)?;
+        let mut tunnel = None;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let (opened, meter) = Tunnel::open(exchange, call.routed.entry().clone(), call.payer);
+            tunnel = Some(opened);
+            connection.switch(request, meter);
+        } else {
+            connection.detach(request);
+        }
+        Ok((head, connection, tunnel))
+    });
+    exchange.note_endpoint(index);
+    exchange
+        .note_answered(took, sent.as_ref().map(|(head, ..)| head.status).map_err(Refused::code));
+    #[cfg(debug_assertions)]
+    crate::failpoint::hit(crate::failpoint::Point::BeforeHead, &call.routed.route().name);
+    sent
+}
+
+fn request(
+    call: &Call<'_>,
+    head: &mut request::Parts,
+    body: UploadBody,
+    authority: &HeaderValue,
+    exchange: &Exchange,
+) -> Result<Outgoing, Denial> {
+    let Call { routed, payer, is_switch } = *call;
+    let route = routed.route();
+    let locations = &exchange.snapshot().key_locations;
+    let (strip, base) = (route.strip_prefix.as_deref(), &route.upstream.base_path);
+    let target = routed.target().without_parameters(&credential::query_names(locations))?;
+    let target = target::forwarded(&target, strip, base)?;
+    let told = Told {
+        identity: payer.caller().map(|caller| &caller.identity),
+        request_id: exchange.request_id_value(),
+        is_old: head.version == Version::HTTP_10,
+        // RFC 9110 section 10.1.4.
+        takes_trailers: is_member(values_of(&head.headers, &header::TE), "trailers"),
+        is_switch,
+        origin: exchange.origin(),
+        peer: &exchange.connection().peer_value,
+        scheme: exchange.scheme(),
+        client_cert: exchange.connection().secured.as_ref().and_then(Secured::client),
+        host: routed.target().host().map(Host::value),
+        authority,
+        key_locations: locations,
+        trace: exchange.trace(),
+    };
+    credential::remove(&mut head.headers, locations);
+    let written = headers::forward(&head.method, &target, &head.headers, &route.upstream, &told);
+    let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
+    let progress = Rc::clone(exchange.progress());
+    Ok(Outgoing::new(&head.method, written, has_length, body, progress))
+}
+
+/// Keeps back an answer that must not reach the caller.
+fn accepted(head: Head, is_switch: bool) -> Result<Head, Refused> {
+    let fault = match head.status {
+        StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
+        StatusCode::SWITCHING_PROTOCOLS if is_switch && head.is_websocket => return Ok(head),
+        // To what nobody asked for.
+        StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamError,
+        _ => return Ok(head),
+    };
+    Err(Refused { refusal: fault.into(), ending: Ending::Uncharged })
+}

@@ -1,0 +1,80 @@
+//! `health`: the checks of an upstream's endpoints.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use http::uri::PathAndQuery;
+
+use super::{
+    number::{integer, positive},
+    statuses,
+};
+use crate::{
+    config::{
+        file::{Field, HealthTable, Spanned, StatusSet},
+        report::{Problem, Problems},
+        wording::quote,
+    },
+    model::Health,
+};
+
+/// The shortest time between two checks of an endpoint.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// How many checks in succession can be asked for.
+const TIMES: RangeInclusive<u32> = 1..=100;
+
+/// Which statuses pass where none are named.
+const STATUS: RangeInclusive<u16> = 200..=399;
+
+/// Checks `health`.
+pub(super) fn check(table: &HealthTable, problems: &mut Problems) -> Option<Health> {
+    let HealthTable { span, path, interval, timeout, fails, passes, status } = table;
+    let missing = || {
+        Problem::error(*span, "`health` has no `path`")
+            .help("write what is asked for, such as path = \"/healthz\"")
+    };
+    let path = path.required(problems, missing);
+    let path = path.and_then(|path| check_path(path, problems));
+    let interval = check_interval(interval, problems);
+    let timeout = positive(timeout, Duration::from_secs(2), problems);
+    let fails = integer(fails, TIMES, 3, problems);
+    let passes = integer(passes, TIMES, 2, problems);
+    let status = check_status(status, problems);
+    Some(Health { path: path?.into(), interval, timeout, fails, passes, status })
+}
+
+fn check_path<'f>(path: &'f Spanned<String>, problems: &mut Problems) -> Option<&'f str> {
+    let Spanned { value, span } = path;
+    // What a fragment is, no server is ever told.
+    let is_path = value.starts_with('/')
+        && !value.contains('#')
+        && value.parse::<PathAndQuery>().is_ok_and(|parsed| parsed.as_str() == value);
+    if is_path {
+        return Some(value);
+    }
+    let problem = Problem::error(*span, format!("{} is not a path", quote(value)));
+    let help = "it begins with a slash, such as \"/healthz\", and is sent as it stands: the path of the \
+                upstream's URL is not put before it";
+    problems.add(problem.help(help));
+    None
+}
+
+fn check_interval(interval: &Field<Duration>, problems: &mut Problems) -> Duration {
+    let Some(Spanned { value, span }) = interval.given() else { return Duration::from_secs(5) };
+    if *value < INTERVAL_MIN {
+        let message = "checks that follow one another so fast are a load of their own";
+        problems.add(Problem::error(*span, message).help("write at least \"100ms\""));
+    }
+    *value
+}
+
+fn check_status(status: &Field<StatusSet>, problems: &mut Problems) -> RangeInclusive<u16> {
+    let Some(Spanned { value: StatusSet(text), span }) = status.given() else { return STATUS };
+    let Some((first, last)) = statuses::parse_range(text) else {
+        let message = format!("{} is not a status or a range of them", quote(text));
+        let help = "write a status such as 204, a range \"200-399\" or a class \"2xx\"";
+        problems.add(Problem::error(*span, message).help(help));
+        return STATUS;
+    };
+    first..=last
+}

@@ -1,0 +1,76 @@
+//! One check: a GET on a connection of its own, of which only the status counts.
+
+use std::{io, time::Duration};
+
+use bytes::BytesMut;
+use http::{HeaderName, HeaderValue, header};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    http1::{Malformed, push_field},
+    model::{Endpoint, Health},
+    upstream::{connection::dial, http1::parse},
+};
+
+/// Why an endpoint did not pass.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("it closed the connection before it had answered")]
+    Early,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it did not answer within {0:?}")]
+    Late(Duration),
+    #[error("its answer cannot be understood: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("it answered with the status {0}")]
+    Status(u16),
+}
+
+/// Writes the request, which is the same each time.
+pub(super) fn request(
+    endpoint: &Endpoint,
+    health: &Health,
+    set_headers: &[(HeaderName, HeaderValue)],
+) -> Vec<u8> {
+    let mut request = format!("GET {} HTTP/1.1\r\n", health.path).into_bytes();
+    let own = [
+        (header::HOST, endpoint.authority.clone()),
+        (header::USER_AGENT, HeaderValue::from_static("faregate-health")),
+    ];
+    let is_set = |name: &HeaderName| set_headers.iter().any(|(set, _)| set == name);
+    let own = own.iter().filter(|(name, _)| !is_set(name));
+    for (name, value) in own.chain(set_headers) {
+        push_field(&mut request, name.as_str(), value.as_bytes());
+    }
+    request.extend_from_slice(b"connection: close\r\n\r\n");
+    request
+}
+
+/// Asks once.
+pub(super) async fn ask(
+    endpoint: &Endpoint,
+    health: &Health,
+    request: &[u8],
+) -> Result<(), Failure> {
+    let answer = tokio::time::timeout(health.timeout, status(endpoint, request)).await;
+    let status = answer.map_err(|_| Failure::Late(health.timeout))??;
+    if health.status.contains(&status) { Ok(()) } else { Err(Failure::Status(status)) }
+}
+
+async fn status(endpoint: &Endpoint, request: &[u8]) -> Result<u16, Failure> {
+    let mut stream = dial(&endpoint.address).await?;
+    stream.write_all(request).await?;
+    let mut buffer = BytesMut::new();
+    loop {
+        // The head has a bound of its own.
+        while let Some(head) = parse(&mut buffer, false)? {
+            if !head.status.is_informational() {
+                return Ok(head.status.as_u16());
+            }
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Err(Failure::Early);
+        }
+    }
+}
