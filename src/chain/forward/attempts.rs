@@ -60,8 +60,6 @@ enum Failed {
     Cut,
     /// Nothing was tried: no connection is free, or none can be opened.
     Rejected(Fault),
-    /// A connection that had been closed while unused did not take it.
-    Stale,
     /// No connection could be opened.
     Unreachable(Fault),
 }
@@ -115,35 +113,39 @@ impl<'a> Attempts<'a> {
     }
 
     async fn attempt(&mut self, request: &mut Outgoing) -> Result<(Head, Connection), Failed> {
-        let (upstream, endpoint) = (self.choice.upstream(), self.choice.endpoint());
-        let unused = match self.is_again {
-            true => None,
-            false => self.exchange.pool().take(upstream, endpoint, self.began),
-        };
-        let mut connection = match unused {
-            Some(unused) => unused,
-            // Seldom, and large.
-            None => Box::pin(self.open()).await?,
-        };
-        let progress = self.exchange.progress();
-        let answer = unless_cut(pin!(connection.exchange(request)), progress).await;
-        match answer {
-            None => Err(Failed::Cut),
-            Some(Ok(head)) => {
-                connection.hold(self.choice.take_in_flight());
-                Ok((head, connection))
+        let (exchange, progress) = (self.exchange, self.exchange.progress());
+        loop {
+            let unused = match self.is_again {
+                true => None,
+                false => {
+                    let (upstream, endpoint) = (self.choice.upstream(), self.choice.endpoint());
+                    exchange.pool().take(upstream, endpoint, self.began)
+                }
+            };
+            let mut connection = match unused {
+                Some(unused) => unused,
+                // Seldom, and large.
+                None => Box::pin(self.open()).await?,
+            };
+            let answer = unless_cut(pin!(connection.exchange(request)), progress).await;
+            match answer {
+                None => return Err(Failed::Cut),
+                Some(Ok(head)) => {
+                    connection.hold(self.choice.take_in_flight());
+                    return Ok((head, connection));
+                }
+                // A connection that was closed while unused did not take the request: nothing of it was
+                // sent, so another one may. A new one that closes at once is asked only once.
+                Some(Err(_)) if connection.is_reused() && !request.is_begun() => {}
+                Some(Err(error)) => {
+                    return Err(Failed::Broken { error, is_heard: connection.is_heard() });
+                }
             }
-            // A new one that closes at once is asked only once.
-            Some(Err(_)) if connection.is_reused() && !request.is_begun() => Err(Failed::Stale),
-            Some(Err(error)) => Err(Failed::Broken { error, is_heard: connection.is_heard() }),
         }
     }
 
     /// Takes what follows from a failure: another attempt, or the end.
     fn go_on(&mut self, failed: &Failed, request: &mut Outgoing) -> Result<(), Refused> {
-        if let Failed::Stale = failed {
-            return Ok(());
-        }
         let refused = self.refusal(failed);
         self.count(failed, &refused);
         let is_fault = matches!(refused.refusal, Refusal::Fault(_));
@@ -269,9 +271,6 @@ impl<'a> Attempts<'a> {
             Failed::Cut => timed_out(progress),
             Failed::Rejected(fault) | Failed::Unreachable(fault) => {
                 Refused { refusal: (*fault).into(), ending: unanswered(progress) }
-            }
-            Failed::Stale => {
-                Refused { refusal: Fault::UpstreamError.into(), ending: unanswered(progress) }
             }
         }
     }

@@ -35,6 +35,7 @@ url = "http://@UPSTREAM@"
 
 [upstreams.gone]
 url = "http://@NOWHERE@"
+health = { path = "/", interval = "100ms" }
 
 [[routes]]
 name = "calls"
