@@ -54,6 +54,13 @@ struct Call<'a> {
     is_switch: bool,
 }
 
+/// What came of it.
+struct Sent {
+    head: Head,
+    connection: Connection,
+    tunnel: Option<Tunnel>,
+}
+
 /// Sends a reserved request up. On failure the reservation is settled before this returns.
 pub async fn forward(
     reserved: Reserved,
@@ -65,7 +72,7 @@ pub async fn forward(
     let (routed, payer, notice, reservation) = reserved.into_parts();
     let call = Call { routed: &routed, payer: &payer, is_switch };
     match send(&call, head, body, exchange).await {
-        Ok((head, connection, tunnel)) => {
+        Ok(Sent { head, connection, tunnel }) => {
             let (route, shadow) = (Arc::clone(routed.route()), payer.shadow());
             Ok(Forwarded { head, connection, route, shadow, notice, reservation, tunnel })
         }
@@ -83,7 +90,7 @@ async fn send(
     head: &mut request::Parts,
     body: UploadBody,
     exchange: &mut Exchange,
-) -> Result<(Head, Connection, Option<Tunnel>), Refused> {
+) -> Result<Sent, Refused> {
     let choice = Choice::new(&call.routed.route().upstream, exchange.pool());
     let request = request(call, head, body, &choice.endpoint().authority, exchange);
     let unsent = |denial: Denial| Refused { refusal: denial.into(), ending: Ending::Unsent };
@@ -101,19 +108,16 @@ async fn send(
     let index = attempts.endpoint();
     let sent = sent.and_then(|(head, mut connection)| {
         let head = accepted(head, call.is_switch)?;
-        let mut tunnel = None;
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let (opened, meter) = Tunnel::open(exchange, call.routed.entry().clone(), call.payer);
-            tunnel = Some(opened);
-            connection.switch(request, meter);
-        } else {
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
             connection.detach(request);
+            return Ok(Sent { head, connection, tunnel: None });
         }
-        Ok((head, connection, tunnel))
+        let (tunnel, meter) = Tunnel::open(exchange, call.routed.entry().clone(), call.payer);
+        connection.switch(request, meter);
+        Ok(Sent { head, connection, tunnel: Some(tunnel) })
     });
     exchange.note_endpoint(index);
-    exchange
-        .note_answered(took, sent.as_ref().map(|(head, ..)| head.status).map_err(Refused::code));
+    exchange.note_answered(took, sent.as_ref().map(|sent| sent.head.status).map_err(Refused::code));
     #[cfg(debug_assertions)]
     crate::failpoint::hit(crate::failpoint::Point::BeforeHead, &call.routed.route().name);
     sent
