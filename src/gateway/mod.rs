@@ -1,5 +1,7 @@
 //! What all threads share: the snapshot, the ledger, the clock; and how a reload replaces the first.
 
+mod fixed;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -13,27 +15,20 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use self::fixed::Fixed;
 use crate::{
     clock::Clock,
-    config::{
-        self, AccessLog, Admin, Config, LoadError, Log, Purpose, Report, Secret, Server, Store,
-    },
+    config::{self, Config, LoadError, Purpose, Report},
     guesses::Guesses,
     ledger::Ledger,
     memory::Memory,
-    model::KeyDigest,
     notifications::Notifications,
     provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
     server::addresses::Addresses,
     snapshot::Snapshot,
     stamp::Stamp,
-    telemetry::{
-        access_log,
-        messages::{self, LevelHandle},
-        metrics::Metrics,
-        traces::Counters,
-    },
+    telemetry::{messages::LevelHandle, metrics::Metrics, traces::Counters},
 };
 
 /// How often the file is looked at.
@@ -75,25 +70,6 @@ fn look(file: &Path, others: &[PathBuf]) -> Read {
     std::iter::once(file).chain(others.iter().map(PathBuf::as_path)).map(Stamp::of).collect()
 }
 
-/// What only a restart changes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Fixed {
-    listen: std::net::SocketAddr,
-    redirect: Option<std::net::SocketAddr>,
-    admin_listen: std::net::SocketAddr,
-    connections: usize,
-    handshakes: usize,
-    workers: Option<usize>,
-    store: Store,
-    access: AccessLog,
-    access_format: access_log::Format,
-    log_format: messages::Format,
-    /// A digest, so that the token need not be kept to be compared.
-    admin_token: Option<KeyDigest>,
-    read_token: Option<KeyDigest>,
-    admin_hosts: Vec<String>,
-}
-
 /// Why a reload left everything as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
@@ -122,70 +98,6 @@ pub(crate) fn list(conflicts: &[Conflict]) -> String {
         text.push(format!("and {more} more"));
     }
     text.join("; ")
-}
-
-impl Fixed {
-    fn of(config: &Config) -> Self {
-        let Config { server, admin, store, log, .. } = config;
-        let Server { listen, workers, tls, limits, .. } = server;
-        let Log { access, access_format, format, level: _ } = log;
-        let Admin { listen: admin_listen, token, read_token, hosts } = admin;
-        let digest = |token: &Secret| KeyDigest::of(token.expose().as_bytes());
-        Self {
-            listen: *listen,
-            redirect: tls.as_ref().and_then(|tls| tls.redirect),
-            admin_listen: *admin_listen,
-            connections: limits.connections,
-            handshakes: limits.handshakes,
-            workers: *workers,
-            store: store.clone(),
-            access: access.clone(),
-            access_format: *access_format,
-            log_format: *format,
-            admin_token: token.as_ref().map(digest),
-            read_token: read_token.as_ref().map(digest),
-            admin_hosts: hosts.clone(),
-        }
-    }
-
-    /// Names the first key in which another configuration differs.
-    fn differs(&self, other: &Self) -> Option<&'static str> {
-        let Self {
-            listen,
-            redirect,
-            admin_listen,
-            connections,
-            handshakes,
-            workers,
-            store,
-            access,
-            access_format,
-            log_format,
-            admin_token,
-            read_token,
-            admin_hosts,
-        } = self;
-        let Store { database, journal, durability } = store;
-        [
-            (*listen != other.listen, "server.listen"),
-            (*redirect != other.redirect, "server.tls.redirect"),
-            (*admin_listen != other.admin_listen, "admin.listen"),
-            (*connections != other.connections, "server.limits.connections"),
-            (*handshakes != other.handshakes, "server.limits.handshakes"),
-            (*workers != other.workers, "server.workers"),
-            (*database != other.store.database, "store.url"),
-            (*journal != other.store.journal, "store.journal"),
-            (*durability != other.store.durability, "store.durability"),
-            (*access != other.access, "log.access"),
-            (*access_format != other.access_format, "log.access_format"),
-            (*log_format != other.log_format, "log.format"),
-            (*admin_token != other.admin_token, "admin.token"),
-            (*read_token != other.read_token, "admin.read_token"),
-            (*admin_hosts != other.admin_hosts, "admin.hosts"),
-        ]
-        .into_iter()
-        .find_map(|(changed, key)| changed.then_some(key))
-    }
 }
 
 /// Gives the files that a configuration was read from, beside its own.
