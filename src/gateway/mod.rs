@@ -160,8 +160,10 @@ impl Gateway {
         if let Some(key) = self.fixed.differs(&Fixed::of(&config)) {
             return Err(ReloadError::NeedsRestart(key));
         }
-        // It may name others, of which what is read now is what was read.
-        *read = look(file, files(&config));
+        // Where it names others, nothing is known of them from before.
+        if files(&config) != self.watched() {
+            *read = look(file, files(&config));
+        }
         self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)?;
         self.level.configure(&config.log.level);
         Ok(())
