@@ -25,30 +25,30 @@ const DAY: i64 = 24 * HOUR;
 /// A step is believed when it has stood for so long.
 const STANDS: i64 = 601;
 
-/// A gateway whose clocks are moved.
+/// The clocks of a scene's gateways, which a test moves.
 struct Clocks {
     file: PathBuf,
+    /// The seconds by which a clock that is right differs from this machine's: it begins at noon, so that
+    /// no midnight comes but by a step.
+    noon: i64,
 }
 
 impl Clocks {
-    fn new(scene: &Scene) -> Self {
-        let clocks = Self { file: scene.directory.path().join("clocks") };
+    fn new(scene: &mut Scene) -> Self {
+        let file = scene.directory.path().join("clocks");
+        scene.clocks = Some(file.clone());
+        let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+        let clocks = Self { file, noon: DAY / 2 - now % DAY };
         clocks.set(0, 0);
         clocks
     }
 
-    /// Moves both by a number of seconds, counted from where they are by themselves. In one step: the
-    /// gateway reads them at any time.
+    /// Moves both by a number of seconds, counted from where they are when they are right. In one step:
+    /// the gateway reads them at any time.
     fn set(&self, wall: i64, running: i64) {
         let draft = self.file.with_extension("new");
-        fs::write(&draft, format!("{wall} {running}\n")).unwrap();
+        fs::write(&draft, format!("{} {running}\n", self.noon + wall)).unwrap();
         fs::rename(draft, &self.file).unwrap();
-    }
-
-    fn start(&self, scene: &Scene) -> Gateway {
-        let mut command = scene.shim.command();
-        command.env("FAREGATE_CLOCKS", &self.file);
-        scene.start_by(command)
     }
 }
 
@@ -89,14 +89,6 @@ fn wait_ahead(scene: &Scene, seconds: i64) {
     wait_until_equal(ahead, &true);
 }
 
-/// Lets a midnight pass that would come into a test.
-fn avoid_midnight() {
-    let left = 86_400 - UNIX_EPOCH.elapsed().unwrap().as_secs() % 86_400;
-    if left < 60 {
-        std::thread::sleep(Duration::from_secs(left + 1));
-    }
-}
-
 fn name(step: i64) -> String {
     let sign = if step < 0 { "back" } else { "forward" };
     match step.abs() {
@@ -113,10 +105,9 @@ fn assert_untouched(seen: &[Seen]) {
 
 #[test]
 fn clock_that_is_wrong_for_a_moment() {
-    avoid_midnight();
-    let scene = Scene::new("normal");
-    let clocks = Clocks::new(&scene);
-    let gateway = clocks.start(&scene);
+    let mut scene = Scene::new("normal");
+    let clocks = Clocks::new(&mut scene);
+    let gateway = scene.start();
     let day = standing(&gateway).start;
     for step in [2 * HOUR, -2 * HOUR, 2 * DAY, -2 * DAY] {
         let load = Load::start(scene.address);
@@ -154,10 +145,9 @@ fn step_for_good(scene: &Scene, clocks: &Clocks, step: i64) -> (Instant, Vec<See
 #[test]
 fn clock_that_is_set_back_for_good() {
     for step in [-2 * HOUR, -2 * DAY] {
-        avoid_midnight();
-        let scene = Scene::new("normal");
-        let clocks = Clocks::new(&scene);
-        let gateway = clocks.start(&scene);
+        let mut scene = Scene::new("normal");
+        let clocks = Clocks::new(&mut scene);
+        let gateway = scene.start();
         let (began, seen) = step_for_good(&scene, &clocks, step);
         assert_untouched(&seen);
         scene.audit(&gateway);
@@ -165,8 +155,9 @@ fn clock_that_is_set_back_for_good() {
         let before = standing(&gateway);
         gateway.kill();
         // With the clock still back.
-        let gateway = clocks.start(&scene);
+        let gateway = scene.start();
         assert_eq!(standing(&gateway), before, "a restart opens no window again");
+        clocks.set(0, 0);
         scene.audit_to_the_end(gateway);
     }
 }
@@ -176,10 +167,9 @@ fn clock_that_is_set_back_for_good() {
 #[test]
 fn clock_that_is_set_forward_for_good() {
     for step in [2 * HOUR, 2 * DAY] {
-        avoid_midnight();
-        let scene = Scene::new("normal");
-        let clocks = Clocks::new(&scene);
-        let gateway = clocks.start(&scene);
+        let mut scene = Scene::new("normal");
+        let clocks = Clocks::new(&mut scene);
+        let gateway = scene.start();
         let first = standing(&gateway);
         let (began, seen) = step_for_good(&scene, &clocks, step);
         assert_untouched(&seen);
@@ -193,6 +183,7 @@ fn clock_that_is_set_forward_for_good() {
         assert!(is_renewed || step < 2 * DAY, "two days later it is another day");
         assert!(if is_renewed { now.day < now.ever } else { now.day == now.ever }, "{now:?}");
         gateway.kill();
+        clocks.set(0, 0);
         let gateway = scene.start();
         assert_eq!(standing(&gateway), now, "no window opens again when the clock is right");
         let load = Load::start(scene.address);

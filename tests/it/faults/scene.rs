@@ -1,6 +1,13 @@
 //! A gateway on a disk of its own that a test can spoil, before two upstreams that count.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use faregate::model::KeyDigest;
 use rusqlite::{Connection, OpenFlags};
@@ -24,7 +31,17 @@ pub(super) struct Scene {
     pub(super) address: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) shim: Shim,
+    /// What moves the gateway's clocks, if something does.
+    pub(super) clocks: Option<PathBuf>,
     pub(super) directory: tempfile::TempDir,
+}
+
+/// Lets a midnight pass that would begin another window in the middle of a test.
+fn avoid_midnight() {
+    let left = 86_400 - UNIX_EPOCH.elapsed().unwrap().as_secs() % 86_400;
+    if left < 30 {
+        thread::sleep(Duration::from_secs(left + 1));
+    }
 }
 
 impl Scene {
@@ -34,6 +51,7 @@ impl Scene {
 
     /// Makes one whose second quota has another window; the first has none.
     pub(super) fn with(durability: &str, window: &str) -> Self {
+        avoid_midnight();
         let directory = tempfile::tempdir().unwrap();
         let scene = Self {
             paid: CountingUpstream::start(),
@@ -41,6 +59,7 @@ impl Scene {
             address: free_address(),
             admin: free_address(),
             shim: Shim::build(directory.path()),
+            clocks: None,
             directory,
         };
         fs::create_dir_all(scene.disk()).unwrap();
@@ -98,7 +117,15 @@ impl Scene {
 
     /// Starts the gateway behind the library that can spoil its disk.
     pub(super) fn start(&self) -> Gateway {
-        self.start_by(self.shim.command())
+        self.start_by(self.command())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.shim.command();
+        if let Some(clocks) = &self.clocks {
+            command.env("FAREGATE_CLOCKS", clocks);
+        }
+        command
     }
 
     /// Starts the gateway by a command.
@@ -120,8 +147,8 @@ impl Scene {
     pub(super) fn try_to_start(&self) -> Result<Gateway, String> {
         let log = self.directory.path().join("stderr.log");
         let before = fs::metadata(&log).map_or(0, |log| log.len());
-        let command = self.shim.command();
-        match Gateway::try_start_by(command, self.directory.path(), self.address, self.admin) {
+        match Gateway::try_start_by(self.command(), self.directory.path(), self.address, self.admin)
+        {
             Ok(gateway) => Ok(gateway),
             Err(ended) => {
                 let told = fs::read_to_string(log).unwrap();
