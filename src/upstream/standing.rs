@@ -145,6 +145,11 @@ impl Standing {
         self.breaker.note_failure(self.millis(now))
     }
 
+    /// Tells whether callers do not wait for it because it could not be reached.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// Notes that one was opened; true when it could not be reached before.
     pub(crate) fn note_reachable(&self) -> bool {
         self.breaker.note_success()

@@ -250,7 +250,12 @@ impl<'a> Attempts<'a> {
         let (upstream, endpoint) = (self.choice.upstream(), self.choice.endpoint());
         let standing = &self.exchange.pool().figures(upstream, endpoint).standing;
         let (id, name) = (&upstream.id, &endpoint.name);
-        tracing::warn!(upstream = %id, endpoint = %name, %error, "upstream cannot be reached");
+        if standing.is_unreachable() {
+            // That is told by now, and thousands may have tried at once.
+            tracing::debug!(upstream = %id, endpoint = %name, %error, "upstream still cannot be reached");
+        } else {
+            tracing::warn!(upstream = %id, endpoint = %name, %error, "upstream cannot be reached");
+        }
         if standing.note_unreachable(Instant::now()) {
             tracing::warn!(
                 upstream = %id, endpoint = %name,

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{KEY, wait_for};
@@ -26,8 +26,8 @@ const PER_ADDRESS: usize = 5000;
 /// Connections that are opened at once: more than the listen queue takes would wait for a second.
 const AT_ONCE: usize = 200;
 
-/// What the largest crowd takes, and some beside it.
-const DESCRIPTORS: u64 = 12_000;
+/// What the largest crowds take, and some beside them.
+const DESCRIPTORS: u64 = 20_000;
 
 /// How often each does what it does.
 const TICK: Duration = Duration::from_millis(500);
@@ -126,8 +126,12 @@ async fn come(address: SocketAddr, habit: Habit, count: usize, state: &Arc<State
     local
         .run_until(async {
             let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-            for index in 0..count {
-                let place = Arc::clone(&places).acquire_owned().await.unwrap();
+            let mut coming = 0..count;
+            // Who is not let in stays outside, and the others behind it.
+            while !state.leave.load(Ordering::Relaxed) {
+                let place = Arc::clone(&places).acquire_owned();
+                let Ok(place) = timeout(Duration::from_millis(20), place).await else { continue };
+                let (Ok(place), Some(index)) = (place, coming.next()) else { break };
                 let state = Arc::clone(state);
                 tokio::task::spawn_local(async move {
                     let Ok(mut stream) = connect(address, index).await else { return };
@@ -189,7 +193,7 @@ async fn stay(stream: &mut TcpStream, habit: Habit, state: &State) -> io::Result
             Habit::Body => {
                 stream.write_all(b"x").await?;
                 // An answer is the end too.
-                if let Ok(Ok(_)) = tokio::time::timeout(TICK, stream.readable()).await {
+                if let Ok(Ok(_)) = timeout(TICK, stream.readable()).await {
                     return Err(ErrorKind::ConnectionAborted.into());
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -20,6 +21,9 @@ use crate::process::FAREGATE;
 
 const LIMIT_BYTES: u64 = 256 << 20;
 
+/// What the program may open: everybody, and a connection to the upstream for each who has asked.
+const DESCRIPTORS: u64 = 24_000;
+
 /// A control group with little memory. It is removed when it is dropped.
 struct Group(PathBuf);
 
@@ -33,8 +37,11 @@ impl Group {
             true => (root.to_owned(), "memory.max"),
             false => (root.join("memory"), "memory.limit_in_bytes"),
         };
-        let group = Self(mount.join(name));
-        fs::create_dir(&group.0).ok()?;
+        let group = Self(mount.join(&name));
+        match fs::create_dir(&group.0) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => panic!("{name}: {error}"),
+            made => made.ok()?,
+        }
         fs::write(group.0.join(limit), LIMIT_BYTES.to_string()).ok()?;
         Some(group)
     }
@@ -43,7 +50,8 @@ impl Group {
     fn command(&self) -> Command {
         let mut shell = Command::new("bash");
         let procs = self.0.join("cgroup.procs");
-        shell.args(["-c", &format!("echo $$ > {}; exec {FAREGATE} \"$@\"", procs.display()), "sh"]);
+        let enter = format!("echo $$ > {}; ulimit -n {DESCRIPTORS}", procs.display());
+        shell.args(["-c", &format!("{enter}; exec {FAREGATE} \"$@\""), "sh"]);
         shell
     }
 }
@@ -60,16 +68,74 @@ impl Drop for Group {
     }
 }
 
+/// A gateway in a control group with little memory, and its ordinary clients.
+struct Siege {
+    scene: Scene,
+    ordinary: Ordinary,
+    memory_kib_before: u64,
+    _group: Group,
+}
+
+impl Siege {
+    /// Begins one, where there are control groups that can be limited.
+    fn begin() -> Option<Self> {
+        let Some(group) = Group::make() else {
+            println!("there are no control groups here that could be limited");
+            return None;
+        };
+        let limits = "connections = 20000\nidle_timeout = \"10s\"";
+        let scene = Scene::start_by(group.command(), limits);
+        let (memory_kib_before, ordinary) =
+            (scene.memory_kib(), Ordinary::start(scene.gateway.address));
+        Some(Self { scene, ordinary, memory_kib_before, _group: group })
+    }
+
+    fn send(&self, (habit, count): (Habit, usize)) -> Crowd {
+        Crowd::send(self.scene.gateway.address, habit, count)
+    }
+
+    /// Looks at everybody after some time.
+    fn look(&mut self, crowds: &[Crowd], after: Duration) {
+        std::thread::sleep(after);
+        if let Some(status) = self.scene.gateway.ended() {
+            panic!("{status}: {}", self.scene.gateway.log());
+        }
+        let there: Vec<_> = crowds.iter().map(|crowd| (crowd.there(), crowd.gone())).collect();
+        println!("came and gone: {there:?}, {} KiB", self.scene.memory_kib());
+        self.scene.assert_well();
+    }
+
+    /// Ends it: the ordinary clients have missed nothing, and the books are right.
+    fn end(self, crowd: &str) {
+        let Self { scene, ordinary, memory_kib_before, _group } = self;
+        let seen = ordinary.stop();
+        let log = scene.gateway.log();
+        println!("{log}");
+        assert_eq!(seen.errors, 0);
+        assert!(log.contains("memory is short"), "it was no flood");
+        assert!(log.lines().count() < 100, "a crowd does not fill the log");
+        scene.gateway.wait_log("memory suffices again");
+        scene.audit();
+        let memory_kib = [memory_kib_before, scene.gateway.peak_memory_kib()];
+        // Before the group, which cannot be removed while somebody is in it.
+        drop(scene);
+        let crowd = format!("{crowd}, in a control group of 256 MiB");
+        Row { crowd, seen, gone: None, memory_kib }.tell();
+    }
+}
+
+/// Uploads that are slow are cut by then, which is free; who left before would be charged.
+const UPLOADS_CUT: Duration = Duration::from_secs(8);
+
 #[test]
 fn floods_in_little_memory() {
-    let Some(group) = Group::make() else {
-        println!("there are no control groups here that could be limited");
-        return;
-    };
-    let mut scene = Scene::start_by(group.command(), "idle_timeout = \"10s\"");
-    let before = scene.memory_kib();
-    let ordinary = Ordinary::start(scene.gateway.address);
-    let address = scene.gateway.address;
+    one_after_the_other();
+    // Not beside it: two floods at once would be about the machine.
+    all_at_once();
+}
+
+fn one_after_the_other() {
+    let Some(mut siege) = Siege::begin() else { return };
     // Heads first: they cost whoever sends them the least.
     for (habit, count) in [
         (Habit::HalfHead, 9000),
@@ -78,24 +144,27 @@ fn floods_in_little_memory() {
         (Habit::Body, 1000),
         (Habit::Head, 1000),
     ] {
-        let crowd = Crowd::send(address, habit, count);
-        // Uploads are cut by then, which is free; who left before would be charged.
-        std::thread::sleep(Duration::from_secs(if habit == Habit::Body { 8 } else { 4 }));
-        if let Some(status) = scene.gateway.ended() {
-            panic!("{status}: {}", scene.gateway.log());
-        }
-        let (there, gone, kib) = (crowd.there(), crowd.gone(), scene.memory_kib());
-        println!("{habit:?}: {there} came, {gone} gone, {kib} KiB");
-        scene.assert_well();
-        crowd.leave();
+        let crowds = [siege.send((habit, count))];
+        let after = if habit == Habit::Body { UPLOADS_CUT } else { Duration::from_secs(4) };
+        siege.look(&crowds, after);
+        crowds.into_iter().for_each(Crowd::leave);
     }
-    let seen = ordinary.stop();
-    println!("{}", scene.gateway.log());
-    assert_eq!(seen.errors, 0);
-    assert!(scene.gateway.log().contains("memory is short"), "it was no flood");
-    scene.gateway.wait_log("memory suffices again");
-    scene.audit();
-    let memory_kib = [before, scene.gateway.peak_memory_kib()];
-    let crowd = "all of these one after the other, in a control group of 256 MiB".to_owned();
-    Row { crowd, seen, gone: None, memory_kib }.tell();
+    siege.end("all of these one after the other");
+}
+
+fn all_at_once() {
+    let Some(mut siege) = Siege::begin() else { return };
+    let crowds = [
+        (Habit::HalfHead, 5000),
+        (Habit::Idle, 10_000),
+        (Habit::Answer, 1000),
+        (Habit::Body, 1000),
+        (Habit::Head, 1000),
+    ];
+    let crowds = crowds.map(|crowd| siege.send(crowd));
+    for _ in 0..3 {
+        siege.look(&crowds, UPLOADS_CUT / 2);
+    }
+    crowds.into_iter().for_each(Crowd::leave);
+    siege.end("all of these at once");
 }
