@@ -11,6 +11,12 @@ use crate::{
     support::{KEY, wait_until_equal},
 };
 
+/// Gives the program that is measured: this build's, or the one that `FAREGATE_OVERLOAD_PROGRAM` names, as that
+/// which runs in production.
+pub(super) fn program() -> String {
+    std::env::var("FAREGATE_OVERLOAD_PROGRAM").unwrap_or_else(|_| FAREGATE.to_owned())
+}
+
 /// A gateway before two upstreams: what the crowd asks for is not to hold up the ordinary clients' own.
 pub(super) struct Scene {
     upstreams: [Upstream; 2],
@@ -21,7 +27,7 @@ pub(super) struct Scene {
 impl Scene {
     /// Starts one with these limits.
     pub(super) fn start(limits: &str) -> Self {
-        Self::start_by(Command::new(FAREGATE), limits)
+        Self::start_by(Command::new(program()), limits)
     }
 
     /// Starts it by a command.

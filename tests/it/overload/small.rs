@@ -14,10 +14,9 @@ use std::{
 use super::{
     crowd::{Crowd, Habit},
     ordinary::Ordinary,
-    scene::Scene,
+    scene::{Scene, program},
     table::Row,
 };
-use crate::process::FAREGATE;
 
 const LIMIT_BYTES: u64 = 256 << 20;
 
@@ -51,7 +50,7 @@ impl Group {
         let mut shell = Command::new("bash");
         let procs = self.0.join("cgroup.procs");
         let enter = format!("echo $$ > {}; ulimit -n {DESCRIPTORS}", procs.display());
-        shell.args(["-c", &format!("{enter}; exec {FAREGATE} \"$@\""), "sh"]);
+        shell.args(["-c", &format!("{enter}; exec {} \"$@\"", program()), "sh"]);
         shell
     }
 }
