@@ -28,7 +28,7 @@ use self::{
 use crate::gateway::Gateway;
 
 /// How often to look while there is room.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How often while there is little: a flood of heads fills some megabytes in this time.
 const LOOK_OFTEN: Duration = Duration::from_millis(20);
@@ -157,7 +157,7 @@ pub async fn watch(gateway: Arc<Gateway>) {
                 };
                 let pressure = judge.judge(situation, Instant::now());
                 gateway.memory().tell(pressure, used, judge.ceiling(reading.ceiling));
-                let is_near = used >= reading.ceiling / 4 * 3;
+                let is_near = used >= reading.ceiling / 2;
                 if is_near { LOOK_OFTEN } else { LOOK }
             }
         };

@@ -19,7 +19,7 @@ const COUNT: usize = 10_000;
 const ORDINARY: usize = 4;
 
 /// What a connection may take between two requests.
-const BYTES_MAX: u64 = 4096;
+const BYTES_MAX: u64 = 5120;
 
 #[test]
 fn unused_connections_by_the_thousand() {
