@@ -5,8 +5,7 @@
 //! reservation; whatever is left open is closed as [`Ending::Unknown`].
 
 use std::{
-    collections::BTreeMap,
-    hash::{Hash, Hasher},
+    collections::{BTreeMap, hash_map},
     sync::Arc,
 };
 
@@ -45,8 +44,9 @@ pub(super) struct Reservation {
 /// What was read and is not yet in the store.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// By definition, minute and ending.
-    charges: OwnMap<(ByIdentity, i64, Ending), Count>,
+    /// By the definition's place, minute and ending. What says the same is mostly one definition (`alike.rs`);
+    /// where two places do, they are added up at the end.
+    charges: OwnMap<(usize, i64, Ending), Sum>,
     opened: OpenTable,
     closed: OwnSet<ReservationId>,
     /// Ends whose reservations were not met. Few: the lost ones of a power cut, and ends that were written
@@ -85,23 +85,11 @@ struct Count {
     nanos: Nanos,
 }
 
-/// A definition as a key. A segment has each once, so comparing the place is enough, and cheap;
-/// where two places say the same, they are added up when there are many, and at the end.
-#[derive(Clone, Debug)]
-struct ByIdentity(Arc<Definition>);
-
-impl PartialEq for ByIdentity {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for ByIdentity {}
-
-impl Hash for ByIdentity {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
-    }
+/// What came of the requests on one definition, in one minute, that ended alike.
+#[derive(Debug)]
+struct Sum {
+    definition: Arc<Definition>,
+    count: Count,
 }
 
 impl Batch {
@@ -165,24 +153,16 @@ impl Batch {
         }
     }
 
-    /// Tells the open table what the store now has; gives what it counted, and the next batch.
+    /// Tells the open table what the store now has; gives what it counted, and the next batch, which has the
+    /// room of this one: it mostly comes to as many.
     pub(super) fn settle_into(self, open: &mut OpenTable) -> (Counts, Self) {
-        open.retain(|id, _| !self.closed.contains(id));
-        open.extend(self.opened);
-        (self.counts, Self { ahead: self.ahead, ..Self::default() })
-    }
-
-    /// Adds up what was charged on definitions of several segments that say the same. Worth it when there
-    /// is much: each worker's segments define anew what they meet.
-    pub(super) fn compact(&mut self) {
-        let mut alike = OwnMap::<[usize; 4], Arc<Definition>>::default();
-        let mut charges = OwnMap::default();
-        for ((ByIdentity(definition), minute_ms, ending), count) in self.charges.drain() {
-            let one = alike.entry(definition.parts()).or_insert(definition);
-            let key = (ByIdentity(Arc::clone(one)), minute_ms, ending);
-            charges.entry(key).or_insert_with(Count::default).add(count);
-        }
-        self.charges = charges;
+        let Self { mut charges, opened, closed, ahead, counts, positions: _ } = self;
+        open.retain(|id, _| !closed.contains(id));
+        open.extend(opened);
+        let room = charges.len();
+        charges.clear();
+        charges.shrink_to(room);
+        (counts, Self { charges, ahead, ..Self::default() })
     }
 
     /// Gives about how many rows it comes to.
@@ -198,7 +178,7 @@ impl Batch {
     /// Adds up what the store is to write.
     pub(super) fn commit(&self, node: NodeId, now: Timestamp) -> Commit<'_> {
         let charges =
-            self.charges.iter().map(|((ByIdentity(definition), minute_ms, ending), count)| {
+            self.charges.iter().map(|((_, minute_ms, ending), Sum { definition, count })| {
                 let (minute_ms, ending) = (*minute_ms, *ending);
                 let Count { requests, units, nanos } = *count;
                 Charged { definition, minute_ms, ending, requests, units, nanos }
@@ -234,9 +214,15 @@ impl Batch {
         charge: Charge,
     ) {
         let minute_ms = opened_at.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
-        let key = (ByIdentity(definition.clone()), minute_ms, ending);
         let Charge { units, nanos } = charge;
-        self.charges.entry(key).or_default().add(Count { requests: 1, units, nanos });
+        let count = Count { requests: 1, units, nanos };
+        // Its place stays its own while it is held here.
+        match self.charges.entry((Arc::as_ptr(definition).addr(), minute_ms, ending)) {
+            hash_map::Entry::Occupied(mut sum) => sum.get_mut().count.add(count),
+            hash_map::Entry::Vacant(place) => {
+                place.insert(Sum { definition: Arc::clone(definition), count });
+            }
+        }
     }
 }
 
@@ -421,29 +407,6 @@ mod tests {
             assert!(usage.iter().all(|row| row.window.end == latest && row.used == u64::MAX));
             assert_eq!((minutes[0].requests, minutes[0].units), (2, u64::MAX));
         }
-    }
-
-    #[test]
-    fn what_says_the_same_is_compacted_and_nothing_else() {
-        let (open, acme) = (OpenTable::default(), definition("acme", None));
-        let again = || Arc::new((*acme).clone());
-        let other_key = Definition { key_id: "j".into(), ..(*acme).clone() };
-        let all = [again(), again(), acme.clone(), definition("acme", None), other_key.into()];
-        let mut batch = Batch::default();
-        for (sequence, definition) in (1..).zip(&all) {
-            batch.apply(&open, 1, reserve(sequence, definition, sequence));
-            batch.apply(&open, 1, settle(sequence, sequence));
-        }
-        let rows = |batch: &Batch| {
-            let Commit { usage, minutes, consumed, .. } = batch.commit(NODE, at(0));
-            format!("{usage:?} {minutes:?} {consumed:?}")
-        };
-        let before = rows(&batch);
-        assert_eq!(batch.len(), 5);
-        batch.compact();
-        // The one that only reads alike has texts of its own.
-        assert_eq!(batch.len(), 3);
-        assert_eq!(rows(&batch), before);
     }
 
     #[test]

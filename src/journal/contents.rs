@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
+        alike::Alike,
         definition::Definition,
         handover::Handover,
         reader::ReadError,
@@ -101,8 +102,8 @@ pub(super) struct Contents {
     /// Zeros may stand behind the last record.
     pub(super) has_room: bool,
     definitions: Vec<Arc<Definition>>,
-    /// Has definitions of a writer in this process.
-    handover: Option<Arc<Handover>>,
+    /// Has definitions of a writer in this process, and makes one of those that say the same.
+    beside: Option<(Arc<Handover>, Arc<Alike>)>,
 }
 
 impl Contents {
@@ -118,13 +119,13 @@ impl Contents {
             latest: Timestamp::MIN,
             has_room: false,
             definitions: Vec::new(),
-            handover: None,
+            beside: None,
         }
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
-    pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
-        Self { handover: Some(handover), ..self }
+    pub(super) fn beside(self, handover: Arc<Handover>, alike: Arc<Alike>) -> Self {
+        Self { beside: Some((handover, alike)), ..self }
     }
 
     /// Takes the records at the start of the bytes and shows what counts; gives why it stopped, if that
@@ -232,10 +233,12 @@ impl Contents {
         if usize::try_from(set) != Ok(self.definitions.len() + 1) {
             return Err(self.damaged("a definition is missing"));
         }
-        let given = self.handover.as_ref().and_then(|handover| handover.take(self.id.number, set));
-        debug_assert!(given.as_ref().is_none_or(|given| payload.starts_with(&given.encode())));
+        let beside = self.beside.as_ref();
+        let given =
+            beside.and_then(|(handover, alike)| Some((handover.take(self.id.number, set)?, alike)));
+        debug_assert!(given.as_ref().is_none_or(|(given, _)| payload.starts_with(&given.encode())));
         let definition = match given {
-            Some(given) => given,
+            Some((given, alike)) => alike.one(given),
             None => Definition::decode(payload)
                 .ok_or_else(|| self.damaged("the definition cannot be read"))?
                 .into(),

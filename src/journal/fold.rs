@@ -1,12 +1,13 @@
 //! Carries the journal into the store, some mebibytes per transaction.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
     journal::{
+        alike::Alike,
         batch::{Batch, Counts, OpenTable, Reservation},
         definition::Definition,
         reader::{ReadError, Reader, Step, Until},
@@ -55,6 +56,7 @@ pub(super) struct Fold {
     node: NodeId,
     open: OpenTable,
     batch: Batch,
+    alike: Arc<Alike>,
     /// It comes to as many rows as it may.
     is_full: bool,
     /// The bytes of journal in the batch.
@@ -69,10 +71,6 @@ pub(super) const BATCH_BYTES: u64 = 256 << 20;
 #[cfg(test)]
 pub(super) const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_ROWS: usize = 250_000;
-
-/// From so many rows on what is alike is added up before it is sorted. What that gains was not measured by
-/// itself.
-const COMPACT_ROWS: usize = 10_000;
 
 impl Fold {
     /// Begins with the reservations that the store has as open.
@@ -100,7 +98,19 @@ impl Fold {
                 Ok((id, Reservation { request_id, definition, cost, opened_at }))
             });
         let open = open.collect::<Result<_, StoreError>>()?;
-        Ok(Self { node, open, batch: Batch::default(), is_full: false, bytes: 0 })
+        Ok(Self {
+            node,
+            open,
+            batch: Batch::default(),
+            alike: Arc::default(),
+            is_full: false,
+            bytes: 0,
+        })
+    }
+
+    /// Gives what makes one of definitions that say the same.
+    pub(super) fn alike(&self) -> &Arc<Alike> {
+        &self.alike
     }
 
     /// Takes a reader one step further. Nothing before `from` is counted.
@@ -110,7 +120,7 @@ impl Fold {
         until: Until,
         from: u64,
     ) -> Result<Step, ReadError> {
-        let Self { node: _, open, batch, is_full, bytes } = self;
+        let Self { node: _, open, batch, alike: _, is_full, bytes } = self;
         let worker = reader.id().worker;
         let before = reader.offset();
         let result = reader.read(until, from, &mut |entry| batch.apply(open, worker, entry));
@@ -122,11 +132,7 @@ impl Fold {
             let latest = reader.latest();
             batch.advance(Position { worker, segment, offset, sequence, latest });
         }
-        if batch.len() >= BATCH_ROWS {
-            batch.compact();
-            // Not at the last row, lest it be done again and again for little.
-            *is_full = batch.len() >= BATCH_ROWS / 4 * 3;
-        }
+        *is_full = batch.len() >= BATCH_ROWS;
         result
     }
 
@@ -148,9 +154,6 @@ impl Fold {
     ) -> Result<Counts, StoreError> {
         if self.batch.is_empty() {
             return Ok(Counts::default());
-        }
-        if self.batch.len() >= COMPACT_ROWS {
-            self.batch.compact();
         }
         let commit = self.batch.commit(self.node, company.now());
         let began = Instant::now();

@@ -104,7 +104,11 @@ impl Follower {
     }
 
     fn delete_done(&mut self) {
-        for id in self.tails.iter_mut().flat_map(Tail::take_done) {
+        let mut done = self.tails.iter_mut().flat_map(Tail::take_done).peekable();
+        if done.peek().is_some() {
+            self.fold.alike().sweep();
+        }
+        for id in done {
             if let Err(error) = segment::delete(self.directory.path(), id) {
                 // Not an error: it is folded, and the next start tries again.
                 tracing::warn!(?id, %error, "cannot delete a folded segment");
@@ -144,7 +148,8 @@ impl Tail {
                     let id = SegmentId { worker: self.worker, number: self.segment };
                     let (path, node) = (directory.path(), directory.node());
                     let reader = Reader::open(path, node, id, self.sequence)?;
-                    self.reader.insert(reader.beside(Arc::clone(self.published.handover())))
+                    let handover = Arc::clone(self.published.handover());
+                    self.reader.insert(reader.beside(handover, Arc::clone(fold.alike())))
                 }
             };
             // A segment that was rotated away has its final length, and perhaps a torn end behind

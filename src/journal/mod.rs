@@ -9,6 +9,7 @@
 //! that is written, else in full at the next start.
 
 mod ahead;
+mod alike;
 mod batch;
 mod contents;
 mod current;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::{
     journal::{
+        alike::Alike,
         contents::{Contents, Entry, Kept, Met, What},
         handover::Handover,
         record::{self, BLOCK, Claim, Flaw, KEPT_BLOCKS_MAX, VERSION},
@@ -166,8 +167,8 @@ impl Reader {
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
-    pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
-        Self { contents: self.contents.beside(handover), ..self }
+    pub(super) fn beside(self, handover: Arc<Handover>, alike: Arc<Alike>) -> Self {
+        Self { contents: self.contents.beside(handover, alike), ..self }
     }
 
     /// Reads about a mebibyte of records and hands on those that count and begin at `from` or
