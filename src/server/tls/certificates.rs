@@ -8,7 +8,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::Pair;
+use crate::tls::Pair;
 
 /// The certificates of a listener, and who is shown which.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    pub(super) fn new(pairs: Vec<Pair>) -> Self {
+    pub(super) fn new(pairs: &[Pair]) -> Self {
         let mut by_name: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (index, pair) in pairs.iter().enumerate() {
             for name in pair.names() {
@@ -27,7 +27,7 @@ impl Certificates {
                 by_name.entry(name.into()).or_default().push(index);
             }
         }
-        Self { keys: pairs.into_iter().map(|pair| pair.key).collect(), by_name }
+        Self { keys: pairs.iter().map(|pair| Arc::clone(pair.key())).collect(), by_name }
     }
 
     /// Finds those of a host, whose name is in lower case.
