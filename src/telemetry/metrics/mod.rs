@@ -6,6 +6,7 @@
 pub mod busy;
 pub mod exposition;
 mod family;
+pub mod handshakes;
 pub mod page;
 pub mod process;
 pub mod requests;
