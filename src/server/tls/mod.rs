@@ -22,7 +22,7 @@ pub use self::{handshake::Secured, trust::Trust};
 use crate::tls::{Pair, TlsVersion, Validity, provider};
 
 /// The protocols that a client may choose from, the preferred one first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// What TLS connections of a listener are accepted by.
 pub struct Tls {

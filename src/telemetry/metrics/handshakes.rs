@@ -1,8 +1,10 @@
 //! What one worker counts of the TLS handshakes of its clients.
 
+use std::sync::Arc;
+
 use super::{
+    Worker,
     family::{Family, Series, labels},
-    worker::Connections,
 };
 use crate::telemetry::figures::Count;
 
@@ -65,9 +67,10 @@ impl Handshakes {
 
 /// Gives what is shown of the handshakes of all workers. What never happened is shown as well: an alarm
 /// compares with it.
-pub(super) fn families<'a>(of: impl Iterator<Item = &'a Connections> + Clone) -> [Family; 2] {
-    let sum = |count: &dyn Fn(&'a Handshakes) -> Option<&'a Count>| -> u64 {
-        of.clone().filter_map(|of| count(&of.handshakes)).map(Count::get).sum()
+pub(super) fn families(workers: &[Arc<Worker>]) -> [Family; 2] {
+    let sum = |count: &dyn Fn(&Handshakes) -> Option<&Count>| -> u64 {
+        let of_each = |worker: &Arc<Worker>| count(&worker.connections.handshakes).map(Count::get);
+        workers.iter().filter_map(of_each).sum()
     };
     let made = MADE.iter().enumerate().map(|(index, (version, kind))| {
         (labels([("version", version), ("kind", kind)]), sum(&|of| of.made.get(index)))
@@ -99,14 +102,14 @@ mod tests {
 
     #[test]
     fn each_is_counted_under_its_name() {
-        let connections = Connections::default();
-        let of = &connections.handshakes;
+        let worker = Arc::new(Worker::default());
+        let of = &worker.connections.handshakes;
         of.made("1.3", true);
         of.made("1.2", false);
         of.made("1.3", true);
         of.unmade(Unmade::Stop);
         of.unmade(Unmade::Certificate);
-        let told: Vec<String> = families([&connections, &connections].into_iter())
+        let told: Vec<String> = families(&[Arc::clone(&worker), Arc::clone(&worker)])
             .iter()
             .map(|family| {
                 let Series::Counters(series) = &family.series else { panic!("{family:?}") };

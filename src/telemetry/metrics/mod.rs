@@ -4,6 +4,7 @@
 //! are added up when somebody asks.
 
 pub mod busy;
+mod certificates;
 pub mod exposition;
 mod family;
 pub mod handshakes;

@@ -5,10 +5,8 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use jiff::Timestamp;
-
 use super::{
-    Worker,
+    Worker, certificates,
     family::{Family, Labels, Series, labels},
     handshakes, process, upstreams,
 };
@@ -16,7 +14,6 @@ use crate::{
     gateway::Gateway,
     keeper,
     telemetry::{figures::Distribution, traces::Counters},
-    tls::Validity,
 };
 
 /// Gathers everything.
@@ -25,8 +22,8 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     let mut families = requests(&workers);
     let lines_dropped = gateway.metrics().lines_dropped();
     families.extend(connections(&workers, gateway, lines_dropped));
-    families.extend(handshakes::families(workers.iter().map(|worker| &*worker.connections)));
-    families.push(certificates(gateway));
+    families.extend(handshakes::families(&workers));
+    families.push(certificates::family(&gateway.snapshot()));
     families.extend(memory(gateway));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));
@@ -175,32 +172,6 @@ fn connections(
             lines_dropped,
         ),
     ]
-}
-
-/// How many certificates are shown: those that end first.
-const CERTIFICATES_MAX: usize = 100;
-
-fn certificates(gateway: &Gateway) -> Family {
-    let snapshot = gateway.snapshot();
-    let mut ends: Vec<(Timestamp, Labels)> = Vec::new();
-    for (shown_to, Validity { file, name, not_after }) in snapshot.certificates() {
-        let Some(not_after) = *not_after else { continue };
-        let (name, file) = (name.as_deref().unwrap_or_default(), file.display().to_string());
-        let which = labels([("shown_to", shown_to), ("name", name), ("file", &file)]);
-        // A file may be named twice.
-        if !ends.iter().any(|(_, known)| *known == which) {
-            ends.push((not_after, which));
-        }
-    }
-    ends.sort_unstable();
-    ends.truncate(CERTIFICATES_MAX);
-    let series = ends.into_iter().map(|(not_after, which)| (which, not_after.as_second() as f64));
-    Family {
-        name: "faregate_tls_certificate_expiry_timestamp_seconds",
-        help: "The end of a certificate that is shown, since 1970; shown_to is clients, or the id of an \
-               upstream.",
-        series: Series::Gauges(series.collect()),
-    }
 }
 
 fn memory(gateway: &Gateway) -> [Family; 3] {

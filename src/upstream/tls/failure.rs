@@ -12,10 +12,10 @@ use rustls::{
 const NAMES_SHOWN: usize = 10;
 
 /// Puts what went wrong with a handshake into words.
-pub(in crate::upstream) fn in_words(error: io::Error) -> io::Error {
+pub(in crate::upstream) fn in_words(error: &io::Error) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it closed the connection during the handshake".to_owned(),
-        _ => InWords(&error).to_string(),
+        _ => InWords(error).to_string(),
     };
     io::Error::new(error.kind(), words)
 }

@@ -105,7 +105,7 @@ impl Tls {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         };
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = connector.connect(name, stream).await.map_err(in_words)?;
+        let stream = connector.connect(name, stream).await.map_err(|error| in_words(&error))?;
         let made = Handshake::of(&stream);
         Ok((Socket::secured(stream).into_stream(), made))
     }

@@ -46,6 +46,20 @@ impl Authority {
         Arc::new(self.client_speaking(&[&rustls::version::TLS13, &rustls::version::TLS12], shown))
     }
 
+    /// A client that takes RSA keys alone.
+    pub(crate) fn client_of_rsa(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        ClientConfig::builder_with_provider(Arc::new(rsa_alone()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+
     pub(crate) fn client_speaking(
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
@@ -65,6 +79,18 @@ impl Authority {
             }
         }
     }
+}
+
+/// A verifier that takes RSA keys alone.
+fn rsa_alone() -> rustls::crypto::CryptoProvider {
+    let mut provider = default_provider();
+    let all = provider.signature_verification_algorithms;
+    let is_rsa = |scheme: &rustls::SignatureScheme| format!("{scheme:?}").starts_with("RSA");
+    let mapping: Vec<_> =
+        all.mapping.iter().filter(|(scheme, _)| is_rsa(scheme)).copied().collect();
+    provider.signature_verification_algorithms =
+        rustls::crypto::WebPkiSupportedAlgorithms { all: all.all, mapping: mapping.leak() };
+    provider
 }
 
 /// Writes something as PEM.

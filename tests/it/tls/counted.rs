@@ -85,7 +85,7 @@ fn handshakes_that_fail_are_counted_by_reason() {
     }
     assert_eq!(counted(&gateway, "faregate_tls_handshakes_total"), [] as [String; 0]);
     assert_eq!(upstream.count(), 0);
-    assert_eq!(secure(of(&ours, Some(&good))).is_ok(), true);
+    assert!(secure(of(&ours, Some(&good))).is_ok());
 }
 
 #[test]
