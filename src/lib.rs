@@ -38,6 +38,7 @@ pub mod snapshot;
 mod stamp;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 mod upkeep;
 pub mod upstream;
 pub mod usage;

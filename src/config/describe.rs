@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
+use rustls::pki_types::ServerName;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -23,6 +24,7 @@ use crate::{
         access_log, messages,
         traces::{Parent, Traces},
     },
+    upstream::{self, tls::Settings},
 };
 
 /// What stands in the place of a secret.
@@ -282,11 +284,13 @@ fn of_upstream(upstream: &Upstream) -> Value {
         health,
         limit,
         retries,
+        tls,
     } = upstream;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     // As it stands in a URL: with brackets, and without the scheme's own port.
     let url = |Endpoint { address, name, authority }: &Endpoint| match address {
         Address::Tcp { .. } => {
-            format!("http://{}{base_path}", authority.to_str().unwrap_or_default())
+            format!("{scheme}://{}{base_path}", authority.to_str().unwrap_or_default())
         }
         Address::Unix(_) if base_path.is_empty() => name.to_string(),
         Address::Unix(_) => format!("{name}:{base_path}"),
@@ -311,6 +315,18 @@ fn of_upstream(upstream: &Upstream) -> Value {
         "connections": limit.as_ref().map(|limit| limit.connections),
         "queue": limit.as_ref().map(of_queue),
         "retries": retries,
+        "tls": tls.as_deref().map(of_upstream_tls),
+    })
+}
+
+fn of_upstream_tls(tls: &upstream::tls::Tls) -> Value {
+    let Settings { ca, cert, key, server_name, min_version } = tls.settings();
+    json!({
+        "ca": ca.as_deref().map(path),
+        "cert": cert.as_deref().map(path),
+        "key": key.as_deref().map(path),
+        "server_name": server_name.as_ref().map(ServerName::to_str),
+        "min_version": name_of(&TlsVersion::ALL, *min_version),
     })
 }
 

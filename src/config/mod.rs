@@ -34,6 +34,7 @@ use crate::{
     model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
     server::tls::Tls,
     telemetry::{access_log, level::Level, messages, traces::Traces},
+    tls::TlsVersion,
     webhooks::Endpoint,
 };
 
@@ -139,21 +140,6 @@ impl ClientAuth {
     /// Each with its name in the file.
     pub const ALL: [(&'static str, Self); 2] =
         [("required", Self::Required), ("optional", Self::Optional)];
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum TlsVersion {
-    /// With the suites that have forward secrecy alone.
-    #[default]
-    Tls12,
-    /// And nothing older.
-    Tls13,
-}
-
-impl TlsVersion {
-    /// Each with its name in the file.
-    pub const ALL: [(&'static str, Self); 2] = [("1.2", Self::Tls12), ("1.3", Self::Tls13)];
 }
 
 /// What one request and one connection may take.

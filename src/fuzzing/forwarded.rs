@@ -119,6 +119,7 @@ fn write(
         health: None,
         limit: None,
         retries: 0,
+        tls: None,
     };
     let told = Told {
         identity: None,

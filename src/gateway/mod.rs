@@ -18,10 +18,11 @@ use tokio::sync::{Semaphore, watch};
 use self::fixed::Fixed;
 use crate::{
     clock::Clock,
-    config::{self, Config, LoadError, Purpose, Report},
+    config::{self, Config, LoadError, Purpose, Report, Server},
     guesses::Guesses,
     ledger::Ledger,
     memory::Memory,
+    model::Upstream,
     notifications::Notifications,
     provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
@@ -29,6 +30,7 @@ use crate::{
     snapshot::Snapshot,
     stamp::Stamp,
     telemetry::{messages::LevelHandle, metrics::Metrics, traces::Counters},
+    upstream::tls::Tls,
 };
 
 /// How often the file is looked at.
@@ -100,9 +102,11 @@ pub(crate) fn list(conflicts: &[Conflict]) -> String {
     text.join("; ")
 }
 
-/// Gives the files that a configuration was read from, beside its own.
-fn files(config: &Config) -> &[PathBuf] {
-    config.server.tls.as_ref().map_or(&[], |tls| tls.ready.files())
+/// Gives the files of certificates that a configuration was read from, beside its own.
+fn files(server: &Server, upstreams: &[Arc<Upstream>]) -> Vec<PathBuf> {
+    let shown = server.tls.iter().flat_map(|tls| tls.ready.files());
+    let upstreams = upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+    shown.chain(upstreams.flat_map(Tls::files)).cloned().collect()
 }
 
 impl Gateway {
@@ -124,7 +128,9 @@ impl Gateway {
             span_counters: Arc::default(),
             reloaded: watch::Sender::default(),
             read: Mutex::new(
-                file.as_deref().map(|file| look(file, files(config))).unwrap_or_default(),
+                file.as_deref()
+                    .map(|file| look(file, &files(&config.server, &config.upstreams)))
+                    .unwrap_or_default(),
             ),
             file,
             handshakes: Semaphore::new(config.server.limits.handshakes),
@@ -161,8 +167,9 @@ impl Gateway {
             return Err(ReloadError::NeedsRestart(key));
         }
         // Where it names others, nothing is known of them from before.
-        if files(&config) != self.watched() {
-            *read = look(file, files(&config));
+        let named = files(&config.server, &config.upstreams);
+        if named != self.watched() {
+            *read = look(file, &named);
         }
         self.declare(Snapshot::new(&config)).map_err(ReloadError::Conflicts)?;
         self.level.configure(&config.log.level);
@@ -195,8 +202,8 @@ impl Gateway {
 
     /// Gives the files that are looked at beside the configuration's own.
     fn watched(&self) -> Vec<PathBuf> {
-        let server = &self.snapshot().server;
-        server.tls.as_ref().map(|tls| tls.ready.files().to_vec()).unwrap_or_default()
+        let snapshot = self.snapshot();
+        files(&snapshot.server, &snapshot.upstreams)
     }
 
     /// Reads the file again whenever it or a certificate has changed, and until then does nothing. It

@@ -50,6 +50,11 @@ impl Socket {
         Self(RefCell::new(Stream::Tls(Box::new(stream.into()))))
     }
 
+    /// Gives what its bytes pass through.
+    pub(crate) fn into_stream(self) -> Stream {
+        self.0.into_inner()
+    }
+
     /// Gives the connection, if it is one by TCP in clear.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.0.into_inner() {

@@ -4,6 +4,8 @@ use std::{fmt, ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
+use crate::upstream::tls::{Identity, Tls};
+
 /// An upstream in its checked form.
 #[derive(Debug)]
 pub struct Upstream {
@@ -31,6 +33,15 @@ pub struct Upstream {
     pub limit: Option<Limit>,
     /// How many times a request that may be made again is.
     pub retries: u32,
+    /// What TLS is spoken by; `None` means in clear.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Upstream {
+    /// Gives what tells its connections from those that were made otherwise; `None` is in clear.
+    pub fn tls_identity(&self) -> Option<Identity> {
+        self.tls.as_deref().map(Tls::identity)
+    }
 }
 
 /// Requests of the gateway's own that tell whether an endpoint can take others.

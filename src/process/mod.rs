@@ -35,6 +35,7 @@ use crate::{
         messages::LevelHandle,
         traces::exporter::{self, Exporter},
     },
+    tls,
     upkeep::Upkeep,
     upstream::health::Checkers,
     webhooks::RootsError,
@@ -263,6 +264,7 @@ impl Control {
         let checking = tokio::spawn(Checkers::new(Arc::clone(&gateway)).run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let watching = tokio::spawn(memory::watch(Arc::clone(&gateway)));
+        let renewing = tokio::spawn(tls::watch(Arc::clone(&gateway)));
         let clock = gateway.shared_clock();
         let comparing = tokio::spawn(async move { compare(&clock).await });
         if let Err(error) = acceptor::accept(listener, &workers, &gateway, stopping).await {
@@ -280,6 +282,7 @@ impl Control {
         let _ = checking.await;
         reloading.abort();
         watching.abort();
+        renewing.abort();
         comparing.abort();
         admin.abort();
     }

@@ -8,6 +8,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     http1::Socket,
     server::tls::{self, Failure, Secured, Tls},
+    telemetry::metrics::handshakes::Unmade,
     worker::{Stop, Worker, watch::HURRY},
 };
 
@@ -20,6 +21,17 @@ pub(super) enum NoTls {
     Late,
     #[error("the gateway stops")]
     Stop,
+}
+
+impl NoTls {
+    /// Gives the class that it is counted in.
+    fn class(&self) -> Unmade {
+        match self {
+            Self::Failed(failure) => failure.class(),
+            Self::Late => Unmade::Late,
+            Self::Stop => Unmade::Stop,
+        }
+    }
 }
 
 /// Makes the handshake within a time. Only so many are under way at once, so that those who do not go on
@@ -38,10 +50,16 @@ pub(super) async fn begin(
         tls::accept(tls, stream, received).await
     };
     let mut stop = worker.stop();
-    tokio::select! {
+    let made = tokio::select! {
         made = timeout(time, shaking) => made.map_or(Err(NoTls::Late), |made| Ok(made?)),
         () = last_moment(&mut stop) => Err(NoTls::Stop),
+    };
+    let counts = &worker.connections().handshakes;
+    match &made {
+        Ok((_, secured)) => counts.made(secured.version(), secured.is_resumed()),
+        Err(reason) => counts.unmade(reason.class()),
     }
+    made
 }
 
 /// Waits for a stop, and then as long as who has only just come may take to say something.

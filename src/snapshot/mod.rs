@@ -21,6 +21,7 @@ use crate::{
     model::{Access, Money, Plan, Route, Upstream},
     roster::Declared,
     telemetry::traces::Traces,
+    tls::Validity,
 };
 
 /// What one request is decided by.
@@ -84,6 +85,16 @@ impl Snapshot {
             described: config::describe(config),
             plans_by_id: config.plans.iter().map(by_id).collect(),
         }
+    }
+
+    /// Gives until when each certificate holds that the gateway shows, and to whom: `clients`, or an upstream's id.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, &Validity)> {
+        let clients = self.server.tls.iter().flat_map(|tls| tls.ready.validities());
+        let upstreams = self.upstreams.iter().filter_map(|upstream| {
+            let shown = upstream.tls.as_deref()?.validity()?;
+            Some((&*upstream.id, shown))
+        });
+        clients.map(|shown| ("clients", shown)).chain(upstreams)
     }
 
     /// Finds a plan by its id.

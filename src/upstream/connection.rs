@@ -20,17 +20,19 @@ use http_body::Frame;
 use tokio::{
     net::{TcpStream, UnixStream},
     task::AbortHandle,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     chain::tunnel::Meter,
     http1::{Framing, Socket, Step, Stream},
-    model::Address,
+    model::{Address, Upstream},
     telemetry::metrics::upstreams::Endpoint as Figures,
     upstream::{
         gate::Permit,
         http1::{ExchangeError, Head, Outgoing, parse},
         standing::InFlight,
+        tls::{Handshake, Identity},
     },
 };
 
@@ -50,6 +52,8 @@ pub struct Connection {
     keeps_alive: bool,
     keepalive: Duration,
     address: Address,
+    /// What it was made by; `None` is in clear.
+    tls: Option<Identity>,
     reused: bool,
     /// A byte of the answer came.
     is_heard: bool,
@@ -88,15 +92,23 @@ enum TaskEnd {
 }
 
 impl Connection {
-    /// Opens a connection. It must be called on the worker's own runtime.
+    /// Opens a connection within a time, its handshake included. It must be called on the worker's own
+    /// runtime.
     pub async fn open(
+        upstream: &Upstream,
         address: &Address,
         figures: Arc<Figures>,
         timeout: Duration,
-        keepalive: Duration,
     ) -> io::Result<Self> {
-        let opening = tokio::time::timeout(timeout, dial(address));
-        let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let by = Instant::now() + timeout;
+        let opening = timeout_at(by, dial(address));
+        let mut stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if let Some(tls) = &upstream.tls {
+            let shaking = timeout_at(by, tls.connect(stream, address)).await;
+            let made = shaking.unwrap_or_else(|_| Err(late_handshake()));
+            figures.count_handshake(made.as_ref().map_or(Handshake::Failed, |(_, made)| *made));
+            (stream, _) = made?;
+        }
         figures.opened.add(1);
         figures.busy.raise();
         Ok(Self {
@@ -105,8 +117,9 @@ impl Connection {
             framing: Framing::NONE,
             upload: Upload::Done,
             keeps_alive: true,
-            keepalive,
+            keepalive: upstream.keepalive_timeout,
             address: address.clone(),
+            tls: upstream.tls_identity(),
             reused: false,
             is_heard: false,
             figures,
@@ -287,6 +300,11 @@ impl Connection {
         &self.address
     }
 
+    /// Gives what it was made by; `None` is in clear.
+    pub(super) fn tls(&self) -> Option<Identity> {
+        self.tls
+    }
+
     /// Gives its leave to be open, where one is needed.
     pub(super) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
@@ -342,9 +360,17 @@ impl Drop for Connection {
         if let Upload::Task(task, _) = &self.upload {
             task.abort();
         }
+        if self.tls.is_some() && self.is_idle.get() {
+            // Nothing is cut off, and some servers log a connection that ends without a word as an error.
+            self.socket.shut_down(Shutdown::Write);
+        }
         self.set_idle(false);
         self.figures.busy.lower();
     }
+}
+
+fn late_handshake() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "its TLS handshake did not end in time")
 }
 
 /// Opens a socket.

@@ -11,3 +11,4 @@ pub mod health;
 pub mod http1;
 pub mod pool;
 pub mod standing;
+pub mod tls;

@@ -12,6 +12,7 @@ use super::{
     budget::Budgets,
     connection::Connection,
     gate::{Entry, Gate, Permit},
+    tls::Identity,
 };
 use crate::{
     model::{self, Address, Limit, Upstream},
@@ -34,11 +35,13 @@ pub struct Pool {
     figures: Directory,
 }
 
-/// The unused connections to one endpoint, the one used last at the end.
+/// The unused connections to one endpoint, the one used last at the end. Those that were made by another
+/// trust, or in clear, are others.
 #[derive(Debug)]
 struct Unused {
     upstream: Arc<str>,
     address: Address,
+    tls: Option<Identity>,
     connections: Vec<Idle>,
 }
 
@@ -52,6 +55,8 @@ struct Idle {
 #[derive(Debug)]
 struct Waiting {
     gate: Arc<Gate>,
+    /// What its connection must be made by.
+    tls: Option<Identity>,
     turn: oneshot::Sender<Connection>,
 }
 
@@ -109,7 +114,7 @@ impl Pool {
         now: Instant,
     ) -> Option<Connection> {
         let mut unused = self.unused.borrow_mut();
-        let unused = find(&mut unused, &upstream.id, &endpoint.address)?;
+        let unused = find(&mut unused, &upstream.id, &endpoint.address, upstream.tls_identity())?;
         while let Some(Idle { mut connection, until }) = unused.pop() {
             connection.look();
             if now < until && !connection.is_closed() {
@@ -121,7 +126,7 @@ impl Pool {
     }
 
     /// Waits for one of the connections that an endpoint may have.
-    pub async fn enter(&self, gate: &Arc<Gate>, limit: &Limit) -> Admission {
+    pub async fn enter(&self, gate: &Arc<Gate>, limit: &Limit, tls: Option<Identity>) -> Admission {
         let mut place = match gate.enter(limit) {
             Entry::Permit(permit) => return Admission::Permit(permit),
             Entry::Full => return Admission::Refused,
@@ -131,7 +136,7 @@ impl Pool {
             self.figures.want();
         }
         let (turn, handed) = oneshot::channel();
-        self.waiting.borrow_mut().push(Waiting { gate: Arc::clone(gate), turn });
+        self.waiting.borrow_mut().push(Waiting { gate: Arc::clone(gate), tls, turn });
         let waiting = async {
             tokio::select! {
                 // One that is open saves opening one.
@@ -159,13 +164,13 @@ impl Pool {
         }
         let until = now + connection.keepalive();
         let mut unused = self.unused.borrow_mut();
-        let upstream = &connection.figures().upstream;
-        match find(&mut unused, upstream, connection.address()) {
+        let (upstream, tls) = (&connection.figures().upstream, connection.tls());
+        match find(&mut unused, upstream, connection.address(), tls) {
             Some(connections) => connections.push(Idle { connection, until }),
             None => {
                 let (upstream, address) = (Arc::clone(upstream), connection.address().clone());
                 let connections = vec![Idle { connection, until }];
-                unused.push(Unused { upstream, address, connections });
+                unused.push(Unused { upstream, address, tls, connections });
             }
         }
     }
@@ -180,7 +185,9 @@ impl Pool {
         if gate.waiting() > own && connection.hand_on() > HANDED_MAX {
             return;
         }
-        if let Some(first) = waiting.iter().position(is_it) {
+        // Closed otherwise, which lets somebody open another.
+        let is_for = |waiting: &Waiting| is_it(waiting) && waiting.tls == connection.tls();
+        if let Some(first) = waiting.iter().position(is_for) {
             // Who has left this moment leaves it to be closed.
             drop(waiting.remove(first).turn.send(connection));
         }
@@ -209,9 +216,11 @@ impl Pool {
             Some(self.sent(upstream))
         });
         let now = Instant::now();
-        self.unused.borrow_mut().retain_mut(|Unused { upstream, address, connections }| {
+        self.unused.borrow_mut().retain_mut(|Unused { upstream, address, tls, connections }| {
             let is_there = upstreams.iter().any(|of| {
-                of.id == *upstream && of.endpoints.iter().any(|one| one.address == *address)
+                of.id == *upstream
+                    && of.tls_identity() == *tls
+                    && of.endpoints.iter().any(|one| one.address == *address)
             });
             connections.retain_mut(|Idle { connection, until }| {
                 connection.look();
@@ -238,7 +247,10 @@ fn find<'a>(
     unused: &'a mut [Unused],
     upstream: &Arc<str>,
     address: &Address,
+    tls: Option<Identity>,
 ) -> Option<&'a mut Vec<Idle>> {
-    let is_it = |unused: &&mut Unused| unused.address == *address && unused.upstream == *upstream;
+    let is_it = |unused: &&mut Unused| {
+        unused.address == *address && unused.upstream == *upstream && unused.tls == tls
+    };
     unused.iter_mut().find(is_it).map(|unused| &mut unused.connections)
 }

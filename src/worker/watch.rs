@@ -313,7 +313,8 @@ impl Watch {
     }
 
     fn level(&self, phase: Phase) -> &Level {
-        let Connections { accepted: _, unparsable: _, head, idle, request } = &*self.figures;
+        let Connections { accepted: _, unparsable: _, handshakes: _, head, idle, request } =
+            &*self.figures;
         match phase {
             Phase::Head => head,
             Phase::Idle => idle,

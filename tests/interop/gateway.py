@@ -41,7 +41,7 @@ upgrade_url = "https://example.com/billing"
 """
 UPSTREAM = """
 [upstreams.{name}]
-url = "http://127.0.0.1:{port}"
+{url}
 
 [[routes]]
 name = "{name}"
@@ -75,8 +75,9 @@ websocket = "1s"
 class Gateway:
     """A gateway in a directory of its own, before the upstreams that are named."""
 
-    def __init__(self, processes, binary, directory, upstreams, more=""):
+    def __init__(self, processes, binary, directory, upstreams, more="", scheme="http"):
         self.binary = binary
+        self.scheme = scheme
         self.port = free_port()
         self.admin_port = free_port()
         directory.mkdir()
@@ -85,7 +86,7 @@ class Gateway:
                 port=self.port,
                 admin=self.admin_port,
                 more=more,
-                upstreams="".join(UPSTREAM.format(name=name, port=port) for name, port in upstreams.items()),
+                upstreams="".join(UPSTREAM.format(name=name, url=url_of(at)) for name, at in upstreams.items()),
             )
         )
         command = [binary, "run", "--config", "faregate.toml"]
@@ -94,8 +95,8 @@ class Gateway:
         # It listens before all else, so calls may have to wait a moment; they do, in the listen queue.
         self.process = processes.start(directory.name, command, self.port, cwd=directory, env=environment)
 
-    def url(self, path, scheme="http"):
-        return f"{scheme}://127.0.0.1:{self.port}{path}"
+    def url(self, path, scheme=None):
+        return f"{scheme or self.scheme}://127.0.0.1:{self.port}{path}"
 
     def admin(self, method, path, document=None):
         """Makes a call of the admin API and returns its answer."""
@@ -113,6 +114,14 @@ class Gateway:
     def customer(self, plan="all"):
         """Makes a customer with a key."""
         return Customer(self, plan)
+
+
+def url_of(at):
+    """Writes where an upstream is: a port, or one within TLS and the table for that."""
+    if isinstance(at, tuple):
+        port, tls = at
+        return f'url = "https://127.0.0.1:{port}"\ntls = {tls}'
+    return f'url = "http://127.0.0.1:{at}"'
 
 
 class Customer:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 
 from cases import Missing
 from processes import free_port, program
@@ -41,6 +42,20 @@ http {{
   }}
 }}
 """
+# The same within TLS, for those alone who show the gateway's certificate.
+NGINX_TLS = """
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {certificates}/server.crt;
+    ssl_certificate_key {certificates}/server.key;
+    ssl_verify_client on;
+    ssl_client_certificate {certificates}/gateway.crt;
+    root files;
+    location /small/ {{ client_max_body_size 1k; dav_methods PUT; }}
+    location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
+  }}
+}}
+"""
 CADDY = """
 {{
   admin off
@@ -53,6 +68,16 @@ CADDY = """
   file_server
 }}
 """
+CADDY_TLS = """
+https://127.0.0.1:{port} {{
+  tls {certificates}/server.crt {certificates}/server.key
+  root * {files}
+  encode gzip
+  file_server
+}}
+"""
+# What the gateway knows of them.
+TLS = '{{ ca = "{0}/server.crt", cert = "{0}/gateway.crt", key = "{0}/gateway.key" }}'
 FILE_BYTES = 5 << 20
 TEXT = "The fare is paid at the gate.\n" * 500
 
@@ -64,13 +89,17 @@ class Servers:
         self.processes, self.directory, self.here, self.libraries = processes, directory, here, libraries
         self.files = directory / "nginx" / "files"
         self.pages = directory / "nginx" / "pages"
+        self.certificates = directory / "certificates"
         self.missing = {}
         self.raw = Raw()
         self.ports = {"raw": self.raw.port}
         self._write_files()
+        self.tls = TLS.format(self.certificates)
         for name, start in [
             ("nginx", self._nginx),
             ("caddy", self._caddy),
+            ("nginx-tls", self._nginx_tls),
+            ("caddy-tls", self._caddy_tls),
             ("websockets", self._websockets),
             ("ws", self._ws),
         ]:
@@ -123,6 +152,41 @@ class Servers:
         command = [caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
         self.processes.start("caddy", command, port, cwd=home, env=environment)
         return port
+
+    def _nginx_tls(self):
+        nginx, prefix, port = program("nginx"), self.directory / "nginx", free_port()
+        self._write_certificates()
+        text = NGINX.format(api=free_port(), pages=free_port()).rstrip().removesuffix("}")
+        text += NGINX_TLS.format(port=port, certificates=self.certificates)
+        (prefix / "tls.conf").write_text(text.replace("nginx.pid", "tls.pid"))
+        command = [nginx, "-p", str(prefix), "-c", "tls.conf", "-e", "stderr"]
+        self.processes.start("nginx-tls", command, port)
+        return port, self.tls
+
+    def _caddy_tls(self):
+        caddy, home, port = program("caddy"), self.directory / "caddy-tls", free_port()
+        self._write_certificates()
+        home.mkdir()
+        text = CADDY.format(port=free_port(), files=self.files)
+        text += CADDY_TLS.format(port=port, files=self.files, certificates=self.certificates)
+        (home / "Caddyfile").write_text(text)
+        environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+        command = [caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+        self.processes.start("caddy-tls", command, port, cwd=home, env=environment)
+        return port, self.tls
+
+    def _write_certificates(self):
+        """Makes certificates that vouch for themselves, each with its key."""
+        openssl = program("openssl")
+        if self.certificates.exists():
+            return
+        self.certificates.mkdir()
+        for name in ["server", "gateway", "caller"]:
+            key, cert = self.certificates / f"{name}.key", self.certificates / f"{name}.crt"
+            command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+            command += ["-days", "30", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+            command += ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert]
+            subprocess.run(command, check=True, capture_output=True)
 
     def _websockets(self):
         python, port = self.python(), free_port()

@@ -212,8 +212,8 @@ impl<'a> Attempts<'a> {
                 Admission::Refused => return Err(Failed::Rejected(Fault::Overloaded)),
             }
         }
-        let (time, keepalive) = (self.time_to_connect(), upstream.keepalive_timeout);
-        let opening = Connection::open(&endpoint.address, figures, time, keepalive);
+        let time = self.time_to_connect();
+        let opening = Connection::open(upstream, &endpoint.address, figures, time);
         match unless_cut(pin!(opening), progress).await {
             None => Err(Failed::Cut),
             Some(Ok(mut connection)) => {
@@ -231,8 +231,10 @@ impl<'a> Attempts<'a> {
     /// Waits for one of the connections that the endpoint may have. That is no part of the time to open one.
     async fn enter(&mut self, limit: &Limit) -> Result<Admission, Failed> {
         let (exchange, began) = (self.exchange, Instant::now());
-        let figures = exchange.pool().figures(self.choice.upstream(), self.choice.endpoint());
-        let entering = pin!(exchange.pool().enter(figures.standing.gate(), limit));
+        let (pool, upstream) = (exchange.pool(), self.choice.upstream());
+        let figures = pool.figures(upstream, self.choice.endpoint());
+        let entering = pool.enter(figures.standing.gate(), limit, upstream.tls_identity());
+        let entering = pin!(entering);
         let entered = unless_cut(entering, exchange.progress()).await.ok_or(Failed::Cut);
         self.connect_by += began.elapsed();
         exchange.moved();

@@ -11,25 +11,41 @@ use super::{
 };
 use crate::{
     config::{
-        file::{Spanned, not_available},
+        file::Spanned,
         report::{Problem, Problems, Span},
     },
     model::{Address, Endpoint, Endpoints},
 };
 
+/// How an address is spoken to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    Clear,
+    Socket,
+    Tls,
+}
+
+/// The endpoints of an upstream, and what they share.
+pub(super) struct Checked {
+    pub(super) endpoints: Endpoints,
+    pub(super) base_path: Arc<str>,
+    pub(super) reach: Reach,
+}
+
 /// An address, and the path in front of each request's.
 struct Place {
     endpoint: Endpoint,
     base_path: Arc<str>,
+    reach: Reach,
     span: Span,
 }
 
-/// Checks the URLs of an upstream; gives its endpoints and the base path that they share.
+/// Checks the URLs of an upstream.
 pub(super) fn check(
     urls: &[Spanned<String>],
     listeners: &Listeners,
     problems: &mut Problems,
-) -> Option<(Endpoints, Arc<str>)> {
+) -> Option<Checked> {
     let mut places: Vec<Place> = Vec::with_capacity(urls.len());
     for Spanned { value, span } in urls {
         let checked = parse_place(value, *span, listeners).and_then(|place| {
@@ -43,15 +59,23 @@ pub(super) fn check(
     if places.len() < urls.len() {
         return None;
     }
-    let base_path = Arc::clone(&places.first()?.base_path);
+    let first = places.first()?;
+    let (base_path, reach) = (Arc::clone(&first.base_path), first.reach);
     let mut endpoints = places.into_iter().map(|place| place.endpoint);
-    Some((Endpoints::new(endpoints.next()?, endpoints.collect()), base_path))
+    let endpoints = Endpoints::new(endpoints.next()?, endpoints.collect());
+    Some(Checked { endpoints, base_path, reach })
 }
 
 /// Tells why an address cannot stand beside another. A path is put before the request's once,
 /// whichever endpoint takes it; and what stands twice would get twice its share.
 fn fits(place: &Place, other: &Place) -> Result<(), Problem> {
-    let Place { endpoint, base_path, span } = place;
+    let Place { endpoint, base_path, reach, span } = place;
+    if (*reach == Reach::Tls) != (other.reach == Reach::Tls) {
+        let message = "the URLs of an upstream are all https, or none is";
+        let problem = Problem::error(*span, message).related(other.span, "another one is here");
+        let help = "write https:// in all of them, lest a part of the calls passes in clear";
+        return Err(problem.help(help));
+    }
     if *base_path != other.base_path {
         let message = "all URLs of an upstream have the same path";
         let problem = Problem::error(*span, message).related(other.span, "another path is here");
@@ -70,17 +94,14 @@ fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, P
         return parse_socket(rest, span);
     }
     let url = Url::parse(text).map_err(|bad| bad.into_problem(span))?;
-    if url.is_https {
-        let help = "write an http URL, perhaps of a local TLS proxy";
-        return Err(not_available(span, "https:").help(help));
-    }
     if !url.tail.is_empty() {
         let help = "leave it out; each request brings its own";
         return Err(Problem::error(span, "the URL has a query or fragment").help(help));
     }
     let base_path =
         url.base_path().map_err(|bad| Problem::error(span, bad.message).help(bad.help))?;
-    let port = url.port.unwrap_or(80);
+    let (reach, default) = if url.is_https { (Reach::Tls, 443) } else { (Reach::Clear, 80) };
+    let port = url.port.unwrap_or(default);
     if leads_to(&url.host, port, listeners.admin) {
         let message = "this is the admin listener's own address";
         let help = "callers would reach the admin API through the gateway; write the address of \
@@ -93,11 +114,13 @@ fn parse_place(text: &str, span: Span, listeners: &Listeners) -> Result<Place, P
                     of the API, or move `server.listen`";
         return Err(Problem::error(span, message).help(help));
     }
-    let authority = if port == 80 { url.host.to_string() } else { format!("{}:{port}", url.host) };
+    let authority =
+        if port == default { url.host.to_string() } else { format!("{}:{port}", url.host) };
     let authority = HeaderValue::from_str(&authority)
         .map_err(|_| Problem::error(span, "the URL has no valid host"))?;
     let address = Address::Tcp { host: url.host.dialled().into(), port };
-    Ok(Place { endpoint: Endpoint::new(address, authority), base_path: base_path.into(), span })
+    let endpoint = Endpoint::new(address, authority);
+    Ok(Place { endpoint, base_path: base_path.into(), reach, span })
 }
 
 /// How long the path of a socket is at most: `sun_path` of Linux, with the zero that ends it.
@@ -124,7 +147,7 @@ fn parse_socket(text: &str, span: Span) -> Result<Place, Problem> {
     let base = base.map_err(|bad| wrong(&bad.message, &bad.help))?;
     let address = Address::Unix(Path::new(socket).into());
     let endpoint = Endpoint::new(address, HeaderValue::from_static("localhost"));
-    Ok(Place { endpoint, base_path: base.into(), span })
+    Ok(Place { endpoint, base_path: base.into(), reach: Reach::Socket, span })
 }
 
 /// Tells whether a connection to host and port would meet the listener. One that is bound to a

@@ -3,34 +3,25 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use jiff::{SignedDuration, Timestamp};
 
-use super::url::Url;
+use super::{
+    pem::{self, Place},
+    url::Url,
+};
 use crate::{
     answer::headers::field_value,
-    clock::Clock,
     config::{
-        Certificate, ClientAuth, ServerTls, TlsVersion,
+        Certificate, ClientAuth, ServerTls,
         file::{CertificateTable, Field, Spanned, TlsTable},
-        report::{Problem, Problems, Span},
+        report::{Problem, Problems},
         wording::quote,
     },
-    server::tls::{Pair, PairError, Terms, Tls, Trust, TrustError},
+    server::tls::{Terms, Tls, Trust},
+    tls::Pair,
 };
-
-const FORM: &str = "write tls = { cert = \"tls.crt\", key = \"tls.key\" }, files of PEM";
-
-/// From so long before it on the end of a certificate is warned of.
-const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Browsers forget nothing that they were told for longer; more is a slip of the pen.
 const HSTS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-
-/// Where a certificate and its key stand in the file.
-struct Place<'t> {
-    cert: &'t Spanned<String>,
-    key: &'t Spanned<String>,
-}
 
 /// Checks `tls`. What is listened on and called beside it is looked at too.
 pub(super) fn check(
@@ -63,7 +54,7 @@ pub(super) fn check(
         pairs,
         // One that cannot be read must not leave clients unasked.
         trust: trust.map_or(Some(None), |trust| trust.map(Some))?,
-        with_tls12: min_version == TlsVersion::Tls12,
+        min_version,
         hsts: hsts.map(hsts_value),
         files: files.cloned().collect(),
     };
@@ -88,7 +79,7 @@ pub(super) fn check(
 fn places<'t>(table: &'t TlsTable, problems: &mut Problems) -> Option<Vec<Place<'t>>> {
     let TlsTable { span, cert, key, certificates, .. } = table;
     if certificates.is_absent() {
-        return place(cert, key, *span, problems).map(|place| vec![place]);
+        return Place::find(cert, key, *span, problems).map(|place| vec![place]);
     }
     if !(cert.is_absent() && key.is_absent()) {
         let help =
@@ -98,87 +89,25 @@ fn places<'t>(table: &'t TlsTable, problems: &mut Problems) -> Option<Vec<Place<
     }
     let Spanned { value: list, span } = certificates.given()?;
     if list.is_empty() && !problems.any_within(*span) {
-        problems.add(Problem::error(*span, "there is no certificate").help(FORM));
+        problems.add(Problem::error(*span, "there is no certificate").help(pem::FORM));
     }
     let of = |given: &'t Spanned<CertificateTable>, problems: &mut Problems| {
-        place(&given.value.cert, &given.value.key, given.span, problems)
+        Place::find(&given.value.cert, &given.value.key, given.span, problems)
     };
     let found: Vec<_> = list.iter().map(|given| of(given, problems)).collect();
     let found: Option<Vec<_>> = found.into_iter().collect();
     found.filter(|found| !found.is_empty())
 }
 
-fn place<'t>(
-    cert: &'t Field<String>,
-    key: &'t Field<String>,
-    span: Span,
-    problems: &mut Problems,
-) -> Option<Place<'t>> {
-    let missing = || Problem::error(span, "there is no `cert`, the certificate's file").help(FORM);
-    let cert = cert.required(problems, missing);
-    let missing = || Problem::error(span, "there is no `key`, the file of its key").help(FORM);
-    let key = key.required(problems, missing);
-    let (cert, key) = (path(cert?, problems), path(key?, problems));
-    Some(Place { cert: cert?, key: key? })
-}
-
-/// Tells a path from what should stand in the file that it names.
-fn path<'t>(given: &'t Spanned<String>, problems: &mut Problems) -> Option<&'t Spanned<String>> {
-    if !given.value.contains("-----BEGIN") {
-        return Some(given);
-    }
-    let message = "this is not a path, but what belongs into a file";
-    problems.add(Problem::error(given.span, message).help(FORM).hidden());
-    None
-}
-
+/// Reads a pair, and warns of what clients will refuse.
 fn read_pair(place: &Place<'_>, directory: &Path, problems: &mut Problems) -> Option<Pair> {
-    let Place { cert, key } = place;
-    match Pair::read(&directory.join(&cert.value), &directory.join(&key.value)) {
-        Ok(pair) => {
-            check_pair(&pair, cert, problems);
-            Some(pair)
-        }
-        Err(error) => {
-            problems.add(wrong_pair(&error, place));
-            None
-        }
-    }
-}
-
-fn wrong_pair(error: &PairError, place: &Place<'_>) -> Problem {
-    let Place { cert, key } = place;
-    let named = |of: &Spanned<String>| format!("{}: {error}", quote(&of.value));
-    match error {
-        PairError::UnreadableCertificate(_) => Problem::missing_secret(cert.span, named(cert))
-            .help("put the file there, readable for the gateway's user"),
-        PairError::UnreadableKey(_) => Problem::missing_secret(key.span, named(key))
-            .help("put the file there, readable for the gateway's user and nobody else"),
-        PairError::Certificate(_) => Problem::error(cert.span, named(cert))
-            .help("the file has the certificate and behind it those that it was issued by, as PEM"),
-        PairError::Key(_) => Problem::error(key.span, named(key))
-            .help("the file has the certificate's private key as PEM: PKCS #8, PKCS #1 or SEC 1"),
-        PairError::Mismatch => Problem::error(key.span, error.to_string())
-            .related(cert.span, "the certificate")
-            .help("write the key that the certificate was requested with"),
-    }
-}
-
-/// Warns of what clients will refuse, or soon will.
-fn check_pair(pair: &Pair, cert: &Spanned<String>, problems: &mut Problems) {
-    let now = Clock::system().now();
-    if let Some(not_after) = pair.not_after()
-        && not_after < now.saturating_add(ENDS_SOON).unwrap_or(Timestamp::MAX)
-    {
-        let verb = if not_after < now { "ended" } else { "ends" };
-        let message = format!("{}: the certificate {verb} on {not_after}", quote(&cert.value));
-        problems.add(Problem::warning(cert.span, message).help("renew it"));
-    }
+    let pair = place.read(directory, problems)?;
     if pair.names().is_empty() {
-        let message = format!("{}: the certificate names no host", quote(&cert.value));
+        let message = format!("{}: the certificate names no host", quote(&place.cert.value));
         let help = "clients go by its subject alternative names alone";
-        problems.add(Problem::warning(cert.span, message).help(help));
+        problems.add(Problem::warning(place.cert.span, message).help(help));
     }
+    Some(pair)
 }
 
 fn check_client_auth(table: &TlsTable, problems: &mut Problems) -> bool {
@@ -199,19 +128,9 @@ fn read_trust(
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<Trust> {
-    let Spanned { value, span } = path(given, problems)?;
-    let error = match Trust::read(&directory.join(value), is_required) {
-        Ok(trust) => return Some(trust),
-        Err(error) => error,
-    };
-    let message = format!("{}: {error}", quote(value));
-    problems.add(match error {
-        TrustError::Unreadable(_) => Problem::missing_secret(*span, message)
-            .help("put the file there, readable for the gateway's user"),
-        TrustError::Certificate(_) => Problem::error(*span, message)
-            .help("the file has the CA certificates by which clients are verified, as PEM"),
-    });
-    None
+    let Spanned { value, .. } = pem::path(given, problems)?;
+    let trust = Trust::read(&directory.join(value), is_required);
+    trust.map_err(|error| problems.add(pem::wrong_roots(&error, given, "clients"))).ok()
 }
 
 fn check_hsts(given: &Spanned<Duration>, problems: &mut Problems) -> Option<Duration> {

@@ -8,6 +8,7 @@ use super::{
     endpoints, health,
     names::{Unique, check_id},
     number::{integer, positive, within},
+    upstream_tls,
 };
 use crate::{
     config::{
@@ -37,6 +38,13 @@ pub(super) struct Listeners {
     pub(super) admin: SocketAddr,
 }
 
+/// What every upstream is checked beside.
+struct Around<'a> {
+    listeners: &'a Listeners,
+    system: upstream_tls::System,
+    directory: &'a Path,
+}
+
 /// Checks all upstreams.
 pub(super) fn check(
     field: &Field<Vec<Named<UpstreamTable>>>,
@@ -45,11 +53,12 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Vec<Declared> {
     let tables = field.value().map_or(&[][..], Vec::as_slice);
+    let around = Around { listeners, system: upstream_tls::System::default(), directory };
     let declare = |entry: &Named<UpstreamTable>| {
         check_id(&entry.name, "an upstream", problems);
         let table = entry.value.as_ref();
-        let checked = table
-            .and_then(|table| check_one(&entry.name, &table.value, listeners, directory, problems));
+        let checked =
+            table.and_then(|table| check_one(&entry.name, &table.value, &around, problems));
         Declared { id: entry.name.value.clone(), checked: checked.map(Arc::new) }
     };
     tables.iter().map(declare).collect()
@@ -58,10 +67,10 @@ pub(super) fn check(
 fn check_one(
     id: &Spanned<String>,
     table: &UpstreamTable,
-    listeners: &Listeners,
-    directory: &Path,
+    around: &Around<'_>,
     problems: &mut Problems,
 ) -> Option<Upstream> {
+    let Around { listeners, system, directory } = around;
     let UpstreamTable {
         url,
         urls,
@@ -75,9 +84,13 @@ fn check_one(
         connections,
         queue,
         retries,
+        tls,
     } = table;
-    let place = choose_urls(id, url, urls, problems)
-        .and_then(|urls| endpoints::check(urls, listeners, problems));
+    let urls = choose_urls(id, url, urls, problems);
+    let span = urls.and_then(<[_]>::first).map_or(id.span, |url| url.span);
+    let place = urls.and_then(|urls| endpoints::check(urls, listeners, problems));
+    let reach = place.as_ref().map(|place| place.reach);
+    let tls = upstream_tls::check(tls, reach, span, system, directory, problems);
     let connect_timeout = positive(connect_timeout, Duration::from_secs(2), problems);
     let response_timeout = positive(response_timeout, Duration::from_secs(60), problems);
     let idle_timeout = positive(idle_timeout, Duration::from_secs(60), problems);
@@ -86,7 +99,7 @@ fn check_one(
     let health = health.value().and_then(|table| health::check(table, problems));
     let limit = check_limit(connections, queue, problems);
     let retries = integer(retries, 0..=RETRIES_MAX, 0, problems);
-    let (endpoints, base_path) = place?;
+    let endpoints::Checked { endpoints, base_path, reach: _ } = place?;
     Some(Upstream {
         id: id.value.as_str().into(),
         endpoints,
@@ -100,6 +113,7 @@ fn check_one(
         health,
         limit,
         retries,
+        tls: tls?,
     })
 }
 

@@ -30,7 +30,7 @@ pub(super) use server::{
 pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
 };
-pub(super) use tls::{CertificateTable, TlsTable};
+pub(super) use tls::{CertificateTable, TlsTable, UpstreamTlsTable};
 pub(super) use traces::TracesTable;
 pub(super) use upstreams::{HealthTable, QueueTable, UpstreamTable};
 pub(super) use value::{OptionalSize, Size, Timeout, expected};

@@ -1,4 +1,4 @@
-//! `tls` in `[server]`, as written.
+//! `tls` in `[server]` and of an upstream, as written.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -52,6 +52,33 @@ impl FromToml for CertificateTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "a certificate", problems)?;
         let read = Self { cert: table.field("cert"), key: table.field("key") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// `tls` of an upstream.
+#[derive(Debug)]
+pub(in crate::config) struct UpstreamTlsTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) ca: Field<String>,
+    pub(in crate::config) cert: Field<String>,
+    pub(in crate::config) key: Field<String>,
+    pub(in crate::config) server_name: Field<String>,
+    pub(in crate::config) min_version: Field<TlsVersion>,
+}
+
+impl FromToml for UpstreamTlsTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`tls`", problems)?;
+        let read = Self {
+            span: table.span,
+            ca: table.field("ca"),
+            cert: table.field("cert"),
+            key: table.field("key"),
+            server_name: table.field("server_name"),
+            min_version: table.field("min_version"),
+        };
         table.finish();
         Some(read)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     routes::StatusSet,
     table::{Field, FromToml, Named, Spanned, Table, Value},
+    tls::UpstreamTlsTable,
 };
 use crate::{
     config::{
@@ -29,6 +30,7 @@ pub(in crate::config) struct UpstreamTable {
     pub(in crate::config) connections: Field<i64>,
     pub(in crate::config) queue: Field<QueueTable>,
     pub(in crate::config) retries: Field<i64>,
+    pub(in crate::config) tls: Field<UpstreamTlsTable>,
 }
 
 impl FromToml for UpstreamTable {
@@ -47,6 +49,7 @@ impl FromToml for UpstreamTable {
             connections: table.field("connections"),
             queue: table.field("queue"),
             retries: table.field("retries"),
+            tls: table.field("tls"),
         };
         table.finish();
         Some(read)

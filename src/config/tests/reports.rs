@@ -177,7 +177,7 @@ reports! {
 [upstreams.a]
 url = \"127.0.0.1:9000\"
 [upstreams.b]
-url = \"https://api.example.com\"
+url = \"ftp://api.example.com\"
 [upstreams.c]
 url = \"http://api.example.com/base?x=1\"
 [upstreams.d]

@@ -8,7 +8,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::Pair;
+use crate::tls::Pair;
 
 /// The certificates of a listener, and who is shown which.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    pub(super) fn new(pairs: Vec<Pair>) -> Self {
+    pub(super) fn new(pairs: &[Pair]) -> Self {
         let mut by_name: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (index, pair) in pairs.iter().enumerate() {
             for name in pair.names() {
@@ -27,7 +27,7 @@ impl Certificates {
                 by_name.entry(name.into()).or_default().push(index);
             }
         }
-        Self { keys: pairs.into_iter().map(|pair| pair.key).collect(), by_name }
+        Self { keys: pairs.iter().map(|pair| Arc::clone(pair.key())).collect(), by_name }
     }
 
     /// Finds those of a host, whose name is in lower case.
@@ -46,7 +46,8 @@ impl Certificates {
     }
 
     /// Chooses for who asked for `name`: the first whose key the client takes. Whoever names no host of
-    /// ours, or none, is shown the first of all, as health checks by address expect.
+    /// ours, or none, is shown the first of all, as health checks by address expect. Where none fits it is the
+    /// first all the same: then the two have no signature in common, and the client is told so.
     fn choose(
         &self,
         name: Option<&str>,
@@ -54,10 +55,10 @@ impl Certificates {
     ) -> Option<&Arc<CertifiedKey>> {
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         let Some(of_name) = name.and_then(|name| self.of(name)) else {
-            return self.keys.iter().find(fits);
+            return self.keys.iter().find(fits).or_else(|| self.keys.first());
         };
         let mut keys = of_name.iter().filter_map(|index| self.keys.get(*index));
-        keys.find(fits)
+        keys.clone().find(fits).or_else(|| keys.next())
     }
 }
 

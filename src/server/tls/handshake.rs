@@ -5,12 +5,12 @@ use std::{io, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Buf as _, BytesMut};
 use http::HeaderValue;
-use rustls::{ProtocolVersion, ServerConnection, pki_types::CertificateDer};
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::Tls;
-use crate::{answer::headers::field_value, http1::Socket};
+use crate::{answer::headers::field_value, http1::Socket, telemetry::metrics::handshakes::Unmade};
 
 /// What is known of a connection by its handshake.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Secured {
     /// The host that the client asked for, in lower case.
     name: Option<Box<str>>,
     version: Option<ProtocolVersion>,
+    is_resumed: bool,
     client: Option<HeaderValue>,
 }
 
@@ -79,6 +80,7 @@ impl Secured {
         Self {
             name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
             version: session.protocol_version(),
+            is_resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
             client: session.peer_certificates().and_then(<[_]>::first).map(client_cert),
             tls,
         }
@@ -99,11 +101,33 @@ impl Secured {
         self.client.as_ref()
     }
 
+    /// Tells whether it goes on with a session of before.
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
     /// Gives the version that is spoken, as logs have it.
     pub fn version(&self) -> &'static str {
         match self.version {
             Some(ProtocolVersion::TLSv1_2) => "1.2",
             _ => "1.3",
+        }
+    }
+}
+
+impl Failure {
+    /// Gives the class that it is counted in.
+    pub(in crate::server) fn class(&self) -> Unmade {
+        let Self::Handshake(error) = self else { return Unmade::Clear };
+        match error.get_ref().and_then(|within| within.downcast_ref()) {
+            None => Unmade::Closed,
+            Some(Error::AlertReceived(_)) => Unmade::Refused,
+            Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {
+                Unmade::Certificate
+            }
+            // Of no certificate that the client can use there is but a sentence.
+            Some(Error::General(_) | Error::PeerIncompatible(_)) => Unmade::Incompatible,
+            Some(_) => Unmade::Malformed,
         }
     }
 }

@@ -5,7 +5,6 @@
 
 mod certificates;
 mod handshake;
-mod pair;
 mod trust;
 
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -13,21 +12,17 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::HeaderValue;
 use rustls::{
     ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::aws_lc_rs,
     server::{NoServerSessionStorage, ProducesTickets, WantsServerCert},
-    version::{TLS12, TLS13},
 };
 
 use self::certificates::Certificates;
 pub(super) use self::handshake::{Failure, accept};
-pub use self::{
-    handshake::Secured,
-    pair::{Pair, PairError},
-    trust::{Trust, TrustError},
-};
+pub use self::{handshake::Secured, trust::Trust};
+use crate::tls::{Pair, TlsVersion, Validity, provider};
 
 /// The protocols that a client may choose from, the preferred one first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// What TLS connections of a listener are accepted by.
 pub struct Tls {
@@ -35,6 +30,7 @@ pub struct Tls {
     certificates: Arc<Certificates>,
     hsts: Option<HeaderValue>,
     files: Vec<PathBuf>,
+    validities: Vec<Validity>,
 }
 
 /// What it is made of.
@@ -44,34 +40,29 @@ pub struct Terms {
     pub pairs: Vec<Pair>,
     /// Whom clients must be vouched for by; `None` where they show no certificate.
     pub trust: Option<Trust>,
-    /// TLS 1.2 is spoken too.
-    pub with_tls12: bool,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
     /// What browsers are told to remember (RFC 6797).
     pub hsts: Option<HeaderValue>,
     /// The files that it was read from.
     pub files: Vec<PathBuf>,
 }
 
-/// Gives the one provider of cryptography.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
 impl Tls {
     /// Makes it.
     pub fn new(terms: Terms) -> Result<Self, rustls::Error> {
-        let Terms { pairs, trust, with_tls12, hsts, files } = terms;
-        let versions: &[_] = if with_tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
-        let builder =
-            ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+        let Terms { pairs, trust, min_version, hsts, files } = terms;
+        let validities = pairs.iter().map(|pair| pair.validity().clone()).collect();
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(min_version.and_newer())?;
         let tickets = tickets(trust.is_some())?;
         let builder = match trust {
             Some(trust) => builder.with_client_cert_verifier(trust.verifier),
             None => builder.with_no_client_auth(),
         };
-        let certificates = Arc::new(Certificates::new(pairs));
+        let certificates = Arc::new(Certificates::new(&pairs));
         let config = configured(builder, Arc::clone(&certificates), tickets);
-        Ok(Self { config: Arc::new(config), certificates, hsts, files })
+        Ok(Self { config: Arc::new(config), certificates, hsts, files, validities })
     }
 
     /// Tells whether a host has a certificate of its own, and it is not the one that was shown to who asked
@@ -88,6 +79,11 @@ impl Tls {
     /// Gives the files that it was read from: a change of one is a reason to read them again.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// Gives until when its certificates hold.
+    pub fn validities(&self) -> &[Validity] {
+        &self.validities
     }
 }
 

@@ -24,6 +24,7 @@ fn upstream() -> Arc<Upstream> {
         health: None,
         limit: None,
         retries: 0,
+        tls: None,
     })
 }
 

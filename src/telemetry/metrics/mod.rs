@@ -4,8 +4,10 @@
 //! are added up when somebody asks.
 
 pub mod busy;
+mod certificates;
 pub mod exposition;
 mod family;
+pub mod handshakes;
 pub mod page;
 pub mod process;
 pub mod requests;

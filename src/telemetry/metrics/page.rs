@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
-    Worker,
+    Worker, certificates,
     family::{Family, Labels, Series, labels},
-    process, upstreams,
+    handshakes, process, upstreams,
 };
 use crate::{
     gateway::Gateway,
@@ -22,6 +22,8 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     let mut families = requests(&workers);
     let lines_dropped = gateway.metrics().lines_dropped();
     families.extend(connections(&workers, gateway, lines_dropped));
+    families.extend(handshakes::families(&workers));
+    families.push(certificates::family(&gateway.snapshot()));
     families.extend(memory(gateway));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));

@@ -13,7 +13,7 @@ use super::family::{Family, Labels, Series, labels};
 use crate::{
     model,
     telemetry::figures::{Count, Distribution, LONG, Level, Times},
-    upstream::standing::Standing,
+    upstream::{standing::Standing, tls::Handshake},
 };
 
 pub use crate::upstream::standing::State;
@@ -28,6 +28,7 @@ pub struct Endpoint {
     results: [Count; RESULTS.len()],
     /// Connections opened.
     pub opened: Count,
+    handshakes: [Count; Handshake::NAMES.len()],
     /// Connections that serve a request.
     pub busy: Level,
     /// Connections that wait for one.
@@ -105,6 +106,18 @@ impl Endpoint {
         self.standing.set_state(State::Down);
     }
 
+    /// Counts a TLS handshake.
+    pub fn count_handshake(&self, ended: Handshake) {
+        if let Some(count) = self.handshakes.get(ended as usize) {
+            count.add(1);
+        }
+    }
+
+    /// Gives what came of TLS handshakes.
+    fn handshakes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Handshake::NAMES.into_iter().zip(self.handshakes.iter().map(Count::get))
+    }
+
     /// Gives what came of requests.
     pub fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RESULTS.into_iter().zip(self.results.iter().map(Count::get))
@@ -142,6 +155,7 @@ impl Directory {
             name: Arc::clone(&endpoint.name),
             results: Default::default(),
             opened: Count::default(),
+            handshakes: Default::default(),
             busy: Level::default(),
             idle: Level::default(),
             retried: Count::default(),
@@ -207,6 +221,7 @@ impl Inner {
 #[derive(Default)]
 struct Sums {
     results: BTreeMap<&'static str, u64>,
+    handshakes: BTreeMap<&'static str, u64>,
     opened: u64,
     retried: u64,
     busy: i64,
@@ -222,6 +237,7 @@ fn sums(all: &Endpoints) -> BTreeMap<(String, String), Sums> {
         let key = (of.upstream.to_string(), of.name.to_string());
         let sums = endpoints.entry(key).or_default();
         of.results().for_each(|(result, n)| *sums.results.entry(result).or_default() += n);
+        of.handshakes().for_each(|(end, n)| *sums.handshakes.entry(end).or_default() += n);
         sums.opened += of.opened.get();
         sums.retried += of.retried.get();
         sums.busy += of.busy.get();
@@ -236,13 +252,19 @@ fn sums(all: &Endpoints) -> BTreeMap<(String, String), Sums> {
 pub(super) fn families(all: &Endpoints) -> Vec<Family> {
     let mut results = Vec::new();
     let mut opened = Vec::new();
+    let mut handshakes = Vec::new();
     let mut retried = Vec::new();
     let mut connections = Vec::new();
     let mut up = Vec::new();
     let mut times = Vec::new();
     for ((upstream, endpoint), sums) in sums(all) {
         let which = labels([("upstream", &upstream), ("endpoint", &endpoint)]);
-        let Sums { results: counts, opened: count, retried: again, busy, idle, state, head } = sums;
+        let Sums { results: counts, handshakes: shaken, retried: again, head, .. } = sums;
+        let Sums { opened: count, busy, idle, state, .. } = sums;
+        // An endpoint in clear has none.
+        if shaken.values().any(|n| *n > 0) {
+            handshakes.extend(shaken.into_iter().map(|(end, n)| (with(&which, "result", end), n)));
+        }
         results.extend(counts.into_iter().map(|(result, n)| (with(&which, "result", result), n)));
         connections.push((with(&which, "state", "busy"), busy as f64));
         connections.push((with(&which, "state", "idle"), idle as f64));
@@ -275,6 +297,12 @@ pub(super) fn families(all: &Endpoints) -> Vec<Family> {
             name: "faregate_upstream_connections_opened",
             help: "Connections opened to an endpoint.",
             series: Series::Counters(opened),
+        },
+        Family {
+            name: "faregate_upstream_tls_handshakes",
+            help: "TLS handshakes with an endpoint: full, it has shown its certificate; resumed, it had \
+                   before; failed, there is no connection.",
+            series: Series::Counters(handshakes),
         },
         Family {
             name: "faregate_upstream_endpoint_up",

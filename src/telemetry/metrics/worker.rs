@@ -8,6 +8,7 @@ use crate::{
         figures::{Count, Level},
         metrics::{
             busy::{Audience, Counter},
+            handshakes::Handshakes,
             requests::Roll,
         },
     },
@@ -48,6 +49,8 @@ pub struct Connections {
     pub request: Level,
     /// Heads that could not be parsed: answered without a body and closed.
     pub unparsable: Count,
+    /// Their TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 impl Connections {

@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use self::probe::Failure;
-use super::standing::{Checks, Standing};
+use super::{
+    standing::{Checks, Standing},
+    tls::{Identity, Tls},
+};
 use crate::{
     gateway::Gateway,
     model::{Endpoint, Health, Upstream},
@@ -41,6 +44,7 @@ struct Running {
     name: Arc<str>,
     health: Health,
     set_headers: Vec<(HeaderName, HeaderValue)>,
+    tls: Option<Identity>,
     standing: Arc<Standing>,
     task: AbortHandle,
 }
@@ -96,6 +100,7 @@ impl Running {
         let checker = Checker {
             upstream: Arc::clone(&upstream.id),
             endpoint: endpoint.clone(),
+            tls: upstream.tls.clone(),
             health: health.clone(),
             request: probe::request(endpoint, health, &upstream.set_headers),
             standing: Arc::clone(&standing),
@@ -107,6 +112,7 @@ impl Running {
             name: Arc::clone(&endpoint.name),
             health: health.clone(),
             set_headers: upstream.set_headers.clone(),
+            tls: upstream.tls_identity(),
             standing,
             task: tasks.spawn(checker.run()),
         }
@@ -124,7 +130,9 @@ impl Running {
             endpoints.end_checks(&self.upstream, &self.name);
             return false;
         };
-        let goes_on = *health == self.health && upstream.set_headers == self.set_headers;
+        let goes_on = *health == self.health
+            && upstream.set_headers == self.set_headers
+            && upstream.tls_identity() == self.tls;
         if !goes_on {
             self.task.abort();
         }
@@ -136,6 +144,7 @@ impl Running {
 struct Checker {
     upstream: Arc<str>,
     endpoint: Endpoint,
+    tls: Option<Arc<Tls>>,
     health: Health,
     request: Vec<u8>,
     standing: Arc<Standing>,
@@ -151,14 +160,15 @@ impl Checker {
         // All begin at once, and so may many gateways: each has a beat of its own.
         tokio::time::sleep(share(interval, 0.0, 0.1)).await;
         loop {
-            let result = probe::ask(&self.endpoint, &self.health, &self.request).await;
+            let Self { endpoint, tls, health, request, .. } = &self;
+            let result = probe::ask(endpoint, tls.as_deref(), health, request).await;
             self.note(result);
             tokio::time::sleep(share(interval, 0.9, 0.2)).await;
         }
     }
 
     fn note(&mut self, result: Result<(), Failure>) {
-        let Self { upstream, endpoint, health, standing, passes, fails, request: _ } = self;
+        let Self { upstream, endpoint, health, standing, passes, fails, .. } = self;
         let (now, endpoint) = (Instant::now(), &endpoint.name);
         let Checks { passed, failed } = &standing.checks;
         match result {
@@ -208,6 +218,7 @@ mod tests {
         let mut checker = Checker {
             upstream: "u".into(),
             endpoint: Endpoint::new(address, HeaderValue::from_static("h")),
+            tls: None,
             health: Health {
                 path: "/".into(),
                 interval: Duration::from_secs(5),

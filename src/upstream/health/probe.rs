@@ -9,7 +9,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     http1::{Malformed, push_field},
     model::{Endpoint, Health},
-    upstream::{connection::dial, http1::parse},
+    upstream::{
+        connection::dial,
+        http1::parse,
+        tls::{InWords, Tls},
+    },
 };
 
 /// Why an endpoint did not pass.
@@ -17,7 +21,7 @@ use crate::{
 pub(super) enum Failure {
     #[error("it closed the connection before it had answered")]
     Early,
-    #[error(transparent)]
+    #[error("{}", InWords(.0))]
     Io(#[from] io::Error),
     #[error("it did not answer within {0:?}")]
     Late(Duration),
@@ -50,17 +54,22 @@ pub(super) fn request(
 /// Asks once.
 pub(super) async fn ask(
     endpoint: &Endpoint,
+    tls: Option<&Tls>,
     health: &Health,
     request: &[u8],
 ) -> Result<(), Failure> {
-    let answer = tokio::time::timeout(health.timeout, status(endpoint, request)).await;
+    let answer = tokio::time::timeout(health.timeout, status(endpoint, tls, request)).await;
     let status = answer.map_err(|_| Failure::Late(health.timeout))??;
     if health.status.contains(&status) { Ok(()) } else { Err(Failure::Status(status)) }
 }
 
-async fn status(endpoint: &Endpoint, request: &[u8]) -> Result<u16, Failure> {
+async fn status(endpoint: &Endpoint, tls: Option<&Tls>, request: &[u8]) -> Result<u16, Failure> {
     let mut stream = dial(&endpoint.address).await?;
+    if let Some(tls) = tls {
+        (stream, _) = tls.connect(stream, &endpoint.address).await?;
+    }
     stream.write_all(request).await?;
+    stream.flush().await?;
     let mut buffer = BytesMut::new();
     loop {
         // The head has a bound of its own.

@@ -11,7 +11,10 @@ use std::io;
 pub use self::head::Head;
 pub(crate) use self::head::parse;
 pub use self::outgoing::Outgoing;
-use crate::{http1::Malformed, upstream::body::UploadError};
+use crate::{
+    http1::Malformed,
+    upstream::{body::UploadError, tls},
+};
 
 /// Why an exchange with an upstream did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum ExchangeError {
     #[error("the client's body is not as long as its head says")]
     IllSized,
     /// The connection broke.
-    #[error("the connection to the upstream broke")]
+    #[error("the connection to the upstream broke: {}", tls::InWords(.0))]
     Io(#[from] io::Error),
     /// The answer cannot be understood, or not in one way alone.
     #[error("the upstream's answer cannot be passed on")]

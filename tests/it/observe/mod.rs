@@ -19,7 +19,10 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    support::{Client, Exchange, Gateway, Then, Upstream, upstream::OK, wait_for},
+    support::{
+        Client, Exchange, Front, Gateway, Then, Upstream, certificates::Authority, upstream::OK,
+        wait_for,
+    },
     webhooks::SECRET,
 };
 
@@ -36,6 +39,15 @@ url = "http://@UPSTREAM@"
 [upstreams.gone]
 url = "http://@NOWHERE@"
 health = { path = "/", interval = "100ms" }
+
+[upstreams.secured]
+url = "https://@FRONT@"
+tls = { ca = "ca.pem", server_name = "api.test", cert = "us.pem", key = "us.pem" }
+
+[[routes]]
+name = "secured"
+path = "/secured"
+upstream = "secured"
 
 [[routes]]
 name = "calls"
@@ -80,6 +92,7 @@ keys = ["key:key-of-hasty"]
 struct Scene {
     gateway: Gateway,
     _upstream: Upstream,
+    _front: Front,
     _receiver: Upstream,
 }
 
@@ -95,11 +108,16 @@ impl Scene {
             Ok(Then::KeepAlive)
         });
         let receiver = Upstream::answering(OK, Then::Close);
+        let ours = Authority::new("ours");
+        let front = Front::start(ours.leaf(&["api.test"]).server(), &upstream);
+        let us = ours.leaf(&["gateway.test"]).pem();
         let tables = TABLES
+            .replace("@FRONT@", &front.address().to_string())
             .replace("@RECEIVER@", &receiver.address().to_string())
             .replace("@NOWHERE@", &Upstream::nowhere().to_string());
-        let gateway = Gateway::start_with_file(NOW, &tables, &upstream, ("hook-secret", SECRET));
-        let scene = Self { gateway, _upstream: upstream, _receiver: receiver };
+        let files = [("hook-secret", SECRET), ("ca.pem", &*ours.pem()), ("us.pem", &us)];
+        let gateway = Gateway::start_with_files(NOW, &tables, &upstream, &files);
+        let scene = Self { gateway, _upstream: upstream, _front: front, _receiver: receiver };
         let customer = json!({"id": "made", "subscription": {"plan": "pro"}});
         scene.gateway.changed("POST", "/v1/customers", &customer);
         scene.gateway.changed("POST", "/v1/reload", &json!({}));
@@ -120,6 +138,7 @@ impl Scene {
             ("/watched", "nobody", [200, 200]),
             ("/_faregate/usage", acme, [200, 200]),
             ("/gone", acme, [502, 502]),
+            ("/secured", acme, [200, 200]),
         ] {
             let status = client.get(path, key).status();
             assert!(statuses.contains(&status), "{path} by {key}: {status}");

@@ -1,7 +1,9 @@
 //! What the tests share: a whole gateway, a scripted upstream, a client on a raw socket.
 
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod collector;
+pub(crate) mod front;
 pub(crate) mod gateway;
 pub(crate) mod upstream;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) use client::{Client, Response};
+pub(crate) use front::Front;
 pub(crate) use gateway::Gateway;
 pub(crate) use upstream::{Exchange, Then, Upstream};
 

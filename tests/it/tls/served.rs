@@ -82,6 +82,44 @@ fn sessions_are_resumed_also_after_a_reload() {
     assert_eq!(kind(&mut open(&gateway, &config, "api.test")), HandshakeKind::Resumed);
 }
 
+/// Who offers protocols and has none in common is refused, as curl would be with HTTP/1.0 if that were not
+/// taken (RFC 7301 section 3.2).
+#[test]
+fn protocols_that_are_offered_are_those_that_are_spoken() {
+    let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
+    let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
+    for (offered, chosen) in [
+        (&["http/1.1"][..], Some("http/1.1")),
+        (&["http/1.0", "http/1.1"], Some("http/1.1")),
+        (&["http/1.0"], Some("http/1.0")),
+        (&["spdy/3"], None),
+    ] {
+        let mut config = ours.client_speaking(rustls::DEFAULT_VERSIONS, None);
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let opened = try_open(&gateway, &Arc::new(config), "api.test").ok();
+        let protocol = opened.as_ref().map(|client| client.session().alpn_protocol().unwrap());
+        assert_eq!(protocol, chosen.map(str::as_bytes), "{offered:?}");
+        if let Some(mut client) = opened {
+            assert_eq!(client.get("/x", KEY).status(), 200);
+        }
+    }
+    assert_eq!(upstream.count(), 3);
+}
+
+/// As scanners and clients expect that have keys of another kind alone (RFC 8446 section 4.1.1).
+#[test]
+fn who_takes_no_key_of_ours_is_told_so() {
+    let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
+    let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
+    for (version, name) in
+        [(&rustls::version::TLS12, "api.test"), (&rustls::version::TLS13, "other.test")]
+    {
+        let refused = try_open(&gateway, &Arc::new(ours.client_of_rsa(version)), name).err();
+        let told = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("HandshakeFailure"), "{version:?}: {told}");
+    }
+}
+
 #[test]
 fn each_host_has_its_certificate_and_requests_for_another_are_misdirected() {
     let (ours, upstream) = (Authority::new("ours"), Upstream::ok());

@@ -1,6 +1,12 @@
 //! A certificate and its key, as files have them.
 
-use std::{fmt, fs, io, io::Read as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt, fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use rustls::{
@@ -9,14 +15,16 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage};
 
+use super::{Validity, provider};
+
 /// The largest file; a chain has some kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A certificate and its key, which fit.
 pub struct Pair {
-    pub(super) key: Arc<CertifiedKey>,
+    key: Arc<CertifiedKey>,
     names: Vec<String>,
-    not_after: Option<Timestamp>,
+    validity: Validity,
 }
 
 /// Why two files are no pair.
@@ -54,7 +62,13 @@ impl Pair {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(_) => return Err(PairError::Mismatch),
         }
-        Ok(Self { key: Arc::new(key), names, not_after })
+        let (file, name) = (PathBuf::from(certificate), names.first().cloned());
+        Ok(Self { key: Arc::new(key), names, validity: Validity { file, name, not_after } })
+    }
+
+    /// Gives what is shown, and signed with.
+    pub fn key(&self) -> &Arc<CertifiedKey> {
+        &self.key
     }
 
     /// Gives the names that it is valid for; `*.` stands before what is any label.
@@ -62,9 +76,9 @@ impl Pair {
         &self.names
     }
 
-    /// Gives the last instant at which it is valid, where that can be told.
-    pub fn not_after(&self) -> Option<Timestamp> {
-        self.not_after
+    /// Gives until when it is valid.
+    pub fn validity(&self) -> &Validity {
+        &self.validity
     }
 }
 
@@ -103,7 +117,7 @@ fn parse_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, &'static str> {
             false => "there is no private key in the file",
         });
     };
-    let loaded = super::provider().key_provider.load_private_key(key);
+    let loaded = provider().key_provider.load_private_key(key);
     loaded.map_err(|_| "a key of this kind cannot be used; RSA, ECDSA P-256 or P-384, Ed25519 can")
 }
 
