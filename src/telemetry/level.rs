@@ -129,6 +129,8 @@ impl Level {
         });
         Targets::new()
             .with_default(FOREIGN.min(self.default))
+            // It warns of what any client may send, as often as that is sent.
+            .with_target("h2", LevelFilter::ERROR.min(self.default))
             .with_target(OWN, self.default)
             .with_targets(modules)
     }

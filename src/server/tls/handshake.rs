@@ -9,7 +9,7 @@ use rustls::{ProtocolVersion, ServerConnection, pki_types::CertificateDer};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::Tls;
+use super::{HTTP_2, Tls};
 use crate::{answer::headers::field_value, http1::Socket};
 
 /// What is known of a connection by its handshake.
@@ -20,6 +20,7 @@ pub struct Secured {
     name: Option<Box<str>>,
     version: Option<ProtocolVersion>,
     client: Option<HeaderValue>,
+    is_http2: bool,
 }
 
 /// Why there is no connection.
@@ -79,6 +80,7 @@ impl Secured {
         Self {
             name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
             version: session.protocol_version(),
+            is_http2: session.alpn_protocol() == Some(HTTP_2),
             client: session.peer_certificates().and_then(<[_]>::first).map(client_cert),
             tls,
         }
@@ -97,6 +99,11 @@ impl Secured {
     /// Gives the certificate that the client has shown, as a field's value.
     pub fn client(&self) -> Option<&HeaderValue> {
         self.client.as_ref()
+    }
+
+    /// Tells whether HTTP/2 is spoken.
+    pub fn is_http2(&self) -> bool {
+        self.is_http2
     }
 
     /// Gives the version that is spoken, as logs have it.

@@ -27,7 +27,10 @@ pub use self::{
 };
 
 /// The protocols that a client may choose from, the preferred one first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP_2, b"http/1.1"];
+
+/// The name of HTTP/2 (RFC 9113 section 3.2).
+const HTTP_2: &[u8] = b"h2";
 
 /// What TLS connections of a listener are accepted by.
 pub struct Tls {
