@@ -31,6 +31,10 @@ use crate::{
 /// How long a body nobody wants is read while closing, so that the answer arrives.
 const LINGER_TIME: Duration = Duration::from_secs(30);
 
+/// The same of HTTP/2, where a body that nobody wants ends its stream alone: what is read there is the rest of
+/// what the connection was ended for.
+const LINGER_TIME_HTTP2: Duration = Duration::from_secs(1);
+
 /// How long the client may send nothing in that time.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
@@ -43,6 +47,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         true => Some(received),
         false => serve_http1(&begun, received, &worker).await,
     };
+    let linger_time = if preface.is_some() { LINGER_TIME_HTTP2 } else { LINGER_TIME };
     if let Some(received) = preface {
         let Begun { socket, connection, limits, .. } = &begun;
         // By itself: it is far larger, and most connections need none.
@@ -53,7 +58,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         // The system would go on offering what it holds to a client that does not take it.
         return socket.reset_when_dropped();
     }
-    close(&worker, &connection.watch, socket).await;
+    close(&worker, &connection.watch, socket, linger_time).await;
 }
 
 /// A connection that is ready for its first request.
@@ -136,15 +141,15 @@ async fn refuse_in_clear(
     };
     let answers = Answers { worker, connection: &connection };
     let _ = timeout(limits.header_timeout, protocol.refuse(REASON, &answers)).await;
-    close(worker, watch, &socket).await;
+    close(worker, watch, &socket, LINGER_TIME).await;
 }
 
-async fn close(worker: &Worker, watch: &Watch, socket: &Socket) {
+async fn close(worker: &Worker, watch: &Watch, socket: &Socket, time: Duration) {
     socket.shut_down(Shutdown::Write);
     if watch.left_unread() {
         let mut signal = worker.stop();
         tokio::select! {
-            () = linger(socket) => {}
+            () = linger(socket, time) => {}
             _ = signal.wait_for(|stop| *stop == Stop::Now) => {}
         }
     }
@@ -184,7 +189,7 @@ async fn serve_http1(begun: &Begun, received: BytesMut, worker: &Rc<Worker>) -> 
 /// Reads what a client still sends after its answer, for a bounded time. Our end is sent by now; to
 /// close with unread bytes would reset the connection and take the answer from a client that reads
 /// it only when it has sent everything (RFC 9112 section 9.6).
-async fn linger(socket: &Socket) {
+async fn linger(socket: &Socket, time: Duration) {
     let mut scratch = BytesMut::new();
     let reading = async {
         let mut read = async || {
@@ -193,7 +198,7 @@ async fn linger(socket: &Socket) {
         };
         while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, read()).await {}
     };
-    let _ = timeout(LINGER_TIME, reading).await;
+    let _ = timeout(time, reading).await;
 }
 
 #[cfg(test)]

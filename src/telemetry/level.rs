@@ -236,6 +236,9 @@ mod tests {
             ("trace,rustls=trace", "rustls::client::hs", LevelFilter::DEBUG),
             ("trace,hyper::proto=trace", "hyper::proto::h1", LevelFilter::DEBUG),
             ("error", "rustls::client::hs", LevelFilter::ERROR),
+            ("trace", "h2::proto::ping_pong", LevelFilter::ERROR),
+            ("off", "h2::proto::ping_pong", LevelFilter::OFF),
+            ("info,h2=trace", "h2::proto::ping_pong", LevelFilter::DEBUG),
             ("off", "rustls::client::hs", LevelFilter::OFF),
         ] {
             assert_eq!(enabled(level, target), expected, "{level} {target}");

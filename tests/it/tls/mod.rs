@@ -18,23 +18,23 @@ use crate::support::{Client, Gateway, KEY, SMALL, Upstream};
 const NOW: &str = "2026-11-20T12:00:00Z";
 
 /// Who vouches for certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-struct Leaf {
+pub(crate) struct Leaf {
     cert: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn leaf(&self, names: &[&str]) -> Leaf {
+    pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.leaf_of(&CertificateParams::new(names).unwrap())
     }
@@ -45,12 +45,12 @@ impl Authority {
     }
 
     /// Its certificate, as a file has it.
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", self.0.der())
     }
 
     /// A client that trusts nobody else; it may show a certificate.
-    fn client(&self, shown: Option<&Leaf>) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, shown: Option<&Leaf>) -> Arc<ClientConfig> {
         Arc::new(self.client_speaking(&[&rustls::version::TLS13, &rustls::version::TLS12], shown))
     }
 
@@ -93,7 +93,7 @@ impl Leaf {
     }
 
     /// Both, as one file has them.
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.cert_pem() + &self.key_pem()
     }
 }
@@ -105,12 +105,12 @@ fn tables(tls: &str) -> String {
 }
 
 /// Starts a gateway with files beside its configuration.
-fn start(tls: &str, files: &[(&str, &str)], upstream: &Upstream) -> Gateway {
+pub(crate) fn start(tls: &str, files: &[(&str, &str)], upstream: &Upstream) -> Gateway {
     Gateway::start_with_files(NOW, &tables(tls), upstream, files)
 }
 
 /// Opens a connection within TLS.
-fn open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> Client {
+pub(crate) fn open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> Client {
     try_open(gateway, config, name).unwrap()
 }
 
@@ -119,4 +119,4 @@ fn try_open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> std::i
 }
 
 /// One certificate, for the name that most tests call.
-const ONE: &str = r#"tls = { cert = "tls.pem", key = "tls.pem" }"#;
+pub(crate) const ONE: &str = r#"tls = { cert = "tls.pem", key = "tls.pem" }"#;
