@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// How long a body nobody wants is read while closing, so that the answer arrives.
-const LINGER_TIME: Duration = Duration::from_secs(30);
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(30);
 
-/// The same of HTTP/2, where a body that nobody wants ends its stream alone: what is read there is the rest of
-/// what the connection was ended for.
+/// The same of HTTP/2, where such a body holds up its stream alone: what is read there is the rest of what the
+/// connection was ended for.
 const LINGER_TIME_HTTP2: Duration = Duration::from_secs(1);
 
 /// How long the client may send nothing in that time.
-const LINGER_SILENCE: Duration = Duration::from_secs(2);
+pub(super) const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {

@@ -72,6 +72,18 @@ impl Side {
         self.respond.take()
     }
 
+    /// Drops what comes of the body; false when nothing more does.
+    pub(super) fn poll_discard(&self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut upload = self.upload.borrow_mut();
+        let Some(upload) = upload.as_mut().filter(|upload| !upload.is_end_stream()) else {
+            return Poll::Ready(false);
+        };
+        match ready!(upload.poll_data(context)) {
+            Some(Ok(data)) => Poll::Ready(self.take(upload, data).is_ok()),
+            Some(Err(_)) | None => Poll::Ready(false),
+        }
+    }
+
     /// Ends the request: h2 tells the client, behind the answer, that no more of its body is wanted (RFC 9113
     /// section 8.1), as soon as nobody holds the stream.
     pub(super) fn close(&self) {

@@ -39,6 +39,8 @@ pub(super) struct Gauge {
     /// When time was last counted.
     counted: Cell<Instant>,
     is_spent: Cell<bool>,
+    /// Heads came in this turn of the connection's task.
+    has_heads: Cell<bool>,
 }
 
 /// The most that the allowance holds, which is where it begins.
@@ -93,6 +95,11 @@ impl AsyncRead for Guarded {
         let this = self.get_mut();
         // Whoever polls h2 looks at both, and polls it again when one of them has changed.
         if this.gauge.is_spent() || this.watch.must_wait() {
+            return Poll::Pending;
+        }
+        // h2 would read on and hold all heads that come, before the first is looked at and perhaps refused.
+        if this.gauge.has_heads.get() {
+            context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -150,7 +157,13 @@ impl Gauge {
             allowance: Cell::new(ALLOWANCE_MAX),
             counted: Cell::new(now),
             is_spent: Cell::new(false),
+            has_heads: Cell::new(false),
         }
+    }
+
+    /// Lets more be read, now that the streams whose heads came have had their turns.
+    pub(super) fn begin_turn(&self) {
+        self.has_heads.set(false);
     }
 
     /// Tells whether the client has sent too many frames that move nothing.
@@ -164,17 +177,15 @@ impl Gauge {
     }
 
     fn follow(&self, bytes: &[u8], now: impl Fn() -> Instant) {
-        let cost = self.reader.borrow_mut().follow(bytes);
-        if cost == 0 {
-            return;
-        }
-        if self.allowance.get() <= cost {
+        let Read { cost, heads } = self.reader.borrow_mut().follow(bytes);
+        if cost > 0 && self.allowance.get() <= cost {
             self.count_time(now());
         }
         match self.allowance.get().checked_sub(cost) {
             Some(left) => self.allowance.set(left),
             None => self.is_spent.set(true),
         }
+        self.has_heads.set(self.has_heads.get() || heads > 0);
     }
 
     fn note_written(&self, bytes: usize) {
@@ -190,6 +201,15 @@ impl Gauge {
     fn add(&self, units: u32) {
         self.allowance.set(self.allowance.get().saturating_add(units).min(ALLOWANCE_MAX));
     }
+}
+
+/// What some bytes held.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Read {
+    /// What the frames that began in them cost.
+    cost: u32,
+    /// How many heads ended in them.
+    heads: u32,
 }
 
 /// Follows frames as they come, however they are cut into pieces.
@@ -227,15 +247,14 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes; gives what the frames that begin in them cost.
-    fn follow(&mut self, mut bytes: &[u8]) -> u32 {
-        let mut cost = 0_u32;
+    fn follow(&mut self, mut bytes: &[u8]) -> Read {
+        let mut read = Read::default();
         while !bytes.is_empty() {
             if self.left > 0 {
                 let skipped = self.left.min(bytes.len());
                 self.left -= skipped;
                 bytes = bytes.get(skipped..).unwrap_or_default();
-                self.note_end();
+                self.note_end(&mut read);
                 continue;
             }
             let room = self.head.get_mut(self.head_length..).unwrap_or_default();
@@ -247,14 +266,14 @@ impl Reader {
             bytes = rest;
             self.head_length += count;
             if self.head_length == HEAD_BYTES {
-                cost = cost.saturating_add(self.begin_frame());
+                self.begin_frame(&mut read);
             }
         }
-        cost
+        read
     }
 
-    /// Begins the payload of a frame; gives what the frame costs.
-    fn begin_frame(&mut self) -> u32 {
+    /// Begins the payload of a frame.
+    fn begin_frame(&mut self, read: &mut Read) {
         self.head_length = 0;
         let [high, middle, low, kind, flags, ..] = self.head;
         let length = u32::from_be_bytes([0, high, middle, low]);
@@ -263,19 +282,20 @@ impl Reader {
             self.is_in_head = true;
             self.ends_head = flags & END_HEADERS != 0;
         }
-        self.note_end();
-        match kind {
+        self.note_end(read);
+        read.cost = read.cost.saturating_add(match kind {
             // How many there may be is for h2 to say, and of pieces that are empty or small too.
             HEADERS | CONTINUATION | DATA => 0,
             WINDOW_UPDATE => COST_OF_UPDATE,
             RST_STREAM => COST_OF_RESET,
             _ => COST_OF_OTHERS,
-        }
+        });
     }
 
-    fn note_end(&mut self) {
+    fn note_end(&mut self, read: &mut Read) {
         if self.left == 0 && std::mem::take(&mut self.ends_head) {
             self.is_in_head = false;
+            read.heads = read.heads.saturating_add(1);
         }
     }
 }
@@ -295,7 +315,7 @@ mod tests {
 
     fn reader() -> Reader {
         let mut reader = Reader::new();
-        assert_eq!(reader.follow(PREFACE), 0);
+        assert_eq!(reader.follow(PREFACE), Read::default());
         reader
     }
 
@@ -304,7 +324,7 @@ mod tests {
         for (kind, cost) in
             [(0, 0), (1, 0), (2, 4), (3, 20), (4, 4), (6, 4), (7, 4), (8, 1), (9, 0), (99, 4)]
         {
-            assert_eq!(reader().follow(&frame(kind, 0, b"payload")), cost, "{kind}");
+            assert_eq!(reader().follow(&frame(kind, 0, b"payload")).cost, cost, "{kind}");
         }
     }
 
@@ -360,17 +380,18 @@ mod tests {
                 .flat_map(|(kind, flags, length)| frame(*kind, *flags, &vec![6; *length]))
                 .collect();
             let mut whole = reader();
-            let cost = whole.follow(&bytes);
-            let (mut pieces, mut sum, mut rest) = (reader(), 0, &bytes[..]);
+            let read = whole.follow(&bytes);
+            let (mut pieces, mut sum, mut rest) = (reader(), Read::default(), &bytes[..]);
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() {
                     break;
                 }
                 let (piece, behind) = rest.split_at((*cut).min(rest.len()));
-                sum += pieces.follow(piece);
+                let Read { cost, heads } = pieces.follow(piece);
+                sum = Read { cost: sum.cost + cost, heads: sum.heads + heads };
                 rest = behind;
             }
-            prop_assert_eq!((sum, pieces.is_in_head), (cost, whole.is_in_head));
+            prop_assert_eq!((sum, pieces.is_in_head), (read, whole.is_in_head));
         }
     }
 }

@@ -63,6 +63,7 @@ pub(super) async fn serve(
     let guarded = Guarded::new(Rc::clone(socket), Rc::clone(&connection.watch), received);
     let mut session = Session::new(worker, connection, limits, guarded);
     let mut sleep = pin!(tokio::time::sleep(limits.header_timeout));
+    connection.watch.change_timer();
     clocks::follow(worker, &connection.watch, |context| session.poll(context, sleep.as_mut()))
         .await;
     // Whatever is left is settled as by a client that has gone, before the connection is.

@@ -94,6 +94,7 @@ impl<'a> Session<'a> {
         context: &mut Context<'_>,
         mut sleep: Pin<&mut Sleep>,
     ) -> Poll<()> {
+        self.gauge.begin_turn();
         loop {
             if self.poll_protocol(context).is_ready() {
                 return Poll::Ready(());

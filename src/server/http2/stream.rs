@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
 use http::{Method, Request, request::Parts};
+use tokio::time::timeout;
 
 use super::{
     answer::{Sending, Unsent},
@@ -20,7 +21,13 @@ use super::{
 };
 use crate::{
     chain::reply::Reply,
-    server::{answers::Answers, body::ClientBody, clocks, http1::Service as _},
+    server::{
+        answers::Answers,
+        body::ClientBody,
+        clocks,
+        connection::{LINGER_SILENCE, LINGER_TIME},
+        http1::Service as _,
+    },
     worker::{Connection, Worker},
 };
 
@@ -65,9 +72,23 @@ impl Stream<'_> {
         };
         // Of a head that was refused as too large nothing is kept until the client takes its answer.
         let Parts { method, .. } = head;
-        if let Err(reason) = self.send(reply, &method, &answers).await {
-            tracing::debug!(%reason, "an answer was not sent whole");
+        match self.send(reply, &method, &answers).await {
+            Ok(()) => self.linger().await,
+            Err(reason) => tracing::debug!(%reason, "an answer was not sent whole"),
         }
+    }
+
+    /// Reads what a client still sends behind its answer, for a bounded time. To reset the stream at once would be
+    /// allowed (RFC 9113 section 8.1), and takes the answer from curl, httpx and others that have not read it.
+    async fn linger(&self) {
+        let reading = async {
+            let discard = async || {
+                let discard = poll_fn(|context| self.side.poll_discard(context));
+                timeout(LINGER_SILENCE, discard).await
+            };
+            while let Ok(true) = discard().await {}
+        };
+        let _ = timeout(LINGER_TIME, reading).await;
     }
 
     /// Runs a future to its end; `None` when the client has reset the stream before, or is gone.
@@ -109,6 +130,10 @@ impl Stream<'_> {
         })
         .await;
         watch.end_answer();
+        if let Err(Unsent::Body(_)) = &sent {
+            // The reset that follows takes the place of what is queued. The connection's task comes first.
+            tokio::task::yield_now().await;
+        }
         sent
     }
 }

@@ -45,6 +45,11 @@ impl Watch {
         }
     }
 
+    /// Leaves the timer that was used until now for another.
+    pub fn change_timer(&self) {
+        self.armed.set(false);
+    }
+
     /// Notes what the connection is at from now on.
     pub fn carry(&self, what: Carries) {
         let phase = match what {

@@ -47,7 +47,7 @@ impl Caller {
     /// Opens one with settings.
     pub(crate) fn open_with(address: SocketAddr, settings: &Builder) -> Self {
         let (handle, thread) = runtime();
-        let stream = run(&handle, async move { TcpStream::connect(address).await.unwrap() });
+        let stream = run(&handle, connect(address)).unwrap();
         Self::over(handle, thread, stream, settings)
     }
 
@@ -58,7 +58,7 @@ impl Caller {
         let mut config = ClientConfig::clone(config);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let stream = run(&handle, async move {
-            let stream = TcpStream::connect(address).await?;
+            let stream = connect(address).await?;
             let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
             connector.connect(ServerName::try_from(name).unwrap(), stream).await
         });
@@ -239,6 +239,13 @@ impl Call {
     pub(crate) fn reset(mut self) {
         self.body.send_reset(h2::Reason::CANCEL);
     }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Otherwise the rest of each window waits for what acknowledges its beginning.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn runtime() -> (Handle, oneshot::Sender<()>) {

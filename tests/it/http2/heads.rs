@@ -5,15 +5,16 @@ use super::{
     raw::{self, END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, RST_STREAM, Raw, block, frame},
     start,
 };
-use crate::support::{KEY, Upstream};
+use crate::support::{Gateway, KEY, Upstream};
 
-/// Sends a head in the place of a request's, with a key; gives the reason that its stream was reset for, or
-/// `None` where it was answered.
-fn ask(raw: &mut Raw, stream: u32, fields: &[(&str, &str)]) -> Option<u32> {
+/// Sends a head in the place of a request's, with a key; gives the reason that its stream was reset for, or its
+/// connection ended, or `None` where it was answered.
+fn ask(gateway: &Gateway, fields: &[(&str, &str)]) -> Option<u32> {
+    let mut raw = Raw::open(gateway.running().address());
     let fields = [fields, &[("x-api-key", KEY)]].concat();
-    raw.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&fields)));
-    let answer = raw.answer(stream).expect("the connection goes on");
-    (answer.kind == RST_STREAM).then(|| answer.reason())
+    raw.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
+    let answer = raw.answer(1).expect("an answer, or a reason");
+    (answer.kind != HEADERS).then(|| answer.reason())
 }
 
 const METHOD: (&str, &str) = (":method", "GET");
@@ -25,9 +26,7 @@ const HOST: (&str, &str) = (":authority", "a.test");
 fn malformed_heads_are_reset_and_charge_nothing() {
     let upstream = Upstream::ok();
     let gateway = start("", &upstream);
-    let mut raw = Raw::open(gateway.running().address());
     let good = [METHOD, SCHEME, PATH, HOST];
-    let mut stream = 1;
     for more in [
         ("connection", "close"),
         ("connection", "x-api-key"),
@@ -58,9 +57,8 @@ fn malformed_heads_are_reset_and_charge_nothing() {
         (":status", "200"),
         (":protocol", "websocket"),
     ] {
-        let reason = ask(&mut raw, stream, &[&good[..], &[more]].concat());
+        let reason = ask(&gateway, &[&good[..], &[more]].concat());
         assert_eq!(reason, Some(PROTOCOL_ERROR), "{more:?}");
-        stream += 2;
     }
     for fields in [
         &[SCHEME, PATH, HOST][..],
@@ -78,14 +76,13 @@ fn malformed_heads_are_reset_and_charge_nothing() {
         &[METHOD, SCHEME, PATH, (":authority", "a.test\r\nx: y")],
         &[METHOD, SCHEME, PATH, (":authority", "a test")],
     ] {
-        assert_eq!(ask(&mut raw, stream, fields), Some(PROTOCOL_ERROR), "{fields:?}");
-        stream += 2;
+        assert_eq!(ask(&gateway, fields), Some(PROTOCOL_ERROR), "{fields:?}");
     }
     // Two lengths that differ.
     let lengths = [&good[..], &[("content-length", "0"), ("content-length", "1")]].concat();
-    assert_eq!(ask(&mut raw, stream, &lengths), Some(PROTOCOL_ERROR));
+    assert_eq!(ask(&gateway, &lengths), Some(PROTOCOL_ERROR));
     assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
-    assert_eq!(ask(&mut raw, stream + 2, &good), None);
+    assert_eq!(ask(&gateway, &good), None);
     gateway.wait_used("acme", super::COST);
 }
 
@@ -93,8 +90,6 @@ fn malformed_heads_are_reset_and_charge_nothing() {
 fn heads_that_are_refused_are_told_why_and_charge_nothing() {
     let upstream = Upstream::ok();
     let gateway = start("", &upstream);
-    let mut raw = Raw::open(gateway.running().address());
-    let mut stream = 1;
     for fields in [
         // Two names of the host, or none.
         &[METHOD, SCHEME, PATH, HOST, ("host", "b.test")][..],
@@ -110,8 +105,7 @@ fn heads_that_are_refused_are_told_why_and_charge_nothing() {
         &[METHOD, SCHEME, (":path", "*"), HOST],
         &[METHOD, SCHEME, (":path", "/paid/%2e%2e/x"), HOST],
     ] {
-        assert_eq!(ask(&mut raw, stream, fields), None, "{fields:?}");
-        stream += 2;
+        assert_eq!(ask(&gateway, fields), None, "{fields:?}");
     }
     assert_eq!((upstream.count(), gateway.used("acme")), (0, (0, 0)));
     for fields in [
@@ -119,9 +113,8 @@ fn heads_that_are_refused_are_told_why_and_charge_nothing() {
         &[METHOD, SCHEME, PATH, HOST, ("host", "A.test.")],
         &[METHOD, (":scheme", "https"), PATH, HOST],
     ] {
-        assert_eq!(ask(&mut raw, stream, fields), None, "{fields:?}");
+        assert_eq!(ask(&gateway, fields), None, "{fields:?}");
         assert_eq!(upstream.last().field("x-forwarded-host"), Some("a.test"), "{fields:?}");
-        stream += 2;
     }
     gateway.wait_used("acme", 3 * super::COST);
     let caller = Caller::open(&gateway);

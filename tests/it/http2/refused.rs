@@ -159,5 +159,6 @@ fn upload_that_is_refused_ends_its_stream_alone() {
     let mut call = caller.begin("POST", "/paid/x", &super::caller::keyed(), false);
     call.send(vec![b'x'; 2000], false);
     assert_eq!(caller.response(call).unwrap().verdict(), "413 body_too_large");
-    gateway.wait_used("acme", super::COST);
+    let endings = [("abandoned", 1, super::COST), ("completed", 1, super::COST)];
+    super::assert_ended(&gateway, &endings);
 }
