@@ -159,21 +159,14 @@ impl<'a> Connection<'a> {
     ) -> Poll<io::Result<Option<Result<request::Head, Unparsable>>>> {
         let bytes_max = self.limits.header_bytes + HEAD_SLACK;
         loop {
-            let looked = self.looked.get();
             let preface = self.preface();
             if preface == Preface::Whole {
                 return Poll::Ready(Ok(None));
             }
-            if !self.inbox.is_empty() && preface == Preface::None {
-                let parse = |buffer: &mut BytesMut| {
-                    // What dripped in is looked at again only when it may be whole, or is too long.
-                    let may_be_whole = looked == 0 || has_end(buffer, looked);
-                    let head = (may_be_whole || buffer.len() > bytes_max)
-                        .then(|| request::parse(buffer, self.limits.headers, bytes_max));
-                    self.looked.set(buffer.len());
-                    head.and_then(Result::transpose)
-                };
-                if let Some(head) = self.inbox.with(parse) {
+            if !self.inbox.is_empty() {
+                if preface == Preface::None
+                    && let Some(head) = self.inbox.with(|buffer| self.parse(buffer, bytes_max))
+                {
                     self.looked.set(0);
                     return Poll::Ready(Ok(Some(head)));
                 }
@@ -193,6 +186,21 @@ impl<'a> Connection<'a> {
                 }
             }
         }
+    }
+
+    /// Takes a head out of the buffer; `None` while it is not whole.
+    fn parse(
+        &self,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Option<Result<request::Head, Unparsable>> {
+        let looked = self.looked.get();
+        // What dripped in is looked at again only when it may be whole, or is too long.
+        let may_be_whole = looked == 0 || has_end(buffer, looked);
+        let head = (may_be_whole || buffer.len() > bytes_max)
+            .then(|| request::parse(buffer, self.limits.headers, bytes_max));
+        self.looked.set(buffer.len());
+        head.and_then(Result::transpose)
     }
 
     /// Refuses what is no request; tells that none follows.

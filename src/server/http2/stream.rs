@@ -70,8 +70,9 @@ impl Stream<'_> {
                 reply
             }
         };
-        // Of a head that was refused as too large nothing is kept until the client takes its answer.
-        let Parts { method, .. } = head;
+        // Nothing of a head is kept until the client takes its answer: it may have been refused as too large.
+        let method = std::mem::take(&mut head.method);
+        drop(head);
         match self.send(reply, &method, &answers).await {
             Ok(()) => self.linger().await,
             Err(reason) => tracing::debug!(%reason, "an answer was not sent whole"),
