@@ -56,7 +56,7 @@ impl Sending {
         *response.status_mut() = status;
         *response.version_mut() = Version::HTTP_2;
         let fields = response.headers_mut();
-        *fields = self::fields(Bytes::from(given.lines));
+        *fields = self::fields(&Bytes::from(given.lines));
         if let Some(length) = follows.length() {
             fields.insert(header::CONTENT_LENGTH, length.into());
         }
@@ -159,7 +159,7 @@ impl Drop for Sending {
 
 /// Gives the fields of lines as HTTP/2 has them, without those that are about a connection (RFC 9113 section
 /// 8.2.2).
-pub(super) fn fields(lines: Bytes) -> HeaderMap {
+pub(super) fn fields(lines: &Bytes) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(16);
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let Some((name, value)) = split(line) else { continue };
@@ -193,7 +193,7 @@ mod tests {
     fn lines_become_fields_in_lower_case() {
         let lines =
             b"A-b: c\r\nset-cookie: x=1\r\nSet-Cookie:  y: 2 \r\nempty: \r\nbad name: z\r\n";
-        let fields = fields(Bytes::from_static(lines));
+        let fields = fields(&Bytes::from_static(lines));
         let all: Vec<_> =
             fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         let expected = [("a-b", "c"), ("set-cookie", "x=1"), ("set-cookie", "y: 2"), ("empty", "")];
@@ -204,7 +204,7 @@ mod tests {
     fn fields_of_a_connection_are_left_out() {
         let lines = "Connection: x\r\nKeep-Alive: x\r\nProxy-Connection: x\r\nTE: x\r\n\
                      Transfer-Encoding: x\r\nUPGRADE: x\r\nx: y\r\n";
-        let fields = fields(Bytes::from_static(lines.as_bytes()));
+        let fields = fields(&Bytes::from_static(lines.as_bytes()));
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["x"]);
     }
 }

@@ -99,7 +99,7 @@ impl Side {
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.version_mut() = Version::HTTP_2;
-        *response.headers_mut() = answer::fields(Bytes::copy_from_slice(lines));
+        *response.headers_mut() = answer::fields(&Bytes::copy_from_slice(lines));
         // Whoever is gone is noticed where the answer is awaited.
         let _ = respond.send_informational(response);
     }

@@ -45,7 +45,7 @@ pub(super) struct Session<'a> {
 
 enum Protocol {
     /// The preface is awaited.
-    Beginning(h2::server::Handshake<Guarded, Bytes>),
+    Beginning(Box<h2::server::Handshake<Guarded, Bytes>>),
     Running(Box<h2::server::Connection<Guarded, Bytes>>),
 }
 
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
         guarded: Guarded,
     ) -> Self {
         let gauge = guarded.gauge();
-        let protocol = Protocol::Beginning(settings(limits).handshake(guarded));
+        let protocol = Protocol::Beginning(Box::new(settings(limits).handshake(guarded)));
         let (streams, course) = (JoinSet::new(), Course::Open);
         Self { worker, connection, limits, gauge, protocol, streams, course }
     }
