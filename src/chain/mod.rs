@@ -44,7 +44,7 @@ use crate::{
     },
     cors,
     memory::Pressure,
-    server::http1::ClientBody,
+    server::body::ClientBody,
     websocket,
     worker::{Connection, Worker},
 };

@@ -11,7 +11,7 @@ use crate::{
     chain::{Refused, arrival::Arrival, exchange::Exchange, reply::Reply},
     progress::Upload,
     requests::Entry,
-    server::http1::{BodyError, ClientBody},
+    server::body::{BodyError, ClientBody},
     worker::Worker,
 };
 

@@ -171,25 +171,38 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
 }
 
-/// Finds the host: an absolute target's wins over the `Host` field (RFC 9112 section 3.2.2).
+/// Finds the host. On HTTP/1.1 an absolute target's wins over the `Host` field (RFC 9112 section 3.2.2); on
+/// HTTP/2 the two must name the same (RFC 9113 section 8.3.1).
 fn host(head: &Parts) -> Result<Option<Host>, Denial> {
     let mut fields = head.headers.get_all(header::HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
         return Err(Denial::InvalidRequest("The request has more than one Host field."));
     }
-    if field.is_none() && head.version == Version::HTTP_11 {
-        return Err(Denial::InvalidRequest("The request has no Host field."));
+    let authority = head.uri.authority();
+    match (field, head.version) {
+        (None, Version::HTTP_11) => {
+            return Err(Denial::InvalidRequest("The request has no Host field."));
+        }
+        (None, Version::HTTP_2) if authority.is_none() => {
+            return Err(Denial::InvalidRequest("The request names no host."));
+        }
+        _ => {}
     }
     let field = match field {
         None => None,
         Some(value) if value.is_empty() => None,
         Some(value) => Some(Host::of(value)?),
     };
-    match head.uri.authority() {
-        None => Ok(field),
-        Some(authority) => Host::parse(authority.as_str()).map(Some),
+    let Some(authority) = authority else { return Ok(field) };
+    let host = Host::parse(authority.as_str())?;
+    if head.version == Version::HTTP_2
+        && let Some(value) = head.headers.get(header::HOST)
+        && Host::of(value)? != host
+    {
+        return Err(Denial::InvalidRequest("The request names two hosts."));
     }
+    Ok(Some(host))
 }
 
 /// Checks the host of a request whose target is no path.

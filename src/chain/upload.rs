@@ -5,8 +5,7 @@ use std::rc::Rc;
 use http_body::Body;
 
 use crate::{
-    answer::Denial, chain::exchange::Exchange, server::http1::ClientBody,
-    upstream::body::UploadBody,
+    answer::Denial, chain::exchange::Exchange, server::body::ClientBody, upstream::body::UploadBody,
 };
 
 /// Takes the body of a request, unless it says itself that it is too large. This comes before any

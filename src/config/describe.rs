@@ -92,6 +92,7 @@ fn of_server(server: &Server) -> Value {
     let ServerLimits {
         connections,
         handshakes,
+        streams,
         connections_per_address,
         header_bytes,
         headers,
@@ -114,6 +115,7 @@ fn of_server(server: &Server) -> Value {
         "limits": {
             "connections": connections,
             "handshakes": handshakes,
+            "streams": streams,
             "connections_per_address": connections_per_address,
             "header_bytes": size(u64::try_from(*header_bytes).unwrap_or(u64::MAX)),
             "headers": headers,

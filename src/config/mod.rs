@@ -149,6 +149,8 @@ pub struct ServerLimits {
     pub connections: usize,
     /// TLS handshakes that are under way at once.
     pub handshakes: usize,
+    /// Requests under way at once on one connection of HTTP/2.
+    pub streams: u32,
     /// Open connections of one address; `None` means any number.
     pub connections_per_address: Option<usize>,
     /// Request line and header fields together.

@@ -124,7 +124,7 @@ fn write(
     let told = Told {
         identity: None,
         request_id: HeaderValue::from_static("id"),
-        is_old: false,
+        version: http::Version::HTTP_11,
         takes_trailers,
         is_switch: false,
         origin: None,

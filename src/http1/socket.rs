@@ -90,6 +90,15 @@ impl Socket {
         })
     }
 
+    /// Reads what there is into a buffer of the caller's.
+    pub(crate) fn poll_read_into(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(context, buffer)
+    }
+
     /// Writes some of the slices.
     pub(crate) fn poll_write(
         &self,

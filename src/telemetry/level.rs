@@ -130,6 +130,8 @@ impl Level {
         });
         Targets::new()
             .with_default(FOREIGN.min(self.default))
+            // It warns of what any client may send, as often as that is sent.
+            .with_target("h2", LevelFilter::ERROR.min(self.default))
             .with_target(OWN, self.default)
             .with_targets(modules)
     }
@@ -235,6 +237,9 @@ mod tests {
             ("trace,rustls=trace", "rustls::client::hs", LevelFilter::DEBUG),
             ("trace,hyper::proto=trace", "hyper::proto::h1", LevelFilter::DEBUG),
             ("error", "rustls::client::hs", LevelFilter::ERROR),
+            ("trace", "h2::proto::ping_pong", LevelFilter::ERROR),
+            ("off", "h2::proto::ping_pong", LevelFilter::OFF),
+            ("info,h2=trace", "h2::proto::ping_pong", LevelFilter::DEBUG),
             ("off", "rustls::client::hs", LevelFilter::OFF),
         ] {
             assert_eq!(enabled(level, target), expected, "{level} {target}");

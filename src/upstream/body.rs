@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     chain::tunnel::Meter,
     progress::{Progress, Upload, Waiting},
-    server::http1::{BodyError, ClientBody},
+    server::body::{BodyError, ClientBody},
     upstream::headers,
 };
 

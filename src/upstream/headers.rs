@@ -3,7 +3,7 @@
 //! The fields that the client's `Connection` names are left out of the client's alone, so that no client
 //! can make the gateway leave out its own.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::PathAndQuery};
 
 use crate::{
     chain::{
@@ -83,8 +83,8 @@ pub struct Told<'a> {
     pub identity: Option<&'a Identity>,
     /// The request's id.
     pub request_id: HeaderValue,
-    /// It came as HTTP/1.0.
-    pub is_old: bool,
+    /// The protocol that it came by.
+    pub version: Version,
     /// The client takes fields behind the answer's body.
     pub takes_trailers: bool,
     /// The client asks for a WebSocket.
@@ -239,7 +239,11 @@ fn write_told(head: &mut Head<'_>, told: &Told<'_>) {
     }
     head.tell(&REQUEST_ID, &told.request_id);
     // Behind those that the client's own has (RFC 9110 section 7.6.3).
-    let version = if told.is_old { "1.0 faregate" } else { "1.1 faregate" };
+    let version = match told.version {
+        Version::HTTP_10 => "1.0 faregate",
+        Version::HTTP_2 => "2 faregate",
+        _ => "1.1 faregate",
+    };
     head.tell(&header::VIA, &HeaderValue::from_static(version));
     if told.is_switch {
         push_field(&mut head.text, "connection", b"upgrade");

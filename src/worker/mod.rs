@@ -88,7 +88,7 @@ pub struct Worker {
     figures: Arc<metrics::Worker>,
 }
 
-/// What the requests of one client connection share.
+/// What the requests of one client connection share, or what a stream of one has.
 #[derive(Debug)]
 pub struct Connection {
     /// The client's address.
@@ -98,14 +98,20 @@ pub struct Connection {
     /// The connection's clocks.
     pub watch: Rc<Watch>,
     /// What is known of it by its handshake; `None` where it is in clear.
-    pub secured: Option<Secured>,
+    pub secured: Option<Rc<Secured>>,
 }
 
 impl Connection {
     /// Makes the state of a new connection.
     pub fn new(peer: SocketAddr, watch: Rc<Watch>, secured: Option<Secured>) -> Self {
         let peer_value = field_value(&peer.ip().to_canonical().to_string());
-        Self { peer, peer_value, watch, secured }
+        Self { peer, peer_value, watch, secured: secured.map(Rc::new) }
+    }
+
+    /// Makes the state of a stream on it, which has clocks of its own.
+    pub fn stream(&self, watch: Rc<Watch>) -> Self {
+        let Self { peer, peer_value, watch: _, secured } = self;
+        Self { peer: *peer, peer_value: peer_value.clone(), watch, secured: secured.clone() }
     }
 }
 

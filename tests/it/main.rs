@@ -19,6 +19,7 @@ mod faults;
 mod forwarding;
 mod framing;
 mod guesses;
+mod http2;
 mod kill;
 mod limits;
 mod live;

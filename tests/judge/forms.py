@@ -157,7 +157,7 @@ FORMS = [
             behind=HIDDEN,
         ),
     ),
-    ("A9", "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ("A9", "a preface of HTTP/2 that is none", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
     (
         "A10",
         "Expect: 100-continue with its body",

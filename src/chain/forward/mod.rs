@@ -4,7 +4,7 @@ mod attempts;
 
 use std::{rc::Rc, sync::Arc};
 
-use http::{HeaderValue, StatusCode, Version, header, request};
+use http::{HeaderValue, StatusCode, header, request};
 
 use self::attempts::Attempts;
 use crate::{
@@ -139,14 +139,14 @@ fn request(
     let told = Told {
         identity: payer.caller().map(|caller| &caller.identity),
         request_id: exchange.request_id_value(),
-        is_old: head.version == Version::HTTP_10,
+        version: head.version,
         // RFC 9110 section 10.1.4.
         takes_trailers: is_member(values_of(&head.headers, &header::TE), "trailers"),
         is_switch,
         origin: exchange.origin(),
         peer: &exchange.connection().peer_value,
         scheme: exchange.scheme(),
-        client_cert: exchange.connection().secured.as_ref().and_then(Secured::client),
+        client_cert: exchange.connection().secured.as_deref().and_then(Secured::client),
         host: routed.target().host().map(Host::value),
         authority,
         key_locations: locations,

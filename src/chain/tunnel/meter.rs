@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     chain::reservation::Reservation,
-    server::http1::{BodyError, ClientBody},
+    server::body::{BodyError, ClientBody},
     websocket::{self, Frames, Messages, Step},
 };
 

@@ -18,6 +18,7 @@ pub(super) fn check(table: &LimitsTable, problems: &mut Problems) -> ServerLimit
         connections,
         connections_per_address,
         handshakes,
+        streams,
         header_bytes,
         headers,
         body_bytes,
@@ -33,6 +34,7 @@ pub(super) fn check(table: &LimitsTable, problems: &mut Problems) -> ServerLimit
             .given()
             .and_then(|connections| within(connections, 1..=1_000_000, problems)),
         handshakes: integer(handshakes, 1..=1_000_000, 1000, problems),
+        streams: integer(streams, 1..=1000, 100, problems),
         header_bytes: check_header_bytes(header_bytes, problems),
         headers: integer(headers, 1..=1000, 100, problems),
         body_bytes: body_bytes.value().map_or(10 << 20, |size| size.0),

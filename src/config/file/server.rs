@@ -59,6 +59,7 @@ impl FromToml for ServerTable {
 pub(in crate::config) struct LimitsTable {
     pub(in crate::config) connections: Field<i64>,
     pub(in crate::config) handshakes: Field<i64>,
+    pub(in crate::config) streams: Field<i64>,
     pub(in crate::config) connections_per_address: Field<i64>,
     pub(in crate::config) header_bytes: Field<Size>,
     pub(in crate::config) headers: Field<i64>,
@@ -76,6 +77,7 @@ impl FromToml for LimitsTable {
         let read = Self {
             connections: table.field("connections"),
             handshakes: table.field("handshakes"),
+            streams: table.field("streams"),
             connections_per_address: table.field("connections_per_address"),
             header_bytes: table.field("header_bytes"),
             headers: table.field("headers"),

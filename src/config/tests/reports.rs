@@ -119,6 +119,7 @@ connections = 0
 connections_per_address = 0
 header_bytes = \"4KiB\"
 headers = 1001
+streams = 0
 body_bytes = \"10 MB\"
 header_timeout = \"0s\"
 idle_timeout = \"1 minute\"

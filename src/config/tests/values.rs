@@ -56,7 +56,7 @@ reserved_prefix = \"/_gate/way\"
 workers = 4
 trusted_proxies = [\"10.0.0.0/8\", \"::1\"]
 proxy_protocol = true
-limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\", connections_per_address = 7 }
+limits = { header_bytes = \"8KiB\", body_bytes = \"0B\", request_timeout = \"none\", connections_per_address = 7, streams = 250 }
 [store]
 url = \"sqlite:data/usage.db\"
 retention = { requests = \"0s\", requests_size = \"64MiB\" }
@@ -81,6 +81,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.server.limits.body_bytes, 0);
     assert_eq!(config.server.limits.request_timeout, None);
     assert_eq!(config.server.limits.connections_per_address, Some(7));
+    assert_eq!(config.server.limits.streams, 250);
     assert_eq!(config.routes[0].request_timeout, None);
     assert_eq!(config.store.database, Path::new("data/usage.db"));
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));

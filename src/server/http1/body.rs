@@ -13,15 +13,13 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    http1::{Framing, Malformed, Socket, Step},
+    http1::{Framing, Socket, Step},
+    server::body::{BodyError, INTERIM_BYTES_MAX},
     worker::watch::Watch,
 };
 
 /// The request to send a body that waits to be asked for (RFC 9110 section 10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// The most that waits to be sent ahead of an answer; what the client does not take is left out.
-const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 /// What came from a client and was not taken yet.
 #[derive(Debug)]
@@ -46,23 +44,6 @@ struct State {
     interim: Vec<u8>,
     /// Some of those may not have gone yet.
     is_flushing: bool,
-}
-
-/// Why a body did not come whole.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The client closed the connection before.
-    #[error("the client closed the connection early")]
-    Early,
-    /// The connection broke.
-    #[error("the client's connection broke")]
-    Io(#[from] io::Error),
-    /// Its coding is none.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// Its request is over.
-    #[error("the request is over")]
-    Over,
 }
 
 impl Inbox {
@@ -99,12 +80,12 @@ impl Inbox {
         framing: Framing,
         waits: bool,
         takes_interim: bool,
-    ) -> ClientBody {
+    ) -> Inbound {
         let mut state = self.state.borrow_mut();
         state.framing = framing;
         state.waits = waits && !framing.is_over();
         state.takes_interim = takes_interim;
-        ClientBody { inbox: Rc::clone(self), number: self.number.get() }
+        Inbound { inbox: Rc::clone(self), number: self.number.get() }
     }
 
     /// Sends what goes ahead of the answer.
@@ -170,14 +151,14 @@ impl State {
     }
 }
 
-/// The body of a request.
+/// The body of a request, as it follows its head.
 #[derive(Debug)]
-pub struct ClientBody {
+pub struct Inbound {
     inbox: Rc<Inbox>,
     number: u64,
 }
 
-impl ClientBody {
+impl Inbound {
     fn is_current(&self) -> bool {
         self.inbox.number.get() == self.number
     }
@@ -207,7 +188,7 @@ impl ClientBody {
     }
 }
 
-impl Body for ClientBody {
+impl Body for Inbound {
     type Data = Bytes;
     type Error = BodyError;
 

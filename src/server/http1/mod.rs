@@ -17,13 +17,14 @@ use bytes::BytesMut;
 use http::request::Parts;
 use jiff::Timestamp;
 
-pub use self::body::{BodyError, ClientBody};
+pub use self::body::Inbound;
 pub(super) use self::request::Unparsable;
 use self::{answer::Terms, body::Inbox};
 use crate::{
     chain::reply::Reply,
     config::ServerLimits,
     http1::{SendError, Sending, Socket},
+    server::{body::ClientBody, http2::Preface},
     worker::watch::Watch,
 };
 
@@ -42,6 +43,8 @@ pub(super) struct Connection<'a> {
     looked: Cell<usize>,
     /// No request is to follow the one that is under way.
     is_closing: &'a Cell<bool>,
+    /// What comes may still turn out to be HTTP/2.
+    may_be_http2: Cell<bool>,
 }
 
 /// Who answers requests.
@@ -66,11 +69,18 @@ impl<'a> Connection<'a> {
         is_closing: &'a Cell<bool>,
     ) -> Self {
         let inbox = Rc::new(Inbox::new(Rc::clone(&socket), Rc::clone(&watch), received));
-        Self { socket, inbox, watch, limits, looked: Cell::new(0), is_closing }
+        let (looked, may_be_http2) = (Cell::new(0), Cell::new(false));
+        Self { socket, inbox, watch, limits, looked, is_closing, may_be_http2 }
     }
 
-    /// Serves requests until no other is to follow.
-    pub(super) async fn serve(&self, service: &impl Service) {
+    /// Lets the client speak HTTP/2 from the beginning instead (RFC 9113 section 3.3).
+    pub(super) fn or_http2(self) -> Self {
+        self.may_be_http2.set(true);
+        self
+    }
+
+    /// Serves requests until no other is to follow. Gives what came where that is HTTP/2.
+    pub(super) async fn serve(&self, service: &impl Service) -> Option<BytesMut> {
         loop {
             match self.exchange(service).await {
                 Ok(true) => {}
@@ -81,9 +91,13 @@ impl<'a> Connection<'a> {
                 }
             }
         }
+        if self.preface() == Preface::Whole {
+            return Some(self.inbox.with(std::mem::take));
+        }
         if !self.inbox.is_empty() {
             self.watch.leave_unread();
         }
+        None
     }
 
     /// Serves one request; tells whether another may follow.
@@ -112,7 +126,8 @@ impl<'a> Connection<'a> {
             Err(reason) => return self.refuse(reason, service).await,
         };
         let request::Head { mut parts, framing, keeps_alive, waits, takes_trailers } = head;
-        let body = self.inbox.begin(framing, waits, parts.version == http::Version::HTTP_11);
+        let takes_interim = parts.version == http::Version::HTTP_11;
+        let body = ClientBody::Http1(self.inbox.begin(framing, waits, takes_interim));
         // By itself, because the way down needs it no more, and may take long.
         let answering = Box::pin(service.answer(&mut parts, body));
         let Some(reply) = self.unless_gone(answering).await else { return Ok(false) };
@@ -127,6 +142,16 @@ impl<'a> Connection<'a> {
         Ok(terms.keeps_alive && is_body_over)
     }
 
+    /// Tells how much of the preface of HTTP/2 came, where that may still be spoken.
+    fn preface(&self) -> Preface {
+        if !self.may_be_http2.get() {
+            return Preface::None;
+        }
+        let preface = self.inbox.with(|buffer| Preface::find(buffer));
+        self.may_be_http2.set(preface != Preface::None);
+        preface
+    }
+
     /// Waits for a head; `None` when there will be none.
     fn poll_head(
         &self,
@@ -134,17 +159,14 @@ impl<'a> Connection<'a> {
     ) -> Poll<io::Result<Option<Result<request::Head, Unparsable>>>> {
         let bytes_max = self.limits.header_bytes + HEAD_SLACK;
         loop {
-            let looked = self.looked.get();
+            let preface = self.preface();
+            if preface == Preface::Whole {
+                return Poll::Ready(Ok(None));
+            }
             if !self.inbox.is_empty() {
-                let parse = |buffer: &mut BytesMut| {
-                    // What dripped in is looked at again only when it may be whole, or is too long.
-                    let may_be_whole = looked == 0 || has_end(buffer, looked);
-                    let head = (may_be_whole || buffer.len() > bytes_max)
-                        .then(|| request::parse(buffer, self.limits.headers, bytes_max));
-                    self.looked.set(buffer.len());
-                    head.and_then(Result::transpose)
-                };
-                if let Some(head) = self.inbox.with(parse) {
+                if preface == Preface::None
+                    && let Some(head) = self.inbox.with(|buffer| self.parse(buffer, bytes_max))
+                {
                     self.looked.set(0);
                     return Poll::Ready(Ok(Some(head)));
                 }
@@ -164,6 +186,21 @@ impl<'a> Connection<'a> {
                 }
             }
         }
+    }
+
+    /// Takes a head out of the buffer; `None` while it is not whole.
+    fn parse(
+        &self,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Option<Result<request::Head, Unparsable>> {
+        let looked = self.looked.get();
+        // What dripped in is looked at again only when it may be whole, or is too long.
+        let may_be_whole = looked == 0 || has_end(buffer, looked);
+        let head = (may_be_whole || buffer.len() > bytes_max)
+            .then(|| request::parse(buffer, self.limits.headers, bytes_max));
+        self.looked.set(buffer.len());
+        head.and_then(Result::transpose)
     }
 
     /// Refuses what is no request; tells that none follows.

@@ -9,7 +9,7 @@ use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConnection, pki_types:
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::Tls;
+use super::{HTTP_2, Tls};
 use crate::{answer::headers::field_value, http1::Socket, telemetry::metrics::handshakes::Unmade};
 
 /// What is known of a connection by its handshake.
@@ -21,6 +21,7 @@ pub struct Secured {
     version: Option<ProtocolVersion>,
     is_resumed: bool,
     client: Option<HeaderValue>,
+    is_http2: bool,
 }
 
 /// Why there is no connection.
@@ -81,6 +82,7 @@ impl Secured {
             name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
             version: session.protocol_version(),
             is_resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            is_http2: session.alpn_protocol() == Some(HTTP_2),
             client: session.peer_certificates().and_then(<[_]>::first).map(client_cert),
             tls,
         }
@@ -104,6 +106,11 @@ impl Secured {
     /// Tells whether it goes on with a session of before.
     pub fn is_resumed(&self) -> bool {
         self.is_resumed
+    }
+
+    /// Tells whether HTTP/2 is spoken.
+    pub fn is_http2(&self) -> bool {
+        self.is_http2
     }
 
     /// Gives the version that is spoken, as logs have it.

@@ -22,7 +22,10 @@ pub use self::{handshake::Secured, trust::Trust};
 use crate::tls::{Pair, TlsVersion, Validity, provider};
 
 /// The protocols that a client may choose from, the preferred one first.
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+const PROTOCOLS: [&[u8]; 3] = [HTTP_2, b"http/1.1", b"http/1.0"];
+
+/// The name of HTTP/2 (RFC 9113 section 3.2).
+const HTTP_2: &[u8] = b"h2";
 
 /// What TLS connections of a listener are accepted by.
 pub struct Tls {

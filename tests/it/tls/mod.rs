@@ -26,12 +26,12 @@ fn tables(tls: &str) -> String {
 }
 
 /// Starts a gateway with files beside its configuration.
-fn start(tls: &str, files: &[(&str, &str)], upstream: &Upstream) -> Gateway {
+pub(crate) fn start(tls: &str, files: &[(&str, &str)], upstream: &Upstream) -> Gateway {
     Gateway::start_with_files(NOW, &tables(tls), upstream, files)
 }
 
 /// Opens a connection within TLS.
-fn open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> Client {
+pub(crate) fn open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> Client {
     try_open(gateway, config, name).unwrap()
 }
 
@@ -40,4 +40,4 @@ fn try_open(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> std::i
 }
 
 /// One certificate, for the name that most tests call.
-const ONE: &str = r#"tls = { cert = "tls.pem", key = "tls.pem" }"#;
+pub(crate) const ONE: &str = r#"tls = { cert = "tls.pem", key = "tls.pem" }"#;

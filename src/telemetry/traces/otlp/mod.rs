@@ -111,7 +111,11 @@ fn server_attributes(span: &mut Message, record: &Record) {
     text("url.path", path);
     text("url.scheme", "http");
     text("client.address", &client.to_canonical().to_string());
-    let version = if spans.version == http::Version::HTTP_10 { "1.0" } else { "1.1" };
+    let version = match spans.version {
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
     text("network.protocol.version", version);
     text("faregate.request_id", &request_id.to_string());
     let given = [

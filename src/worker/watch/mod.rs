@@ -5,6 +5,8 @@
 //! armed for the nearest deadline and looked at again only when it fires. Beside the idle and the total time,
 //! which `progress.rs` knows, it is the pace of a client that is waited for (`pace.rs`).
 
+mod streams;
+
 use std::{
     cell::{Cell, RefCell},
     num::NonZeroU64,
@@ -17,6 +19,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 
+pub use self::streams::Carries;
 use super::{Signals, Stop, pace::Pace};
 use crate::{
     config::ServerLimits,
@@ -59,7 +62,8 @@ pub struct Watch {
     looks: Cell<Looks>,
     /// The timer knows whom to wake, and for when.
     armed: Cell<bool>,
-    figures: Arc<Connections>,
+    /// `None` for a stream, which is no connection.
+    figures: Option<Arc<Connections>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -131,7 +135,7 @@ impl Watch {
             unread: Cell::new(false),
             looks: Cell::new(Looks::No),
             armed: Cell::new(false),
-            figures,
+            figures: Some(figures),
         }
     }
 
@@ -304,21 +308,16 @@ impl Watch {
 
     /// Notes that a head came that is none.
     pub fn could_not_parse(&self) {
-        self.figures.unparsable.add(1);
+        if let Some(figures) = &self.figures {
+            figures.unparsable.add(1);
+        }
     }
 
     fn enter(&self, phase: Phase) {
-        self.level(self.phase.replace(phase)).lower();
-        self.level(phase).raise();
-    }
-
-    fn level(&self, phase: Phase) -> &Level {
-        let Connections { accepted: _, unparsable: _, handshakes: _, head, idle, request } =
-            &*self.figures;
-        match phase {
-            Phase::Head => head,
-            Phase::Idle => idle,
-            Phase::Request => request,
+        let before = self.phase.replace(phase);
+        if let Some(figures) = &self.figures {
+            level(figures, before).lower();
+            level(figures, phase).raise();
         }
     }
 
@@ -419,6 +418,17 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.level(self.phase.get()).lower();
+        if let Some(figures) = &self.figures {
+            level(figures, self.phase.get()).lower();
+        }
+    }
+}
+
+fn level(figures: &Connections, phase: Phase) -> &Level {
+    let Connections { accepted: _, unparsable: _, handshakes: _, head, idle, request } = figures;
+    match phase {
+        Phase::Head => head,
+        Phase::Idle => idle,
+        Phase::Request => request,
     }
 }
