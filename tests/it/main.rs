@@ -42,6 +42,7 @@ mod streaming;
 mod support;
 mod tls;
 mod traces;
+mod upstream_http2;
 mod webhooks;
 mod websocket;
 mod whole;

@@ -65,6 +65,7 @@ fn check_one(
     let UpstreamTable {
         url,
         urls,
+        http_version,
         connect_timeout,
         response_timeout,
         idle_timeout,
@@ -90,6 +91,7 @@ fn check_one(
     Some(Upstream {
         id: id.value.as_str().into(),
         endpoints,
+        version: http_version.value().copied().unwrap_or_default(),
         base_path,
         connect_timeout,
         response_timeout,

@@ -22,7 +22,7 @@ use self::probe::Failure;
 use super::standing::{Checks, Standing};
 use crate::{
     gateway::Gateway,
-    model::{Endpoint, Health, Upstream},
+    model::{Endpoint, Health, HttpVersion, Upstream},
     telemetry::metrics::Endpoints,
     worker::Stop,
 };
@@ -40,6 +40,7 @@ struct Running {
     /// The endpoint's.
     name: Arc<str>,
     health: Health,
+    version: HttpVersion,
     set_headers: Vec<(HeaderName, HeaderValue)>,
     standing: Arc<Standing>,
     task: AbortHandle,
@@ -97,6 +98,7 @@ impl Running {
             upstream: Arc::clone(&upstream.id),
             endpoint: endpoint.clone(),
             health: health.clone(),
+            version: upstream.version,
             request: probe::request(endpoint, health, &upstream.set_headers),
             standing: Arc::clone(&standing),
             passes: 0,
@@ -106,6 +108,7 @@ impl Running {
             upstream: Arc::clone(&upstream.id),
             name: Arc::clone(&endpoint.name),
             health: health.clone(),
+            version: upstream.version,
             set_headers: upstream.set_headers.clone(),
             standing,
             task: tasks.spawn(checker.run()),
@@ -124,7 +127,9 @@ impl Running {
             endpoints.end_checks(&self.upstream, &self.name);
             return false;
         };
-        let goes_on = *health == self.health && upstream.set_headers == self.set_headers;
+        let goes_on = *health == self.health
+            && upstream.set_headers == self.set_headers
+            && upstream.version == self.version;
         if !goes_on {
             self.task.abort();
         }
@@ -137,6 +142,7 @@ struct Checker {
     upstream: Arc<str>,
     endpoint: Endpoint,
     health: Health,
+    version: HttpVersion,
     request: Vec<u8>,
     standing: Arc<Standing>,
     /// In succession.
@@ -151,14 +157,16 @@ impl Checker {
         // All begin at once, and so may many gateways: each has a beat of its own.
         tokio::time::sleep(share(interval, 0.0, 0.1)).await;
         loop {
-            let result = probe::ask(&self.endpoint, &self.health, &self.request).await;
+            let result =
+                probe::ask(&self.endpoint, self.version, &self.health, &self.request).await;
             self.note(result);
             tokio::time::sleep(share(interval, 0.9, 0.2)).await;
         }
     }
 
     fn note(&mut self, result: Result<(), Failure>) {
-        let Self { upstream, endpoint, health, standing, passes, fails, request: _ } = self;
+        let Self { upstream, endpoint, health, standing, passes, fails, version: _, request: _ } =
+            self;
         let (now, endpoint) = (Instant::now(), &endpoint.name);
         let Checks { passed, failed } = &standing.checks;
         match result {
@@ -208,6 +216,7 @@ mod tests {
         let mut checker = Checker {
             upstream: "u".into(),
             endpoint: Endpoint::new(address, HeaderValue::from_static("h")),
+            version: HttpVersion::Http1,
             health: Health {
                 path: "/".into(),
                 interval: Duration::from_secs(5),

@@ -8,8 +8,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     http1::{Malformed, push_field},
-    model::{Endpoint, Health},
-    upstream::{connection::dial, http1::parse},
+    model::{Endpoint, Health, HttpVersion},
+    upstream::{
+        connection::dial,
+        http1::{ExchangeError, parse},
+        http2,
+    },
 };
 
 /// Why an endpoint did not pass.
@@ -23,6 +27,8 @@ pub(super) enum Failure {
     Late(Duration),
     #[error("its answer cannot be understood: {0}")]
     Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Http2(#[from] ExchangeError),
     #[error("it answered with the status {0}")]
     Status(u16),
 }
@@ -50,16 +56,20 @@ pub(super) fn request(
 /// Asks once.
 pub(super) async fn ask(
     endpoint: &Endpoint,
+    version: HttpVersion,
     health: &Health,
     request: &[u8],
 ) -> Result<(), Failure> {
-    let answer = tokio::time::timeout(health.timeout, status(endpoint, request)).await;
+    let answer = tokio::time::timeout(health.timeout, status(endpoint, version, request)).await;
     let status = answer.map_err(|_| Failure::Late(health.timeout))??;
     if health.status.contains(&status) { Ok(()) } else { Err(Failure::Status(status)) }
 }
 
-async fn status(endpoint: &Endpoint, request: &[u8]) -> Result<u16, Failure> {
+async fn status(endpoint: &Endpoint, version: HttpVersion, request: &[u8]) -> Result<u16, Failure> {
     let mut stream = dial(&endpoint.address).await?;
+    if version == HttpVersion::Http2 {
+        return Ok(http2::status(stream, request).await?);
+    }
     stream.write_all(request).await?;
     let mut buffer = BytesMut::new();
     loop {

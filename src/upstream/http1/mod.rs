@@ -22,6 +22,9 @@ pub enum ExchangeError {
     /// The request's body is not as long as its head says.
     #[error("the client's body is not as long as its head says")]
     IllSized,
+    /// HTTP/2 ended it.
+    #[error("the upstream ended the exchange: {0}")]
+    Http2(#[source] h2::Error),
     /// The connection broke.
     #[error("the connection to the upstream broke")]
     Io(#[from] io::Error),
