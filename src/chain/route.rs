@@ -7,7 +7,7 @@ use http::{Method, request::Parts};
 use crate::{
     answer::Denial,
     chain::target::{Host, Target},
-    model::{Methods, Route, WebSocket},
+    model::{HttpVersion, Methods, Route, WebSocket},
     snapshot::table::{Entry, Found, RouteTable},
 };
 
@@ -47,6 +47,9 @@ fn may_be_forwarded(method: &Method) -> Result<(), Denial> {
 
 /// Decides whether a route opens a WebSocket to anybody.
 pub(super) fn opens_websocket(route: &Route) -> Result<(), Denial> {
+    if route.upstream.version == HttpVersion::Http2 {
+        return Err(Denial::InvalidRequest("No WebSocket is opened here."));
+    }
     match route.websocket {
         WebSocket::Off => Err(Denial::InvalidRequest("No WebSocket is opened here.")),
         WebSocket::Connection | WebSocket::Message | WebSocket::Time(_) => Ok(()),

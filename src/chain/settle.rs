@@ -30,7 +30,7 @@ use crate::{
     ledger::{Standing, Stay},
     model::{Route, WebSocket},
     progress::{Cut, Progress, Upload, Waiting},
-    upstream::{connection::Connection, headers, http1::ExchangeError},
+    upstream::{headers, http1::ExchangeError, lane::Lane},
 };
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");
@@ -55,7 +55,7 @@ pub struct PassingBody {
     exchange: Box<Exchange>,
     reservation: Option<Reservation>,
     /// Brings the body, and goes back to the pool after a clean end.
-    connection: Option<Connection>,
+    connection: Option<Lane>,
     /// What comes is WebSocket.
     tunnel: Option<Tunnel>,
     /// The place of one whose opening is not charged.
@@ -272,7 +272,7 @@ impl Body for PassingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.connection.as_ref().is_none_or(Connection::is_body_over)
+        self.connection.as_ref().is_none_or(Lane::is_body_over)
     }
 
     fn size_hint(&self) -> SizeHint {

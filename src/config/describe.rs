@@ -17,8 +17,8 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{
-        Access, Address, Endpoint, Health, HostHeader, Limit, Methods, Plan, Route, Upstream,
-        WebSocket, duration_text,
+        Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Route,
+        Upstream, WebSocket, duration_text,
     },
     telemetry::{
         access_log, messages,
@@ -277,6 +277,7 @@ fn of_upstream(upstream: &Upstream) -> Value {
         id: _,
         endpoints,
         base_path,
+        version,
         connect_timeout,
         response_timeout,
         idle_timeout,
@@ -304,6 +305,10 @@ fn of_upstream(upstream: &Upstream) -> Value {
     };
     json!({
         (name): place,
+        "http_version": match version {
+            HttpVersion::Http1 => "1.1",
+            HttpVersion::Http2 => "2",
+        },
         "connect_timeout": duration_text(*connect_timeout),
         "response_timeout": duration_text(*response_timeout),
         "idle_timeout": duration_text(*idle_timeout),
@@ -322,7 +327,7 @@ fn of_upstream(upstream: &Upstream) -> Value {
 }
 
 fn of_upstream_tls(tls: &upstream::tls::Tls) -> Value {
-    let Settings { ca, cert, key, server_name, min_version } = tls.settings();
+    let Settings { ca, cert, key, server_name, min_version, version: _ } = tls.settings();
     json!({
         "ca": ca.as_deref().map(path),
         "cert": cert.as_deref().map(path),

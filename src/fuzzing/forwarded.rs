@@ -11,7 +11,7 @@ use super::{
 use crate::{
     chain::{credential, origin::Scheme, target::Target},
     config::KeyLocation,
-    model::{Address, Endpoint, Endpoints, HostHeader, Upstream},
+    model::{Address, Endpoint, Endpoints, HostHeader, HttpVersion, Upstream},
     server::http1::request::Head,
     upstream::headers::{self, Told},
 };
@@ -109,6 +109,7 @@ fn write(
     let upstream = Upstream {
         id: "api".into(),
         endpoints: Endpoints::new(endpoint, Vec::new()),
+        version: HttpVersion::Http1,
         base_path: "".into(),
         connect_timeout: second,
         response_timeout: second,

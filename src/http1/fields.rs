@@ -118,9 +118,18 @@ pub(crate) fn values_of<'a>(
 
 /// Reads the length of the body. Several that are equal are one (RFC 9110 section 8.6).
 pub(crate) fn length(parsed: &[Header<'_>]) -> Result<Option<u64>, Malformed> {
+    one_length(members(values(parsed, "content-length")))
+}
+
+/// The same of a map.
+pub(crate) fn length_of(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
+    one_length(members(values_of(fields, &header::CONTENT_LENGTH)))
+}
+
+fn one_length<'a>(all: impl Iterator<Item = &'a [u8]>) -> Result<Option<u64>, Malformed> {
     const BAD: Malformed = Malformed("its length is none");
     let mut found = None;
-    for digits in members(values(parsed, "content-length")) {
+    for digits in all {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return Err(BAD);
         }

@@ -12,7 +12,7 @@ pub(crate) mod trailers;
 
 pub(crate) use self::{
     chunked::Decoder,
-    fields::{Fields, has_member, is_member, length, map, members, values, values_of},
+    fields::{Fields, has_member, is_member, length, length_of, map, members, values, values_of},
     framing::{Framing, Step},
     sending::{End, JOINED_BYTES_MAX, SendError, Sending, push_field},
     socket::{Socket, Stream},

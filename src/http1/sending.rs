@@ -112,6 +112,11 @@ where
         &mut self.body
     }
 
+    /// Gives what goes first.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.joined
+    }
+
     /// Gives what goes first, of which nothing has gone.
     pub(crate) fn head_mut(&mut self) -> &mut Vec<u8> {
         debug_assert_eq!(self.sent, 0, "it is too late to change the head");

@@ -33,4 +33,6 @@ pub use subscription::{
     ChangeRule, NextPlan, PlanChange, Status, StatusName, Subscription, SubscriptionTerms,
     TermsError,
 };
-pub use upstream::{Address, Endpoint, Endpoints, Health, HostHeader, Limit, Upstream};
+pub use upstream::{
+    Address, Endpoint, Endpoints, Health, HostHeader, HttpVersion, Limit, Upstream,
+};

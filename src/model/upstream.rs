@@ -13,6 +13,8 @@ pub struct Upstream {
     pub id: Arc<str>,
     /// Where it is.
     pub endpoints: Endpoints,
+    /// Which HTTP it speaks.
+    pub version: HttpVersion,
     /// What is put before each path; empty, or starting with a slash and not ending in one.
     pub base_path: Arc<str>,
     /// Time to an open connection.
@@ -153,6 +155,16 @@ impl Endpoints {
     pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.first).chain(&self.others)
     }
+}
+
+/// Which HTTP an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum HttpVersion {
+    /// HTTP/1.1, one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2, known beforehand (RFC 9113 section 3.3).
+    Http2,
 }
 
 /// Which `Host` an upstream sees.

@@ -48,6 +48,11 @@ impl UploadBody {
         Self { inner, max, left: max, progress, meter: None }
     }
 
+    /// Tells whether nothing was taken of it.
+    pub fn is_untouched(&self) -> bool {
+        self.left == self.max
+    }
+
     /// Goes on with all that the client says, as far as the meter lets it pass, until it says no more.
     pub fn switched(self, meter: Meter) -> Self {
         self.inner.switch();

@@ -100,15 +100,7 @@ impl Connection {
         figures: Arc<Figures>,
         timeout: Duration,
     ) -> io::Result<Self> {
-        let by = Instant::now() + timeout;
-        let opening = timeout_at(by, dial(address));
-        let mut stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        if let Some(tls) = &upstream.tls {
-            let shaking = timeout_at(by, tls.connect(stream, address)).await;
-            let made = shaking.unwrap_or_else(|_| Err(late_handshake()));
-            figures.count_handshake(made.as_ref().map_or(Handshake::Failed, |(_, made)| *made));
-            (stream, _) = made?;
-        }
+        let stream = reach(upstream, address, &figures, timeout).await?;
         figures.opened.add(1);
         figures.busy.raise();
         Ok(Self {
@@ -367,6 +359,23 @@ impl Drop for Connection {
         self.set_idle(false);
         self.figures.busy.lower();
     }
+}
+
+/// Opens a socket to an upstream and makes the handshake on it, both within a time.
+pub(super) async fn reach(
+    upstream: &Upstream,
+    address: &Address,
+    figures: &Figures,
+    timeout: Duration,
+) -> io::Result<Stream> {
+    let by = Instant::now() + timeout;
+    let opening = timeout_at(by, dial(address));
+    let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let Some(tls) = &upstream.tls else { return Ok(stream) };
+    let shaking = timeout_at(by, tls.connect(stream, address)).await;
+    let made = shaking.unwrap_or_else(|_| Err(late_handshake()));
+    figures.count_handshake(made.as_ref().map_or(Handshake::Failed, |(_, made)| *made));
+    Ok(made?.0)
 }
 
 fn late_handshake() -> io::Error {

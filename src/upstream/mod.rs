@@ -9,6 +9,8 @@ pub mod gate;
 pub mod headers;
 pub mod health;
 pub mod http1;
+mod http2;
+pub mod lane;
 pub mod pool;
 pub mod standing;
 pub mod tls;

@@ -1,10 +1,10 @@
 //! Unused connections to upstreams, one pool per worker: nothing here crosses a thread.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{oneshot, watch},
-    time::Instant,
+    sync::{Mutex, oneshot, watch},
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -12,10 +12,12 @@ use super::{
     budget::Budgets,
     connection::Connection,
     gate::{Entry, Gate, Permit},
+    http2::Shared,
+    lane::Lane,
     tls::Identity,
 };
 use crate::{
-    model::{self, Address, Limit, Upstream},
+    model::{self, Address, HttpVersion, Limit, Upstream},
     telemetry::metrics::upstreams::{Directory, Endpoint as Figures},
 };
 
@@ -27,6 +29,10 @@ const HANDED_MAX: u32 = 8;
 pub struct Pool {
     /// A list: there are few endpoints, and to compare a port costs less than to hash a name.
     unused: RefCell<Vec<Unused>>,
+    /// Connections that many requests share.
+    shared: RefCell<Vec<Rc<Shared>>>,
+    /// Who opens one of those, by where it leads: the others wait for it.
+    opening: RefCell<Vec<Opening>>,
     /// Found by where the upstream lies, which is held so that no other comes to lie there.
     balances: RefCell<Vec<(Arc<Upstream>, Rc<Balance>)>>,
     budgets: Budgets,
@@ -49,6 +55,14 @@ struct Unused {
 struct Idle {
     connection: Connection,
     until: Instant,
+}
+
+/// The opening of a connection that many requests are to share.
+#[derive(Debug)]
+struct Opening {
+    upstream: Arc<str>,
+    address: Address,
+    turn: Rc<Mutex<()>>,
 }
 
 /// A request of this worker's that waits for a connection.
@@ -76,6 +90,8 @@ impl Pool {
     pub fn new(figures: Directory) -> Self {
         Self {
             unused: RefCell::default(),
+            shared: RefCell::default(),
+            opening: RefCell::default(),
             balances: RefCell::default(),
             budgets: Budgets::default(),
             waiting: RefCell::default(),
@@ -106,8 +122,72 @@ impl Pool {
         self.budgets.take(&upstream.id, || self.sent(upstream))
     }
 
-    /// Takes the connection that was used last and is not known to be closed.
+    /// Takes what is open: the connection that was used last and is not known to be closed, or a share of one.
     pub fn take(
+        &self,
+        upstream: &Upstream,
+        endpoint: &model::Endpoint,
+        now: Instant,
+    ) -> Option<Lane> {
+        match upstream.version {
+            HttpVersion::Http1 => self.take_unused(upstream, endpoint, now).map(Lane::Http1),
+            // Where there is a limit, it is to the requests.
+            HttpVersion::Http2 if upstream.limit.is_some() => None,
+            HttpVersion::Http2 => self.share(upstream, endpoint),
+        }
+    }
+
+    /// Opens a connection, or takes a share of one that was opened meanwhile.
+    pub async fn open(
+        &self,
+        upstream: &Upstream,
+        endpoint: &model::Endpoint,
+        time: Duration,
+    ) -> io::Result<Lane> {
+        let (figures, address) = (self.figures(upstream, endpoint), &endpoint.address);
+        if upstream.version == HttpVersion::Http1 {
+            return Connection::open(upstream, address, figures, time).await.map(Lane::Http1);
+        }
+        let late = || io::Error::from(io::ErrorKind::TimedOut);
+        let until = Instant::now() + time;
+        let turn = self.turn(upstream, endpoint);
+        let _turn = timeout_at(until, turn.lock()).await.map_err(|_| late())?;
+        if let Some(lane) = self.share(upstream, endpoint) {
+            return Ok(lane);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let shared = Shared::open(upstream, address, figures, left).await?;
+        let stream = shared.begin(false);
+        self.shared.borrow_mut().push(shared);
+        let stream = stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+        Ok(Lane::Http2(Box::new(stream)))
+    }
+
+    /// Takes a share of a connection that is open.
+    fn share(&self, upstream: &Upstream, endpoint: &model::Endpoint) -> Option<Lane> {
+        let mut all = self.shared.borrow_mut();
+        all.retain(|shared| !shared.is_over());
+        let mut open = all.iter().filter(|shared| shared.leads(upstream, &endpoint.address));
+        open.find_map(|shared| shared.begin(true)).map(|stream| Lane::Http2(Box::new(stream)))
+    }
+
+    /// Gives the turn to open a connection.
+    fn turn(&self, upstream: &Upstream, endpoint: &model::Endpoint) -> Rc<Mutex<()>> {
+        let (id, address) = (&upstream.id, &endpoint.address);
+        let mut opening = self.opening.borrow_mut();
+        // Those that nobody waits for are forgotten.
+        opening.retain(|Opening { turn, .. }| Rc::strong_count(turn) > 1);
+        let is_it = |known: &&Opening| known.upstream == *id && known.address == *address;
+        if let Some(Opening { turn, .. }) = opening.iter().find(is_it) {
+            return Rc::clone(turn);
+        }
+        let turn = Rc::new(Mutex::new(()));
+        let (upstream, address) = (Arc::clone(id), address.clone());
+        opening.push(Opening { upstream, address, turn: Rc::clone(&turn) });
+        turn
+    }
+
+    fn take_unused(
         &self,
         upstream: &Upstream,
         endpoint: &model::Endpoint,
@@ -151,7 +231,9 @@ impl Pool {
     }
 
     /// Puts a connection back after an exchange that ended cleanly.
-    pub fn put(&self, mut connection: Connection, now: Instant) {
+    pub fn put(&self, lane: Lane, now: Instant) {
+        // The others on a connection that is shared go on.
+        let Lane::Http1(mut connection) = lane else { return };
         if !connection.rest() {
             return;
         }
@@ -227,6 +309,12 @@ impl Pool {
                 is_there && now < *until && !connection.is_closed()
             });
             !connections.is_empty()
+        });
+        self.shared.borrow_mut().retain(|shared| {
+            let is_it = |of: &&Arc<Upstream>| {
+                of.endpoints.iter().any(|endpoint| shared.leads(of, &endpoint.address))
+            };
+            !shared.is_over() && !shared.is_stale(now) && upstreams.iter().find(is_it).is_some()
         });
         self.waiting.borrow_mut().retain(|waiting| !waiting.turn.is_closed());
     }

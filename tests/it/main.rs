@@ -43,6 +43,7 @@ mod streaming;
 mod support;
 mod tls;
 mod traces;
+mod upstream_http2;
 mod upstream_tls;
 mod webhooks;
 mod websocket;

@@ -27,8 +27,8 @@ use crate::{
     progress::{Cut, Progress, Upload},
     upstream::{
         balance::Choice,
-        connection::Connection,
         http1::{ExchangeError, Head, Outgoing},
+        lane::Lane,
         pool::Admission,
     },
 };
@@ -89,10 +89,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Sends a request until a head comes or nothing more may be tried.
-    pub(super) async fn send(
-        &mut self,
-        request: &mut Outgoing,
-    ) -> Result<(Head, Connection), Refused> {
+    pub(super) async fn send(&mut self, request: &mut Outgoing) -> Result<(Head, Lane), Refused> {
         loop {
             match self.attempt(request).await {
                 Ok(answered) => return Ok(answered),
@@ -102,7 +99,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Counts an answer of the endpoint.
-    pub(super) fn count_answer(&self, connection: &Connection, took: Duration) {
+    pub(super) fn count_answer(&self, connection: &Lane, took: Duration) {
         self.choice.note_success();
         connection.figures().answered(took);
     }
@@ -112,7 +109,7 @@ impl<'a> Attempts<'a> {
         self.choice.index()
     }
 
-    async fn attempt(&mut self, request: &mut Outgoing) -> Result<(Head, Connection), Failed> {
+    async fn attempt(&mut self, request: &mut Outgoing) -> Result<(Head, Lane), Failed> {
         let (exchange, progress) = (self.exchange, self.exchange.progress());
         loop {
             let unused = match self.is_again {
@@ -196,7 +193,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Opens a connection, or is given one where there is a limit to them.
-    async fn open(&mut self) -> Result<Connection, Failed> {
+    async fn open(&mut self) -> Result<Lane, Failed> {
         let (upstream, endpoint) = (self.choice.upstream(), self.choice.endpoint());
         let (pool, progress) = (self.exchange.pool(), self.exchange.progress());
         let figures = pool.figures(upstream, endpoint);
@@ -207,17 +204,17 @@ impl<'a> Attempts<'a> {
         let mut permit = None;
         if let Some(limit) = &upstream.limit {
             match self.enter(limit).await? {
-                Admission::Connection(connection) => return Ok(*connection),
+                Admission::Connection(connection) => return Ok(Lane::Http1(*connection)),
                 Admission::Permit(given) => permit = Some(given),
                 Admission::Refused => return Err(Failed::Rejected(Fault::Overloaded)),
             }
         }
         let time = self.time_to_connect();
-        let opening = Connection::open(upstream, &endpoint.address, figures, time);
+        let opening = pool.open(upstream, endpoint, time);
         match unless_cut(pin!(opening), progress).await {
             None => Err(Failed::Cut),
             Some(Ok(mut connection)) => {
-                if standing.note_reachable() {
+                if !connection.is_reused() && standing.note_reachable() {
                     let (upstream, endpoint) = (&upstream.id, &endpoint.name);
                     tracing::info!(%upstream, %endpoint, "upstream can be reached again");
                 }

@@ -26,9 +26,9 @@ use crate::{
     upstream::{
         balance::Choice,
         body::UploadBody,
-        connection::Connection,
         headers::{self, Told},
         http1::{Head, Outgoing},
+        lane::Lane,
     },
 };
 
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Forwarded {
     pub(super) head: Head,
-    pub(super) connection: Connection,
+    pub(super) connection: Lane,
     pub(super) route: Arc<Route>,
     /// The refusal that was overlooked.
     pub(super) shadow: Option<Code>,
@@ -57,7 +57,7 @@ struct Call<'a> {
 /// What came of it.
 struct Sent {
     head: Head,
-    connection: Connection,
+    connection: Lane,
     tunnel: Option<Tunnel>,
 }
 

@@ -23,7 +23,7 @@ use crate::{
     model::WebSocket,
     progress::LAST_WORD_TIME,
     snapshot::table::Entry,
-    upstream::connection::Connection,
+    upstream::lane::Lane,
     websocket::{self, Frames},
 };
 
@@ -119,11 +119,11 @@ impl Drop for Tunnel {
 }
 
 /// Leaves a connection to an upstream the time to hear why it ends. Its request is over.
-pub(super) fn let_go(mut connection: Connection) {
+pub(super) fn let_go(mut lane: Lane) {
     tokio::task::spawn_local(async move {
         let ended = std::future::poll_fn(|context| {
             loop {
-                match std::task::ready!(connection.poll_body(context)) {
+                match std::task::ready!(lane.poll_body(context)) {
                     Some(Ok(_)) => {}
                     None | Some(Err(_)) => return std::task::Poll::Ready(()),
                 }

@@ -15,6 +15,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::quote,
     },
+    model::HttpVersion,
     tls::{Pair, Roots, RootsError},
     upstream::tls::{Settings, Terms, Tls},
 };
@@ -40,6 +41,7 @@ impl System {
 /// Checks `tls` of an upstream; `Some(None)` is one in clear. `span` is where its URL stands.
 pub(super) fn check(
     field: &Field<UpstreamTlsTable>,
+    version: HttpVersion,
     reach: Option<Reach>,
     span: Span,
     system: &System,
@@ -64,6 +66,7 @@ pub(super) fn check(
         Some(roots) => roots,
         None => system.roots(span, problems)?,
     };
+    let settings = Settings { version, ..settings };
     let made = Tls::new(Terms { roots, pair, settings });
     let made = made.map_err(|error| problems.add(Problem::error(span, error.to_string())));
     Some(Some(Arc::new(made.ok()?)))
@@ -109,6 +112,7 @@ impl Given {
             key: place.as_ref().map(|place| path(place.key)),
             server_name: unless_wrong(name)?,
             min_version: min_version.value().copied().unwrap_or_default(),
+            version: HttpVersion::default(),
         };
         Some(Self { ca: unless_wrong(roots)?, pair: unless_wrong(pair)?, settings })
     }

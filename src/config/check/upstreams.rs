@@ -74,6 +74,7 @@ fn check_one(
     let UpstreamTable {
         url,
         urls,
+        http_version,
         connect_timeout,
         response_timeout,
         idle_timeout,
@@ -90,7 +91,8 @@ fn check_one(
     let span = urls.and_then(<[_]>::first).map_or(id.span, |url| url.span);
     let place = urls.and_then(|urls| endpoints::check(urls, listeners, problems));
     let reach = place.as_ref().map(|place| place.reach);
-    let tls = upstream_tls::check(tls, reach, span, system, directory, problems);
+    let version = http_version.value().copied().unwrap_or_default();
+    let tls = upstream_tls::check(tls, version, reach, span, system, directory, problems);
     let connect_timeout = positive(connect_timeout, Duration::from_secs(2), problems);
     let response_timeout = positive(response_timeout, Duration::from_secs(60), problems);
     let idle_timeout = positive(idle_timeout, Duration::from_secs(60), problems);
@@ -103,6 +105,7 @@ fn check_one(
     Some(Upstream {
         id: id.value.as_str().into(),
         endpoints,
+        version,
         base_path,
         connect_timeout,
         response_timeout,

@@ -11,7 +11,7 @@ use crate::{
         wording::{nearest, quote, suggest},
     },
     ledger::WindowKind,
-    model::{Access, Align, ChangeRule, Durability, HostHeader, KeyState, StatusName},
+    model::{Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, StatusName},
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -68,6 +68,12 @@ impl FromToml for HostHeader {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let allowed = [("upstream", Self::Upstream), ("preserve", Self::Preserve)];
         choice(value, &allowed, &[], problems)
+    }
+}
+
+impl FromToml for HttpVersion {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("1.1", Self::Http1), ("2", Self::Http2)], &[], problems)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         report::{Problems, Span},
         secret::HeaderSource,
     },
-    model::HostHeader,
+    model::{HostHeader, HttpVersion},
 };
 
 /// `[upstreams.ID]`.
@@ -20,6 +20,7 @@ use crate::{
 pub(in crate::config) struct UpstreamTable {
     pub(in crate::config) url: Field<String>,
     pub(in crate::config) urls: Field<Vec<Spanned<String>>>,
+    pub(in crate::config) http_version: Field<HttpVersion>,
     pub(in crate::config) connect_timeout: Field<Duration>,
     pub(in crate::config) response_timeout: Field<Duration>,
     pub(in crate::config) idle_timeout: Field<Duration>,
@@ -39,6 +40,7 @@ impl FromToml for UpstreamTable {
         let read = Self {
             url: table.field("url"),
             urls: table.field("urls"),
+            http_version: table.field("http_version"),
             connect_timeout: table.field("connect_timeout"),
             response_timeout: table.field("response_timeout"),
             idle_timeout: table.field("idle_timeout"),

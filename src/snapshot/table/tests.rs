@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Access, Address, ChargeOn, Endpoint, Endpoints, HostHeader, Upstream, WebSocket,
+    Access, Address, ChargeOn, Endpoint, Endpoints, HostHeader, HttpVersion, Upstream, WebSocket,
 };
 
 fn upstream() -> Arc<Upstream> {
@@ -14,6 +14,7 @@ fn upstream() -> Arc<Upstream> {
     Arc::new(Upstream {
         id: "api".into(),
         endpoints: Endpoints::new(endpoint, Vec::new()),
+        version: HttpVersion::Http1,
         base_path: "".into(),
         connect_timeout: second,
         response_timeout: second,

@@ -18,14 +18,14 @@ use tokio::{
     time::Instant,
 };
 
-use self::probe::Failure;
+use self::probe::{Failure, Speech};
 use super::{
     standing::{Checks, Standing},
-    tls::{Identity, Tls},
+    tls::Identity,
 };
 use crate::{
     gateway::Gateway,
-    model::{Endpoint, Health, Upstream},
+    model::{Endpoint, Health, HttpVersion, Upstream},
     telemetry::metrics::Endpoints,
     worker::Stop,
 };
@@ -43,6 +43,7 @@ struct Running {
     /// The endpoint's.
     name: Arc<str>,
     health: Health,
+    version: HttpVersion,
     set_headers: Vec<(HeaderName, HeaderValue)>,
     tls: Option<Identity>,
     standing: Arc<Standing>,
@@ -100,7 +101,7 @@ impl Running {
         let checker = Checker {
             upstream: Arc::clone(&upstream.id),
             endpoint: endpoint.clone(),
-            tls: upstream.tls.clone(),
+            speech: Speech { tls: upstream.tls.clone(), version: upstream.version },
             health: health.clone(),
             request: probe::request(endpoint, health, &upstream.set_headers),
             standing: Arc::clone(&standing),
@@ -111,6 +112,7 @@ impl Running {
             upstream: Arc::clone(&upstream.id),
             name: Arc::clone(&endpoint.name),
             health: health.clone(),
+            version: upstream.version,
             set_headers: upstream.set_headers.clone(),
             tls: upstream.tls_identity(),
             standing,
@@ -132,6 +134,7 @@ impl Running {
         };
         let goes_on = *health == self.health
             && upstream.set_headers == self.set_headers
+            && upstream.version == self.version
             && upstream.tls_identity() == self.tls;
         if !goes_on {
             self.task.abort();
@@ -144,7 +147,7 @@ impl Running {
 struct Checker {
     upstream: Arc<str>,
     endpoint: Endpoint,
-    tls: Option<Arc<Tls>>,
+    speech: Speech,
     health: Health,
     request: Vec<u8>,
     standing: Arc<Standing>,
@@ -160,8 +163,8 @@ impl Checker {
         // All begin at once, and so may many gateways: each has a beat of its own.
         tokio::time::sleep(share(interval, 0.0, 0.1)).await;
         loop {
-            let Self { endpoint, tls, health, request, .. } = &self;
-            let result = probe::ask(endpoint, tls.as_deref(), health, request).await;
+            let result =
+                probe::ask(&self.endpoint, &self.speech, &self.health, &self.request).await;
             self.note(result);
             tokio::time::sleep(share(interval, 0.9, 0.2)).await;
         }
@@ -218,7 +221,7 @@ mod tests {
         let mut checker = Checker {
             upstream: "u".into(),
             endpoint: Endpoint::new(address, HeaderValue::from_static("h")),
-            tls: None,
+            speech: Speech { tls: None, version: HttpVersion::Http1 },
             health: Health {
                 path: "/".into(),
                 interval: Duration::from_secs(5),

@@ -1,20 +1,35 @@
 //! One check: a GET on a connection of its own, of which only the status counts.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header, uri::Scheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     http1::{Malformed, push_field},
-    model::{Endpoint, Health},
+    model::{Endpoint, Health, HttpVersion},
     upstream::{
         connection::dial,
-        http1::parse,
+        http1::{ExchangeError, parse},
+        http2,
         tls::{InWords, Tls},
     },
 };
+
+/// How an endpoint is spoken to.
+#[derive(Debug)]
+pub(super) struct Speech {
+    /// `None` in clear.
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) version: HttpVersion,
+}
+
+impl Speech {
+    fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+}
 
 /// Why an endpoint did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +42,8 @@ pub(super) enum Failure {
     Late(Duration),
     #[error("its answer cannot be understood: {0}")]
     Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Http2(#[from] ExchangeError),
     #[error("it answered with the status {0}")]
     Status(u16),
 }
@@ -54,19 +71,22 @@ pub(super) fn request(
 /// Asks once.
 pub(super) async fn ask(
     endpoint: &Endpoint,
-    tls: Option<&Tls>,
+    speech: &Speech,
     health: &Health,
     request: &[u8],
 ) -> Result<(), Failure> {
-    let answer = tokio::time::timeout(health.timeout, status(endpoint, tls, request)).await;
+    let answer = tokio::time::timeout(health.timeout, status(endpoint, speech, request)).await;
     let status = answer.map_err(|_| Failure::Late(health.timeout))??;
     if health.status.contains(&status) { Ok(()) } else { Err(Failure::Status(status)) }
 }
 
-async fn status(endpoint: &Endpoint, tls: Option<&Tls>, request: &[u8]) -> Result<u16, Failure> {
+async fn status(endpoint: &Endpoint, speech: &Speech, request: &[u8]) -> Result<u16, Failure> {
     let mut stream = dial(&endpoint.address).await?;
-    if let Some(tls) = tls {
+    if let Some(tls) = &speech.tls {
         (stream, _) = tls.connect(stream, &endpoint.address).await?;
+    }
+    if speech.version == HttpVersion::Http2 {
+        return Ok(http2::status(stream, request, speech.scheme()).await?);
     }
     stream.write_all(request).await?;
     stream.flush().await?;

@@ -25,6 +25,9 @@ pub enum ExchangeError {
     /// The request's body is not as long as its head says.
     #[error("the client's body is not as long as its head says")]
     IllSized,
+    /// HTTP/2 ended it.
+    #[error("the upstream ended the exchange: {0}")]
+    Http2(#[source] h2::Error),
     /// The connection broke.
     #[error("the connection to the upstream broke: {}", tls::InWords(.0))]
     Io(#[from] io::Error),

@@ -1,12 +1,14 @@
 //! A request on its way up.
 
 use std::{
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame};
 
 use crate::{
     chain::tunnel::Meter,
@@ -23,6 +25,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Outgoing {
     is_head: bool,
+    /// Its head went by HTTP/2.
+    is_begun: bool,
+    /// The upstream has given it back once.
+    was_taken_back: bool,
     sending: Sending<UploadBody, UploadError>,
     progress: Rc<Progress>,
 }
@@ -57,7 +63,13 @@ impl Outgoing {
             End::Chunked { .. } => head.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),
             End::None | End::Close => head.extend_from_slice(b"\r\n"),
         }
-        Self { is_head: method == Method::HEAD, sending: Sending::new(head, end, body), progress }
+        Self {
+            is_head: method == Method::HEAD,
+            is_begun: false,
+            was_taken_back: false,
+            sending: Sending::new(head, end, body),
+            progress,
+        }
     }
 
     /// Tells whether its answer has no body whatever its head says.
@@ -86,6 +98,7 @@ impl Outgoing {
 
     /// Begins anew, with all that was kept.
     pub(crate) fn rewind(&mut self) {
+        self.is_begun = false;
         self.sending.rewind();
     }
 
@@ -101,7 +114,40 @@ impl Outgoing {
 
     /// Tells whether a byte of it was sent.
     pub fn is_begun(&self) -> bool {
-        self.sending.sent() > 0
+        self.is_begun || self.sending.sent() > 0
+    }
+
+    /// Gives its head as it is written for HTTP/1.1.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.sending.head()
+    }
+
+    /// Notes that its head went by HTTP/2.
+    pub(crate) fn set_begun(&mut self) {
+        self.is_begun = true;
+        self.progress.set_sent();
+    }
+
+    /// Notes that the upstream has surely not looked at it, so that another connection may take it: once, and
+    /// not if something of its body went too.
+    pub(crate) fn take_back(&mut self) {
+        if !self.was_taken_back && self.sending.body().is_untouched() {
+            (self.is_begun, self.was_taken_back) = (false, true);
+        }
+    }
+
+    /// Tells whether nothing of its body is left to be taken.
+    pub(crate) fn is_body_over(&self) -> bool {
+        self.sending.body().is_end_stream()
+    }
+
+    /// Takes the next frame of its body, where its head went by HTTP/2.
+    pub(crate) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
+        let frame = Pin::new(self.sending.body_mut()).poll_frame(context);
+        frame.map(|frame| frame.map(|frame| frame.map_err(ExchangeError::Upload)))
     }
 
     /// Sends what there is, until all is sent.

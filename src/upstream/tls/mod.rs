@@ -17,12 +17,17 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(super) use self::failure::{InWords, in_words};
 use crate::{
     http1::{Socket, Stream},
-    model::Address,
+    model::{Address, HttpVersion},
     tls::{Pair, Roots, TlsVersion, Validity, provider},
 };
 
-/// The protocols that are offered, the preferred one first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// Gives the name of the protocol that is offered.
+fn protocol(version: HttpVersion) -> &'static [u8] {
+    match version {
+        HttpVersion::Http1 => b"http/1.1",
+        HttpVersion::Http2 => b"h2",
+    }
+}
 
 /// How many sessions are kept to be resumed, for all workers: eight of each of 64 names.
 const SESSIONS_MAX: usize = 8 * 64;
@@ -60,6 +65,8 @@ pub struct Settings {
     pub server_name: Option<ServerName<'static>>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+    /// Which HTTP is spoken within it.
+    pub version: HttpVersion,
 }
 
 /// Tells connections apart by what they were made by: a digest of everything that decides whom is believed,
@@ -81,7 +88,7 @@ impl Tls {
                 builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        config.alpn_protocols = vec![protocol(settings.version).to_vec()];
         // They end with this, so that none outlives the trust that it was begun under.
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         // A request that went early could be sent again by who saw it go by (RFC 8446 section 8).
@@ -107,6 +114,11 @@ impl Tls {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(name, stream).await.map_err(|error| in_words(&error))?;
         let made = Handshake::of(&stream);
+        let is_agreed = stream.get_ref().1.alpn_protocol() == Some(protocol(HttpVersion::Http2));
+        // Who speaks it says so (RFC 9113 section 3.2).
+        if self.settings.version == HttpVersion::Http2 && !is_agreed {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "it does not speak HTTP/2"));
+        }
         Ok((Socket::secured(stream).into_stream(), made))
     }
 
@@ -136,16 +148,16 @@ impl Tls {
 
     /// Gives the files that it was read from: a change of one is a reason to read them again.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let Settings { ca, cert, key, server_name: _, min_version: _ } = &self.settings;
+        let Settings { ca, cert, key, server_name: _, min_version: _, version: _ } = &self.settings;
         [ca, cert, key].into_iter().flatten()
     }
 }
 
 fn identity(roots: &Roots, pair: Option<&Pair>, settings: &Settings) -> Identity {
-    let Settings { ca: _, cert: _, key: _, server_name, min_version } = settings;
+    let Settings { ca: _, cert: _, key: _, server_name, min_version, version } = settings;
     let mut hash = Sha256::new();
     hash.update(roots.digest());
-    hash.update([*min_version as u8]);
+    hash.update([*min_version as u8, *version as u8]);
     let name = server_name.as_ref().map(ServerName::to_str).unwrap_or_default();
     hash.update(name.as_bytes());
     // No name has it in it.

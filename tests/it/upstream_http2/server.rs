@@ -1,0 +1,226 @@
+//! An upstream that speaks HTTP/2, by a library that others wrote. What it does stands in the path.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::{HeaderMap, Request, Response, StatusCode};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) method: String,
+    pub(super) uri: String,
+    pub(super) fields: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) trailers: HeaderMap,
+    /// It was taken back before it was answered.
+    pub(super) reset: Option<Reason>,
+}
+
+/// The upstream. It ends with the test.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    state: Arc<State>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+    has_refused: AtomicBool,
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        Self::start_with(100)
+    }
+
+    /// Starts one that takes so many requests at once on a connection.
+    pub(super) fn start_with(streams: u32) -> Self {
+        let state = Arc::<State>::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let shared = Arc::clone(&state);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime.unwrap(), async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    () = accept(listener, streams, shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { address, state, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Gives the requests that were read to their end, or taken back.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().unwrap().clone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the upstream panicked");
+    }
+}
+
+async fn accept(listener: TcpListener, streams: u32, state: Arc<State>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let state = Arc::clone(&state);
+        tokio::task::spawn_local(async move {
+            let handshake = Builder::new().max_concurrent_streams(streams).handshake(stream);
+            // Whoever looks whether somebody listens says nothing.
+            let Ok(connection) = handshake.await else { return };
+            state.connections.fetch_add(1, Ordering::Relaxed);
+            serve(connection, state).await;
+        });
+    }
+}
+
+async fn serve(mut connection: Connection<TcpStream, Bytes>, state: Arc<State>) {
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        if request.uri().path() == "/paid/goaway" {
+            connection.graceful_shutdown();
+        }
+        tokio::task::spawn_local(answer(request, respond, Arc::clone(&state)));
+    }
+}
+
+fn head(status: u16) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response.headers_mut().insert("x-own", "1".parse().unwrap());
+    response
+}
+
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, state: Arc<State>) {
+    let (parts, mut body) = request.into_parts();
+    let mut seen = Seen {
+        method: parts.method.to_string(),
+        uri: parts.uri.to_string(),
+        fields: parts.headers,
+        ..Seen::default()
+    };
+    let keep = |seen| state.seen.lock().unwrap().push(seen);
+    let path = parts.uri.path().strip_prefix("/paid/").unwrap();
+    match path {
+        "refuse-once" if !state.has_refused.swap(true, Ordering::Relaxed) => {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        "refuse" => return respond.send_reset(Reason::REFUSED_STREAM),
+        "reset" => return respond.send_reset(Reason::INTERNAL_ERROR),
+        "silent" => {
+            let reset = std::future::poll_fn(|context| respond.poll_reset(context)).await;
+            seen.reset = reset.ok();
+            return keep(seen);
+        }
+        "early" => {
+            respond
+                .send_response(head(200), false)
+                .unwrap()
+                .send_data("ok\n".into(), true)
+                .unwrap();
+            // Nothing more of the body is wanted, which the library tells by itself (RFC 9113 section 8.1).
+            return;
+        }
+        _ => {}
+    }
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else { return keep(seen) };
+        seen.body.extend_from_slice(&data);
+        if path == "slow" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    seen.trailers = body.trailers().await.unwrap_or_default().unwrap_or_default();
+    let received = seen.body.clone();
+    keep(seen);
+    match path {
+        "cut" | "short" => {
+            let mut response = head(200);
+            if path == "short" {
+                response.headers_mut().insert("content-length", 100.into());
+            }
+            let mut stream = respond.send_response(response, false).unwrap();
+            stream.send_data("0123456789".into(), path == "short").unwrap();
+            if path == "cut" {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.send_reset(Reason::INTERNAL_ERROR);
+            }
+        }
+        "half" => {
+            let mut stream = respond.send_response(head(200), false).unwrap();
+            stream.send_data("0123456789".into(), false).unwrap();
+            let reset = std::future::poll_fn(|context| stream.poll_reset(context)).await;
+            keep(Seen { uri: "half".into(), reset: reset.ok(), ..Seen::default() });
+        }
+        "hints" => {
+            let mut hints = head(103);
+            hints.headers_mut().insert("link", "</a.css>".parse().unwrap());
+            respond.send_informational(hints).unwrap();
+            send(respond, head(200), b"ok\n".to_vec()).await;
+        }
+        "status/204" | "status/304" | "status/402" | "status/500" => {
+            let status = path.strip_prefix("status/").unwrap().parse().unwrap();
+            respond.send_response(head(status), true).unwrap();
+        }
+        "trailers" => {
+            let mut stream = respond.send_response(head(200), false).unwrap();
+            stream.send_data("ok\n".into(), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-sum", "7".parse().unwrap());
+            trailers.insert("x-api-key", "no".parse().unwrap());
+            stream.send_trailers(trailers).unwrap();
+        }
+        "wait" => {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            send(respond, head(200), b"ok\n".to_vec()).await;
+        }
+        _ => send(respond, head(200), received).await,
+    }
+}
+
+/// Sends an answer as there is room for it.
+async fn send(mut respond: SendResponse<Bytes>, response: Response<()>, body: Vec<u8>) {
+    let Ok(mut stream) = respond.send_response(response, false) else { return };
+    let mut body = Bytes::from(body);
+    while !body.is_empty() {
+        stream.reserve_capacity(body.len());
+        let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
+        let Some(Ok(room)) = room else { return };
+        let part = body.split_to(room.min(body.len()));
+        if stream.send_data(part, false).is_err() {
+            return;
+        }
+    }
+    let _ = stream.send_data(Bytes::new(), true);
+}
