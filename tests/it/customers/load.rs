@@ -76,6 +76,15 @@ struct Asked {
     verdict: String,
 }
 
+/// Ends the load when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What is to be seen of a change: who is concerned, and their answers before and after it.
 struct Case {
     keys: &'static [&'static str],
@@ -140,13 +149,15 @@ impl Scene {
                 connections.map(|key| scope.spawn(move || load.hammer(address, key))).collect()
             };
             let (concerned, others) = (start(case.keys), start(&OTHERS));
+            // Also when something fails here: the scope waits for all of them.
+            let stop = Stop(&load.stop);
             load.wait();
             let asked_at = Instant::now();
             let answer = change();
             let answered_at = Instant::now();
             assert!((200..300).contains(&answer.status()), "{}", answer.text());
             load.wait();
-            load.stop.store(true, Ordering::Relaxed);
+            drop(stop);
             let join = |threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<Asked>>>| -> Vec<_> {
                 threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
             };
