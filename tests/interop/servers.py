@@ -40,12 +40,9 @@ http {{
     listen 127.0.0.1:{pages};
     root pages;
   }}
-}}
-"""
-# The same within TLS, for those alone who show the gateway's certificate.
-NGINX_TLS = """
+  # As the first, for those alone who show the gateway's certificate.
   server {{
-    listen 127.0.0.1:{port} ssl;
+    listen 127.0.0.1:{secured} ssl;
     ssl_certificate {certificates}/server.crt;
     ssl_certificate_key {certificates}/server.key;
     ssl_verify_client on;
@@ -67,16 +64,15 @@ CADDY = """
   encode gzip
   file_server
 }}
-"""
-CADDY_TLS = """
-https://127.0.0.1:{port} {{
+https://127.0.0.1:{secured} {{
+  bind 127.0.0.1
   tls {certificates}/server.crt {certificates}/server.key
   root * {files}
   encode gzip
   file_server
 }}
 """
-# What the gateway knows of them.
+# What the gateway knows of those within TLS.
 TLS = '{{ ca = "{0}/server.crt", cert = "{0}/gateway.crt", key = "{0}/gateway.key" }}'
 FILE_BYTES = 5 << 20
 TEXT = "The fare is paid at the gate.\n" * 500
@@ -93,13 +89,13 @@ class Servers:
         self.missing = {}
         self.raw = Raw()
         self.ports = {"raw": self.raw.port}
+        self.secured = {"nginx": free_port(), "caddy": free_port()}
         self._write_files()
-        self.tls = TLS.format(self.certificates)
         for name, start in [
             ("nginx", self._nginx),
             ("caddy", self._caddy),
-            ("nginx-tls", self._nginx_tls),
-            ("caddy-tls", self._caddy_tls),
+            ("nginx-tls", lambda: self._secured("nginx")),
+            ("caddy-tls", lambda: self._secured("caddy")),
             ("websockets", self._websockets),
             ("ws", self._ws),
         ]:
@@ -139,7 +135,11 @@ class Servers:
     def _nginx(self):
         nginx, prefix = program("nginx"), self.directory / "nginx"
         port, self.page_port = free_port(), free_port()
-        (prefix / "nginx.conf").write_text(NGINX.format(api=port, pages=self.page_port))
+        self._write_certificates()
+        text = NGINX.format(
+            api=port, pages=self.page_port, secured=self.secured["nginx"], certificates=self.certificates
+        )
+        (prefix / "nginx.conf").write_text(text)
         command = [nginx, "-p", str(prefix), "-c", "nginx.conf", "-e", "stderr"]
         self.processes.start("nginx", command, port)
         return port
@@ -147,33 +147,18 @@ class Servers:
     def _caddy(self):
         caddy, home, port = program("caddy"), self.directory / "caddy", free_port()
         home.mkdir()
-        (home / "Caddyfile").write_text(CADDY.format(port=port, files=self.files))
+        self._write_certificates()
+        text = CADDY.format(port=port, files=self.files, secured=self.secured["caddy"], certificates=self.certificates)
+        (home / "Caddyfile").write_text(text)
         environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
         command = [caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
         self.processes.start("caddy", command, port, cwd=home, env=environment)
         return port
 
-    def _nginx_tls(self):
-        nginx, prefix, port = program("nginx"), self.directory / "nginx", free_port()
-        self._write_certificates()
-        text = NGINX.format(api=free_port(), pages=free_port()).rstrip().removesuffix("}")
-        text += NGINX_TLS.format(port=port, certificates=self.certificates)
-        (prefix / "tls.conf").write_text(text.replace("nginx.pid", "tls.pid"))
-        command = [nginx, "-p", str(prefix), "-c", "tls.conf", "-e", "stderr"]
-        self.processes.start("nginx-tls", command, port)
-        return port, self.tls
-
-    def _caddy_tls(self):
-        caddy, home, port = program("caddy"), self.directory / "caddy-tls", free_port()
-        self._write_certificates()
-        home.mkdir()
-        text = CADDY.format(port=free_port(), files=self.files)
-        text += CADDY_TLS.format(port=port, files=self.files, certificates=self.certificates)
-        (home / "Caddyfile").write_text(text)
-        environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
-        command = [caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
-        self.processes.start("caddy-tls", command, port, cwd=home, env=environment)
-        return port, self.tls
+    def _secured(self, name):
+        """Returns where a server is within TLS, which is started by now."""
+        self.need(name)
+        return self.secured[name], TLS.format(self.certificates)
 
     def _write_certificates(self):
         """Makes certificates that vouch for themselves, each with its key."""

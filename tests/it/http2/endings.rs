@@ -214,6 +214,48 @@ fn caller_that_takes_nothing_has_aborted() {
     assert_ended(&gateway, &[("aborted", 2, 2 * COST)]);
 }
 
+/// Who opens the window a little now and then is never silent, and takes too little all the same; others on the
+/// connection are served meanwhile.
+#[test]
+fn caller_that_takes_too_little_has_aborted() {
+    let upstream = Upstream::start(|exchange: &mut Exchange<'_>| {
+        if exchange.request().target() == "/free/x" {
+            exchange.send(OK)?;
+            return Ok(Then::KeepAlive);
+        }
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")?;
+        loop {
+            exchange.send(vec![b'x'; 1 << 20])?;
+        }
+    });
+    let gateway = start("idle_timeout = \"2s\"\nminimum_rate = \"1KiB\"", &upstream);
+    let mut raw = Raw::open_with(gateway.running().address(), &[(4, 10)]);
+    raw.send(raw::get(1, "/paid/x"));
+    assert_eq!(raw.answer(1).unwrap().kind, HEADERS);
+    let begun = Instant::now();
+    let mut stream = 3;
+    let end = loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let _ = raw.try_send(frame(raw::WINDOW_UPDATE, 0, 1, &10_u32.to_be_bytes()));
+        raw.send(raw::get(stream, "/free/x"));
+        let answer = loop {
+            let frame = raw.frame().unwrap();
+            let is_end = frame.stream == 1 && frame.kind == RST_STREAM;
+            if is_end || frame.stream == stream && frame.kind == HEADERS {
+                break frame;
+            }
+        };
+        if answer.kind == RST_STREAM {
+            break answer;
+        }
+        stream += 2;
+    };
+    assert_eq!(end.reason(), INTERNAL_ERROR);
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    assert_ended(&gateway, &[("aborted", 1, COST)]);
+}
+
 /// What a refusal says needs room too, and waits no longer for it than an answer does.
 #[test]
 fn refusal_that_nobody_takes_is_cut() {

@@ -120,6 +120,27 @@ fn who_takes_no_key_of_ours_is_told_so() {
     }
 }
 
+/// What comes before the handshake is over could be sent again by who saw it go by (RFC 8446 section 8), so no
+/// client is offered to send any.
+#[test]
+fn nobody_can_send_early_data() {
+    let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
+    let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
+    let mut config = ours.client_speaking(&[&rustls::version::TLS13], None);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut client = open(&gateway, &config, "api.test");
+        assert_eq!(client.session().handshake_kind(), Some(kind));
+        assert!(!client.session().is_early_data_accepted());
+        assert_eq!(client.get("/x", KEY).status(), 200);
+    }
+    // It has another ticket by now, which says how much may come early.
+    let name = "api.test".try_into().unwrap();
+    let mut next = rustls::ClientConnection::new(config, name).unwrap();
+    assert!(next.early_data().is_none());
+}
+
 #[test]
 fn each_host_has_its_certificate_and_requests_for_another_are_misdirected() {
     let (ours, upstream) = (Authority::new("ours"), Upstream::ok());

@@ -8,7 +8,8 @@ use h2::Reason;
 
 use self::server::{Seen, Server};
 use crate::support::{
-    Client, Gateway, KEY,
+    Client, Gateway, KEY, Upstream,
+    certificates::Authority,
     client::{bearer, head},
     wait_for, wait_until_equal,
 };
@@ -283,13 +284,45 @@ fn connection_that_goes_away_is_replaced() {
 
 #[test]
 fn who_speaks_another_version_is_no_such_upstream() {
-    let upstream = crate::support::Upstream::answering(
-        crate::support::upstream::OK,
-        crate::support::Then::KeepAlive,
-    );
+    let upstream =
+        Upstream::answering(crate::support::upstream::OK, crate::support::Then::KeepAlive);
     let gateway = Gateway::start_with(&tables(upstream.address(), ""), None);
     assert_eq!(gateway.get("/paid/x", KEY).verdict(), "502 upstream_error");
     gateway.wait_recorded("acme", &[("failed", 1, 0)]);
+}
+
+/// Starts a gateway before a server within TLS that offers these protocols.
+fn start_secured(protocols: &[&[u8]]) -> (Gateway, Server) {
+    let ours = Authority::new("ours");
+    let server = Server::start_secured(ours.leaf(&["127.0.0.1"]).server(), protocols);
+    let tables = tables(server.address, "tls = { ca = \"ca.crt\" }");
+    let tables = tables.replace("http://", "https://");
+    let gateway = Gateway::start_with_files(
+        "2026-11-20T12:00:00Z",
+        &tables,
+        &Upstream::ok(),
+        &[("ca.crt", &ours.pem())],
+    );
+    (gateway, server)
+}
+
+#[test]
+fn it_is_spoken_within_tls_too() {
+    let (gateway, server) = start_secured(&[b"http/1.1", b"h2"]);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/paid/x", KEY).status(), 200);
+    }
+    assert_eq!(server.seen()[0].uri, format!("https://{}/paid/x", server.address));
+    assert_eq!(server.connections(), 1);
+    gateway.wait_recorded("acme", &[("completed", 3, 3 * COST)]);
+}
+
+#[test]
+fn who_does_not_offer_it_is_sent_nothing() {
+    let (gateway, server) = start_secured(&[]);
+    assert_eq!(gateway.get("/paid/x", KEY).verdict(), "502 upstream_error");
+    gateway.wait_recorded("acme", &[("unsent", 1, 0)]);
+    assert_eq!(server.seen().len(), 0);
 }
 
 #[test]

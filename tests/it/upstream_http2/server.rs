@@ -13,10 +13,15 @@ use std::{
 use bytes::Bytes;
 use h2::{
     Reason, RecvStream,
-    server::{Builder, Connection, SendResponse},
+    server::{Builder, SendResponse},
 };
 use http::{HeaderMap, Request, Response, StatusCode};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +57,16 @@ impl Server {
 
     /// Starts one that takes so many requests at once on a connection.
     pub(super) fn start_with(streams: u32) -> Self {
+        Self::start_by(streams, None)
+    }
+
+    /// Starts one within TLS, which offers these protocols.
+    pub(super) fn start_secured(mut config: ServerConfig, protocols: &[&[u8]]) -> Self {
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Self::start_by(100, Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_by(streams: u32, tls: Option<TlsAcceptor>) -> Self {
         let state = Arc::<State>::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -64,7 +79,7 @@ impl Server {
             local.block_on(&runtime.unwrap(), async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = accept(listener, streams, shared) => {}
+                    () = accept(listener, streams, tls, shared) => {}
                     _ = stopped => {}
                 }
             });
@@ -90,22 +105,28 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, streams: u32, state: Arc<State>) {
+async fn accept(listener: TcpListener, streams: u32, tls: Option<TlsAcceptor>, state: Arc<State>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let state = Arc::clone(&state);
+        let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::task::spawn_local(async move {
-            let handshake = Builder::new().max_concurrent_streams(streams).handshake(stream);
-            // Whoever looks whether somebody listens says nothing.
-            let Ok(connection) = handshake.await else { return };
-            state.connections.fetch_add(1, Ordering::Relaxed);
-            serve(connection, state).await;
+            match tls {
+                None => serve(stream, streams, state).await,
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    serve(stream, streams, state).await;
+                }
+            }
         });
     }
 }
 
-async fn serve(mut connection: Connection<TcpStream, Bytes>, state: Arc<State>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, streams: u32, state: Arc<State>) {
+    let handshake = Builder::new().max_concurrent_streams(streams).handshake(stream);
+    // Whoever looks whether somebody listens says nothing.
+    let Ok(mut connection) = handshake.await else { return };
+    state.connections.fetch_add(1, Ordering::Relaxed);
     while let Some(Ok((request, respond))) = connection.accept().await {
         if request.uri().path() == "/paid/goaway" {
             connection.graceful_shutdown();
