@@ -6,6 +6,7 @@ mod credit;
 mod denial;
 mod ending;
 mod fault;
+pub mod grpc;
 pub(crate) mod headers;
 pub mod policy;
 pub mod problem;

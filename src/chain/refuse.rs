@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use crate::{
-    answer::{Code, Ending, problem},
+    answer::{Code, Ending, grpc, problem},
     chain::{Refused, arrival::Arrival, exchange::Exchange, reply::Reply},
     progress::Upload,
     requests::Entry,
@@ -78,7 +78,10 @@ pub fn keep_unread(worker: &Worker, arrival: &Arrival, code: Code, status: Statu
 pub(super) fn answer(refused: Refused, close: bool, mut exchange: Box<Exchange>) -> Reply {
     let code = refused.code();
     let Refused { refusal, ending } = refused;
-    let problem = problem::answer(&refusal, &exchange.context());
+    let mut problem = problem::answer(&refusal, &exchange.context());
+    if exchange.is_grpc() {
+        problem = grpc::refusal(&refusal, problem);
+    }
     exchange.note_head(problem.status);
     exchange.note_code(code);
     exchange.note_sent(problem.body.len());

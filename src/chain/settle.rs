@@ -12,12 +12,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    answer::{Ending, headers::push_rate_limit},
+    answer::{
+        Ending,
+        grpc::{self, Outcome},
+        headers::push_rate_limit,
+    },
     chain::{
         exchange::Exchange,
         forward::Forwarded,
@@ -64,6 +68,10 @@ pub struct PassingBody {
     over: bool,
     status: StatusCode,
     route: Arc<Route>,
+    /// Whether it is charged is said behind the body.
+    awaits_status: bool,
+    /// It is a call that ended by a status that is not charged.
+    is_free: bool,
 }
 
 /// Turns the upstream's answer into the caller's.
@@ -73,15 +81,24 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let (status, fields) = (head.status, &mut head.fields);
     // Where messages are paid for, the opening shows only that the first one could be.
     let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
-    let charged = route.charge_on.contains(status) && !is_free;
+    let outcome = match exchange.is_grpc() {
+        true => grpc::outcome(fields, connection.is_body_over()),
+        false => Outcome::Known { is_charged: true },
+    };
+    let is_free_call = outcome == Outcome::Known { is_charged: false };
+    let charged = route.charge_on.contains(status) && !is_free && !is_free_call;
+    let awaits_status = charged && outcome == Outcome::Open;
     if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
         let cost = if charged { route.cost } else { 0 };
         let price = reservation.as_ref().and_then(Reservation::price);
         tell(fields, standing, cost, route.cost, notice);
         // What money paid took nothing of the allowance.
         let cost = if price.is_some() { 0 } else { cost };
-        fields.push_text(&COST, itoa::Buffer::new().format(cost));
-        if let Some(price) = price.filter(|_| charged) {
+        // What is not known yet is not told.
+        if !awaits_status {
+            fields.push_text(&COST, itoa::Buffer::new().format(cost));
+        }
+        if let Some(price) = price.filter(|_| charged && !awaits_status) {
             fields.push_text(&PRICE, &price.to_string());
         }
     }
@@ -103,8 +120,18 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
     let connection = Some(connection);
-    let mut body =
-        PassingBody { exchange, reservation, connection, tunnel, stay, over: false, status, route };
+    let mut body = PassingBody {
+        exchange,
+        reservation,
+        connection,
+        tunnel,
+        stay,
+        over: false,
+        status,
+        route,
+        awaits_status,
+        is_free: is_free_call,
+    };
     if is_over {
         body.end(Ending::Completed);
     }
@@ -172,13 +199,22 @@ impl PassingBody {
         false
     }
 
+    /// Settles a request whose answer came whole, with what follows it.
+    fn complete(&mut self, trailers: Option<&HeaderMap>) {
+        if self.awaits_status && !self.over && !grpc::are_charged(trailers) {
+            self.is_free = true;
+            self.exchange.note_reserved(0, None);
+        }
+        self.end(Ending::Completed);
+    }
+
     /// Settles the request with an ending, once.
     fn end(&mut self, ending: Ending) {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
         if let Some(reservation) = self.reservation.take() {
-            reservation.settle(ending);
+            reservation.settle(self.told(ending));
         }
         // A connection that may still owe something, in either direction, is not used again.
         let uploaded = self.progress().upload() == Upload::Done;
@@ -212,7 +248,7 @@ impl PassingBody {
             WebSocket::Connection | WebSocket::Off => false,
         };
         let is_charged = is_by_unit || self.route.charge_on.contains(self.status);
-        if is_charged { ending } else { Ending::Uncharged }
+        if is_charged && !self.is_free { ending } else { Ending::Uncharged }
     }
 }
 
@@ -246,7 +282,7 @@ impl Body for PassingBody {
         self.exchange.moved();
         match frame {
             None => {
-                self.end(Ending::Completed);
+                self.complete(None);
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
@@ -264,7 +300,7 @@ impl Body for PassingBody {
                 }
                 // The poll after the last frame may never come; nothing follows trailers.
                 if frame.is_trailers() || self.is_end_stream() {
-                    self.end(Ending::Completed);
+                    self.complete(frame.trailers_ref());
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

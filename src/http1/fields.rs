@@ -58,6 +58,17 @@ impl Fields {
         lines.extend_from_slice(b"\r\n");
     }
 
+    /// Gives the value of the first field of a name, which is in lower case here.
+    pub(crate) fn find(&self, name: &str) -> Option<&[u8]> {
+        let mut lines = self.lines.split(|byte| *byte == b'\n');
+        let value = |line: &'_ [u8]| -> Option<std::ops::Range<usize>> {
+            let given = line.get(..name.len())?;
+            let is_it = given.eq_ignore_ascii_case(name.as_bytes());
+            (is_it && line.get(name.len()) == Some(&b':')).then_some(name.len() + 1..line.len())
+        };
+        lines.find_map(|line| value(line).and_then(|range| line.get(range))).map(<[u8]>::trim_ascii)
+    }
+
     /// Takes out the fields whose names begin so, in whatever case.
     pub fn remove_beginning(&mut self, prefix: &[u8]) {
         let is_named = |line: &[u8]| {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    answer::{Code, Denial, Ending, headers::request_id_value},
+    answer::{Code, Denial, Ending, grpc, headers::request_id_value},
     chain::{
         arrival::Arrival,
         origin::Origin,
@@ -55,6 +55,10 @@ pub struct Exchange {
     /// `None` where nothing is traced, and once it is over.
     trace: Option<Trace>,
     told: Told,
+    /// It is a call of gRPC.
+    is_grpc: bool,
+    /// Until when its caller waits, if that is said.
+    deadline: Option<Instant>,
     is_over: bool,
 }
 
@@ -96,8 +100,12 @@ impl Exchange {
         let held = worker.snapshot();
         let snapshot = held.snapshot();
         let limits = &snapshot.server.limits;
+        let is_grpc = grpc::is_call(head);
+        let deadline = is_grpc.then(|| grpc::timeout(&head.headers)).flatten();
+        let deadline = deadline.map(|timeout| arrival.started + timeout);
+        let total = limits.request_timeout.map(|timeout| arrival.started + timeout);
         let progress = Rc::new(Progress::new(Clocks {
-            total: limits.request_timeout.map(|timeout| arrival.started + timeout),
+            total: earlier(total, deadline),
             idle: limits.idle_timeout,
             response: limits.idle_timeout,
             upstream_idle: limits.idle_timeout,
@@ -142,6 +150,8 @@ impl Exchange {
             gateway: None,
             trace,
             told,
+            is_grpc,
+            deadline,
             is_over: false,
         }
     }
@@ -160,8 +170,9 @@ impl Exchange {
     /// Notes the route, and sets the clocks that it and its upstream give.
     pub fn note_route(&mut self, routed: &Routed) {
         let route = routed.route();
+        let total = route.request_timeout.map(|timeout| self.arrival.started + timeout);
         self.progress.set_clocks(Clocks {
-            total: route.request_timeout.map(|timeout| self.arrival.started + timeout),
+            total: earlier(total, self.deadline),
             idle: self.snapshot().server.limits.idle_timeout,
             response: route.upstream.response_timeout,
             upstream_idle: route.upstream.idle_timeout,
@@ -275,6 +286,11 @@ impl Exchange {
         &self.progress
     }
 
+    /// Tells whether it is a call of gRPC.
+    pub fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
     /// Gives the request's id.
     pub fn request_id(&self) -> Uuid {
         self.arrival.request_id
@@ -359,5 +375,12 @@ impl Exchange {
     /// Gives the client's connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

@@ -137,7 +137,12 @@ impl Caller {
 
     /// Reads an answer's head, and gives what brings its body.
     pub(crate) fn head(&self, call: Call) -> Result<(Head, RecvStream), h2::Error> {
-        let Call { answer, body: _body } = call;
+        let (_upload, answer) = call.split();
+        self.head_of(answer)
+    }
+
+    /// Reads one that is awaited.
+    pub(crate) fn head_of(&self, answer: ResponseFuture) -> Result<(Head, RecvStream), h2::Error> {
         self.run(async move {
             let answer = answer.await?;
             Ok((head_of(&answer), answer.into_body()))
@@ -224,7 +229,22 @@ impl Drop for Caller {
     }
 }
 
+/// What is left of a request's body.
+pub(crate) struct Upload(SendStream<Bytes>);
+
+impl Upload {
+    /// Sends some of it.
+    pub(crate) fn send(&mut self, bytes: impl Into<Bytes>, is_last: bool) {
+        self.0.send_data(bytes.into(), is_last).unwrap();
+    }
+}
+
 impl Call {
+    /// Gives the upload apart from what is awaited.
+    pub(crate) fn split(self) -> (Upload, ResponseFuture) {
+        (Upload(self.body), self.answer)
+    }
+
     /// Sends some of the body.
     pub(crate) fn send(&mut self, bytes: impl Into<Bytes>, is_last: bool) {
         self.body.send_data(bytes.into(), is_last).unwrap();

@@ -1,5 +1,6 @@
 //! Upstreams that speak HTTP/2: what they are told, what comes back, and what is charged when it goes wrong.
 
+mod grpc;
 mod server;
 
 use std::time::Duration;

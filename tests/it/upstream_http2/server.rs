@@ -172,6 +172,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             // Nothing more of the body is wanted, which the library tells by itself (RFC 9113 section 8.1).
             return;
         }
+        "talk" => return talk(body, respond).await,
         _ => {}
     }
     while let Some(data) = body.data().await {
@@ -222,12 +223,52 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             trailers.insert("x-api-key", "no".parse().unwrap());
             stream.send_trailers(trailers).unwrap();
         }
+        // As a call of gRPC is answered: with the status behind the body, in the head, or not at all.
+        _ if path.starts_with("grpc/") => {
+            let mut response = head(200);
+            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            let (form, status) = path["grpc/".len()..].split_once('/').unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", status.parse().unwrap());
+            if form == "head" {
+                response.headers_mut().extend(trailers);
+                respond.send_response(response, true).unwrap();
+                return;
+            }
+            let mut stream = respond.send_response(response, false).unwrap();
+            stream.send_data("message".into(), form == "none").unwrap();
+            match form {
+                "behind" => stream.send_trailers(trailers).unwrap(),
+                "cut" => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                }
+                _ => {}
+            }
+        }
         "wait" => {
             tokio::time::sleep(Duration::from_millis(200)).await;
             send(respond, head(200), b"ok\n".to_vec()).await;
         }
         _ => send(respond, head(200), received).await,
     }
+}
+
+/// Says what it hears, as it hears it, and that all went well.
+async fn talk(mut body: RecvStream, mut respond: SendResponse<Bytes>) {
+    let mut response = head(200);
+    response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let mut stream = respond.send_response(response, false).unwrap();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        if !data.is_empty() {
+            stream.send_data(data, false).unwrap();
+        }
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", 0.into());
+    stream.send_trailers(trailers).unwrap();
 }
 
 /// Sends an answer as there is room for it.
