@@ -11,6 +11,7 @@ mod config;
 mod cors;
 mod credentials;
 mod forwarded;
+mod http2;
 mod input;
 mod letter;
 mod origin;
@@ -23,7 +24,7 @@ mod websocket;
 type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of the folder with its inputs.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("admin_body", admin::body),
     ("answer_head", answer::head),
     ("chunked", chunked::body),
@@ -31,6 +32,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("cors", cors::fields),
     ("credentials", credentials::keys),
     ("forwarded_head", forwarded::head),
+    ("http2_frames", http2::frames),
     ("import", admin::import),
     ("journal", crate::journal::fuzz::segment),
     ("journal_definition", crate::journal::fuzz::definition),

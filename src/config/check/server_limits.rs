@@ -28,12 +28,14 @@ pub(super) fn check(table: &LimitsTable, problems: &mut Problems) -> ServerLimit
         minimum_rate,
         memory,
     } = table;
+    let connections = integer(connections, 1..=1_000_000, 10_000, problems);
     ServerLimits {
-        connections: integer(connections, 1..=1_000_000, 10_000, problems),
+        connections,
         connections_per_address: connections_per_address
             .given()
             .and_then(|connections| within(connections, 1..=1_000_000, problems)),
-        handshakes: integer(handshakes, 1..=1_000_000, 1000, problems),
+        // With fewer, those who do not go on with theirs would hold up all others until their time is over.
+        handshakes: integer(handshakes, 1..=1_000_000, connections, problems),
         streams: integer(streams, 1..=1000, 100, problems),
         header_bytes: check_header_bytes(header_bytes, problems),
         headers: integer(headers, 1..=1000, 100, problems),

@@ -7,6 +7,7 @@
 
 mod answer;
 mod body;
+pub(crate) mod frames;
 mod guard;
 mod head;
 mod preface;
