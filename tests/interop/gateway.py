@@ -117,7 +117,9 @@ class Gateway:
 
 
 def url_of(at):
-    """Writes where an upstream is: a port, or one within TLS and the table for that."""
+    """Writes where an upstream is: a port, or one within TLS and the table for that, or all that is to be written."""
+    if isinstance(at, str):
+        return at
     if isinstance(at, tuple):
         port, tls = at
         return f'url = "https://127.0.0.1:{port}"\ntls = {tls}'

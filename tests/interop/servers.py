@@ -96,6 +96,7 @@ class Servers:
             ("caddy", self._caddy),
             ("nginx-tls", lambda: self._secured("nginx")),
             ("caddy-tls", lambda: self._secured("caddy")),
+            ("grpc", self._grpc),
             ("websockets", self._websockets),
             ("ws", self._ws),
         ]:
@@ -172,6 +173,11 @@ class Servers:
             command += ["-days", "30", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
             command += ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert]
             subprocess.run(command, check=True, capture_output=True)
+
+    def _grpc(self):
+        python, port = self.python(), free_port()
+        self.processes.start("grpc", [python, str(self.here / "programs" / "grpc_server.py"), str(port)], port)
+        return f'url = "http://127.0.0.1:{port}"\nhttp_version = "2"'
 
     def _websockets(self):
         python, port = self.python(), free_port()
