@@ -23,12 +23,12 @@ def run(cases, servers, gateway, directory):
         inside = Gateway(servers.processes, gateway.binary, directory / "gateway-tls", servers.ports, more, scheme="https")
     except Exception as missing:
         return cases.tell_missing("curl", "nginx-tls", "all", str(missing))
-    # A proxy within TLS is asked with CONNECT.
-    files = [function for function in curl.FILES if function is not curl.as_proxy]
+    # A proxy within TLS is asked with CONNECT, and within TLS HTTP/2 is offered by the handshake.
+    files = [function for function in curl.FILES if function not in (curl.as_proxy, curl.newer_http)]
     for number, (server, functions) in enumerate([("nginx-tls", files + curl.UPLOADS), ("caddy-tls", files)]):
         curl.group(cases, Secured(servers, inside, directory / f"tls-{number}"), server, functions)
     caller = Secured(servers, inside, directory / "tls-callers")
-    for function in [version_1_2, resumed, no_certificate, clear]:
+    for function in [version_1_2, http2, resumed, no_certificate, clear]:
         cases.run("curl", "nginx-tls", function.__doc__.rstrip("."), function, caller)
     cases.run("curl", "nginx-tls", "the books", caller.customer.check_books)
 
@@ -39,13 +39,20 @@ class Secured(curl.Curl):
     def command(self, *options):
         where = self.servers.certificates
         shown = ["--cacert", where / "gateway.crt", "--cert", where / "caller.crt", "--key", where / "caller.key"]
-        return super().command(*shown, *options)
+        # The cases look for HTTP/1.1 in what they see; that the two would agree on HTTP/2 is a case of its own.
+        return super().command(*shown, "--http1.1", *options)
 
 
 def version_1_2(caller):
     """TLS 1.2."""
     answer = caller("-v", "--tlsv1.2", "--tls-max", "1.2", caller.gateway.url("/nginx-tls/empty.txt"))
     expect_in("what curl tells", b"SSL connection using TLSv1.2", answer)
+
+
+def http2(caller):
+    """HTTP/2, which is preferred."""
+    answer = caller("-i", "--http2", caller.gateway.url("/nginx-tls/empty.txt"))
+    expect_in("the head", b"HTTP/2 200 ", answer)
 
 
 def resumed(caller):
@@ -59,7 +66,7 @@ def resumed(caller):
 def no_certificate(caller):
     """a caller without a certificate gets no connection."""
     where = caller.servers.certificates / "gateway.crt"
-    command = curl.Curl.command(caller, "--cacert", where, caller.gateway.url("/nginx-tls/empty.txt"))
+    command = curl.Curl.command(caller, "--http1.1", "--cacert", where, caller.gateway.url("/nginx-tls/empty.txt"))
     done = subprocess.run(command, cwd=caller.directory, capture_output=True)
     # 56: the alert comes with what is read first (TLS 1.3), 35: with the handshake.
     expect("curl refuses", done.returncode in (35, 56), True)
