@@ -291,6 +291,11 @@ impl Exchange {
         self.is_grpc
     }
 
+    /// Tells whether its caller waits no longer, by what that has said.
+    pub fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Gives the request's id.
     pub fn request_id(&self) -> Uuid {
         self.arrival.request_id

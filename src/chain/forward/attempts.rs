@@ -272,6 +272,10 @@ impl<'a> Attempts<'a> {
         let progress = self.exchange.progress();
         match failed {
             Failed::Broken { error, .. } => broken(error, progress),
+            // Who set the time has left by then, or does at this very moment.
+            Failed::Cut if self.exchange.is_past_deadline() && progress.sent() => {
+                Refused { refusal: Fault::UpstreamTimeout.into(), ending: Ending::Abandoned }
+            }
             Failed::Cut => timed_out(progress),
             Failed::Rejected(fault) | Failed::Unreachable(fault) => {
                 Refused { refusal: (*fault).into(), ending: unanswered(progress) }

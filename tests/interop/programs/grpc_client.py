@@ -98,7 +98,7 @@ async def main():
         await tell("a stream that is cancelled", 1, cancelled(channel))
         for name, charged in [("NOT_FOUND", 1), ("INVALID_ARGUMENT", 1), ("INTERNAL", 0), ("UNAVAILABLE", 0)]:
             await tell(f"{name} of the server's", charged, failed(channel, name))
-        await tell("a deadline that passes", 0, late(channel))
+        await tell("a deadline that passes", 1, late(channel))
         path = SERVICE + "Unary"
         await tell("an unknown key", 0, refused(question(channel, path, "no"), "UNAUTHENTICATED", "invalid_api_key"))
         await tell("a quota used up", 0, refused(question(channel, path, SPENT), "RESOURCE_EXHAUSTED", "quota_exceeded"))

@@ -1,7 +1,5 @@
 //! Calls of gRPC: charged by their status, refused by one, and given up when their caller does.
 
-use std::time::Duration;
-
 use h2::Reason;
 
 use super::{COST, Server, start, tables};
@@ -132,9 +130,21 @@ fn deadlines_are_passed_on_and_kept() {
     let reset =
         || server.seen().first().map(|seen| (seen.reset, seen.fields["grpc-timeout"].clone()));
     wait_until_equal(reset, &Some((Some(Reason::CANCEL), "200m".parse().unwrap())));
+    // It is the caller who gives up, as by leaving: else a short deadline would make any call free.
+    gateway.wait_recorded("acme", &[("abandoned", 1, COST)]);
+}
+
+/// Where the operator's time is the shorter one, it is not the caller who gives up.
+#[test]
+fn operators_time_is_no_deadline() {
+    let server = Server::start();
+    let tables =
+        tables(server.address, "").replace("cost = 3", "cost = 3\nrequest_timeout = \"200ms\"");
+    let gateway = Gateway::start_with(&tables, None);
+    let caller = Caller::open(&gateway);
+    let response = caller.request("POST", "/paid/silent", &fields(KEY, "10S"), b"question");
+    assert_eq!(response.field("grpc-status"), Some("4"));
     gateway.wait_recorded("acme", &[("failed", 1, 0)]);
-    std::thread::sleep(Duration::from_millis(10));
-    gateway.wait_used("acme", 0);
 }
 
 #[test]
