@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -51,6 +52,8 @@ impl Upstream {
 
 async fn serve(mut stream: TcpStream, answered: &AtomicU64) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    // Some mebibytes for each of a thousand would keep everybody busy for seconds.
+    SockRef::from(&stream).set_send_buffer_size(64 << 10)?;
     let mut buffer = Vec::new();
     loop {
         let head = loop {
