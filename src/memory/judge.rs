@@ -5,6 +5,9 @@
 //! as that stays, since new work will use what the allocator has. Otherwise a flood that is long over would keep the
 //! gateway shut.
 //!
+//! Who is new is closed first, and memory comes back for it; until then who was served before is refused only
+//! where hardly any is left.
+//!
 //! Invariant: under load the ceiling is raised by a sixteenth and a part at most, so that a flood cannot push it up
 //! step by step.
 
@@ -19,6 +22,9 @@ const PARTS: u64 = 32;
 
 /// How long memory may stay as it is before it is not waited for any more.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it takes until what was closed has come back: twice the time that those get who are closed.
+const RELIEF: Duration = Duration::from_secs(2);
 
 /// Up to so many connections are no load.
 const FEW_CONNECTIONS: usize = 16;
@@ -42,6 +48,8 @@ pub(super) struct Judge {
     left: u64,
     /// The least that was in use since memory is short, and when it was reached.
     least: Option<(u64, Instant)>,
+    /// Since when it is so short that all would be refused.
+    shortest: Option<Instant>,
 }
 
 impl Judge {
@@ -55,7 +63,7 @@ impl Judge {
         }
         let mark = self.ceiling(ceiling);
         let pressure = match used {
-            used if used >= mark.saturating_add(part * 2) => Pressure::All,
+            _ if self.is_shortest(situation, mark, now) => Pressure::All,
             used if used >= mark.saturating_add(part) => Pressure::Keyless,
             used if used >= mark => Pressure::Connections,
             used if used >= mark.saturating_sub(part * 2) => {
@@ -82,6 +90,24 @@ impl Judge {
         // Beyond what is left there is room for a part.
         let left = if self.left == 0 { 0 } else { self.left.saturating_add(configured / PARTS) };
         configured.max(left)
+    }
+
+    /// Tells whether all are to be refused: at once where nothing else would help in time.
+    fn is_shortest(
+        &mut self,
+        Situation { used, ceiling, .. }: Situation,
+        mark: u64,
+        now: Instant,
+    ) -> bool {
+        let part = ceiling / PARTS;
+        let last = mark.saturating_add(part * 2);
+        if used < last {
+            self.shortest = None;
+            return false;
+        }
+        let since = *self.shortest.get_or_insert(now);
+        let may_relieve = now.saturating_duration_since(since) < RELIEF;
+        !may_relieve || used >= last.max(ceiling.saturating_add(part * 3))
     }
 
     /// Tells whether memory may still come back.
@@ -132,7 +158,9 @@ mod tests {
             (3199, Pressure::None),
             (3200, Pressure::Connections),
             (3300, Pressure::Keyless),
-            (3400, Pressure::All),
+            (3400, Pressure::Keyless),
+            (3500, Pressure::All),
+            (3400, Pressure::Keyless),
             (3350, Pressure::Keyless),
             // It does not end where it began.
             (3199, Pressure::Connections),
@@ -142,6 +170,17 @@ mod tests {
         ] {
             assert_eq!(bench.after(20, used), pressure, "{used}");
         }
+    }
+
+    #[test]
+    fn all_are_refused_when_what_was_closed_did_not_help() {
+        let mut bench = Bench::new(1000);
+        assert_eq!(bench.after(0, 3499), Pressure::Keyless);
+        assert_eq!(bench.after(1999, 3400), Pressure::Keyless);
+        assert_eq!(bench.after(1, 3400), Pressure::All);
+        // Each time anew.
+        assert_eq!(bench.after(1, 3399), Pressure::Keyless);
+        assert_eq!(bench.after(1, 3400), Pressure::Keyless);
     }
 
     #[test]

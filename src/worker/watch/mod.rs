@@ -381,14 +381,17 @@ impl Watch {
     fn time_for_head(&self) -> Duration {
         let Signals { stop, pressure } = self.signals.get();
         let (has_read, has_asked) = (self.has_read.get(), self.has_asked.get());
-        let is_hurried = match pressure {
-            _ if stop != Stop::No && !has_read => true,
-            Pressure::None => false,
-            // The first head of a connection that nobody knows yet; one that has not begun may wait.
-            Pressure::Connections => has_read && !has_asked,
-            Pressure::Keyless | Pressure::All => true,
+        // The first head of a connection that nobody knows yet; one that has not begun may wait.
+        let is_strange = has_read && !has_asked;
+        let most = match pressure {
+            _ if stop != Stop::No && !has_read => HURRY,
+            Pressure::Connections if is_strange => HURRY,
+            // Nobody who was served before is to be refused for those.
+            Pressure::Keyless | Pressure::All if is_strange => Duration::ZERO,
+            Pressure::Keyless | Pressure::All => HURRY,
+            Pressure::None | Pressure::Connections => return self.header_timeout,
         };
-        if is_hurried { self.header_timeout.min(HURRY) } else { self.header_timeout }
+        self.header_timeout.min(most)
     }
 
     /// Gives how long a client may wait before its next request.

@@ -1,6 +1,6 @@
 //! Work that is turned away while memory is short.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::metric;
 use crate::support::{
@@ -87,7 +87,7 @@ fn cheapest_work_is_turned_away_first() {
     assert_eq!(busy.request("GET", "/paid/x", &[]).verdict(), "401 missing_api_key");
 
     let before = (upstream.count(), gateway.used("acme"));
-    reach(&gateway, CEILING + PART * 2, 3.0);
+    reach(&gateway, CEILING + PART * 3, 3.0);
     assert_eq!((paid(&mut busy), open(&mut busy)), (REFUSED.into(), REFUSED.into()));
     assert_eq!((upstream.count(), gateway.used("acme")), before);
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -101,6 +101,34 @@ fn cheapest_work_is_turned_away_first() {
     assert_eq!(paid(&mut busy), "200");
     let served = u64::try_from(upstream.count()).unwrap() - 1;
     gateway.wait_recorded("acme", &[("completed", served, served)]);
+}
+
+/// Who was served before is refused only when what the others took did not come back.
+#[test]
+fn new_callers_go_before_anyone_else_is_refused() {
+    const CEILING: u64 = 128 << 20;
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(TABLES, &upstream);
+    let (mut busy, mut half) = (gateway.client(), gateway.client());
+    assert_eq!(paid(&mut busy), "200");
+    half.send("GET /paid/x HTTP/1.1\r\nHost: a\r\n");
+    wait_until_equal(|| metric(&gateway, "faregate_connections{state=\"head\"}"), &1.0);
+
+    let began = Instant::now();
+    reach(&gateway, CEILING + PART * 2, 2.0);
+    half.expect_closed();
+    assert!(began.elapsed() < Duration::from_millis(900), "it has no second more");
+    let mut served = 1;
+    while paid(&mut busy) == "200" {
+        served += 1;
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    assert!(began.elapsed() > Duration::from_millis(1900), "{:?}", began.elapsed());
+    assert_eq!(metric(&gateway, "faregate_memory_pressure"), 3.0);
+    assert_eq!(paid(&mut busy), "503 overloaded");
+    reach(&gateway, 1 << 20, 0.0);
+    assert_eq!(upstream.count(), served);
+    gateway.wait_recorded("acme", &[("completed", served as u64, served as u64)]);
 }
 
 /// Memory that does not come back although nobody takes any does not keep the gateway shut.
