@@ -18,6 +18,8 @@ pub(super) struct Segment {
     /// The plans in those, each once. They are few.
     pub(super) plans: Vec<Option<Arc<str>>>,
     pub(super) next_set: u32,
+    /// The bytes of the definitions in it.
+    pub(super) defined: u64,
     /// The last that it says the disk has.
     pub(super) synced: u64,
     /// It was opened because the one before may be lost in part.
@@ -33,7 +35,20 @@ pub(super) struct Known {
     plan: usize,
 }
 
+/// Where more than such a part of a segment is definitions, it goes on: the next would begin with the same.
+const DEFINED_PART: u64 = 16;
+
+/// So many times its length it goes on at most.
+pub(super) const LENGTHS_MAX: u64 = 4;
+
 impl Segment {
+    /// Tells whether the next append begins another, when they have so many bytes.
+    pub(super) fn is_full(&self, bytes: u64) -> bool {
+        let is_mostly_defined = self.defined > self.length / DEFINED_PART;
+        let lengths = if is_mostly_defined { LENGTHS_MAX } else { 1 };
+        self.length >= bytes.saturating_mul(lengths)
+    }
+
     /// Finds the number of a definition that was written.
     pub(super) fn find(&self, key: &SetKey, plan: Option<&Arc<str>>) -> Option<u32> {
         let known = self.known.get(key)?;
@@ -41,9 +56,10 @@ impl Segment {
         is_it.then_some(known.number)
     }
 
-    /// Remembers a definition that was written. Gives its number.
-    pub(super) fn learn(&mut self, key: SetKey, plan: Option<&Arc<str>>) -> u32 {
-        let Self { known, plans, next_set, .. } = self;
+    /// Remembers a definition that was written, in so many bytes. Gives its number.
+    pub(super) fn learn(&mut self, key: SetKey, plan: Option<&Arc<str>>, bytes: u64) -> u32 {
+        let Self { known, plans, next_set, defined, .. } = self;
+        *defined += bytes;
         let place = plans.iter().position(|known| known.as_ref() == plan);
         let plan = place.unwrap_or_else(|| {
             plans.push(plan.cloned());

@@ -67,10 +67,10 @@ pub struct Journal {
     segment_bytes: u64,
 }
 
-/// The length from which on a segment is closed and the next one begun. Long, because each segment
-/// defines anew what its records refer to: with many keys that is most of a short one. The start reads
-/// it in some tenths of a second, and about so much per worker is on the disk beside what waits for the
-/// store.
+/// The length from which on a segment is closed and the next one begun, unless much of it is
+/// definitions. Long, because each segment defines anew what its records refer to: with many keys that is
+/// most of a short one. The start reads it in some tenths of a second, and about so much per worker is on the
+/// disk beside what waits for the store.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl Journal {

@@ -47,6 +47,8 @@ impl Put {
 pub(super) struct Fresh {
     pub(super) key: SetKey,
     pub(super) definition: Definition,
+    /// What it takes of the segment.
+    pub(super) bytes: u64,
 }
 
 /// What a definition is known by within the process.

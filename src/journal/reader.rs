@@ -117,11 +117,16 @@ pub(super) struct Reader {
     /// The last record that was read is one of those that are kept.
     is_among_kept: bool,
     buffer: Vec<u8>,
+    /// Bytes that are read next.
+    chunk: u64,
 }
 
-/// Bytes read at once; more than the largest record, so that every step gets on.
-const CHUNK: u64 = 1 << 20;
-const _: () = assert!(CHUNK > (KEPT_BLOCKS_MAX as u64 + 2) * BLOCK as u64);
+/// Bytes read at once: so many stay near the processor while they are looked at.
+const CHUNK: u64 = 128 << 10;
+
+/// Where that gets nowhere; more than the largest record.
+const CHUNK_MAX: u64 = 1 << 20;
+const _: () = assert!(CHUNK_MAX > (KEPT_BLOCKS_MAX as u64 + 2) * BLOCK as u64);
 
 impl Reader {
     /// Opens a segment. Its records must have numbers above `sequence`.
@@ -158,6 +163,7 @@ impl Reader {
             met: None,
             is_among_kept: false,
             buffer: Vec::new(),
+            chunk: CHUNK,
         })
     }
 
@@ -171,7 +177,7 @@ impl Reader {
         Self { contents: self.contents.beside(handover, alike), ..self }
     }
 
-    /// Reads about a mebibyte of records and hands on those that count and begin at `from` or
+    /// Reads some of the records and hands on those that count and begin at `from` or
     /// behind it. Definitions before that are needed all the same. What is kept of earlier segments is
     /// read at once: a position tells nothing of how far in them a reader was.
     pub(super) fn read(
@@ -229,10 +235,10 @@ impl Reader {
             Until::End => self.file.metadata().map_err(|source| self.failed(source))?.len(),
             Until::Length(length) => length,
         };
-        let begin = self.offset();
+        let (begin, chunk) = (self.offset(), mem::replace(&mut self.chunk, CHUNK));
         let left = end.saturating_sub(begin);
-        self.fill(buffer, left.min(CHUNK))?;
-        let is_short = (buffer.len() as u64) < left.min(CHUNK);
+        self.fill(buffer, left.min(chunk))?;
+        let is_short = (buffer.len() as u64) < left.min(chunk);
         let Self { contents, older, met, is_among_kept, .. } = self;
         let flaw = contents.take(buffer, &mut |Met { offset, sequence, what }| {
             *is_among_kept = matches!(what, What::Kept(_));
@@ -244,12 +250,13 @@ impl Reader {
             }
             Ok(())
         })?;
-        let is_cut_off = left > CHUNK && self.offset() > begin;
+        let is_cut_off = left > chunk;
         match flaw {
             // Behind what is there: the head may have kept what is nowhere else.
             _ if is_short => return Err(self.contents.damaged("the file is shorter than it was")),
             None => {}
-            Some(Flaw::Incomplete) if is_cut_off => {}
+            Some(Flaw::Incomplete) if is_cut_off && self.offset() > begin => {}
+            Some(Flaw::Incomplete) if is_cut_off && chunk < CHUNK_MAX => self.chunk = CHUNK_MAX,
             Some(_) => return self.flaw(until, end),
         }
         Ok(if self.offset() < end { Step::More } else { Step::Done })

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
-        current::Segment,
+        current::{LENGTHS_MAX, Segment},
         definition::{Definition, Origin, Payload},
         directory::Directory,
         figures::Figures,
@@ -71,7 +71,7 @@ impl Writer {
             directory,
             worker,
             files,
-            segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
+            segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX / LENGTHS_MAX),
             next_segment: start.segment,
             next_sequence: start.sequence,
             current: None,
@@ -109,8 +109,9 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Puts what a request took, for the next append, which requests may share. Only when [`Writer::write`] has succeeded may it be forwarded. When this fails nothing was
-    /// put: give the units back and refuse the request.
+    /// Puts what a request took, for the next append, which requests may share. Only when [`Writer::write`]
+    /// has succeeded may it be forwarded. When this fails nothing was put: give the units back and refuse
+    /// the request.
     pub fn reserve(
         &mut self,
         taken: Taken<'_>,
@@ -121,8 +122,8 @@ impl Writer {
         let time_ms = now.as_millisecond();
         self.check_disk(time_ms)?;
         self.begin(time_ms)?;
-        let Taken { set, draw, cost } = taken;
-        let set = self.define(set, draw, origin, time_ms)?;
+        let Taken { set, set_id, draw, cost } = taken;
+        let set = self.define((set, set_id), draw, origin, time_ms)?;
         let nanos = u64::try_from(cost.nanos.0).unwrap_or(0);
         let body = Body::Reserve { set, cost: cost.units, nanos, request_id };
         let sequence = self.push(time_ms, body);
@@ -154,8 +155,8 @@ impl Writer {
         }
         figures.appends.add(1);
         figures.bytes.add(put.bytes.len() as u64);
-        for Fresh { key, definition } in put.fresh.drain(..) {
-            let number = current.learn(key, definition.plan.as_ref());
+        for Fresh { key, definition, bytes } in put.fresh.drain(..) {
+            let number = current.learn(key, definition.plan.as_ref(), bytes);
             published.handover().give(current.number, number, definition.into());
         }
         waiting.drain(..put.settles);
@@ -219,7 +220,7 @@ impl Writer {
         // Looked for anew: what the reservation's append defined may have failed with it.
         let draw = taken.draw.filter(|_| charge.nanos > Nanos::ZERO);
         let draw = draw.map(|draw| draw.charged(cost.nanos, charge.nanos));
-        let set = self.define(taken.set, draw.as_ref(), origin, time_ms)?;
+        let set = self.define((taken.set, taken.set_id), draw.as_ref(), origin, time_ms)?;
         let charge = charge.units;
         let age_ms = time_ms.saturating_sub(opened_at.as_millisecond());
         let age_ms = u32::try_from(age_ms.max(0)).unwrap_or(u32::MAX);
@@ -252,7 +253,7 @@ impl Writer {
         let has_failed = self.unsynced.has_failed();
         let is_over = |open: &Segment| {
             let is_lost = has_failed && !(open.is_recovery && open.length == 0);
-            open.torn || open.length >= self.segment_bytes || is_lost
+            open.torn || open.is_full(self.segment_bytes) || is_lost
         };
         if self.current.as_ref().is_none_or(is_over) {
             self.current = None;
@@ -342,6 +343,7 @@ impl Writer {
             known: OwnMap::default(),
             plans: Vec::new(),
             next_set: 1,
+            defined: 0,
             synced: 0,
             is_recovery,
         })
@@ -350,7 +352,7 @@ impl Writer {
     /// Gives the definition's number in this segment; pushes it if the segment has not met it.
     fn define(
         &mut self,
-        set: &Arc<AccountSet>,
+        (set, set_id): (&Arc<AccountSet>, u64),
         draw: Option<&Arc<Draw>>,
         origin: &Origin<'_>,
         time_ms: i64,
@@ -359,7 +361,7 @@ impl Writer {
         let salt = current.salt;
         let draw_id = draw.map_or(0, |draw| draw.id);
         let (key, route) = (origin.key_uid, origin.route_uid);
-        let key = SetKey { set: set.id, draw: draw_id, key, route };
+        let key = SetKey { set: set_id, draw: draw_id, key, route };
         let known = current.find(&key, origin.plan);
         if let Some(number) = known.or_else(|| self.put.find(current.next_set, &key, origin.plan)) {
             return Ok(number);
@@ -371,7 +373,8 @@ impl Writer {
         let sequence = self.take_sequence();
         let record = Record { sequence, time_ms, body: Body::Definition { set: number, blocks } };
         record.encode(salt, &bytes, &mut self.put.bytes);
-        self.put.fresh.push(Fresh { key, definition });
+        let bytes = (BLOCK + bytes.len()) as u64;
+        self.put.fresh.push(Fresh { key, definition, bytes });
         Ok(number)
     }
 

@@ -80,6 +80,8 @@ pub struct Taken<'a> {
     /// The accounts, in their windows at admission. The same `Arc` as for the request before while
     /// windows and quota names are the same.
     pub set: &'a Arc<AccountSet>,
+    /// The set's number, which is read without a look at the set.
+    pub set_id: u64,
     /// The grants, if money was drawn. The same `Arc` for all that one grant pays alone.
     pub draw: Option<&'a Arc<Draw>>,
     /// How much.
@@ -89,7 +91,7 @@ pub struct Taken<'a> {
 impl<'a> Taken<'a> {
     /// Stands for units alone.
     pub fn units(set: &'a Arc<AccountSet>, units: u64) -> Self {
-        Self { set, draw: None, cost: Charge::units(units) }
+        Self { set, set_id: set.id, draw: None, cost: Charge::units(units) }
     }
 }
 
@@ -139,7 +141,8 @@ impl Hold {
 
     /// Gives what it has taken, and from where.
     pub fn taken(&self) -> Taken<'_> {
-        Taken { set: &self.view.set, draw: self.draw.as_ref(), cost: self.cost }
+        let View { set, set_id, .. } = &*self.view;
+        Taken { set, set_id: *set_id, draw: self.draw.as_ref(), cost: self.cost }
     }
 
     /// Gives the money that is set aside; `None` where the allowance pays.

@@ -20,10 +20,12 @@ pub(super) const VIEWS_MAX: usize = if cfg!(test) { 32 } else { 1024 };
 pub(super) struct View {
     /// One account per quota, in the same order.
     pub(super) set: Arc<AccountSet>,
+    /// The set's number. It and the windows are the set's: a request that need not look there finds more of
+    /// what it needs at one place.
+    pub(super) set_id: u64,
     /// The places of these accounts.
     pub(super) accounts: Few<usize>,
-    /// Their windows, which are the set's: a request that need not look there finds more of what it needs
-    /// at one place.
+    /// Their windows.
     pub(super) windows: Few<Window>,
     /// The places of the applications and keys that a request is in flight of.
     pub(super) parts: Few<usize>,

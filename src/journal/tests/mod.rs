@@ -155,8 +155,8 @@ pub(super) fn settle(
     (ending, charge): (Ending, u64),
     now: Timestamp,
 ) -> io::Result<()> {
-    let (taken, charge) = (Taken { set, draw: None, cost: ticket.cost() }, Charge::units(charge));
-    writer.settle(ticket, taken, &origin(set), ending, charge, now)
+    let taken = Taken { cost: ticket.cost(), ..Taken::units(set, 0) };
+    writer.settle(ticket, taken, &origin(set), ending, Charge::units(charge), now)
 }
 
 impl Process {
@@ -291,6 +291,27 @@ fn a_settle_may_come_in_a_later_segment() {
     assert_eq!(process.open_reservations(), 1);
 }
 
+/// The next would begin with the same definitions.
+#[test]
+fn a_segment_that_is_mostly_definitions_goes_on() {
+    const BYTES: u64 = 8192;
+    for (sets, lengths) in [(1, 1), (2, 1), (300, 4)] {
+        let place = Place { segment_bytes: BYTES, ..Place::new() };
+        let mut process = place.start();
+        let sets: Vec<_> = (0..sets).map(|n| set(n, "acme")).collect();
+        for set in sets.iter().cycle().take(300) {
+            let ticket = process.reserve(set, 1);
+            process.settle(ticket, set, Ending::Completed, 1);
+        }
+        process.flush();
+        let length = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        let found: Vec<_> = place.segments().iter().map(length).collect();
+        let (_, closed) = found.split_last().unwrap();
+        let expected = BYTES * lengths..BYTES * lengths + 512;
+        assert!(closed.len() > 1 && closed.iter().all(|one| expected.contains(one)), "{found:?}");
+    }
+}
+
 #[test]
 fn numbers_are_not_used_again() {
     let place = Place::new();
@@ -314,7 +335,7 @@ fn numbers_are_not_used_again() {
 #[test]
 fn a_kill_between_commit_and_deletion_counts_nothing_twice() {
     let mut place = Place::new();
-    place.segment_bytes = 300;
+    place.segment_bytes = 64;
     let mut process = place.start();
     let acme = set(1, "acme");
     for cost in 1..=9 {
@@ -375,7 +396,7 @@ fn a_change_of_plan_is_defined_anew() {
 #[test]
 fn a_definition_is_shared_with_the_reader_and_let_go_with_its_segment() {
     let mut place = Place::new();
-    place.segment_bytes = 300;
+    place.segment_bytes = 64;
     let mut process = place.start();
     let (acme, other) = (set(1, "acme"), set(2, "other"));
     let pay = |process: &mut Process, set| {

@@ -292,7 +292,9 @@ impl State {
         parts.dedup();
         let until = limits.quotas.iter().filter_map(|quota| quota.window.until(self.latest)).min();
         let parts = parts.into_iter().collect();
-        let view = Arc::new(View { set, accounts, windows, parts, rates, concurrency, until });
+        let set_id = set.id;
+        let view = View { set, set_id, accounts, windows, parts, rates, concurrency, until };
+        let view = Arc::new(view);
         self.views.keep(limits, &view);
         self.drop_idle_parts(now);
         view
