@@ -64,9 +64,10 @@ pub(crate) fn append_pair(writer: &mut Writer, hold: &Hold, key_uid: u64) {
         plan: Some(&PLAN),
         route_uid: 1,
         route: &ROUTE,
+        marks: None,
     };
     let (taken, now) = (hold.taken(), limits::noon());
     let ticket = writer.reserve(taken, &origin, Uuid::from_u128(7), now).unwrap();
     writer.write().unwrap();
-    writer.settle(&ticket, taken, &origin, Ending::Completed, taken.cost, now).unwrap();
+    writer.settle(&ticket, Ending::Completed, now);
 }

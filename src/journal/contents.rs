@@ -1,5 +1,5 @@
-//! What the records of a segment mean, wherever its bytes come from: definitions are put in the place of
-//! the numbers for them.
+//! What the records of a segment mean, wherever its bytes come from: they refer to definitions by places in
+//! a table, no longer by numbers of the segment's own.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,12 +9,12 @@ use uuid::Uuid;
 use crate::{
     answer::Ending,
     journal::{
-        alike::Alike,
         definition::Definition,
         handover::Handover,
         reader::ReadError,
         record::{BLOCK, Body, Flaw, Record, Salt},
         segment::SegmentId,
+        table::{Place, Table},
     },
     ledger::Charge,
     model::Nanos,
@@ -33,7 +33,7 @@ pub(super) enum Entry {
         /// The request.
         request_id: Uuid,
         /// From where.
-        definition: Arc<Definition>,
+        definition: Place,
         /// How much.
         cost: Charge,
     },
@@ -53,7 +53,7 @@ pub(super) enum Entry {
         /// When it was made.
         opened_at: Timestamp,
         /// What it was made on.
-        definition: Arc<Definition>,
+        definition: Place,
         /// How it ended.
         ending: Ending,
         /// How much.
@@ -101,9 +101,12 @@ pub(super) struct Contents {
     pub(super) latest: Timestamp,
     /// Zeros may stand behind the last record.
     pub(super) has_room: bool,
+    /// Where its definitions stand, in the order of their numbers.
+    places: Vec<Place>,
+    /// The same: as long as they are held here, they stay there.
     definitions: Vec<Arc<Definition>>,
-    /// Has definitions of a writer in this process, and makes one of those that say the same.
-    beside: Option<(Arc<Handover>, Arc<Alike>)>,
+    /// Has definitions of a writer in this process.
+    beside: Option<Arc<Handover>>,
 }
 
 impl Contents {
@@ -118,14 +121,15 @@ impl Contents {
             sequence,
             latest: Timestamp::MIN,
             has_room: false,
+            places: Vec::new(),
             definitions: Vec::new(),
             beside: None,
         }
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
-    pub(super) fn beside(self, handover: Arc<Handover>, alike: Arc<Alike>) -> Self {
-        Self { beside: Some((handover, alike)), ..self }
+    pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
+        Self { beside: Some(handover), ..self }
     }
 
     /// Takes the records at the start of the bytes and shows what counts; gives why it stopped, if that
@@ -133,7 +137,8 @@ impl Contents {
     pub(super) fn take(
         &mut self,
         bytes: &[u8],
-        each: &mut dyn FnMut(Met<'_>) -> Result<(), ReadError>,
+        table: &mut Table,
+        each: &mut dyn FnMut(Met<'_>, &mut Table) -> Result<(), ReadError>,
     ) -> Result<Option<Flaw>, ReadError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -141,8 +146,8 @@ impl Contents {
                 Ok(found) => found,
                 Err(flaw) => return Ok(Some(flaw)),
             };
-            if let Some(what) = self.accept(record, payload)? {
-                each(Met { offset: self.offset, sequence: record.sequence, what })?;
+            if let Some(what) = self.accept(record, payload, table)? {
+                each(Met { offset: self.offset, sequence: record.sequence, what }, table)?;
             }
             let length = BLOCK + payload.len();
             self.offset += length as u64;
@@ -175,6 +180,7 @@ impl Contents {
         &mut self,
         record: Record,
         payload: &'b [u8],
+        table: &mut Table,
     ) -> Result<Option<What<'b>>, ReadError> {
         let Record { sequence, time_ms, body } = record;
         if sequence <= self.sequence {
@@ -186,7 +192,7 @@ impl Contents {
         let at = store::instant(time_ms);
         let what = match body {
             Body::Definition { set, .. } => {
-                self.learn(set, payload)?;
+                self.learn(set, payload, table)?;
                 None
             }
             Body::Head { node, worker, segment: number, has_room } => {
@@ -197,7 +203,7 @@ impl Contents {
                 None
             }
             Body::Reserve { set, cost, nanos, request_id } => {
-                let definition = self.definition(set)?;
+                let definition = self.place(set)?;
                 let nanos = Nanos(i64::try_from(nanos).unwrap_or(i64::MAX));
                 let cost = Charge { units: cost, nanos };
                 Some(What::Entry(Entry::Reserve { sequence, at, request_id, definition, cost }))
@@ -206,10 +212,11 @@ impl Contents {
                 Some(What::Entry(Entry::Settle { reservation, ending, charge }))
             }
             Body::SettleChanged { reservation, ending, set, charge, age_ms, request_id: _ } => {
-                let definition = self.definition(set)?;
+                let definition = self.place(set)?;
                 let opened_at = store::instant(time_ms.saturating_sub(age_ms.into()));
                 // What is charged of the money stands in the definition.
-                let drawn = definition.draw.iter().flat_map(|draw| draw.of(1, Nanos::ZERO));
+                let draw = table.get(definition).and_then(|known| known.draw.as_ref());
+                let drawn = draw.into_iter().flat_map(|draw| draw.of(1, Nanos::ZERO));
                 let nanos = drawn.map(|(_, nanos)| nanos).sum();
                 let charge = Charge { units: charge, nanos };
                 let entry =
@@ -229,29 +236,31 @@ impl Contents {
         Ok(what)
     }
 
-    fn learn(&mut self, set: u32, payload: &[u8]) -> Result<(), ReadError> {
+    fn learn(&mut self, set: u32, payload: &[u8], table: &mut Table) -> Result<(), ReadError> {
         if usize::try_from(set) != Ok(self.definitions.len() + 1) {
             return Err(self.damaged("a definition is missing"));
         }
         let beside = self.beside.as_ref();
-        let given =
-            beside.and_then(|(handover, alike)| Some((handover.take(self.id.number, set)?, alike)));
-        debug_assert!(given.as_ref().is_none_or(|(given, _)| payload.starts_with(&given.encode())));
+        let given = beside.and_then(|handover| handover.take(self.id.number, set));
+        debug_assert!(given.as_ref().is_none_or(|given| payload.starts_with(&given.encode())));
         let definition = match given {
-            Some((given, alike)) => alike.one(given),
+            Some(given) => given,
             None => Definition::decode(payload)
                 .ok_or_else(|| self.damaged("the definition cannot be read"))?
                 .into(),
         };
+        let (place, definition) =
+            table.put(definition).ok_or_else(|| self.damaged("it defines more than is held"))?;
+        self.places.push(place);
         self.definitions.push(definition);
         Ok(())
     }
 
-    fn definition(&self, set: u32) -> Result<Arc<Definition>, ReadError> {
+    fn place(&self, set: u32) -> Result<Place, ReadError> {
         usize::try_from(set)
             .ok()
-            .and_then(|set| self.definitions.get(set.checked_sub(1)?))
-            .cloned()
+            .and_then(|set| self.places.get(set.checked_sub(1)?))
+            .copied()
             .ok_or_else(|| self.damaged("its definition is missing"))
     }
 

@@ -8,6 +8,8 @@ use crate::journal::{hash::OwnMap, put::SetKey, record::Salt, segment::SegmentFi
 pub(super) struct Segment {
     pub(super) file: Box<dyn SegmentFile>,
     pub(super) number: u64,
+    /// Another number, which no other has within the process.
+    pub(super) uid: u64,
     pub(super) salt: Salt,
     /// Up to the last whole append.
     pub(super) length: u64,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::{
-    journal::record::{BLOCK, BLOCKS_MAX},
+    journal::{
+        marks::Marks,
+        record::{BLOCK, BLOCKS_MAX},
+    },
     ledger::{AccountId, AccountSet, Draw, Share, Window},
     model::{Currency, Nanos},
     store,
@@ -26,6 +29,8 @@ pub struct Origin<'a> {
     pub route_uid: u64,
     /// The route's name.
     pub route: &'a Arc<str>,
+    /// Where the numbers of the key's definitions are remembered, if they are.
+    pub marks: Option<&'a Marks>,
 }
 
 /// An [`AccountSet`] and an [`Origin`] as they stand in the journal. There is one for each key that was
@@ -73,7 +78,8 @@ impl Definition {
         draw: Option<&Arc<Draw>>,
         origin: &Origin<'_>,
     ) -> Self {
-        let Origin { key_uid: _, key_id, application, plan, route_uid: _, route } = *origin;
+        let Origin { key_uid: _, key_id, application, plan, route_uid: _, route, marks: _ } =
+            *origin;
         Self {
             set: Arc::clone(set),
             draw: draw.cloned(),
@@ -288,6 +294,7 @@ mod tests {
                 plan: definition.plan.as_ref(),
                 route_uid: 1,
                 route: &definition.route,
+                marks: None,
             };
             let draw = definition.draw.as_ref();
             prop_assert_eq!(Definition::new(&definition.set, draw, &origin), definition.clone());

@@ -1,16 +1,16 @@
 //! Carries the journal into the store, some mebibytes per transaction.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
     journal::{
-        alike::Alike,
         batch::{Batch, Counts, OpenTable, Reservation},
         definition::Definition,
         reader::{ReadError, Reader, Step, Until},
+        table::Table,
     },
     ledger::Charge,
     store::{NodeId, OpenReservation, Position, Store, StoreError, UsageRow, records::Records},
@@ -56,7 +56,7 @@ pub(super) struct Fold {
     node: NodeId,
     open: OpenTable,
     batch: Batch,
-    alike: Arc<Alike>,
+    table: Table,
     /// It comes to as many rows as it may.
     is_full: bool,
     /// The bytes of journal in the batch.
@@ -72,10 +72,16 @@ pub(super) const BATCH_BYTES: u64 = 256 << 20;
 pub(super) const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_ROWS: usize = 250_000;
 
+/// Cannot happen: what is referred to is held. An error rather than units that nobody counts.
+fn no_definition() -> StoreError {
+    StoreError::new("write to", "the journal refers to a definition that is not there")
+}
+
 impl Fold {
     /// Begins with the reservations that the store has as open.
     pub(super) fn load(node: NodeId, store: &dyn Store) -> Result<Self, StoreError> {
         let rows = store.open_reservations(node)?;
+        let mut table = Table::default();
         let open =
             rows.into_iter().map(|row| {
                 let OpenReservation {
@@ -94,23 +100,17 @@ impl Fold {
                         "the definition of an open reservation is damaged",
                     )
                 })?;
-                let definition = definition.into();
+                let (definition, _) = table.put(definition.into()).ok_or_else(no_definition)?;
                 Ok((id, Reservation { request_id, definition, cost, opened_at }))
             });
         let open = open.collect::<Result<_, StoreError>>()?;
-        Ok(Self {
-            node,
-            open,
-            batch: Batch::default(),
-            alike: Arc::default(),
-            is_full: false,
-            bytes: 0,
-        })
+        Ok(Self { node, open, batch: Batch::default(), table, is_full: false, bytes: 0 })
     }
 
-    /// Gives what makes one of definitions that say the same.
-    pub(super) fn alike(&self) -> &Arc<Alike> {
-        &self.alike
+    /// Forgets definitions that nothing refers to any more.
+    pub(super) fn sweep(&mut self) {
+        let open = self.open.values().map(|reservation| reservation.definition);
+        self.table.sweep(open.chain(self.batch.definitions()));
     }
 
     /// Takes a reader one step further. Nothing before `from` is counted.
@@ -120,10 +120,10 @@ impl Fold {
         until: Until,
         from: u64,
     ) -> Result<Step, ReadError> {
-        let Self { node: _, open, batch, alike: _, is_full, bytes } = self;
+        let Self { node: _, open, batch, table, is_full, bytes } = self;
         let worker = reader.id().worker;
         let before = reader.offset();
-        let result = reader.read(until, from, &mut |entry| batch.apply(open, worker, entry));
+        let result = reader.read(until, from, table, &mut |entry| batch.apply(open, worker, entry));
         // Also after an error: what came before it is in the batch.
         let offset = reader.offset();
         if offset > before.max(from) {
@@ -155,7 +155,8 @@ impl Fold {
         if self.batch.is_empty() {
             return Ok(Counts::default());
         }
-        let commit = self.batch.commit(self.node, company.now());
+        let commit = self.batch.commit(&self.table, self.node, company.now());
+        let commit = commit.ok_or_else(no_definition)?;
         let began = Instant::now();
         store.commit(&commit, &mut |records| company.within(records, &commit.usage))?;
         company.committed(mem::take(&mut self.bytes), began.elapsed());

@@ -106,7 +106,7 @@ impl Follower {
     fn delete_done(&mut self) {
         let mut done = self.tails.iter_mut().flat_map(Tail::take_done).peekable();
         if done.peek().is_some() {
-            self.fold.alike().sweep();
+            self.fold.sweep();
         }
         for id in done {
             if let Err(error) = segment::delete(self.directory.path(), id) {
@@ -149,7 +149,7 @@ impl Tail {
                     let (path, node) = (directory.path(), directory.node());
                     let reader = Reader::open(path, node, id, self.sequence)?;
                     let handover = Arc::clone(self.published.handover());
-                    self.reader.insert(reader.beside(handover, Arc::clone(fold.alike())))
+                    self.reader.insert(reader.beside(handover))
                 }
             };
             // A segment that was rotated away has its final length, and perhaps a torn end behind

@@ -9,6 +9,7 @@ use super::{
     reader::{ReadError, Reader, Step, Until},
     record::{BLOCK, Salt},
     segment::SegmentId,
+    table::Table,
 };
 use crate::store::NodeId;
 
@@ -68,11 +69,11 @@ impl Folder {
     /// Reads bytes as a segment; gives what it came to and what counts of it.
     fn read(&self, bytes: &[u8]) -> (Result<Step, ReadError>, Vec<String>) {
         fs::write(ID.path(&self.0), bytes).expect("there is room for a file");
-        let mut entries = Vec::new();
+        let (mut entries, mut table) = (Vec::new(), Table::default());
         let mut each = |entry| entries.push(format!("{entry:?}"));
         let step = Reader::open(&self.0, NODE, ID, 0).and_then(|mut reader| {
             loop {
-                match reader.read(Until::End, 0, &mut each)? {
+                match reader.read(Until::End, 0, &mut table, &mut each)? {
                     Step::More => {}
                     step => return Ok(step),
                 }

@@ -9,7 +9,6 @@
 //! that is written, else in full at the next start.
 
 mod ahead;
-mod alike;
 mod batch;
 mod contents;
 mod current;
@@ -22,6 +21,7 @@ mod follower;
 pub(crate) mod fuzz;
 mod handover;
 mod hash;
+mod marks;
 mod put;
 mod reader;
 mod record;
@@ -29,6 +29,7 @@ mod replay;
 mod rows;
 mod segment;
 mod sync;
+mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use directory::DirectoryError;
 pub use figures::Figures;
 pub(crate) use fold::Company;
 pub use follower::{FoldError, Follower};
+pub use marks::Marks;
 pub use reader::{ReadError, Torn};
 pub use replay::{Recovery, ReplayError};
 #[cfg(test)]

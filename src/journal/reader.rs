@@ -15,11 +15,11 @@ use jiff::Timestamp;
 
 use crate::{
     journal::{
-        alike::Alike,
         contents::{Contents, Entry, Kept, Met, What},
         handover::Handover,
         record::{self, BLOCK, Claim, Flaw, KEPT_BLOCKS_MAX, VERSION},
         segment::SegmentId,
+        table::Table,
     },
     store::NodeId,
 };
@@ -173,22 +173,23 @@ impl Reader {
     }
 
     /// Takes definitions from where the writer gives them, as far as they are there.
-    pub(super) fn beside(self, handover: Arc<Handover>, alike: Arc<Alike>) -> Self {
-        Self { contents: self.contents.beside(handover, alike), ..self }
+    pub(super) fn beside(self, handover: Arc<Handover>) -> Self {
+        Self { contents: self.contents.beside(handover), ..self }
     }
 
-    /// Reads some of the records and hands on those that count and begin at `from` or
+    /// Reads some of the records, puts their definitions into the table and hands on those that count and begin at `from` or
     /// behind it. Definitions before that are needed all the same. What is kept of earlier segments is
     /// read at once: a position tells nothing of how far in them a reader was.
     pub(super) fn read(
         &mut self,
         until: Until,
         from: u64,
+        table: &mut Table,
         each: &mut dyn FnMut(Entry),
     ) -> Result<Step, ReadError> {
         let mut buffer = mem::take(&mut self.buffer);
         let result = loop {
-            match self.step(until, from, &mut buffer, each) {
+            match self.step((until, from), &mut buffer, table, each) {
                 Ok(Step::More) if self.is_among_kept => {}
                 result => break result,
             }
@@ -226,9 +227,9 @@ impl Reader {
 
     fn step(
         &mut self,
-        until: Until,
-        from: u64,
+        (until, from): (Until, u64),
         buffer: &mut Vec<u8>,
+        table: &mut Table,
         each: &mut dyn FnMut(Entry),
     ) -> Result<Step, ReadError> {
         let end = match until {
@@ -240,12 +241,12 @@ impl Reader {
         self.fill(buffer, left.min(chunk))?;
         let is_short = (buffer.len() as u64) < left.min(chunk);
         let Self { contents, older, met, is_among_kept, .. } = self;
-        let flaw = contents.take(buffer, &mut |Met { offset, sequence, what }| {
+        let flaw = contents.take(buffer, table, &mut |Met { offset, sequence, what }, table| {
             *is_among_kept = matches!(what, What::Kept(_));
             *met = Some((met.map_or(sequence, |(first, _)| first), sequence));
             match what {
                 What::Entry(entry) if offset >= from => each(entry),
-                What::Kept(kept) if offset >= from => return older.take(&kept, each),
+                What::Kept(kept) if offset >= from => return older.take(&kept, table, each),
                 _ => {}
             }
             Ok(())
@@ -341,20 +342,26 @@ impl Older {
     }
 
     /// Hands on what was not read where it stood.
-    fn take(&mut self, kept: &Kept<'_>, each: &mut dyn FnMut(Entry)) -> Result<(), ReadError> {
+    fn take(
+        &mut self,
+        kept: &Kept<'_>,
+        table: &mut Table,
+        each: &mut dyn FnMut(Entry),
+    ) -> Result<(), ReadError> {
         let id = SegmentId { worker: self.worker, number: kept.segment };
         let known = self.open.take().filter(|contents| contents.id == id);
         let nothing = || Contents::new(self.node, id, id.path(&self.directory), 0);
-        let mut contents = match known.map_or_else(|| self.read(id), |known| Ok(Some(known)))? {
-            Some(contents) => contents,
-            // It was deleted because all of it was read.
-            None if kept.offset > 0
-                && nothing().last(kept.bytes).is_none_or(|last| self.known.has(last)) =>
-            {
-                return Ok(());
-            }
-            None => nothing(),
-        };
+        let mut contents =
+            match known.map_or_else(|| self.read(id, table), |known| Ok(Some(known)))? {
+                Some(contents) => contents,
+                // It was deleted because all of it was read.
+                None if kept.offset > 0
+                    && nothing().last(kept.bytes).is_none_or(|last| self.known.has(last)) =>
+                {
+                    return Ok(());
+                }
+                None => nothing(),
+            };
         if contents.offset < kept.offset {
             if kept.follows_synced {
                 return Err(contents.damaged("a record is bad that the disk had"));
@@ -365,7 +372,7 @@ impl Older {
         let known = usize::try_from(contents.offset - kept.offset).unwrap_or(usize::MAX);
         let news = kept.bytes.get(known..).unwrap_or_default();
         let mut met: Option<(u64, u64)> = None;
-        let flaw = contents.take(news, &mut |Met { offset: _, sequence, what }| {
+        let flaw = contents.take(news, table, &mut |Met { offset: _, sequence, what }, _| {
             met = Some((met.map_or(sequence, |(first, _)| first), sequence));
             match what {
                 What::Entry(entry) if !self.known.has(sequence) => each(entry),
@@ -383,7 +390,7 @@ impl Older {
     }
 
     /// Reads a segment for its definitions, as far as the disk has it; `None` when it has no such file.
-    fn read(&self, id: SegmentId) -> Result<Option<Contents>, ReadError> {
+    fn read(&self, id: SegmentId, table: &mut Table) -> Result<Option<Contents>, ReadError> {
         let mut reader = match Reader::open(&self.directory, self.node, id, 0) {
             Ok(reader) => reader,
             Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -391,7 +398,7 @@ impl Older {
             }
             Err(error) => return Err(error),
         };
-        while reader.read(Until::End, u64::MAX, &mut |_| {})? == Step::More {}
+        while reader.read(Until::End, u64::MAX, table, &mut |_| {})? == Step::More {}
         Ok(Some(reader.contents))
     }
 }

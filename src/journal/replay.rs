@@ -176,6 +176,7 @@ impl Replay<'_> {
         self.recovery.settled += settled;
         self.recovery.orphans += orphans;
         self.recovery.unknown += unknown;
+        self.fold.sweep();
         self.recovery.unknown_units = self.recovery.unknown_units.saturating_add(unknown_units);
         Ok(())
     }

@@ -23,6 +23,7 @@ use crate::{
         directory::Directory,
         figures::Figures,
         hash::OwnMap,
+        marks::Sought,
         put::{Fresh, Put, SetKey},
         record::{BLOCK, Body, Record, Salt},
         segment::{Created, Files, Published, SegmentId},
@@ -32,6 +33,7 @@ use crate::{
     },
     ledger::{AccountSet, Charge, Draw, Taken},
     model::{Durability, Nanos},
+    snapshot::uid,
 };
 
 /// Appends to the journal of one worker. Its calls write to a file, and do not wait for the disk.
@@ -193,14 +195,19 @@ impl Writer {
         self.current.as_ref().is_some_and(|current| current.torn)
     }
 
-    /// Writes how a reservation ended. Where the charge is the reserved cost the record waits for
-    /// the next append, and this does not fail. Otherwise it is written at once: only after success
-    /// may units be given back, and after a failure nothing was written, and the call is to be
-    /// repeated.
+    /// Puts how a reservation ended that is charged what it took: the record waits for the next append.
+    pub fn settle(&mut self, ticket: &Ticket, ending: Ending, now: Timestamp) {
+        let Ticket { sequence: reservation, cost, opened_at: _, request_id } = *ticket;
+        let (charge, time_ms) = (cost.units, now.as_millisecond());
+        self.waiting.push(Waiting { reservation, ending, charge, time_ms, request_id });
+    }
+
+    /// Writes how a reservation ended that is charged something else, at once: only after success may units
+    /// be given back, and after a failure nothing was written, and the call is to be repeated.
     ///
     /// `taken` and `origin` are those of the reservation; its definition may have to be written
     /// again.
-    pub fn settle(
+    pub fn settle_changed(
         &mut self,
         ticket: &Ticket,
         taken: Taken<'_>,
@@ -211,11 +218,6 @@ impl Writer {
     ) -> io::Result<()> {
         let Ticket { sequence: reservation, cost, opened_at, request_id } = *ticket;
         let time_ms = now.as_millisecond();
-        if charge == cost {
-            let charge = charge.units;
-            self.waiting.push(Waiting { reservation, ending, charge, time_ms, request_id });
-            return Ok(());
-        }
         self.begin(time_ms)?;
         // Looked for anew: what the reservation's append defined may have failed with it.
         let draw = taken.draw.filter(|_| charge.nanos > Nanos::ZERO);
@@ -337,6 +339,7 @@ impl Writer {
         Ok(Segment {
             file,
             number,
+            uid: uid::next(),
             salt: Salt::new(self.directory.node(), self.worker, number),
             length: 0,
             torn: false,
@@ -361,9 +364,17 @@ impl Writer {
         let salt = current.salt;
         let draw_id = draw.map_or(0, |draw| draw.id);
         let (key, route) = (origin.key_uid, origin.route_uid);
+        let marks = origin.marks.filter(|_| draw.is_none());
+        let sought = Sought { worker: self.worker, segment: current.uid, set: set_id, route };
+        if let Some(number) = marks.and_then(|marks| marks.find(sought)) {
+            return Ok(number);
+        }
         let key = SetKey { set: set_id, draw: draw_id, key, route };
-        let known = current.find(&key, origin.plan);
-        if let Some(number) = known.or_else(|| self.put.find(current.next_set, &key, origin.plan)) {
+        if let Some(number) = current.find(&key, origin.plan) {
+            marks.inspect(|marks| marks.put(sought, number));
+            return Ok(number);
+        }
+        if let Some(number) = self.put.find(current.next_set, &key, origin.plan) {
             return Ok(number);
         }
         let number = self.put.next_set(current.next_set);

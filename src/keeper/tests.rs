@@ -143,11 +143,12 @@ impl Place {
             plan: Some(&plan),
             route_uid: 1,
             route: &route,
+            marks: None,
         };
         let (writer, taken) = (&mut self.writer, Taken::units(&set, 2));
         let ticket = writer.reserve(taken, &origin, Uuid::nil(), at(1)).unwrap();
         writer.write().unwrap();
-        writer.settle(&ticket, taken, &origin, Ending::Completed, taken.cost, at(2)).unwrap();
+        writer.settle(&ticket, Ending::Completed, at(2));
         writer.flush().unwrap();
     }
 

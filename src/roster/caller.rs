@@ -12,6 +12,7 @@ use http::HeaderValue;
 use super::{Lookup, holder::Holder, resolve};
 use crate::{
     answer::headers::field_value,
+    journal::Marks,
     ledger::{Accounts, Level, Limits},
     model::{ApiKey, Customer, Plan},
     snapshot::uid,
@@ -41,6 +42,8 @@ pub struct Caller {
     pub accounts: Arc<Accounts>,
     /// Unique within the process, so that the journal finds what it knows of the key by a number.
     pub uid: u64,
+    /// What the journals have of it.
+    pub marks: Marks,
     /// The values of the identity fields, made once.
     pub identity: Identity,
     /// How many changes the roster had seen when all of this was last known to be right.
@@ -108,6 +111,7 @@ impl Caller {
         Self {
             accounts: lookup.ledger.customer(&customer.id),
             uid: uid::next(),
+            marks: Marks::default(),
             identity: Identity::new(
                 &customer.id,
                 key.application.as_deref(),

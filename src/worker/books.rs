@@ -97,6 +97,7 @@ impl Source {
             plan: caller.plan().map(|plan| &plan.id),
             route: &route.route.name,
             route_uid: route.uid,
+            marks: Some(&caller.marks),
         }
     }
 }
@@ -252,20 +253,18 @@ impl Books {
     /// journal cannot be written.
     pub(crate) fn settle(&self, due: Due, charge: Charge) -> Result<(), Due> {
         let Open { hold, ticket, source } = &*due.open;
-        let cost = hold.cost();
-        let settled = self.writer.borrow_mut().settle(
-            ticket,
-            hold.taken(),
-            &source.origin(),
-            due.ending,
-            charge,
-            self.clock.now(),
-        );
-        if charge != cost {
+        let (ending, now) = (due.ending, self.clock.now());
+        if charge == hold.cost() {
+            self.writer.borrow_mut().settle(ticket, ending, now);
+        } else {
+            let (taken, origin) = (hold.taken(), source.origin());
+            let mut writer = self.writer.borrow_mut();
+            let settled = writer.settle_changed(ticket, taken, &origin, ending, charge, now);
+            drop(writer);
             self.end_append(&settled);
-        }
-        if settled.is_err() {
-            return Err(due);
+            if settled.is_err() {
+                return Err(due);
+            }
         }
         due.open.hold.settle(charge);
         self.figures.open.lower();

@@ -21,6 +21,12 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The program under test.
 pub(crate) const FAREGATE: &str = env!("CARGO_BIN_EXE_faregate");
 
+/// Gives the program that is measured: this build's, or the one that `FAREGATE_OVERLOAD_PROGRAM` names, as that
+/// which runs in production.
+pub(crate) fn program() -> String {
+    std::env::var("FAREGATE_OVERLOAD_PROGRAM").unwrap_or_else(|_| FAREGATE.to_owned())
+}
+
 /// An upstream that answers `ok` and counts the requests it has read; a path with `fail` in it gets a
 /// 500 and is not counted.
 pub(crate) struct CountingUpstream {

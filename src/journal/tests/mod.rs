@@ -8,7 +8,8 @@ mod syncs;
 mod torn;
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -133,7 +134,14 @@ pub(super) fn origin(set: &AccountSet) -> Origin<'static> {
         plan: Some(&PLAN),
         route_uid: 1,
         route: &ROUTE,
+        marks: Some(marks(set.id)),
     }
+}
+
+/// Gives those of a key that has the set's number, the same each time, as a caller has.
+fn marks(id: u64) -> &'static Marks {
+    thread_local!(static MARKS: RefCell<HashMap<u64, &'static Marks>> = RefCell::default());
+    MARKS.with_borrow_mut(|all| *all.entry(id).or_insert_with(|| Box::leak(Box::default())))
 }
 
 /// A reservation in an append of its own.
@@ -155,8 +163,13 @@ pub(super) fn settle(
     (ending, charge): (Ending, u64),
     now: Timestamp,
 ) -> io::Result<()> {
-    let taken = Taken { cost: ticket.cost(), ..Taken::units(set, 0) };
-    writer.settle(ticket, taken, &origin(set), ending, Charge::units(charge), now)
+    let (taken, charge) = (Taken::units(set, 0), Charge::units(charge));
+    let taken = Taken { cost: ticket.cost(), ..taken };
+    if charge == taken.cost {
+        writer.settle(ticket, ending, now);
+        return Ok(());
+    }
+    writer.settle_changed(ticket, taken, &origin(set), ending, charge, now)
 }
 
 impl Process {
@@ -384,10 +397,10 @@ fn a_change_of_plan_is_defined_anew() {
     let _ = process.reserve(&acme, 1);
     assert_eq!(written(&mut process, &origin(&acme)), 64);
     let plan = "starter".into();
-    let starter = Origin { plan: Some(&plan), ..origin(&acme) };
+    let starter = Origin { plan: Some(&plan), marks: None, ..origin(&acme) };
     assert!(written(&mut process, &starter) > 64);
     assert_eq!(written(&mut process, &starter), 64);
-    let none = Origin { plan: None, ..origin(&acme) };
+    let none = Origin { plan: None, marks: None, ..origin(&acme) };
     assert!(written(&mut process, &none) > 64);
     assert_eq!(written(&mut process, &none), 64);
     process.fold();
@@ -498,11 +511,10 @@ fn a_large_backlog_is_folded_in_several_transactions() {
     // Large, and different each time, so that each request defines it anew.
     let plans: Vec<_> = (0..300).map(|n| format!("{n}{}", "x".repeat(250_000)).into()).collect();
     for plan in &plans {
-        let origin = Origin { plan: Some(plan), ..origin(&acme) };
+        let origin = Origin { plan: Some(plan), marks: None, ..origin(&acme) };
         let writer = &mut process.writers[0];
         let ticket = reserve(writer, &acme, &origin, 1).unwrap();
-        let (taken, charge) = (Taken::units(&acme, 1), Charge::units(1));
-        writer.settle(&ticket, taken, &origin, Ending::Completed, charge, at(2)).unwrap();
+        writer.settle(&ticket, Ending::Completed, at(2));
         writer.unsynced().sync().unwrap().unwrap();
     }
     process.flush();

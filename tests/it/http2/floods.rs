@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -20,8 +21,11 @@ use crate::{
     support::{KEY, wait_until_equal},
 };
 
-/// How long each flood goes on.
-const TIME: Duration = Duration::from_secs(2);
+/// Gives how long each flood goes on: 2 s, or as many as `FAREGATE_FLOOD_SECONDS` says.
+fn time() -> Duration {
+    let seconds = std::env::var("FAREGATE_FLOOD_SECONDS").map(|text| text.parse().unwrap());
+    Duration::from_secs(seconds.unwrap_or(2))
+}
 
 /// What a flood may add to the memory of the program.
 const GROWTH_KIB: u64 = 32 << 10;
@@ -49,7 +53,8 @@ impl Scene {
             KeyDigest::of(KEY.as_bytes())
         );
         fs::write(directory.path().join("faregate.toml"), file).unwrap();
-        let gateway = process::Gateway::start(directory.path(), address, admin);
+        let command = Command::new(process::program());
+        let gateway = process::Gateway::start_by(command, directory.path(), address, admin);
         Self { gateway, upstream, address, _directory: directory }
     }
 
@@ -80,7 +85,7 @@ impl Scene {
         let is_over = AtomicBool::new(false);
         let (reasons, meanwhile) = std::thread::scope(|scope| {
             let flooding = scope.spawn(|| {
-                let (until, mut reasons) = (Instant::now() + TIME, Vec::new());
+                let (until, mut reasons) = (Instant::now() + time(), Vec::new());
                 while Instant::now() < until {
                     let left = until - Instant::now();
                     reasons.extend(open().flood(bytes, left));

@@ -7,15 +7,9 @@ use tokio::time::Instant;
 
 use super::upstream::Upstream;
 use crate::{
-    process::{FAREGATE, Gateway, free_address, get},
+    process::{Gateway, free_address, get, program},
     support::{KEY, wait_until_equal},
 };
-
-/// Gives the program that is measured: this build's, or the one that `FAREGATE_OVERLOAD_PROGRAM` names, as that
-/// which runs in production.
-pub(super) fn program() -> String {
-    std::env::var("FAREGATE_OVERLOAD_PROGRAM").unwrap_or_else(|_| FAREGATE.to_owned())
-}
 
 /// A gateway before two upstreams: what the crowd asks for is not to hold up the ordinary clients' own.
 pub(super) struct Scene {

@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use super::{
     crowd::{Crowd, Habit},
     ordinary::Ordinary,
-    scene::{Scene, program},
+    scene::Scene,
     table::Row,
 };
+use crate::process::program;
 
 const LIMIT_BYTES: u64 = 256 << 20;
 
