@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     answer::{Code, Denial, problem},
     chain::{authenticate, exchange::Exchange, offers::Offers, target::Target},
-    usage,
+    usage, websocket,
 };
 
 /// A page.
@@ -48,6 +48,10 @@ pub fn answer(
 ) -> Result<Response<Bytes>, Denial> {
     if page == Page::Missing {
         return Err(Denial::RouteNotFound);
+    }
+    // To answer would be to open it.
+    if websocket::is_on_stream(head) {
+        return Err(Denial::InvalidRequest("No WebSocket is opened here."));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Denial::MethodNotAllowed { allowed: vec![Method::GET, Method::HEAD] });

@@ -48,11 +48,11 @@ pub enum BodyError {
 }
 
 impl ClientBody {
-    /// Makes all that comes the body, to the end of the connection. Over HTTP/2 nothing asks for that.
+    /// Makes all that comes the body, to the end of the connection, or of the stream.
     pub fn switch(&self) {
         match self {
             Self::Http1(body) => body.switch(),
-            Self::Http2(_) => debug_assert!(false, "no stream becomes a tunnel"),
+            Self::Http2(body) => body.switch(),
         }
     }
 

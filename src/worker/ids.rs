@@ -47,6 +47,12 @@ impl IdMaker {
         [a, b, c, d]
     }
 
+    /// Makes the nonce of a WebSocket's key (RFC 6455 section 4.1).
+    pub(crate) fn nonce(&self) -> u128 {
+        let [high, low] = [self.span(), self.span()].map(|SpanId(bytes)| u64::from_be_bytes(bytes));
+        u128::from(high) << 64 | u128::from(low)
+    }
+
     /// Makes the id of a request.
     pub(crate) fn make(&self, now: Timestamp) -> Uuid {
         // An odd stride visits every value before it repeats one.

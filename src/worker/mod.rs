@@ -221,6 +221,11 @@ impl Worker {
         self.ids.mask()
     }
 
+    /// Makes the nonce of a WebSocket's key.
+    pub fn nonce(&self) -> u128 {
+        self.ids.nonce()
+    }
+
     /// Makes the id of a span.
     pub fn span_id(&self) -> SpanId {
         self.ids.span()

@@ -30,6 +30,7 @@ use crate::{
         http1::{Head, Outgoing},
         lane::Lane,
     },
+    websocket,
 };
 
 /// A request that the upstream has answered with a head.
@@ -106,8 +107,8 @@ async fn send(
         attempts.count_answer(connection, took);
     }
     let index = attempts.endpoint();
-    let sent = sent.and_then(|(head, mut connection)| {
-        let head = accepted(head, call.is_switch)?;
+    let sent = sent.and_then(|(answer, mut connection)| {
+        let head = accepted(answer, call.is_switch, head)?;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
             connection.detach(request);
             return Ok(Sent { head, connection, tunnel: None });
@@ -160,13 +161,17 @@ fn request(
 }
 
 /// Keeps back an answer that must not reach the caller.
-fn accepted(head: Head, is_switch: bool) -> Result<Head, Refused> {
-    let fault = match head.status {
+fn accepted(answer: Head, is_switch: bool, head: &request::Parts) -> Result<Head, Refused> {
+    let is_accepted =
+        is_switch && answer.is_websocket && websocket::is_accepted(head, answer.accept.as_ref());
+    let fault = match answer.status {
         StatusCode::PAYMENT_REQUIRED => Fault::UpstreamPaymentRequired,
-        StatusCode::SWITCHING_PROTOCOLS if is_switch && head.is_websocket => return Ok(head),
+        StatusCode::SWITCHING_PROTOCOLS if is_accepted => return Ok(answer),
         // To what nobody asked for.
         StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamError,
-        _ => return Ok(head),
+        // On a stream it would say that the WebSocket is open.
+        status if status.is_success() && websocket::is_on_stream(head) => Fault::UpstreamError,
+        _ => return Ok(answer),
     };
     Err(Refused { refusal: fault.into(), ending: Ending::Uncharged })
 }

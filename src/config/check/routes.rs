@@ -18,7 +18,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    model::{Access, Methods, Route, Upstream, WebSocket, is_scope},
+    model::{Access, HttpVersion, Methods, Route, Upstream, WebSocket, is_scope},
 };
 
 /// What was found of the routes.
@@ -168,7 +168,7 @@ fn check_one(
     let charge_on = statuses::check(&table.charge_on, problems);
     let request_timeout =
         check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);
-    let websocket = check_websocket(&table.websocket, problems);
+    let websocket = check_websocket(&table.websocket, upstream.as_deref(), problems);
     let Identity { name, claim, methods } = identity?;
     Some(Route {
         name,
@@ -217,8 +217,19 @@ fn check_upstream(
 /// The shortest time that is charged by: a reservation for each is written to the journal.
 const WEBSOCKET_TIME_MIN: Duration = Duration::from_secs(1);
 
-fn check_websocket(field: &Field<WebSocket>, problems: &mut Problems) -> WebSocket {
+fn check_websocket(
+    field: &Field<WebSocket>,
+    upstream: Option<&Upstream>,
+    problems: &mut Problems,
+) -> WebSocket {
     let Some(Spanned { value, span }) = field.given() else { return WebSocket::default() };
+    let is_http2 = upstream.is_some_and(|upstream| upstream.version == HttpVersion::Http2);
+    if is_http2 && *value != WebSocket::Off {
+        let message = "no WebSocket is opened to an upstream that is spoken to by HTTP/2";
+        let help = "write websocket = \"off\", or give the route an upstream of its own, at the same \
+                    address and with http_version = \"1.1\"";
+        problems.add(Problem::warning(*span, message).help(help));
+    }
     if matches!(value, WebSocket::Time(time) if *time < WEBSOCKET_TIME_MIN) {
         let help = "the time is at least 1s; to charge by what the client says write \"message\"";
         problems.add(Problem::error(*span, "the time is too short").help(help));

@@ -438,6 +438,17 @@ path = \"/e\"
 upstream = \"api\"
 access = \"public\"
 websocket = \"off\"
+[[routes]]
+path = \"/f\"
+upstream = \"streams\"
+websocket = \"message\"
+[[routes]]
+path = \"/g\"
+upstream = \"streams\"
+websocket = \"off\"
+[upstreams.streams]
+url = \"http://127.0.0.1:9001\"
+http_version = \"2\"
 ";
     route_public_with_cost: "
 [[routes]]

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, SendStream, server::SendResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body::Body;
 use jiff::Timestamp;
 
@@ -27,6 +27,8 @@ pub(super) struct Sending {
     piece: Bytes,
     sent: usize,
     is_over: bool,
+    /// The stream is a WebSocket from here on.
+    is_switch: bool,
 }
 
 /// Why an answer was not sent whole.
@@ -52,11 +54,16 @@ impl Sending {
     ) -> Result<Self, h2::Error> {
         let follows = head::follows(&reply, method);
         let Reply { status, fields: given, closes: _, body } = reply;
+        let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
         let mut response = Response::new(());
-        *response.status_mut() = status;
+        // RFC 8441 section 5: CONNECT has succeeded, and a key was not asked for.
+        *response.status_mut() = if is_switch { StatusCode::OK } else { status };
         *response.version_mut() = Version::HTTP_2;
         let fields = response.headers_mut();
         *fields = self::fields(&Bytes::from(given.lines));
+        if is_switch {
+            fields.remove(header::SEC_WEBSOCKET_ACCEPT);
+        }
         if let Some(length) = follows.length() {
             fields.insert(header::CONTENT_LENGTH, length.into());
         }
@@ -65,12 +72,22 @@ impl Sending {
         }
         let is_over = matches!(follows, Follows::Nothing(_)) || body.is_end_stream();
         let stream = respond.send_response(response, is_over)?;
-        Ok(Self { stream, body, piece: Bytes::new(), sent: 0, is_over })
+        Ok(Self { stream, body, piece: Bytes::new(), sent: 0, is_over, is_switch })
     }
 
     /// Gives how many bytes of the body were handed over.
     pub(super) fn sent(&self) -> usize {
         self.sent
+    }
+
+    /// Tells whether the stream is a WebSocket from here on.
+    pub(super) fn is_switch(&self) -> bool {
+        self.is_switch
+    }
+
+    /// Sees to what may end a WebSocket, also while the client takes nothing of it.
+    pub(super) fn attend(&self, context: &Context<'_>) {
+        self.body.attend(context);
     }
 
     /// Tells whether the client is waited for.

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::answer;
 use crate::{
     server::body::{BodyError, INTERIM_BYTES_MAX},
+    websocket,
     worker::watch::Watch,
 };
 
@@ -34,6 +35,18 @@ pub(super) struct Side {
     has_data: Cell<bool>,
     /// What went ahead of the answer.
     interim_bytes: Cell<usize>,
+    tunnel: Cell<Tunnel>,
+}
+
+/// Whether what the client sends is a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tunnel {
+    /// It is.
+    No,
+    /// It will be what a WebSocket says, and there is no body until then.
+    Awaited,
+    /// It is what a WebSocket says.
+    Open,
 }
 
 impl Side {
@@ -56,6 +69,11 @@ impl Side {
             respond: RefCell::new(Some(respond)),
             watch,
             interim_bytes: Cell::new(0),
+            tunnel: Cell::new(if websocket::is_on_stream(head) {
+                Tunnel::Awaited
+            } else {
+                Tunnel::No
+            }),
         }
     }
 
@@ -108,6 +126,9 @@ impl Side {
         &self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.tunnel.get() == Tunnel::Awaited {
+            return Poll::Ready(None);
+        }
         let mut upload = self.upload.borrow_mut();
         let Some(upload) = &mut *upload else {
             return Poll::Ready(Some(Err(BodyError::Over)));
@@ -122,6 +143,9 @@ impl Side {
                 Some(data) => return Poll::Ready(Some(Ok(Frame::data(self.take(upload, data)?)))),
                 None => self.has_data.set(false),
             }
+        }
+        if self.tunnel.get() == Tunnel::Open {
+            return Poll::Ready(None);
         }
         let polled = upload.poll_trailers(context);
         self.watch.wait_for_body(polled.is_pending());
@@ -138,7 +162,8 @@ impl Side {
     }
 
     fn is_over(&self) -> bool {
-        self.upload.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
+        self.tunnel.get() == Tunnel::Awaited
+            || self.upload.borrow().as_ref().is_some_and(RecvStream::is_end_stream)
     }
 }
 
@@ -149,6 +174,11 @@ pub struct Inbound(Rc<Side>);
 impl Inbound {
     pub(super) fn new(side: Rc<Side>) -> Self {
         Self(side)
+    }
+
+    /// Makes all that comes the body, to the end of the stream.
+    pub fn switch(&self) {
+        self.0.tunnel.set(Tunnel::Open);
     }
 
     /// Sends an answer ahead of the last one, unless that was sent or too many were.

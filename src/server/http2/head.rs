@@ -4,7 +4,8 @@
 //! field that is about a connection, a `TE` beside `trailers`, a pseudo-header that is unknown, repeated, missing or
 //! behind a field, two lengths, or a path that is none.
 
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use h2::ext::Protocol;
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 use crate::server::http1::Unparsable;
 
@@ -22,6 +23,12 @@ pub(super) fn check(head: &mut Parts, fields_max: usize) -> Result<(), Unparsabl
         return Err(Unparsable::Malformed("A field's value begins or ends with a space."));
     }
     join_cookies(&mut head.headers)
+}
+
+/// Tells whether a stream asks to become a WebSocket (RFC 8441 section 5). Other protocols are CONNECT as any.
+pub(super) fn opens_websocket(head: &Parts) -> bool {
+    let protocol = head.extensions.get::<Protocol>();
+    head.method == Method::CONNECT && protocol.is_some_and(|asked| asked.as_str() == "websocket")
 }
 
 /// Tells whether a value begins or ends with what HTTP/1.1 would take for no part of it (RFC 9113 section 8.2.1).

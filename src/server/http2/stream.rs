@@ -28,6 +28,7 @@ use crate::{
         connection::{LINGER_SILENCE, LINGER_TIME},
         http1::Service as _,
     },
+    websocket,
     worker::{Connection, Worker},
 };
 
@@ -40,7 +41,10 @@ pub(super) async fn serve(
     fields_max: usize,
     first: Duration,
 ) {
-    let (head, upload) = request.into_parts();
+    let (mut head, upload) = request.into_parts();
+    if head::opens_websocket(&head) {
+        websocket::open_on_stream(&mut head, worker.nonce());
+    }
     let side = Rc::new(Side::new(&head, upload, respond, Rc::clone(&connection.watch)));
     let stream = Stream { worker: &worker, connection: &connection, side };
     let serving = pin!(stream.exchange(head, fields_max));
@@ -112,12 +116,13 @@ impl Stream<'_> {
         let watch = &self.connection.watch;
         let Some(respond) = self.side.take_respond() else { return Err(Unsent::Gone) };
         let mut sending = Sending::begin(respond, reply, method, || answers.now())?;
-        watch.begin_answer(false);
+        watch.begin_answer(sending.is_switch());
         let sent = poll_fn(|context| {
             // Whoever takes nothing of it is looked at as well.
             if watch.takes_look() && !sending.may_go_on() {
                 return Poll::Ready(Err(Unsent::Refused));
             }
+            sending.attend(context);
             let before = sending.sent();
             let polled = sending.poll_send(context);
             if let Some(bytes @ 1..) = sending.sent().checked_sub(before) {

@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode};
 use crate::{
     http1::{self, Decoder, Fields, Framing, Malformed, members, push_field, values},
     upstream::headers::is_dropped_from_answer,
+    websocket::Accept,
 };
 
 /// How many fields an answer may have.
@@ -27,6 +28,8 @@ pub struct Head {
     pub(crate) framing: Framing,
     /// It changes to WebSocket.
     pub(crate) is_websocket: bool,
+    /// What it accepts that with.
+    pub(crate) accept: Option<Accept>,
     /// Another request may follow on the connection.
     pub(crate) keeps_alive: bool,
 }
@@ -85,9 +88,11 @@ pub(crate) fn parse(
     };
     let is_websocket = status == StatusCode::SWITCHING_PROTOCOLS
         && http1::has_member(answer.headers, "upgrade", "websocket");
+    let accept = values(answer.headers, "sec-websocket-accept").next();
+    let accept = accept.filter(|_| is_websocket).and_then(|value| value.try_into().ok());
     let fields = passed(answer.headers, status, &options, body_length);
     bytes::Buf::advance(buffer, length);
-    Ok(Some(Head { status, fields, framing, is_websocket, keeps_alive }))
+    Ok(Some(Head { status, fields, framing, is_websocket, accept, keeps_alive }))
 }
 
 /// Finds where the body ends. Two answers to that are none (RFC 9112 sections 6.1 and 6.3).

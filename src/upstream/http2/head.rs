@@ -72,7 +72,7 @@ pub(super) fn answer(parts: &response::Parts, is_answer_to_head: bool) -> Result
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
     };
-    Ok(Head { status, fields, framing, is_websocket: false, keeps_alive: true })
+    Ok(Head { status, fields, framing, is_websocket: false, accept: None, keeps_alive: true })
 }
 
 #[cfg(test)]

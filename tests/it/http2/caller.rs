@@ -115,6 +115,24 @@ impl Caller {
         self.try_begin(method, path, fields, is_whole).unwrap()
     }
 
+    /// Begins an extended CONNECT (RFC 8441 section 4).
+    pub(crate) fn connect(&self, protocol: &str, path: &str, fields: &[(&str, &str)]) -> Call {
+        let mut request = Request::connect(format!("http://a.test{path}"));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.extension(h2::ext::Protocol::from(protocol)).body(()).unwrap();
+        let sender = self.sender.clone();
+        self.run(async move {
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            let (answer, body) =
+                sender.ready().await.unwrap().send_request(request, false).unwrap();
+            Call { answer, body }
+        })
+    }
+
     /// Begins one, or tells why none can be begun.
     pub(crate) fn try_begin(
         &self,
@@ -233,6 +251,11 @@ impl Drop for Caller {
 pub(crate) struct Upload(SendStream<Bytes>);
 
 impl Upload {
+    /// Resets the stream.
+    pub(crate) fn reset(mut self) {
+        self.0.send_reset(h2::Reason::CANCEL);
+    }
+
     /// Sends some of it.
     pub(crate) fn send(&mut self, bytes: impl Into<Bytes>, is_last: bool) {
         self.0.send_data(bytes.into(), is_last).unwrap();

@@ -5,6 +5,7 @@ mod ends;
 mod frames;
 mod kill;
 mod limits;
+mod streams;
 mod time;
 mod units;
 
@@ -50,6 +51,12 @@ request_timeout = "1s"
 path = "/free"
 upstream = "api"
 access = "public"
+
+[[routes]]
+path = "/closed"
+upstream = "api"
+access = "public"
+websocket = "off"
 
 [plans.starter]
 quotas = [{{ name = "monthly", limit = 10, window = "month" }}]
