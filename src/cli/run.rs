@@ -37,6 +37,9 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
+    for address in running.further_addresses() {
+        tracing::info!(%address, "listening here too");
+    }
     signals.wait(&running);
     tracing::info!("stopping, open requests may end");
     signals.cut_by_the_next(running.cutter());

@@ -10,8 +10,8 @@ use rustls::pki_types::ServerName;
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessLog, Admin, Certificate, ClientAuth, Config, Cors, KeyLocation, Log, MemoryLimit,
-    Retention, Secret, Server, ServerLimits, ServerTls, Store, TlsVersion, Webhooks,
+    AccessLog, Admin, Certificate, ClientAuth, Config, Cors, KeyLocation, Listener, Log,
+    MemoryLimit, Retention, Secret, Server, ServerLimits, ServerTls, Store, TlsVersion, Webhooks,
 };
 use crate::{
     answer::Code,
@@ -87,6 +87,7 @@ fn of_server(server: &Server) -> Value {
         tls,
         trusted_proxies,
         proxy_protocol,
+        listeners,
         limits,
     } = server;
     let ServerLimits {
@@ -112,6 +113,7 @@ fn of_server(server: &Server) -> Value {
         "tls": tls.as_ref().map(of_tls),
         "trusted_proxies": trusted_proxies,
         "proxy_protocol": proxy_protocol,
+        "listeners": listeners.iter().map(of_listener).collect::<Vec<_>>(),
         "limits": {
             "connections": connections,
             "handshakes": handshakes,
@@ -126,6 +128,15 @@ fn of_server(server: &Server) -> Value {
             "minimum_rate": minimum_rate.map_or("none".to_owned(), |rate| size(rate.get())),
             "memory": of_memory(*memory),
         },
+    })
+}
+
+fn of_listener(listener: &Listener) -> Value {
+    let Listener { listen, tls, proxy_protocol } = listener;
+    json!({
+        "listen": listen,
+        "tls": tls.as_ref().map(of_tls),
+        "proxy_protocol": proxy_protocol,
     })
 }
 

@@ -95,8 +95,30 @@ pub struct Server {
     /// Whether each connection comes from one of these and begins with a header of the PROXY
     /// protocol.
     pub proxy_protocol: bool,
+    /// Further addresses at which the same is served.
+    pub listeners: Vec<Listener>,
     /// What one request and one connection may take.
     pub limits: ServerLimits,
+}
+
+/// A further address of the data listener, and what is spoken there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listener {
+    /// The address.
+    pub listen: SocketAddr,
+    /// What TLS is spoken by; `None` means in clear.
+    pub tls: Option<ServerTls>,
+    /// Whether each connection begins with a header of the PROXY protocol, as in [`Server`].
+    pub proxy_protocol: bool,
+}
+
+impl Server {
+    /// Lists what is spoken at each address: by what TLS, and whether a header of the PROXY protocol comes first.
+    /// The first is that of `[server]` itself.
+    pub fn spoken(&self) -> impl Iterator<Item = (Option<&ServerTls>, bool)> {
+        let further = self.listeners.iter().map(|of| (of.tls.as_ref(), of.proxy_protocol));
+        std::iter::once((self.tls.as_ref(), self.proxy_protocol)).chain(further)
+    }
 }
 
 /// TLS of the data listener.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    config::{AccessLog, Admin, Config, Log, Secret, Server, Store},
+    config::{AccessLog, Admin, Config, Log, Secret, Server, ServerTls, Store},
     model::KeyDigest,
     telemetry::{access_log, messages},
 };
@@ -12,6 +12,8 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Fixed {
     listen: SocketAddr,
+    /// With where each is redirected to from.
+    listeners: Vec<(SocketAddr, Option<SocketAddr>)>,
     redirect: Option<SocketAddr>,
     admin_listen: SocketAddr,
     pub(super) connections: usize,
@@ -30,13 +32,15 @@ pub(super) struct Fixed {
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
         let Config { server, admin, store, log, .. } = config;
-        let Server { listen, workers, tls, limits, .. } = server;
+        let Server { listen, listeners, workers, tls, limits, .. } = server;
+        let redirect = |tls: &Option<ServerTls>| tls.as_ref().and_then(|tls| tls.redirect);
         let Log { access, access_format, format, level: _ } = log;
         let Admin { listen: admin_listen, token, read_token, hosts } = admin;
         let digest = |token: &Secret| KeyDigest::of(token.expose().as_bytes());
         Self {
             listen: *listen,
-            redirect: tls.as_ref().and_then(|tls| tls.redirect),
+            listeners: listeners.iter().map(|of| (of.listen, redirect(&of.tls))).collect(),
+            redirect: redirect(tls),
             admin_listen: *admin_listen,
             connections: limits.connections,
             handshakes: limits.handshakes,
@@ -55,6 +59,7 @@ impl Fixed {
     pub(super) fn differs(&self, other: &Self) -> Option<&'static str> {
         let Self {
             listen,
+            listeners,
             redirect,
             admin_listen,
             connections,
@@ -71,6 +76,7 @@ impl Fixed {
         let Store { database, journal, durability } = store;
         [
             (*listen != other.listen, "server.listen"),
+            (*listeners != other.listeners, "server.listeners"),
             (*redirect != other.redirect, "server.tls.redirect"),
             (*admin_listen != other.admin_listen, "admin.listen"),
             (*connections != other.connections, "server.limits.connections"),

@@ -104,7 +104,7 @@ pub(crate) fn list(conflicts: &[Conflict]) -> String {
 
 /// Gives the files of certificates that a configuration was read from, beside its own.
 fn files(server: &Server, upstreams: &[Arc<Upstream>]) -> Vec<PathBuf> {
-    let shown = server.tls.iter().flat_map(|tls| tls.ready.files());
+    let shown = server.spoken().filter_map(|(tls, _)| tls).flat_map(|tls| tls.ready.files());
     let upstreams = upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
     shown.chain(upstreams.flat_map(Tls::files)).cloned().collect()
 }

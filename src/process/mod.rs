@@ -4,17 +4,20 @@
 //! the journal's lock, the replay and the usage known from before; only then is anything served.
 
 mod books;
+mod listeners;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
+
+use self::listeners::{Addresses, Listeners};
 
 use crate::{
     admin::{self, token},
@@ -106,9 +109,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     gateway: Arc<Gateway>,
-    address: SocketAddr,
-    redirect_address: Option<SocketAddr>,
-    admin_address: SocketAddr,
+    addresses: Addresses,
     admin_token: Arc<Secret>,
     stop: watch::Sender<Stop>,
     /// Told nothing; it closes when the control thread ends.
@@ -124,13 +125,7 @@ pub struct Running {
 /// Starts a gateway. When this returns it serves.
 pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let Options { file, level, clock } = options;
-    let listener = listen("server.listen", config.server.listen)?;
-    let admin_listener = listen("admin.listen", config.admin.listen)?;
-    let redirect = config.server.tls.as_ref().and_then(|tls| tls.redirect);
-    let redirect = redirect.map(|address| listen("server.tls.redirect", address)).transpose()?;
-    let redirect_address = redirect.as_ref().and_then(|redirect| redirect.local_addr().ok());
-    let address = local_address("server.listen", &listener, config.server.listen)?;
-    let admin_address = local_address("admin.listen", &admin_listener, config.admin.listen)?;
+    let (listeners, addresses) = Listeners::open(config)?;
     let (lines, log) = access_log::start(&config.log.access, config.log.access_format)
         .map_err(StartError::AccessLog)?;
     let clock = Arc::new(clock);
@@ -175,11 +170,9 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     });
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
-        listener,
-        redirect: redirect.map(|listener| (listener, address.port())),
+        listeners,
         upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
         tasks,
-        admin_listener,
         admin,
         workers: workers.map_err(StartError::Thread)?,
         gateway: Arc::clone(&gateway),
@@ -188,9 +181,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let (control, ended) = control.start().map_err(StartError::Thread)?;
     Ok(Running {
         gateway,
-        address,
-        redirect_address,
-        admin_address,
+        addresses,
         admin_token,
         stop,
         ended,
@@ -217,10 +208,7 @@ fn start_workers(
 
 /// What the control thread runs beside the workers: accepting, the admin listener, the clock.
 struct Control {
-    listener: TcpListener,
-    /// The one that sends its callers there, and the port there.
-    redirect: Option<(TcpListener, u16)>,
-    admin_listener: TcpListener,
+    listeners: Listeners,
     admin: admin::State,
     tasks: Tasks,
     upkeep: Upkeep,
@@ -245,9 +233,7 @@ impl Control {
     /// Runs until a stop is asked for and every worker has ended.
     async fn run(self) {
         let Self {
-            listener,
-            redirect,
-            admin_listener,
+            listeners: Listeners { data, redirects, admin: admin_listener },
             admin,
             tasks,
             upkeep,
@@ -258,21 +244,18 @@ impl Control {
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
         let keeping = tokio::spawn(upkeep.run(stopping.clone()));
-        let redirecting = redirect.map(|(listener, port)| {
-            tokio::spawn(redirect::serve(listener, Arc::clone(&gateway), port))
-        });
+        let mut redirecting = JoinSet::new();
+        for (listener, port) in redirects {
+            redirecting.spawn(redirect::serve(listener, Arc::clone(&gateway), port));
+        }
         let checking = tokio::spawn(Checkers::new(Arc::clone(&gateway)).run(stopping.clone()));
         let reloading = tokio::spawn(Arc::clone(&gateway).reload_on_change());
         let watching = tokio::spawn(memory::watch(Arc::clone(&gateway)));
         let renewing = tokio::spawn(tls::watch(Arc::clone(&gateway)));
         let clock = gateway.shared_clock();
         let comparing = tokio::spawn(async move { compare(&clock).await });
-        if let Err(error) = acceptor::accept(listener, &workers, &gateway, stopping).await {
-            tracing::error!(%error, "the listener failed");
-        }
-        if let Some(redirecting) = redirecting {
-            redirecting.abort();
-        }
+        acceptor::accept(data, &workers, &gateway, &stopping).await;
+        drop(redirecting);
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
@@ -328,17 +311,22 @@ impl Running {
 
     /// Gives the address of the data listener.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.first
+    }
+
+    /// Gives the addresses of `[[server.listeners]]`.
+    pub fn further_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.further
     }
 
     /// Gives the address of the listener that sends its callers to the data listener, if there is one.
     pub fn redirect_address(&self) -> Option<SocketAddr> {
-        self.redirect_address
+        self.addresses.redirects.first().copied()
     }
 
     /// Gives the address of the admin listener.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.addresses.admin
     }
 
     /// Gives the admin token.
@@ -391,18 +379,6 @@ async fn compare(clock: &Clock) {
             Comparison::Doubted { .. } => {}
         }
     }
-}
-
-fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    acceptor::listen(address).map_err(|source| StartError::Listen { key, address, source })
-}
-
-fn local_address(
-    key: &'static str,
-    listener: &TcpListener,
-    address: SocketAddr,
-) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen { key, address, source })
 }
 
 /// Gives the configured token, or the one in the journal directory, made at first start.

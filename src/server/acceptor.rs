@@ -1,11 +1,13 @@
 //! The acceptor: takes connections and hands each to the worker that has the fewest.
 //!
-//! One listening socket without `SO_REUSEPORT`, so that a second gateway on the same port is refused
+//! Each listening socket is one, without `SO_REUSEPORT`, so that a second gateway on the same port is refused
 //! by the system instead of silently taking half of the connections.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener, TcpStream},
+    task::Poll,
     time::Duration,
 };
 
@@ -48,81 +50,122 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Takes connections until a stop is asked for, and then those that the system has taken by that time.
-/// The listening socket closes with the return.
+/// The listening sockets are closed when it returns.
 pub async fn accept(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     workers: &[Handle],
     gateway: &Gateway,
-    mut stop: watch::Receiver<Stop>,
-) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    // Told when it begins, not at every try.
-    let mut failing = false;
-    let take = async |socket, peer| hand_over(socket, peer, workers, gateway).await;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                failing = false;
-                // It is nobody's until there is room. A stop finds room for all, lest they be reset.
-                tokio::select! {
-                    () = wait_for_room(workers, gateway) => {}
-                    _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+    stop: &watch::Receiver<Stop>,
+) {
+    let accept = |(listener, socket)| {
+        let entrance = Entrance { listener, workers, gateway };
+        Box::pin(entrance.accept(socket, stop.clone()))
+    };
+    let mut accepting: Vec<_> = listeners.into_iter().enumerate().map(accept).collect();
+    poll_fn(|context| {
+        accepting.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(ended) => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a listener failed");
                 }
-                match stream.into_std() {
-                    Ok(socket) => take(socket, peer).await,
-                    Err(error) => tracing::debug!(%error, "a connection cannot be taken"),
-                }
+                false
             }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "no connection can be taken, trying again");
+        });
+        if accepting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Where connections of one listener go.
+#[derive(Clone, Copy)]
+struct Entrance<'a> {
+    /// Its place among the gateway's.
+    listener: usize,
+    workers: &'a [Handle],
+    gateway: &'a Gateway,
+}
+
+impl Entrance<'_> {
+    async fn accept(
+        self,
+        listener: TcpListener,
+        mut stop: watch::Receiver<Stop>,
+    ) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        // Told when it begins, not at every try.
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop != Stop::No) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    failing = false;
+                    // It is nobody's until there is room. A stop finds room for all, lest they be reset.
+                    tokio::select! {
+                        () = self.wait_for_room() => {}
+                        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+                    }
+                    match stream.into_std() {
+                        Ok(socket) => self.hand_over(socket, peer).await,
+                        Err(error) => tracing::debug!(%error, "a connection cannot be taken"),
+                    }
                 }
-                tokio::time::sleep(BACK_OFF).await;
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, "no connection can be taken, trying again");
+                    }
+                    tokio::time::sleep(BACK_OFF).await;
+                }
             }
         }
+        let take = async |socket, peer| self.hand_over(socket, peer).await;
+        drain::drain(listener.into_std()?, take).await;
+        Ok(())
     }
-    drain::drain(listener.into_std()?, take).await;
-    Ok(())
-}
 
-/// Waits until there are fewer connections than allowed, and memory for another.
-async fn wait_for_room(workers: &[Handle], gateway: &Gateway) {
-    while is_full(workers, gateway) || gateway.memory().is_short() {
-        tokio::time::sleep(FULL_WAIT).await;
+    /// Waits until there are fewer connections than allowed, and memory for another.
+    async fn wait_for_room(self) {
+        while self.is_full() || self.gateway.memory().is_short() {
+            tokio::time::sleep(FULL_WAIT).await;
+        }
     }
-}
 
-fn is_full(workers: &[Handle], gateway: &Gateway) -> bool {
-    workers.iter().map(Handle::connections).sum::<usize>() >= gateway.connections_max()
-}
-
-/// Hands a socket to the least-loaded worker, as a socket of the standard library: the worker
-/// registers it with its own runtime.
-async fn hand_over(socket: TcpStream, peer: SocketAddr, workers: &[Handle], gateway: &Gateway) {
-    let place = match place(peer, gateway) {
-        Ok(place) => place,
-        Err(error) => return tracing::debug!(%peer, %error, "a connection is closed at once"),
-    };
-    let least = workers.iter().min_by_key(|worker| worker.connections());
-    match (least, prepare(&socket)) {
-        (Some(worker), Ok(())) => worker.hand_over(Accepted { socket, peer, place }).await,
-        (_, Err(error)) => tracing::debug!(%error, "client left before it was served"),
-        (None, Ok(())) => {}
+    fn is_full(self) -> bool {
+        let open = self.workers.iter().map(Handle::connections).sum::<usize>();
+        open >= self.gateway.connections_max()
     }
-}
 
-/// Takes a place for a connection. For whom a proxy has opened one, only its first bytes tell.
-fn place(peer: SocketAddr, gateway: &Gateway) -> Result<Option<Place>, TooMany> {
-    let is_proxied = gateway.look(|snapshot| {
-        let server = &snapshot.server;
-        server.proxy_protocol && origin::is_trusted(&server.trusted_proxies, peer.ip())
-    });
-    if is_proxied { Ok(None) } else { addresses::admit(gateway, peer.ip()) }
+    /// Hands a socket to the least-loaded worker, as a socket of the standard library: the worker
+    /// registers it with its own runtime.
+    async fn hand_over(self, socket: TcpStream, peer: SocketAddr) {
+        let place = match self.place(peer) {
+            Ok(place) => place,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection is closed at once"),
+        };
+        let least = self.workers.iter().min_by_key(|worker| worker.connections());
+        let listener = self.listener;
+        match (least, prepare(&socket)) {
+            (Some(worker), Ok(())) => {
+                worker.hand_over(Accepted { socket, peer, listener, place }).await;
+            }
+            (_, Err(error)) => tracing::debug!(%error, "client left before it was served"),
+            (None, Ok(())) => {}
+        }
+    }
+
+    /// Takes a place for a connection. For whom a proxy has opened one, only its first bytes tell.
+    fn place(self, peer: SocketAddr) -> Result<Option<Place>, TooMany> {
+        let is_proxied = self.gateway.look(|snapshot| {
+            let server = &snapshot.server;
+            let begins_so = server.spoken().nth(self.listener).is_some_and(|(_, is_so)| is_so);
+            begins_so && origin::is_trusted(&server.trusted_proxies, peer.ip())
+        });
+        if is_proxied { Ok(None) } else { addresses::admit(self.gateway, peer.ip()) }
+    }
 }
 
 fn prepare(socket: &TcpStream) -> io::Result<()> {

@@ -39,9 +39,14 @@ const LINGER_TIME_HTTP2: Duration = Duration::from_secs(1);
 pub(super) const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) {
     // In memory of its own, which is free again before the first request.
-    let Some(mut begun) = Box::pin(begin(&worker, stream, peer)).await else { return };
+    let Some(mut begun) = Box::pin(begin(&worker, stream, peer, listener)).await else { return };
     let received = std::mem::take(&mut begun.received);
     let preface = match begun.is_http2() {
         true => Some(received),
@@ -79,11 +84,17 @@ impl Begun {
 }
 
 /// Finds whom a connection is for, and makes its handshake; `None` where it is over by that.
-async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) -> Option<Begun> {
+async fn begin(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) -> Option<Begun> {
     let (limits, is_proxied, tls) = {
         let server = &worker.gateway().snapshot().server;
-        let tls = server.tls.as_ref().map(|tls| Arc::clone(&tls.ready));
-        (server.limits.clone(), server.proxy_protocol, tls)
+        // A reload takes none away.
+        let (tls, is_proxied) = server.spoken().nth(listener)?;
+        (server.limits.clone(), is_proxied, tls.map(|tls| Arc::clone(&tls.ready)))
     };
     let watch = Rc::new(Watch::new(&limits, Arc::clone(worker.connections())));
     let (mut socket, mut secured) = (Socket::new(stream), None);
@@ -206,7 +217,7 @@ mod tests {
     use super::*;
 
     /// Gives the size of the future that a function makes, without one.
-    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -33,6 +33,8 @@ pub struct Accepted {
     pub socket: TcpStream,
     /// Who opened it.
     pub peer: SocketAddr,
+    /// Which of the gateway's addresses it came to.
+    pub listener: usize,
     /// Its place among those of its address, where that is counted already.
     pub place: Option<Place>,
 }
@@ -89,12 +91,12 @@ async fn serve(
     counter: Arc<AtomicUsize>,
 ) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    while let Some(Accepted { socket, peer, place }) = handed.recv().await {
+    while let Some(Accepted { socket, peer, listener, place }) = handed.recv().await {
         let guard = (Counted(Arc::clone(&counter)), place, alive.clone());
         let Ok(stream) = tokio::net::TcpStream::from_std(socket) else { continue };
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {
-            connection::serve(worker, stream, peer).await;
+            connection::serve(worker, stream, peer, listener).await;
             drop(guard);
         });
     }

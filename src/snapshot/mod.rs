@@ -89,7 +89,8 @@ impl Snapshot {
 
     /// Gives until when each certificate holds that the gateway shows, and to whom: `clients`, or an upstream's id.
     pub fn certificates(&self) -> impl Iterator<Item = (&str, &Validity)> {
-        let clients = self.server.tls.iter().flat_map(|tls| tls.ready.validities());
+        let shown = self.server.spoken().filter_map(|(tls, _)| tls);
+        let clients = shown.flat_map(|tls| tls.ready.validities());
         let upstreams = self.upstreams.iter().filter_map(|upstream| {
             let shown = upstream.tls.as_deref()?.validity()?;
             Some((&*upstream.id, shown))

@@ -22,6 +22,7 @@ mod guesses;
 mod http2;
 mod kill;
 mod limits;
+mod listeners;
 mod live;
 mod logs;
 mod memory;

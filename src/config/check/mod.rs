@@ -12,6 +12,7 @@ mod health;
 mod host;
 mod keys;
 mod limits;
+mod listeners;
 mod names;
 mod networks;
 mod number;
@@ -58,8 +59,9 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         customers,
     } = file;
     let server_listen = server.value().and_then(|server| server.listen.given());
+    let checked = server::check_server(server, admin, directory, problems);
     let admin = server::check_admin(admin, server_listen, directory, problems);
-    let server = server::check_server(server, directory, problems);
+    let server = checked;
     let retention = retention::check(store, problems);
     let store = server::check_store(store, directory, problems);
     let log = server::check_log(log, directory, problems);

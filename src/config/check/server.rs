@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Du
 
 use http::StatusCode;
 
-use super::{networks, number::within, path::Pattern, server_limits, tls, url::Url};
+use super::{listeners, networks, number::within, path::Pattern, server_limits, tls, url::Url};
 use crate::{
     answer::Code,
     config::{
@@ -25,6 +25,7 @@ use crate::{
 /// Checks `[server]`, the one table that must be there.
 pub(super) fn check_server(
     field: &Field<ServerTable>,
+    admin: &Field<AdminTable>,
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<Server> {
@@ -43,6 +44,7 @@ pub(super) fn check_server(
         tls,
         trusted_proxies,
         proxy_protocol,
+        listeners,
         limits,
     } = &field.required(problems, missing)?.value;
     let missing = || Problem::error(*span, "`listen` is missing in `[server]`").help(help);
@@ -55,6 +57,10 @@ pub(super) fn check_server(
         let help = "set public_url = \"https://…\", the address that callers use";
         problems.add(Problem::warning(listen.span, message).help(help));
     }
+    let first = listen.map(|of| (of.value, Some(of.span), "the data listener's address"));
+    let admin_span = admin.value().and_then(|admin| admin.listen.span());
+    let of_admin = (admin_listen(admin), admin_span, "the admin listener's address");
+    let taken = first.into_iter().chain([of_admin]).collect();
     let server = Server {
         // A wrong address is reported; the stand-in lets the rest be checked.
         listen: listen.map_or(UNKNOWN_ADDRESS, |listen| listen.value),
@@ -65,6 +71,7 @@ pub(super) fn check_server(
         tls: tls::check(tls, public_url, listen.map(|of| of.value), directory, problems),
         proxy_protocol: networks::check_proxy_protocol(proxy_protocol, trusted_proxies, problems),
         trusted_proxies: networks::check_trusted(trusted_proxies, problems),
+        listeners: listeners::check(listeners, taken, trusted_proxies, directory, problems),
         limits: server_limits::check(limits.value().unwrap_or(&LimitsTable::default()), problems),
     };
     Some(server)

@@ -24,8 +24,8 @@ pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet};
 pub(super) use server::{
-    AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, LogTable, RetentionTable,
-    ServerTable, StoreTable,
+    AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, ListenerTable, LogTable,
+    RetentionTable, ServerTable, StoreTable,
 };
 pub(super) use table::{
     Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,

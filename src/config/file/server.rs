@@ -31,6 +31,7 @@ pub(in crate::config) struct ServerTable {
     pub(in crate::config) tls: Field<TlsTable>,
     pub(in crate::config) trusted_proxies: Field<Vec<Spanned<IpNet>>>,
     pub(in crate::config) proxy_protocol: Field<bool>,
+    pub(in crate::config) listeners: Field<Vec<Spanned<ListenerTable>>>,
     pub(in crate::config) limits: Field<LimitsTable>,
 }
 
@@ -47,7 +48,29 @@ impl FromToml for ServerTable {
             tls: table.field("tls"),
             trusted_proxies: table.field("trusted_proxies"),
             proxy_protocol: table.field("proxy_protocol"),
+            listeners: table.field("listeners"),
             limits: table.field("limits"),
+        };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// One of `[[server.listeners]]`.
+#[derive(Debug)]
+pub(in crate::config) struct ListenerTable {
+    pub(in crate::config) listen: Field<SocketAddr>,
+    pub(in crate::config) tls: Field<TlsTable>,
+    pub(in crate::config) proxy_protocol: Field<bool>,
+}
+
+impl FromToml for ListenerTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[[server.listeners]]`", problems)?;
+        let read = Self {
+            listen: table.field("listen"),
+            tls: table.field("tls"),
+            proxy_protocol: table.field("proxy_protocol"),
         };
         table.finish();
         Some(read)

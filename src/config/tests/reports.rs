@@ -135,6 +135,22 @@ public_url = \"https://api.example.com\"
 [admin]
 listen = \"127.0.0.1:8403\"
 ";
+    further_listeners: "
+[server]
+listen = \"127.0.0.1:8402\"
+[[server.listeners]]
+listen = \"127.0.0.1:8402\"
+[[server.listeners]]
+listen = \"0.0.0.0:8403\"
+[[server.listeners]]
+listen = \"127.0.0.1:8404\"
+proxy_protocol = true
+tls = { cert = \"missing.crt\", key = \"missing.key\" }
+[[server.listeners]]
+listen = \"[::]:8404\"
+public_url = \"https://api.example.com\"
+[[server.listeners]]
+";
     default_admin_listener_is_taken: "[server]\nlisten = \"127.0.0.1:8403\"";
     store_postgres: "[store]\nurl = \"postgres://user:my-secret-password@db/faregate\"\njournal = \"\"";
     store_other: "[store]\nurl = \"mysql://user:my-secret-password@db/faregate\"\ndurability = \"strict\"";
