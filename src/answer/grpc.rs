@@ -59,26 +59,32 @@ pub enum Outcome {
     },
 }
 
-/// Finds it in an answer's head; `is_whole` where nothing follows that.
-pub fn outcome(head: &Fields, is_whole: bool) -> Outcome {
+/// Finds it in an answer's head; `is_whole` where nothing follows that, `is_late` where its caller's own
+/// deadline is past.
+pub fn outcome(head: &Fields, is_whole: bool, is_late: bool) -> Outcome {
     match head.find(STATUS.as_str()) {
-        Some(status) => Outcome::Known { is_charged: is_charged(status) },
+        Some(status) => Outcome::Known { is_charged: is_charged(status, is_late) },
         None if is_whole => Outcome::Known { is_charged: false },
         None => Outcome::Open,
     }
 }
 
 /// Tells whether what stands behind a body is charged. Who says no status has not answered.
-pub fn are_charged(trailers: Option<&HeaderMap>) -> bool {
+pub fn are_charged(trailers: Option<&HeaderMap>, is_late: bool) -> bool {
     let status = trailers.and_then(|fields| fields.get(&STATUS));
-    status.is_some_and(|status| is_charged(status.as_bytes()))
+    status.is_some_and(|status| is_charged(status.as_bytes(), is_late))
 }
 
 /// Tells whether a call with this status is charged: those that went well, and those that failed by what the
 /// caller asked for or did (cancelled, invalid argument, not found, already exists, permission denied, failed
-/// precondition, out of range, unauthenticated).
-fn is_charged(status: &[u8]) -> bool {
-    matches!(status, b"0" | b"1" | b"3" | b"5" | b"6" | b"7" | b"9" | b"11" | b"16")
+/// precondition, out of range, unauthenticated). So is one whose upstream says that the deadline is past which
+/// its caller has set: it knows that as we do, and which of the two is the first to say so is chance.
+fn is_charged(status: &[u8], is_late: bool) -> bool {
+    match status {
+        b"4" => is_late,
+        b"0" | b"1" | b"3" | b"5" | b"6" | b"7" | b"9" | b"11" | b"16" => true,
+        _ => false,
+    }
 }
 
 /// Gives the status by which a caller is told a code.
@@ -187,9 +193,21 @@ mod tests {
         ] {
             assert_eq!(status(code), expected, "{code:?}");
         }
-        let charged: Vec<u8> =
-            (0..=17).filter(|status| is_charged(status.to_string().as_bytes())).collect();
-        assert_eq!(charged, [0, 1, 3, 5, 6, 7, 9, 11, 16]);
-        assert!(!is_charged(b"00") && !is_charged(b""));
+        let charged = |is_late| -> Vec<u8> {
+            (0..=17).filter(|status| is_charged(status.to_string().as_bytes(), is_late)).collect()
+        };
+        assert_eq!(charged(false), [0, 1, 3, 5, 6, 7, 9, 11, 16]);
+        assert_eq!(charged(true), [0, 1, 3, 4, 5, 6, 7, 9, 11, 16]);
+        assert!(!is_charged(b"00", true) && !is_charged(b"", true));
+    }
+
+    #[test]
+    fn upstream_that_is_first_to_tell_of_the_callers_deadline_is_paid() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert(&STATUS, "4".parse().unwrap());
+        assert!(are_charged(Some(&trailers), true));
+        // It has a time of its own, which is no fault of the caller's.
+        assert!(!are_charged(Some(&trailers), false));
+        assert!(!are_charged(None, true));
     }
 }

@@ -82,7 +82,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     // Where messages are paid for, the opening shows only that the first one could be.
     let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
     let outcome = match exchange.is_grpc() {
-        true => grpc::outcome(fields, connection.is_body_over()),
+        true => grpc::outcome(fields, connection.is_body_over(), exchange.is_past_deadline()),
         false => Outcome::Known { is_charged: true },
     };
     let is_free_call = outcome == Outcome::Known { is_charged: false };
@@ -201,7 +201,8 @@ impl PassingBody {
 
     /// Settles a request whose answer came whole, with what follows it.
     fn complete(&mut self, trailers: Option<&HeaderMap>) {
-        if self.awaits_status && !self.over && !grpc::are_charged(trailers) {
+        let is_late = self.exchange.is_past_deadline();
+        if self.awaits_status && !self.over && !grpc::are_charged(trailers, is_late) {
             self.is_free = true;
             self.exchange.note_reserved(0, None);
         }

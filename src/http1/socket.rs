@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use rustls::ConnectionCommon;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
@@ -161,6 +162,43 @@ impl Stream {
     }
 }
 
+/// Sends what TLS has to say to what was read, such as that there is no second handshake: its other side
+/// waits for that, and we may have nothing to write. What the system has no room for goes with what is
+/// written next. Nobody is woken for it, since a waker would take the place of the writer's.
+fn answer_of_itself(stream: &mut TlsStream<TcpStream>) {
+    match stream {
+        TlsStream::Client(stream) => {
+            let (system, session) = stream.get_mut();
+            send_at_once(system, &mut **session);
+        }
+        TlsStream::Server(stream) => {
+            let (system, session) = stream.get_mut();
+            send_at_once(system, &mut **session);
+        }
+    }
+}
+
+fn send_at_once<Side>(system: &TcpStream, session: &mut ConnectionCommon<Side>) {
+    while session.wants_write() {
+        if !matches!(session.write_tls(&mut AtOnce(system)), Ok(1..)) {
+            return;
+        }
+    }
+}
+
+/// Writes what there is room for now.
+struct AtOnce<'a>(&'a TcpStream);
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::Tcp(stream)
@@ -181,7 +219,11 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(context, buffer);
+                answer_of_itself(stream);
+                read
+            }
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }

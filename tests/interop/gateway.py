@@ -17,6 +17,7 @@ listen = "127.0.0.1:{port}"
 workers = 2
 drain_timeout = "1s"
 limits = {{ body_bytes = "32MiB" }}
+{server}
 
 [admin]
 listen = "127.0.0.1:{admin}"
@@ -75,7 +76,7 @@ websocket = "1s"
 class Gateway:
     """A gateway in a directory of its own, before the upstreams that are named."""
 
-    def __init__(self, processes, binary, directory, upstreams, more="", scheme="http"):
+    def __init__(self, processes, binary, directory, upstreams, more="", scheme="http", server=""):
         self.binary = binary
         self.scheme = scheme
         self.port = free_port()
@@ -86,6 +87,7 @@ class Gateway:
                 port=self.port,
                 admin=self.admin_port,
                 more=more,
+                server=server,
                 upstreams="".join(UPSTREAM.format(name=name, url=url_of(at)) for name, at in upstreams.items()),
             )
         )

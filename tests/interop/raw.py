@@ -22,6 +22,11 @@ class Raw:
         self.requests = []
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def begin(self):
+        """Forgets what came, and holds anew what is to be held."""
+        self.requests.clear()
+        self.released.clear()
+
     def seen(self, path):
         """Returns how many requests for a path came."""
         return self.requests.count(path)
@@ -60,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, document):
         body = json.dumps(document).encode()
         self.say(f"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {len(body)}\n")
-        # Any page may read it, as public APIs often allow.
-        self.say("Access-Control-Allow-Origin: *\n\n")
+        # Any page may read it, as public APIs often allow, and by what it came.
+        self.say("Access-Control-Allow-Origin: *\nTiming-Allow-Origin: *\n\n")
         self.say(body)
 
     def hints(self):

@@ -5,6 +5,7 @@ import subprocess
 from cases import expect, expect_in
 from clients import curl
 from gateway import Gateway
+from processes import program
 
 # The gateway's listener, and who vouches for its callers.
 LISTENER = """
@@ -28,7 +29,7 @@ def run(cases, servers, gateway, directory):
     for number, (server, functions) in enumerate([("nginx-tls", files + curl.UPLOADS), ("caddy-tls", files)]):
         curl.group(cases, Secured(servers, inside, directory / f"tls-{number}"), server, functions)
     caller = Secured(servers, inside, directory / "tls-callers")
-    for function in [version_1_2, http2, resumed, no_certificate, clear]:
+    for function in [version_1_2, http2, resumed, second_handshake, no_certificate, clear]:
         cases.run("curl", "nginx-tls", function.__doc__.rstrip("."), function, caller)
     cases.run("curl", "nginx-tls", "the books", caller.customer.check_books)
 
@@ -61,6 +62,22 @@ def resumed(caller):
     for _ in range(2):
         answer = caller("-v", url, url, charged=2)
         expect("handshakes", answer.count(b"SSL connection using"), 1)
+
+
+def second_handshake(caller):
+    """openssl: a second handshake in TLS 1.2 is refused at once."""
+    where = caller.servers.certificates
+    command = [program("openssl"), "s_client", "-tls1_2", "-connect", f"127.0.0.1:{caller.gateway.port}"]
+    command += ["-cert", where / "caller.crt", "-key", where / "caller.key"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as client:
+        try:
+            # It asks for one when it reads this line.
+            client.stdin.write(b"R\n")
+            client.stdin.flush()
+            client.wait(5)
+            expect_in("what openssl tells", b"no renegotiation", client.stderr.read())
+        finally:
+            client.kill()
 
 
 def no_certificate(caller):

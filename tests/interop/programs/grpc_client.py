@@ -1,7 +1,8 @@
-"""The cases of grpcio: TARGET, KEY, KEY of a customer whose quota is used up."""
+"""The cases of grpcio: TARGET, KEY, KEY of a customer whose quota is used up; behind them, within TLS, whom to trust."""
 
 import asyncio
 import sys
+from pathlib import Path
 
 import grpc
 from tell import expect, tell
@@ -67,16 +68,17 @@ async def failed(channel, name):
 
 async def late(channel):
     call = channel.unary_unary(SERVICE + "Sleep")(b"5", metadata=keyed(), timeout=0.3)
-    await refused(call, "DEADLINE_EXCEEDED", None)
+    # The gateway knows the deadline too, and may be the first to say so.
+    await refused(call, "DEADLINE_EXCEEDED", None, "upstream_timeout")
 
 
-async def refused(call, status, code):
+async def refused(call, status, *codes):
     try:
         await call
     except grpc.aio.AioRpcError as error:
         expect("the status", error.code().name, status)
         metadata = {**dict(error.initial_metadata()), **dict(error.trailing_metadata())}
-        expect("the code", metadata.get("faregate-code"), code)
+        expect("the code is one of these", metadata.get("faregate-code") in codes, True)
         if status == "NOT_FOUND":
             expect("the message", error.details(), "as asked: 100 % of ü")
     else:
@@ -87,8 +89,15 @@ def question(channel, path, key):
     return channel.unary_unary(path)(b"question", metadata=keyed(key), timeout=10)
 
 
+def connect():
+    if len(sys.argv) == 4:
+        return grpc.aio.insecure_channel(TARGET, options=OPTIONS)
+    credentials = grpc.ssl_channel_credentials(Path(sys.argv[4]).read_bytes())
+    return grpc.aio.secure_channel(TARGET, credentials, options=OPTIONS)
+
+
 async def main():
-    async with grpc.aio.insecure_channel(TARGET, options=OPTIONS) as channel:
+    async with connect() as channel:
         await tell("a call", 1, unary(channel))
         await tell("50 calls at once", 50, many(channel))
         await tell("messages of 5 MiB", 1, large(channel))

@@ -53,8 +53,13 @@ impl Caller {
 
     /// Opens one within TLS, where the two agree on HTTP/2.
     pub(crate) fn secured(gateway: &Gateway, config: &Arc<ClientConfig>, name: &str) -> Self {
+        Self::secured_at(gateway.running().address(), config, name)
+    }
+
+    /// Opens one within TLS at an address.
+    pub(crate) fn secured_at(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Self {
         let (handle, thread) = runtime();
-        let (address, name) = (gateway.running().address(), name.to_owned());
+        let name = name.to_owned();
         let mut config = ClientConfig::clone(config);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let stream = run(&handle, async move {
