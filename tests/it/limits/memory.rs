@@ -1,6 +1,8 @@
 //! Work that is turned away while memory is short.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::metric;
 use crate::support::{
