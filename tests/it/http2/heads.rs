@@ -138,8 +138,8 @@ fn connect_is_refused() {
     let connect = [(":method", "CONNECT"), (":authority", "a.test:443"), ("x-api-key", KEY)];
     raw.send(frame(HEADERS, END_HEADERS, 1, &block(&connect)));
     assert_eq!(raw.answer(1).unwrap().kind, HEADERS);
-    let extended =
-        [&[(":method", "CONNECT"), (":protocol", "websocket")][..], &[SCHEME, PATH, HOST]];
+    // It belongs to CONNECT alone (RFC 8441 section 4).
+    let extended = [&[(":method", "GET"), (":protocol", "websocket")][..], &[SCHEME, PATH, HOST]];
     raw.send(frame(HEADERS, END_HEADERS, 3, &block(&extended.concat())));
     let answer = raw.answer(3).unwrap();
     assert_eq!((answer.kind, answer.reason()), (RST_STREAM, PROTOCOL_ERROR));
