@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Something that counts, with its definition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Entry {
     /// Units were taken.
     Reserve {
