@@ -71,6 +71,8 @@ class Instance:
     finishing: list = None
     # Whether it had a load before.
     is_warm: bool = False
+    # Logs of further processes, such as one that has TLS.
+    more_logs: list = field(default_factory=list)
 
     def cpu_seconds(self):
         """Processor time used so far by all its processes."""
@@ -103,8 +105,9 @@ class Instance:
     def empty_log(self):
         """Empties the access log, which every contestant opens for appending."""
         if self.status_mark is not None:
-            with open(self.log, "r+b") as file:
-                file.truncate(0)
+            for log in [self.log, *self.more_logs]:
+                with open(log, "r+b") as file:
+                    file.truncate(0)
 
     def logged(self, requests):
         """How many lines the log has, by status; it waits up to two seconds for as many as there were requests."""
@@ -112,7 +115,7 @@ class Instance:
             return None
         deadline = time.monotonic() + 2
         while True:
-            text = self.log.read_bytes()
+            text = b"".join(log.read_bytes() for log in [self.log, *self.more_logs])
             lines = text.count(b"\n")
             if lines >= requests or time.monotonic() > deadline:
                 break

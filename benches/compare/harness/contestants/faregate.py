@@ -31,6 +31,7 @@ class Faregate(Contestant):
             second = self._run(stage, directory, with_tls=True)
             instance.processes += second.processes
             instance.endpoints["tls"] = second.endpoints["tls"]
+            instance.more_logs.append(second.log)
         return instance
 
     def lacks_tls(self, stage):
