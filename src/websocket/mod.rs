@@ -1,5 +1,5 @@
-//! WebSocket (RFC 6455, and RFC 8441 on streams of HTTP/2), as far as a gateway reads it: the handshake, where frames begin and end, and where
-//! messages do.
+//! WebSocket (RFC 6455, and RFC 8441 on streams of HTTP/2), as far as a gateway reads it: the handshake,
+//! where frames begin and end, and where messages do.
 
 mod frames;
 mod handshake;

@@ -129,7 +129,7 @@ fn stop_answers_what_any_of_them_has_taken() {
     assert_eq!(gateway.used("acme"), (2, 0));
 }
 
-/// Who is not there is named.
+/// It is named with its key.
 #[test]
 fn address_that_is_taken_stops_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,9 +138,10 @@ fn address_that_is_taken_stops_the_start() {
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[[server.listeners]]\nlisten = \"{address}\"\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n{}",
-        SMALL.replace("@UPSTREAM@", "127.0.0.1:9").replace("key:key-of-acme", &"a".repeat(0)),
+        SMALL
+            .replace("@UPSTREAM@", "127.0.0.1:9")
+            .replace("key:key-of-acme", &format!("sha256:{}", "a".repeat(64))),
     );
-    let text = text.replace("digest = \"\"", &format!("digest = \"sha256:{}\"", "a".repeat(64)));
     let file = directory.path().join("faregate.toml");
     fs::write(&file, text).unwrap();
     let run = std::process::Command::new(crate::process::FAREGATE)

@@ -202,7 +202,7 @@ fn client_that_resets_it_or_is_gone_pays_and_ends_it() {
 }
 
 #[test]
-fn upstream_that_goes_without_a_word_cuts_or_ends_it() {
+fn upstream_that_goes_without_a_word_ends_it() {
     let upstream = Upstream::start(|exchange| {
         accept(exchange)?;
         exchange.read_some()?;
