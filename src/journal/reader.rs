@@ -177,9 +177,9 @@ impl Reader {
         Self { contents: self.contents.beside(handover), ..self }
     }
 
-    /// Reads some of the records, puts their definitions into the table and hands on those that count and begin at `from` or
-    /// behind it. Definitions before that are needed all the same. What is kept of earlier segments is
-    /// read at once: a position tells nothing of how far in them a reader was.
+    /// Reads some of the records, puts their definitions into the table and hands on those that count and
+    /// begin at `from` or behind it. Definitions before that are needed all the same. What is kept of earlier
+    /// segments is read at once: a position tells nothing of how far in them a reader was.
     pub(super) fn read(
         &mut self,
         until: Until,

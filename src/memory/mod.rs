@@ -1,7 +1,8 @@
 //! The ceiling of memory: before the system ends the process, new work is turned away.
 //!
 //! Order of what is given up: first connections that nobody uses, and new ones, which wait in the listen
-//! queue; then requests of callers without a key, and heads that dawdle; then all other requests.
+//! queue; then requests of callers without a key, and heads that dawdle, the first of a connection at once;
+//! then, if that does not help, all other requests.
 //! What is in flight goes on, and the admin listener, where health is asked, is never touched.
 //!
 //! Choice: it is told by looking at the process from outside, some times a second, not by counting what is
