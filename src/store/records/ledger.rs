@@ -81,6 +81,21 @@ pub enum EntryKind {
     Repaid,
 }
 
+impl EntryKind {
+    /// Gives the name by which it is stored and told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Carried => "carried",
+            Self::Consumed => "consumed",
+            Self::Corrected => "corrected",
+            Self::Expired => "expired",
+            Self::Granted => "granted",
+            Self::Moved => "moved",
+            Self::Repaid => "repaid",
+        }
+    }
+}
+
 /// A movement of an account.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EntryRecord {

@@ -14,8 +14,9 @@ use crate::store::{
     StoreError,
     records::EntryKind,
     sqlite::{
+        ids::Noted,
         many::Insertion,
-        query::{self, limit, ms, name_of},
+        query::{self, limit, ms},
     },
 };
 
@@ -78,8 +79,8 @@ pub(super) fn append(
 ) -> Result<(), StoreError> {
     let balance = entered_balance(connection, entry.account)?;
     let mut pen = Pen::new(connection, now)?;
-    pen.put(*entry, balance)?;
-    pen.finish()
+    pen.put(*entry, balance);
+    pen.finish(None)
 }
 
 /// Enters what was consumed and is not gathered, behind the change of the accounts.
@@ -87,6 +88,7 @@ pub(super) fn enter(
     connection: &Connection,
     now: Timestamp,
     mut rows: Vec<Consumption>,
+    noted: &mut Noted,
 ) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -95,13 +97,14 @@ pub(super) fn enter(
     let mut pen = Pen::new(connection, now)?;
     pen.waiting.reserve(rows.len());
     let mut scale = Scale::new(connection)?;
+    scale.look_ahead(&rows)?;
     for rows in rows.chunk_by(|one, other| one.account == other.account) {
         let Some(Consumption { account, .. }) = rows.first() else { continue };
         let after = scale.entered(*account)?;
         let before = rows.iter().fold(after, |has, row| has.saturating_sub(row.movement()));
-        pen.put_consumed(rows, before)?;
+        pen.put_consumed(rows, before);
     }
-    pen.finish()
+    pen.finish(Some(noted))
 }
 
 /// Enters what was gathered in minutes before this one, up to `max` rows of it; tells whether that was
@@ -129,9 +132,9 @@ pub(super) fn enter_gathered(
     let mut scale = Scale::new(connection)?;
     for rows in rows.chunk_by(|one, other| one.account == other.account) {
         let Some(Consumption { account, .. }) = rows.first() else { continue };
-        pen.put_consumed(rows, scale.entered(*account)?)?;
+        pen.put_consumed(rows, scale.entered(*account)?);
     }
-    pen.finish()?;
+    pen.finish(None)?;
     let sql = r#"DELETE FROM consumption WHERE minute <= ?1
         AND (minute, "of", account, "grant", route) <= (?1, ?2, ?3, ?4, ?5)"#;
     query::write(connection, sql, params![minute, account.of, account.id, grant, route])?;
@@ -196,6 +199,9 @@ pub(super) fn gathered_minutes(connection: &Connection) -> rusqlite::Result<Vec<
 /// Tells what accounts have. Its statements are looked for once: there may be many accounts.
 struct Scale<'c> {
     used: CachedStatement<'c>,
+    range: CachedStatement<'c>,
+    /// What rows of `usage` have, read ahead and in their order, the next one last.
+    ahead: Vec<(i64, i64)>,
     has: CachedStatement<'c>,
     gathered: CachedStatement<'c>,
     /// In which something is gathered.
@@ -207,6 +213,10 @@ impl<'c> Scale<'c> {
         let prepare = |sql| connection.prepare_cached(sql).map_err(query::read_failed);
         Ok(Self {
             used: prepare("SELECT used FROM usage WHERE id = ?1")?,
+            range: prepare(
+                "SELECT id, used FROM usage WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
+            )?,
+            ahead: Vec::new(),
             has: prepare(
                 r#"SELECT coalesce((SELECT sum("left") FROM grants WHERE purse = ?1), 0) - owed
                     FROM purses WHERE id = ?1"#,
@@ -219,14 +229,38 @@ impl<'c> Scale<'c> {
         })
     }
 
+    /// Reads ahead what accounts have that will be asked for in this order. Where most of the rows between the
+    /// first and the last are among them, all are read in one go: each on its own costs several times as much.
+    fn look_ahead(&mut self, rows: &[Consumption]) -> Result<(), StoreError> {
+        let ids = || rows.iter().map(|row| row.account).filter(|account| account.of == USAGE);
+        let (Some(first), Some(last)) = (ids().next(), ids().next_back()) else { return Ok(()) };
+        let span = usize::try_from(last.id.abs_diff(first.id)).unwrap_or(usize::MAX);
+        if span / SPARSE_MAX >= rows.len() {
+            return Ok(());
+        }
+        let mut read = || -> rusqlite::Result<_> {
+            let range = self.range.query_map([first.id, last.id], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?;
+            range.collect()
+        };
+        self.ahead = read().map_err(query::read_failed)?;
+        Ok(())
+    }
+
     /// Gives what an account has, without what is gathered and not entered.
     fn entered(&mut self, Account { of, id }: Account) -> Result<i64, StoreError> {
         self.read((of, id)).map_err(query::read_failed)
     }
 
     fn read(&mut self, (of, id): (i64, i64)) -> rusqlite::Result<i64> {
-        let statement = if of == USAGE { &mut self.used } else { &mut self.has };
-        let has: Option<i64> = statement.query_row([id], |row| row.get(0)).optional()?;
+        let has = match self.read_ahead((of, id)) {
+            Some(used) => Some(used),
+            None => {
+                let statement = if of == USAGE { &mut self.used } else { &mut self.has };
+                statement.query_row([id], |row| row.get(0)).optional()?
+            }
+        };
         let mut gathered = 0_i64;
         for minute in &self.minutes {
             let some: i64 = self.gathered.query_row([*minute, of, id], |row| row.get(0))?;
@@ -235,7 +269,19 @@ impl<'c> Scale<'c> {
         let has = has.unwrap_or(0);
         Ok(if of == PURSE { has.saturating_add(gathered) } else { has.saturating_sub(gathered) })
     }
+
+    /// Gives what was read ahead of a row, and forgets those before it.
+    fn read_ahead(&mut self, (of, id): (i64, i64)) -> Option<i64> {
+        if of != USAGE {
+            return None;
+        }
+        while self.ahead.pop_if(|(row, _)| *row < id).is_some() {}
+        self.ahead.pop_if(|(row, _)| *row == id).map(|(_, used)| used)
+    }
 }
+
+/// Rows are read in one go where at least one in so many is asked for.
+const SPARSE_MAX: usize = 4;
 
 const ENTER: Insertion = Insertion { into: "INSERT INTO entries", columns: 12, then: "" };
 
@@ -246,7 +292,6 @@ const NOTE_HOURS: Insertion =
 struct Line<'a> {
     number: i64,
     entry: Entry<'a>,
-    kind: String,
     balance: i64,
 }
 
@@ -272,41 +317,41 @@ impl<'c, 'a> Pen<'c, 'a> {
         Ok(Self { connection, entered, number, waiting: Vec::new() })
     }
 
-    fn put(&mut self, entry: Entry<'a>, balance: i64) -> Result<(), StoreError> {
+    fn put(&mut self, entry: Entry<'a>, balance: i64) {
         self.number = self.number.saturating_add(1);
-        let (number, kind) = (self.number, name_of(entry.kind)?);
-        self.waiting.push(Line { number, entry, kind, balance });
-        Ok(())
+        self.waiting.push(Line { number: self.number, entry, balance });
     }
 
     /// Puts what was consumed of one account, which has so much before that.
-    fn put_consumed(&mut self, rows: &[Consumption], before: i64) -> Result<(), StoreError> {
+    fn put_consumed(&mut self, rows: &[Consumption], before: i64) {
         let mut balance = before;
         for row in rows {
             let Consumption { account, minute, grant, route, requests, amount: _ } = *row;
             let (kind, consumed) = (EntryKind::Consumed, Some((minute, route, requests)));
             let amount = row.movement();
             balance = balance.saturating_add(amount);
-            self.put(Entry { account, kind, grant, consumed, amount, reference: None }, balance)?;
+            self.put(Entry { account, kind, grant, consumed, amount, reference: None }, balance);
         }
-        Ok(())
     }
 
     /// Writes what was put.
-    fn finish(self) -> Result<(), StoreError> {
+    fn finish(self, mut noted: Option<&mut Noted>) -> Result<(), StoreError> {
         let Self { connection, entered, number, waiting } = self;
+        let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
         let mut accounts: Vec<_> = waiting.iter().map(|line| line.entry.account).collect();
         accounts.dedup();
-        let hour = entered.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+        if let Some(noted) = &mut noted {
+            accounts.retain(|account| account.of != USAGE || noted.is_new(hour, account.id));
+        }
         let noted = NOTE_HOURS.run(connection, &accounts, |Account { of, id }, values| {
             [*of, *id, hour].into_iter().try_for_each(|value| values.put(value))
         });
         let written = ENTER.run(connection, &waiting, |line, values| {
-            let Line { number, entry, kind, balance } = line;
-            let Entry { account: Account { of, id }, kind: _, grant, consumed, amount, reference } =
+            let Line { number, entry, balance } = line;
+            let Entry { account: Account { of, id }, kind, grant, consumed, amount, reference } =
                 entry;
             [entered, *of, *id, *number].into_iter().try_for_each(|value| values.put(value))?;
-            values.put(kind)?;
+            values.put(kind.name())?;
             values.put(grant)?;
             let (minute, route, requests) =
                 consumed.map_or((None, None, None), |(m, r, n)| (Some(m), Some(r), Some(n)));

@@ -23,6 +23,8 @@ pub(super) struct Ids {
     pub(super) series: Remembered<Series>,
     /// Of routes.
     pub(super) names: Names,
+    /// Whose entries of an hour are found.
+    pub(super) noted: Noted,
     /// The latest hour that was told.
     hour: i64,
 }
@@ -53,6 +55,39 @@ impl Names {
         Ok(number)
     }
 }
+
+/// The rows of `usage` for which it is noted that they have entries in the latest hour: a bit for each, as
+/// the numbers are dense.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    hour: i64,
+    rows: Vec<u64>,
+}
+
+impl Noted {
+    /// Tells whether a row is to be noted, and takes it for noted from then on.
+    pub(super) fn is_new(&mut self, hour: i64, row: i64) -> bool {
+        if hour != self.hour {
+            self.hour = hour;
+            self.rows.clear();
+        }
+        let Ok(row) = usize::try_from(row) else { return true };
+        let (word, bit) = (row / 64, 1 << (row % 64));
+        if word >= self.rows.len() {
+            if word >= NOTED_WORDS_MAX {
+                return true;
+            }
+            self.rows.resize(word + 1, 0);
+        }
+        let Some(word) = self.rows.get_mut(word) else { return true };
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+}
+
+/// 16 MiB, for a hundred million rows and more; those behind are noted again each time.
+const NOTED_WORDS_MAX: usize = 1 << 21;
 
 /// The number of a row of `usage`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,7 +130,7 @@ impl Ids {
     /// Is told a time. With each hour goes what was not asked for in the one before, such as accounts
     /// of windows that are over.
     pub(super) fn turn(&mut self, now: Option<Timestamp>) {
-        let Self { accounts, series, names: _, hour } = self;
+        let Self { accounts, series, names: _, noted: _, hour } = self;
         let now = now.map_or(0, Timestamp::as_second) / 3600;
         if now > *hour {
             accounts.age();

@@ -194,7 +194,7 @@ impl Sqlite {
         let mut ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
         let over = fold::write(&transaction, &mut ids, commit).map_err(write_failed)?;
-        entries::enter(&transaction, commit.now, over)?;
+        entries::enter(&transaction, commit.now, over, &mut ids.noted)?;
         let savepoint = transaction.savepoint().map_err(write_failed)?;
         let mut rows = Rows::new(Writer::new(&savepoint));
         let result = after(&mut rows);

@@ -105,6 +105,43 @@ fn a_minute_is_entered_once_it_is_over_and_what_is_late_after_it() {
     assert!(place.write(|records| records.enter_gathered(at(999), at(999), 9)).unwrap());
 }
 
+/// Entries are found by hours, which a fold notes once: here each customer calls twice in one hour and once
+/// in the next; the first fold meets all rows of usage, the others a few that are near or far apart.
+#[test]
+fn entries_of_each_hour_are_found_whichever_folds_made_them() {
+    let mut place = Place::new();
+    let names: Vec<String> = (0..40).map(|n| format!("c{n:02}")).collect();
+    let near = [3, 4, 6, 7];
+    let far = [0, 20, 39];
+    let folds: [(i64, Vec<usize>); 6] = [
+        (60, (0..40).collect()),
+        (120, near.to_vec()),
+        (180, far.to_vec()),
+        (3_660, near.to_vec()),
+        (3_720, far.to_vec()),
+        (3_780, (0..40).collect()),
+    ];
+    for (sequence, (minute, who)) in (1..).zip(&folds) {
+        let usage = |n: &usize| UsageRow { customer: &names[*n], ..row("day", 0, Some(86_400), 2) };
+        let consumed = |place| {
+            let of = Consumed::Usage(place);
+            ConsumedRow { of, minute: at(*minute), route: "r", requests: 1, amount: 2 }
+        };
+        let (usage, consumed) =
+            (who.iter().map(usage).collect(), (0..who.len()).map(consumed).collect());
+        let now = at(minute + 60);
+        place.store.put(&Commit { usage, consumed, now, ..empty(sequence) }).unwrap();
+    }
+    for (n, name) in names.iter().enumerate() {
+        let (found, _) = place.store.reads().ledger(name, None, 9).unwrap();
+        let minutes = folds.iter().filter(|(_, who)| who.contains(&n)).map(|(minute, _)| *minute);
+        let expected: Vec<_> = (1..).zip(minutes).map(|(n, minute)| (at(minute), 2 * n)).collect();
+        let told = found.iter().map(|entry| (entry.minute.unwrap(), entry.balance));
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{name}");
+    }
+    assert_eq!(differences(&place), []);
+}
+
 /// What a fold finds of minutes that are over goes where it stays, at once.
 #[test]
 fn a_minute_that_was_over_when_it_was_folded_is_not_gathered() {
