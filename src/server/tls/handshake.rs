@@ -1,13 +1,24 @@
 //! The handshake, and what is known of a connection behind it.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Buf as _, BytesMut};
 use http::HeaderValue;
-use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use rustls::{
+    Error, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer,
+    server::Acceptor,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
 use super::{HTTP_2, Tls};
 use crate::{answer::headers::field_value, http1::Socket, telemetry::metrics::handshakes::Unmade};
@@ -39,7 +50,7 @@ pub(in crate::server) enum Failure {
 pub(in crate::server) async fn accept(
     tls: Arc<Tls>,
     stream: TcpStream,
-    mut received: BytesMut,
+    received: BytesMut,
 ) -> Result<(Socket, Secured), Failure> {
     let first = match received.first() {
         Some(first) => *first,
@@ -49,8 +60,13 @@ pub(in crate::server) async fn accept(
     if first.is_ascii_uppercase() {
         return Err(Failure::InClear(Socket::new(stream)));
     }
-    let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
-    let accepting = acceptor.accept_with(stream, |session| feed(session, &mut received));
+    let beginning = Begun { received, stream };
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), beginning);
+    let StartHandshake { accepted, io, .. } = hello.await.map_err(Failure::Handshake)?;
+    let Begun { mut received, stream } = io;
+    let config = Arc::clone(tls.config_for(&accepted.client_hello()));
+    let start = StartHandshake::from_parts(accepted, stream);
+    let accepting = start.into_stream_with(config, |session| feed(session, &mut received));
     let stream = accepting.await.map_err(Failure::Handshake)?;
     let secured = Secured::new(tls, &stream);
     Ok((Socket::secured(stream), secured))
@@ -61,6 +77,45 @@ async fn peek(stream: &TcpStream) -> io::Result<u8> {
     match stream.peek(&mut first).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(first[0]),
+    }
+}
+
+/// A connection of which some was read: that comes first.
+struct Begun {
+    received: BytesMut,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { received, stream } = self.get_mut();
+        if received.is_empty() {
+            return Pin::new(stream).poll_read(context, buffer);
+        }
+        buffer.put_slice(&received.split_to(received.len().min(buffer.remaining())));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 

@@ -11,9 +11,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use http::HeaderValue;
 use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
-    server::{NoServerSessionStorage, ProducesTickets, WantsServerCert},
+    ServerConfig, SupportedCipherSuite,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{ClientHello, NoServerSessionStorage, ProducesTickets, WantsServerCert},
 };
 
 use self::certificates::Certificates;
@@ -30,6 +30,8 @@ const HTTP_2: &[u8] = b"h2";
 /// What TLS connections of a listener are accepted by.
 pub struct Tls {
     config: Arc<ServerConfig>,
+    /// The same in the client's order of suites.
+    in_client_order: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
     hsts: Option<HeaderValue>,
     files: Vec<PathBuf>,
@@ -56,7 +58,7 @@ impl Tls {
     pub fn new(terms: Terms) -> Result<Self, rustls::Error> {
         let Terms { pairs, trust, min_version, hsts, files } = terms;
         let validities = pairs.iter().map(|pair| pair.validity().clone()).collect();
-        let builder = ServerConfig::builder_with_provider(provider())
+        let builder = ServerConfig::builder_with_provider(cheapest_first())
             .with_protocol_versions(min_version.and_newer())?;
         let tickets = tickets(trust.is_some())?;
         let builder = match trust {
@@ -64,8 +66,22 @@ impl Tls {
             None => builder.with_no_client_auth(),
         };
         let certificates = Arc::new(Certificates::new(&pairs));
-        let config = configured(builder, Arc::clone(&certificates), tickets);
-        Ok(Self { config: Arc::new(config), certificates, hsts, files, validities })
+        let in_client_order = configured(builder, Arc::clone(&certificates), tickets);
+        let mut config = in_client_order.clone();
+        config.ignore_client_order = true;
+        let (config, in_client_order) = (Arc::new(config), Arc::new(in_client_order));
+        Ok(Self { config, in_client_order, certificates, hsts, files, validities })
+    }
+
+    /// Gives what a client is accepted by. The order of suites is ours; but who would rather have ChaCha20
+    /// than all others has no AES in its hardware, and for that the two differ by far more than for us.
+    fn config_for(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
+        let first = hello.cipher_suites().first().and_then(|suite| suite.as_str());
+        if first.is_some_and(|name| name.contains("CHACHA20")) {
+            &self.in_client_order
+        } else {
+            &self.config
+        }
     }
 
     /// Tells whether a host has a certificate of its own, and it is not the one that was shown to who asked
@@ -105,6 +121,17 @@ fn configured(
     // A request that came early could be sent again by who saw it go by (RFC 8446 section 8).
     config.max_early_data_size = 0;
     config
+}
+
+/// Gives the provider with AES-128 before AES-256: neither can be broken, and with it come SHA-256, which
+/// processors compute themselves, and not SHA-384, which was a fifteenth of a handshake where they do not.
+fn cheapest_first() -> Arc<CryptoProvider> {
+    let mut provider = CryptoProvider::clone(&provider());
+    let is_small = |suite: &SupportedCipherSuite| {
+        suite.suite().as_str().is_some_and(|name| name.contains("AES_128"))
+    };
+    provider.cipher_suites.sort_by_key(|suite| !is_small(suite));
+    provider.into()
 }
 
 /// Gives what makes tickets. It is the process's, so that sessions outlive a reload; but a resumed session

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs::default_provider,
-    pki_types::PrivateKeyDer, server::WebPkiClientVerifier,
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
+    client::WantsClientCert,
+    crypto::{CryptoProvider, aws_lc_rs::default_provider},
+    pki_types::PrivateKeyDer,
+    server::WebPkiClientVerifier,
 };
 
 /// Who vouches for certificates.
@@ -65,12 +68,7 @@ impl Authority {
         versions: &[&'static rustls::SupportedProtocolVersion],
         shown: Option<&Leaf>,
     ) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
+        let builder = self.builder(default_provider(), versions);
         match shown {
             None => builder.with_no_client_auth(),
             Some(leaf) => {
@@ -79,10 +77,34 @@ impl Authority {
             }
         }
     }
+
+    /// A client that offers suites in this order.
+    pub(crate) fn client_offering(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+        suites: &[rustls::SupportedCipherSuite],
+    ) -> ClientConfig {
+        let cipher_suites = suites.to_vec();
+        let provider = CryptoProvider { cipher_suites, ..default_provider() };
+        self.builder(provider, &[version]).with_no_client_auth()
+    }
+
+    fn builder(
+        &self,
+        provider: CryptoProvider,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+    }
 }
 
 /// A verifier that takes RSA keys alone.
-fn rsa_alone() -> rustls::crypto::CryptoProvider {
+fn rsa_alone() -> CryptoProvider {
     let mut provider = default_provider();
     let all = provider.signature_verification_algorithms;
     let is_rsa = |scheme: &rustls::SignatureScheme| format!("{scheme:?}").starts_with("RSA");

@@ -56,6 +56,38 @@ fn both_versions_are_spoken_and_nothing_older() {
     }
 }
 
+/// The order is ours, but for who would rather have ChaCha20 than all: that is a client without AES in its
+/// hardware.
+#[test]
+fn suite_is_the_cheapest_that_both_have() {
+    use rustls::{
+        crypto::aws_lc_rs::cipher_suite::*,
+        version::{TLS12, TLS13},
+    };
+    let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
+    let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
+    let [large, small, chacha] =
+        [TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256];
+    let [older_large, older_small, older_chacha] = [
+        TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    for (version, offered, chosen) in [
+        (&TLS13, &[large, chacha, small][..], small),
+        (&TLS13, &[small, large], small),
+        (&TLS13, &[large, chacha], large),
+        (&TLS13, &[chacha, large, small], chacha),
+        (&TLS12, &[older_large, older_chacha, older_small], older_small),
+        (&TLS12, &[older_large], older_large),
+        (&TLS12, &[older_chacha, older_small], older_chacha),
+    ] {
+        let client = open(&gateway, &Arc::new(ours.client_offering(version, offered)), "api.test");
+        let suite = client.session().negotiated_cipher_suite().unwrap();
+        assert_eq!(suite.suite(), chosen.suite(), "{offered:?}");
+    }
+}
+
 #[test]
 fn exchange_of_keys_is_safe_from_quantum_computers_where_the_client_can() {
     let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
