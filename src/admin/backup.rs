@@ -13,7 +13,7 @@ use std::{
 use axum::{
     body::Body,
     extract::State as Shared,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ use super::{
     problem::Problem,
     report::{SETTLED, fold},
 };
-use crate::store::StoreError;
+use crate::store::{Database, StoreError};
 
 /// How many bytes of the copy may wait for the client, and how many are read at once.
 const BYTES_MAX: usize = 1 << 20;
@@ -69,8 +69,11 @@ pub(super) async fn create(Shared(state): Shared<State>) -> Result<Response, Pro
 
 /// Makes the copy, and gives it open and without a name.
 fn copy(state: &State) -> Result<(File, u64), Problem> {
+    let path = match &*state.database {
+        Database::Postgres(_) => return Err(of_server()),
+        Database::Sqlite(path) => beside(path),
+    };
     fold(&state.keeper)?;
-    let path = beside(&state.database);
     // Of a process that was killed while it made one. There is one at a time, and one process.
     remove(&path)?;
     let made = state.another_reader()?.backup(&path);
@@ -81,6 +84,13 @@ fn copy(state: &State) -> Result<(File, u64), Problem> {
     });
     remove(&path)?;
     Ok(opened?)
+}
+
+/// A copy of what a server has is not ours to make.
+fn of_server() -> Problem {
+    let detail = "The store is on a PostgreSQL server, which has its own means: copy it with pg_dump, as \
+                  \"Backup and restoration\" in docs/operating.md says.";
+    Problem::new(StatusCode::CONFLICT, "store_on_server", detail)
 }
 
 /// Gives the name of a copy while it is made.

@@ -38,7 +38,6 @@ pub mod token;
 
 use std::{
     net::TcpListener,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -61,7 +60,7 @@ use crate::{
     keeper::Keeper,
     live::Live,
     requests::Archive,
-    store::{Reader, StoreError, records::Reads},
+    store::{Database, Reader, StoreError, records::Reads},
     worker::Stop,
 };
 
@@ -80,7 +79,7 @@ pub struct State {
     gates: Gates,
     live: Arc<Live>,
     /// Where the database is: a copy of it is made beside it.
-    database: Arc<Path>,
+    database: Arc<Database>,
     requests: Arc<Archive>,
     node: Node,
     stop: watch::Receiver<Stop>,
@@ -102,7 +101,7 @@ pub struct Parts<'a> {
     /// A connection for reading.
     pub reader: Box<dyn Reader>,
     /// Where the database is.
-    pub database: &'a Path,
+    pub database: &'a Database,
     /// The records of recent requests.
     pub requests: Archive,
     /// What this gateway is among those that share the store.
@@ -135,7 +134,7 @@ impl State {
             recent: Arc::default(),
             gates: Gates::default(),
             live: Arc::default(),
-            database: database.into(),
+            database: Arc::new(database.clone()),
             requests: Arc::new(requests),
             node,
             stop,

@@ -20,6 +20,7 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Route,
         Upstream, WebSocket, duration_text,
     },
+    store::Database,
     telemetry::{
         access_log, messages,
         traces::{Parent, Traces},
@@ -184,7 +185,14 @@ fn of_store(store: &Store, retention: &Retention) -> Value {
     let Store { database, journal, durability } = store;
     let Retention { requests, requests_size, entries } = retention;
     json!({
-        "url": format!("sqlite:{}", database.display()),
+        "url": match database {
+            Database::Postgres(server) => format!("postgres://{server}"),
+            Database::Sqlite(path) => format!("sqlite:{}", path.display()),
+        },
+        "password": match database {
+            Database::Postgres(server) => server.has_password().then_some(MASK),
+            Database::Sqlite(_) => None,
+        },
         "journal": path(journal),
         "durability": durability.name(),
         "retention": {

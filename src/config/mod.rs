@@ -33,6 +33,7 @@ use crate::{
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
     server::tls::Tls,
+    store::Database,
     telemetry::{access_log, level::Level, messages, traces::Traces},
     tls::TlsVersion,
     webhooks::Endpoint,
@@ -220,8 +221,8 @@ pub struct Admin {
 /// Where usage is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Store {
-    /// The SQLite database.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The directory of the journal.
     pub journal: PathBuf,
     /// What a request's record survives.

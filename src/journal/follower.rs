@@ -82,8 +82,12 @@ impl Follower {
         self.fold.commit(store, company)?;
         let mut result = Ok(());
         for tail in &mut self.tails {
-            if let Err(error) = tail.follow(&self.directory, &mut self.fold, store, company) {
-                result = Err(error);
+            match tail.follow(&self.directory, &mut self.fold, store, company) {
+                Ok(()) => {}
+                // A store on a server may have it although it did not say so, and tells that by the positions:
+                // the batch comes again as it was.
+                Err(error @ FoldError::Store(_)) => return Err(error),
+                Err(error) => result = Err(error),
             }
         }
         self.fold.commit(store, company)?;

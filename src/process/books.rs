@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
-    store::{NodeId, Sqlite, Store},
+    store::{self, NodeId, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -15,7 +15,7 @@ pub(super) struct Books {
     pub(super) ledger: Ledger,
     pub(super) writers: Vec<Writer>,
     pub(super) follower: Follower,
-    pub(super) store: Sqlite,
+    pub(super) store: Box<dyn Store>,
     pub(super) recovery: Recovery,
     pub(super) node: NodeId,
 }
@@ -24,10 +24,10 @@ pub(super) struct Books {
 pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError> {
     // A journal is made only when the database has its schema.
     if Journal::has_owner(&config.store.journal) {
-        Sqlite::refuse_emptied(&config.store.database)?;
+        store::refuse_emptied(&config.store.database)?;
     }
-    let mut store = Sqlite::open(&config.store.database)?;
-    let (journal, recovery) = Journal::open(&config.store.journal, &mut store)?;
+    let mut store = store::open(&config.store.database)?;
+    let (journal, recovery) = Journal::open(&config.store.journal, &mut *store)?;
     report(&recovery);
     // Windows never move backwards, not even over a restart with a clock set back.
     let floor = store.latest_time()?.unwrap_or(now).max(now);
@@ -42,7 +42,7 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let node = journal.node();
     let (writers, follower) =
-        journal.start(&store, workers, config.store.durability).map_err(StartError::Thread)?;
+        journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
     Ok(Books { ledger, writers, follower, store, recovery, node })
 }
 

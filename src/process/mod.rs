@@ -32,7 +32,7 @@ use crate::{
     requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, redirect, thread},
-    store::{OpenError, Store},
+    store::OpenError,
     telemetry::{
         Sinks, access_log,
         messages::LevelHandle,
@@ -137,13 +137,12 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         None => gateway,
     });
     gateway.metrics().watch_lines_dropped(log.dropped());
-    provisioning::load(&gateway, &books.store.reads()).map_err(|error| books.store.named(error))?;
-    gateway.check_declared().map_err(StartError::Conflicts)?;
     let reader = books.store.reader()?;
+    provisioning::load(&gateway, &*reader).map_err(|error| books.store.named(error))?;
+    gateway.check_declared().map_err(StartError::Conflicts)?;
     let outbox_reader = books.store.reader()?;
     let watch = UsageWatch::new(Arc::clone(&gateway));
-    let (store, watch) = (Box::new(books.store), Box::new(watch));
-    let keeper = Keeper::start(books.follower, store, clock, Some(watch));
+    let keeper = Keeper::start(books.follower, books.store, clock, Some(Box::new(watch)));
     let keeper = Arc::new(keeper.map_err(StartError::Thread)?);
     let (stop, stopping) = watch::channel(Stop::No);
     let exporting = exporter::start(Arc::clone(&gateway)).map_err(StartError::Thread)?;

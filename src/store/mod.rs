@@ -4,8 +4,13 @@
 //! Invariant: usage and the position up to which a journal is folded change in the same
 //! transaction, so that nothing of a journal counts twice.
 
+mod opened;
+mod postgres;
 pub mod records;
+mod sql;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::{error::Error, fmt, path::Path, sync::Arc};
 
@@ -18,7 +23,11 @@ use crate::{
     store::records::{Reads, Records},
 };
 
-pub use sqlite::{OpenError, Sqlite};
+pub use self::{
+    opened::{Database, OpenError, open, refuse_emptied},
+    postgres::{OpenError as PostgresError, Postgres, Server, Trust, UrlError},
+    sqlite::{OpenError as SqliteError, Sqlite},
+};
 
 /// A place where usage and records are kept. Its methods block.
 pub trait Store: Send {
@@ -66,6 +75,11 @@ pub trait Store: Send {
 
     /// Gives the latest time in anything folded: time at the next start is not before it.
     fn latest_time(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Says of an error of a reader's where it is and what to do, if it says that the store is damaged.
+    fn named(&self, error: StoreError) -> StoreError {
+        error
+    }
 }
 
 /// Reads what is stored, on a connection of its own. Each call sees the latest commit before it.

@@ -12,7 +12,10 @@ use std::{
 use faregate::model::KeyDigest;
 use serde_json::{Value, json};
 
-use crate::process::{Client, CountingUpstream, Gateway, free_address};
+use crate::{
+    process::{Client, CountingUpstream, Gateway, free_address},
+    support::Schema,
+};
 
 const CONNECTIONS: u64 = 32;
 const KEY: &str = "key-of-acme";
@@ -37,12 +40,12 @@ fn configuration(
     gateway: &Addresses,
     upstream: &CountingUpstream,
     limit: u64,
-    durability: &str,
+    store: &str,
 ) -> String {
     format!(
         r#"
         [store]
-        durability = "{durability}"
+        {store}
         [server]
         listen = "{}"
         workers = 2
@@ -144,15 +147,16 @@ struct Counts {
 
 impl Scene {
     fn new(limit: u64) -> Self {
-        Self::with_durability(limit, "normal")
+        Self::with_store(limit, "")
     }
 
-    fn with_durability(limit: u64, durability: &str) -> Self {
+    /// Makes one with these options of the store.
+    fn with_store(limit: u64, store: &str) -> Self {
         let upstream = CountingUpstream::start();
         let directory = tempfile::tempdir().unwrap();
         let addresses = Addresses { address: free_address(), admin: free_address() };
         let file = directory.path().join("faregate.toml");
-        fs::write(&file, configuration(&addresses, &upstream, limit, durability)).unwrap();
+        fs::write(&file, configuration(&addresses, &upstream, limit, store)).unwrap();
         Self { upstream, directory, addresses, counts: Arc::default(), keys: &[KEY] }
     }
 
@@ -195,7 +199,15 @@ fn books_hold_what_was_served_after_every_kill() {
 
 #[test]
 fn books_hold_what_was_served_after_every_kill_where_the_disk_has_it_first() {
-    kill_again_and_again(Scene::with_durability(ENDLESS, "strict"));
+    kill_again_and_again(Scene::with_store(ENDLESS, "durability = \"strict\""));
+}
+
+#[test]
+fn books_hold_what_was_served_after_every_kill_where_a_server_has_them() {
+    let schema = Schema::new();
+    let journal = "faregate.db.journal";
+    let store = format!("url = \"{}\"\njournal = \"{journal}\"", schema.url());
+    kill_again_and_again(Scene::with_store(ENDLESS, &store));
 }
 
 fn kill_again_and_again(scene: Scene) {

@@ -32,6 +32,7 @@ mod observe;
 mod overage;
 mod overload;
 mod pages;
+mod postgres;
 mod process;
 mod quota;
 mod refusals;

@@ -25,6 +25,7 @@ mod routes;
 mod server;
 mod server_limits;
 mod statuses;
+mod store;
 mod tls;
 mod traces;
 mod upstream_tls;
@@ -63,7 +64,8 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let admin = server::check_admin(admin, server_listen, directory, problems);
     let server = checked;
     let retention = retention::check(store, problems);
-    let store = server::check_store(store, directory, problems);
+    let port = server.as_ref().map(|server| server.listen.port());
+    let store = store::check(store, port, directory, problems);
     let log = server::check_log(log, directory, problems);
     let key_locations = server::check_locations(auth, problems);
     let cors = cors::check(cors, &key_locations, problems);

@@ -8,17 +8,16 @@ use super::{listeners, networks, number::within, path::Pattern, server_limits, t
 use crate::{
     answer::Code,
     config::{
-        AccessLog, Admin, KeyLocation, Log, Secret, Server, Store,
+        AccessLog, Admin, KeyLocation, Log, Secret, Server,
         file::{
             AdminTable, AnswersTable, AuthTable, Field, GuessesTable, LimitsTable, LogTable,
-            ServerTable, Spanned, StoreTable, Timeout, not_available,
+            ServerTable, Spanned, Timeout,
         },
         report::{Problem, Problems, Span},
         secret::SecretSource,
         wording::{nearest, quote, suggest},
     },
     guesses::GuessLimit,
-    model::Durability,
     telemetry::{access_log, level::Level},
 };
 
@@ -193,55 +192,6 @@ pub(super) fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0
         && a.port() == b.port()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
-}
-
-/// Checks `[store]`.
-pub(super) fn check_store(
-    field: &Field<StoreTable>,
-    directory: &Path,
-    problems: &mut Problems,
-) -> Store {
-    let default = StoreTable::default();
-    let StoreTable { url, journal, durability, retention: _ } = field.value().unwrap_or(&default);
-    let database = url.given().and_then(|url| check_store_url(url, problems));
-    let database = directory.join(database.unwrap_or("faregate.db"));
-    let journal = match journal.given() {
-        Some(Spanned { value, span }) => {
-            if value.is_empty() {
-                let help = "write a directory, or leave it out";
-                problems.add(Problem::error(*span, "the path is empty").help(help));
-            }
-            directory.join(value)
-        }
-        None => {
-            let mut journal = database.clone().into_os_string();
-            journal.push(".journal");
-            journal.into()
-        }
-    };
-    let durability = durability.value().copied().unwrap_or(Durability::Normal);
-    Store { database, journal, durability }
-}
-
-fn check_store_url<'t>(url: &'t Spanned<String>, problems: &mut Problems) -> Option<&'t str> {
-    const HELP: &str =
-        "write \"sqlite:\" and the path of the database, such as \"sqlite:faregate.db\"";
-    let Spanned { value: text, span } = url;
-    let problem = match text.split_once(':') {
-        // Its user name and password are not repeated.
-        Some(("postgres" | "postgresql", _)) => not_available(*span, "postgres:").hidden(),
-        Some(("sqlite", path)) if path.starts_with("//") => {
-            Problem::error(*span, "the path of the database is not a URL")
-        }
-        Some(("sqlite", "" | ":memory:")) => {
-            Problem::error(*span, "the database has no path; usage must survive a restart")
-        }
-        Some(("sqlite", path)) => return Some(path),
-        // It may be another database's URL, with a password in it.
-        _ => Problem::error(*span, "this kind of store is not known").hidden(),
-    };
-    problems.add(problem.help(HELP));
-    None
 }
 
 /// Checks `[log]`.

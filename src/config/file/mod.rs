@@ -27,9 +27,7 @@ pub(super) use server::{
     AdminTable, AnswersTable, AuthTable, GuessesTable, LimitsTable, ListenerTable, LogTable,
     RetentionTable, ServerTable, StoreTable,
 };
-pub(super) use table::{
-    Field, FromToml, Named, Spanned, Table, Value, conceal_strings, not_available,
-};
+pub(super) use table::{Field, FromToml, Named, Spanned, Table, Value, conceal_strings};
 pub(super) use tls::{CertificateTable, TlsTable, UpstreamTlsTable};
 pub(super) use traces::TracesTable;
 pub(super) use upstreams::{HealthTable, QueueTable, UpstreamTable};

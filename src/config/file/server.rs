@@ -143,6 +143,7 @@ impl FromToml for AdminTable {
 #[derive(Debug, Default)]
 pub(in crate::config) struct StoreTable {
     pub(in crate::config) url: Field<String>,
+    pub(in crate::config) password: Field<SecretSource>,
     pub(in crate::config) journal: Field<String>,
     pub(in crate::config) durability: Field<Durability>,
     pub(in crate::config) retention: Field<RetentionTable>,
@@ -153,6 +154,7 @@ impl FromToml for StoreTable {
         let mut table = Table::open(value, "`[store]`", problems)?;
         let read = Self {
             url: table.field("url"),
+            password: table.field("password"),
             journal: table.field("journal"),
             durability: table.field("durability"),
             retention: table.field("retention"),

@@ -153,6 +153,16 @@ public_url = \"https://api.example.com\"
 ";
     default_admin_listener_is_taken: "[server]\nlisten = \"127.0.0.1:8403\"";
     store_postgres: "[store]\nurl = \"postgres://user:my-secret-password@db/faregate\"\njournal = \"\"";
+    store_postgres_url: "[store]\nurl = \"postgres://user:my-secret-password@db\"";
+    store_postgres_tls: "[store]\nurl = \"postgres://user:my-secret-password@db/faregate?sslmode=prefer\"";
+    store_postgres_certificates: "[store]\nurl = \"postgres://localhost/faregate?sslrootcert=ca.pem\"";
+    store_password_twice: "
+[store]
+url = \"postgres://user:my-secret-password@db/faregate\"
+password = { env = \"FAREGATE_SURELY_NOT_SET\" }
+";
+    store_password_missing: "[store]\nurl = \"postgres://user@db/faregate\"\npassword = { env = \"FAREGATE_SURELY_NOT_SET\" }";
+    store_password_of_a_file: "[store]\npassword = { file = \"password\" }";
     store_other: "[store]\nurl = \"mysql://user:my-secret-password@db/faregate\"\ndurability = \"strict\"";
     store_sqlite_url: "[store]\nurl = \"sqlite:///var/lib/faregate.db\"\ndurability = \"high\"";
     store_retention: "[store]\nretention = { requests = \"a week\", requests_size = \"1000\", entries = \"0s\", keys = \"1d\" }";

@@ -15,6 +15,7 @@ use crate::{
     },
     roster::{Live, Lookup},
     snapshot::Snapshot,
+    store::Database,
     telemetry::level::Level,
 };
 
@@ -83,7 +84,7 @@ status = { quota_exceeded = 429 }
     assert_eq!(config.server.limits.connections_per_address, Some(7));
     assert_eq!(config.server.limits.streams, 250);
     assert_eq!(config.routes[0].request_timeout, None);
-    assert_eq!(config.store.database, Path::new("data/usage.db"));
+    assert_eq!(config.store.database, Database::Sqlite("data/usage.db".into()));
     assert_eq!(config.store.journal, Path::new("data/usage.db.journal"));
     let retention = Retention { requests: Duration::ZERO, ..Retention::default() };
     assert_eq!(config.retention, Retention { requests_size: 64 << 20, ..retention });
@@ -113,10 +114,20 @@ fn rates_and_ceilings_can_be_given_or_taken_away() {
 }
 
 #[test]
+fn a_database_on_a_server_has_a_journal_that_is_named_by_the_port() {
+    let config = config("[store]\nurl = \"postgres://faregate@db.example:5433/books\"");
+    let Database::Postgres(server) = &config.store.database else { panic!("{:?}", config.store) };
+    assert_eq!(server.to_string(), "db.example:5433/books");
+    assert!(!server.has_password());
+    let name = format!("faregate-{}.journal", config.server.listen.port());
+    assert!(config.store.journal.ends_with(name), "{:?}", config.store.journal);
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let text = complete("[store]\njournal = \"/var/journal\"\n[log]\naccess = \"a.log\"");
     let config = Loaded::parse(&text, Path::new("/etc/faregate/x.toml")).into_config().unwrap();
-    assert_eq!(config.store.database, Path::new("/etc/faregate/faregate.db"));
+    assert_eq!(config.store.database, Database::Sqlite("/etc/faregate/faregate.db".into()));
     assert_eq!(config.store.journal, Path::new("/var/journal"));
     assert_eq!(config.log.access, AccessLog::File("/etc/faregate/a.log".into()));
 }

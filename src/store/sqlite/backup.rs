@@ -9,14 +9,11 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::store::{
-    Reader, StoreError,
-    sqlite::{open, reads::Rows},
-};
+use crate::store::{Reader, StoreError, sql::reads::Rows, sqlite::open};
 
 impl Reader for Rows<Connection> {
     fn another(&self) -> Result<Box<dyn Reader>, StoreError> {
-        let path = self.connection().path().map(Path::new);
+        let path = self.by().path().map(Path::new);
         let path = path.ok_or_else(|| StoreError::new("read", "the name must be UTF-8"))?;
         let connection = open::to_read(path).map_err(|error| StoreError::new("read", error))?;
         Ok(Box::new(Self::new(connection)))
@@ -38,7 +35,7 @@ impl Reader for Rows<Connection> {
         // it: it has what events are signed with.
         let file = File::options().write(true).create_new(true).mode(0o600).open(&to);
         let file = file.map_err(failed)?;
-        let copied = self.connection().execute("VACUUM INTO ?1", [name]);
+        let copied = self.by().execute("VACUUM INTO ?1", [name]);
         // SQLite does not sync the copy.
         let synced = copied.map_err(|error| StoreError::new("copy", error)).and_then(|_| {
             file.sync_all().map_err(failed)?;

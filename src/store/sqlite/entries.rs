@@ -8,68 +8,22 @@
 //! gathered.
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use crate::store::{
     StoreError,
     records::EntryKind,
-    sqlite::{
-        ids::Noted,
-        many::Insertion,
+    sql::{
+        movement::{Account, Consumption, Entry, HOUR_MS, MINUTE_MS, PURSE, USAGE},
+        params,
         query::{self, limit, ms},
     },
+    sqlite::{
+        database::{read_failed, write_failed},
+        ids::Noted,
+        many::Insertion,
+    },
 };
-
-/// What an account is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct Account {
-    /// One of the constants below.
-    pub(super) of: i64,
-    /// The row.
-    pub(super) id: i64,
-}
-
-/// A row of `usage`.
-pub(super) const USAGE: i64 = 0;
-/// A row of `purses`.
-pub(super) const PURSE: i64 = 1;
-
-/// The number of no grant.
-pub(super) const NO_GRANT: i64 = 0;
-
-pub(super) const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 3_600_000;
-
-/// What was consumed of an account in a minute over a route.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Consumption {
-    pub(super) account: Account,
-    pub(super) minute: i64,
-    pub(super) grant: i64,
-    pub(super) route: i64,
-    pub(super) requests: i64,
-    /// Not below zero.
-    pub(super) amount: i64,
-}
-
-impl Consumption {
-    /// Gives by how much the account has more: what is consumed is more of a count and less of a purse.
-    fn movement(&self) -> i64 {
-        if self.account.of == PURSE { self.amount.saturating_neg() } else { self.amount }
-    }
-}
-
-/// An entry to be made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) account: Account,
-    pub(super) kind: EntryKind,
-    pub(super) grant: i64,
-    /// The minute, the route and the number of requests, of what was consumed.
-    pub(super) consumed: Option<(i64, i64, i64)>,
-    pub(super) amount: i64,
-    pub(super) reference: Option<&'a str>,
-}
 
 /// Makes an entry, behind the change that it tells.
 pub(super) fn append(
@@ -161,15 +115,15 @@ pub(super) fn carry(
         query::write(connection, sql, params![of, account, grant, amount])?;
     }
     // What refuses to remove an entry goes by this.
-    query::write(connection, "UPDATE ledger SET carried = max(carried, ?1)", [before])?;
-    let [entered, of, account, number, ..] = last;
+    query::write(connection, "UPDATE ledger SET carried = max(carried, ?1)", params![before])?;
+    let [entered, of, account, number, ..] = *last;
     let sql = r#"DELETE FROM entries WHERE entered <= ?1
         AND (entered, "of", account, number) <= (?1, ?2, ?3, ?4)"#;
     query::write(connection, sql, params![entered, of, account, number])?;
     let is_over = rows.len() < max;
     if is_over {
         let hour = before.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
-        query::write(connection, "DELETE FROM entry_hours WHERE hour < ?1", [hour])?;
+        query::write(connection, "DELETE FROM entry_hours WHERE hour < ?1", params![hour])?;
     }
     Ok(is_over)
 }
@@ -210,7 +164,7 @@ struct Scale<'c> {
 
 impl<'c> Scale<'c> {
     fn new(connection: &'c Connection) -> Result<Self, StoreError> {
-        let prepare = |sql| connection.prepare_cached(sql).map_err(query::read_failed);
+        let prepare = |sql| connection.prepare_cached(sql).map_err(read_failed);
         Ok(Self {
             used: prepare("SELECT used FROM usage WHERE id = ?1")?,
             range: prepare(
@@ -225,7 +179,7 @@ impl<'c> Scale<'c> {
                 r#"SELECT coalesce(sum(amount), 0) FROM consumption
                     WHERE minute = ?1 AND "of" = ?2 AND account = ?3"#,
             )?,
-            minutes: gathered_minutes(connection).map_err(query::read_failed)?,
+            minutes: gathered_minutes(connection).map_err(read_failed)?,
         })
     }
 
@@ -244,13 +198,13 @@ impl<'c> Scale<'c> {
             })?;
             range.collect()
         };
-        self.ahead = read().map_err(query::read_failed)?;
+        self.ahead = read().map_err(read_failed)?;
         Ok(())
     }
 
     /// Gives what an account has, without what is gathered and not entered.
     fn entered(&mut self, Account { of, id }: Account) -> Result<i64, StoreError> {
-        self.read((of, id)).map_err(query::read_failed)
+        self.read((of, id)).map_err(read_failed)
     }
 
     fn read(&mut self, (of, id): (i64, i64)) -> rusqlite::Result<i64> {
@@ -307,7 +261,7 @@ struct Pen<'c, 'a> {
 impl<'c, 'a> Pen<'c, 'a> {
     fn new(connection: &'c Connection, now: Timestamp) -> Result<Self, StoreError> {
         let sql = "SELECT number, (SELECT max(entered) FROM entries) FROM ledger";
-        let found = query::one(connection, "ledger", sql, [], |cells| {
+        let found = query::one(connection, "ledger", sql, params![], |cells| {
             Ok((cells.get::<i64>()?, cells.get::<Option<i64>>()?))
         })?;
         let (number, latest) = found.unwrap_or_default();
@@ -362,8 +316,8 @@ impl<'c, 'a> Pen<'c, 'a> {
             values.put(balance)?;
             values.put(reference)
         });
-        noted.and(written).map_err(query::write_failed)?;
-        query::write(connection, "UPDATE ledger SET number = ?1", [number])?;
+        noted.and(written).map_err(write_failed)?;
+        query::write(connection, "UPDATE ledger SET number = ?1", params![number])?;
         Ok(())
     }
 }

@@ -7,15 +7,19 @@ use crate::{
     ledger::Window,
     store::{
         Commit, Consumed, ConsumedRow, CreditRow, OpenReservation, Position, ReservationId,
-        UsageRow,
-        sqlite::{
+        StoreError, UsageRow,
+        sql::{
             credits,
-            entries::{self, Account, Consumption, MINUTE_MS, NO_GRANT, PURSE, USAGE},
+            movement::{Account, Consumption, MINUTE_MS, NO_GRANT, PURSE, USAGE},
+            query::signed,
+        },
+        sqlite::{
+            database::write_failed,
+            entries,
             ids::{AccountId, Ids, Names, Remembered},
             many::Insertion,
             minutes,
-            pseudonyms::Owners,
-            query::signed,
+            owners::Owners,
         },
     },
 };
@@ -26,19 +30,20 @@ pub(super) fn write(
     transaction: &Transaction<'_>,
     ids: &mut Ids,
     commit: &Commit<'_>,
-) -> rusqlite::Result<Vec<Consumption>> {
+) -> Result<Vec<Consumption>, StoreError> {
     let Commit { node, now, usage, credits, consumed, minutes, opened, closed, positions } = commit;
     let node = node.to_string();
-    let mut owners = Owners::new(transaction)?;
-    set_positions(transaction, &node, positions)?;
+    let mut owners = Owners::new(transaction).map_err(write_failed)?;
+    set_positions(transaction, &node, positions).map_err(write_failed)?;
     ids.turn(positions.iter().map(|position| position.latest).max());
-    let accounts = add_usage(transaction, &mut owners, &mut ids.accounts, usage)?;
+    let accounts = add_usage(transaction, &mut owners, &mut ids.accounts, usage);
+    let accounts = accounts.map_err(write_failed)?;
     let grants = take_credits(transaction, &mut owners, credits)?;
-    let consumed = numbered(transaction, &mut ids.names, (&accounts, &grants), consumed)?;
-    let over = gather(transaction, *now, consumed)?;
-    minutes::add(transaction, &mut owners, &mut ids.series, minutes)?;
-    insert_open(transaction, &mut owners, &node, opened)?;
-    delete_closed(transaction, &node, closed)?;
+    let consumed = numbered(transaction, &mut ids.names, (&accounts, &grants), consumed);
+    let over = gather(transaction, *now, consumed.map_err(write_failed)?).map_err(write_failed)?;
+    minutes::add(transaction, &mut owners, &mut ids.series, minutes).map_err(write_failed)?;
+    insert_open(transaction, &mut owners, &node, opened).map_err(write_failed)?;
+    delete_closed(transaction, &node, closed).map_err(write_failed)?;
     Ok(over)
 }
 
@@ -131,19 +136,20 @@ fn take_credits(
     transaction: &Transaction<'_>,
     owners: &mut Owners<'_>,
     rows: &[CreditRow<'_>],
-) -> rusqlite::Result<Vec<(i64, i64)>> {
+) -> Result<Vec<(i64, i64)>, StoreError> {
     let mut numbers = Vec::with_capacity(rows.len());
     for CreditRow { customer, currency, grant, nanos } in rows {
-        let found = if grant.is_empty() { None } else { credits::find(transaction, grant)? };
+        let found = if grant.is_empty() { None } else { credits::find(&**transaction, grant)? };
         // A grant that is not there, as in a store that was put back, is owed like what none pays.
         numbers.push(match found {
             Some((number, purse)) => {
-                credits::take(transaction, number, nanos.0)?;
+                credits::take(&**transaction, number, nanos.0)?;
                 (purse, number)
             }
             None => {
-                let purse = credits::purse(transaction, &owners.of(customer)?, *currency)?;
-                credits::add_owed(transaction, purse, nanos.0)?;
+                let owner = owners.of(customer).map_err(write_failed)?;
+                let purse = credits::purse(&**transaction, &owner, *currency)?;
+                credits::add_owed(&**transaction, purse, nanos.0)?;
                 (purse, NO_GRANT)
             }
         });

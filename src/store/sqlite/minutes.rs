@@ -9,16 +9,14 @@ use crate::{
     model::Currency,
     store::{
         MinuteRow,
+        sql::{movement::HOUR_MS, query::signed},
         sqlite::{
             ids::{Remembered, Series},
             many::Insertion,
-            pseudonyms::Owners,
-            query::signed,
+            owners::Owners,
         },
     },
 };
-
-const HOUR_MS: i64 = 3_600_000;
 
 const ADD: Insertion = Insertion {
     into: "INSERT INTO usage_minutes",

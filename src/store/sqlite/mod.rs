@@ -3,30 +3,18 @@
 //! Invariant: what `commit` answered is on the disk (`synchronous=FULL`), so a journal may be
 //! deleted behind it.
 
-mod accounts;
-mod audit;
 mod backup;
-mod calls;
-mod credits;
-mod customers;
+mod database;
 mod entries;
-mod events;
 mod fold;
 mod ids;
-mod keys;
 mod ledger;
 mod many;
 mod minutes;
 mod open;
-mod pseudonyms;
-mod query;
-mod reads;
-mod report;
-mod subscriptions;
+mod owners;
 #[cfg(test)]
 mod tests;
-mod verify;
-mod writes;
 
 use std::{
     fs::File,
@@ -48,11 +36,10 @@ use crate::{
         Commit, MinuteRow, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
         StoreError, UsageRow, Verdict, instant,
         records::{Reads, Records},
+        sql::{pseudonyms, reads::Rows, writes::Writer},
         sqlite::{
+            database::{read_failed, write_failed},
             ids::Ids,
-            query::{read_failed, write_failed},
-            reads::Rows,
-            writes::Writer,
         },
     },
 };
@@ -94,8 +81,7 @@ impl Sqlite {
         self.ids = Ids::default();
     }
 
-    /// Names the file and what to do where an error says that it is damaged.
-    pub fn named(&self, error: StoreError) -> StoreError {
+    fn name_damage(&self, error: StoreError) -> StoreError {
         let Some(cause) = error.cause().downcast_ref::<rusqlite::Error>() else { return error };
         match cause.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -193,10 +179,10 @@ impl Sqlite {
     ) -> Result<(), StoreError> {
         let mut ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
-        let over = fold::write(&transaction, &mut ids, commit).map_err(write_failed)?;
+        let over = fold::write(&transaction, &mut ids, commit)?;
         entries::enter(&transaction, commit.now, over, &mut ids.noted)?;
         let savepoint = transaction.savepoint().map_err(write_failed)?;
-        let mut rows = Rows::new(Writer::new(&savepoint));
+        let mut rows = Rows::new(Writer::new(&*savepoint));
         let result = after(&mut rows);
         let has_renamed = rows.has_renamed();
         match result {
@@ -225,7 +211,7 @@ impl Sqlite {
             // An error may have undone the whole transaction, and the savepoint with it: then this
             // fails, and nothing that was written before is taken for kept.
             let savepoint = transaction.savepoint().map_err(write_failed)?;
-            let mut rows = Rows::new(Writer::new(&savepoint));
+            let mut rows = Rows::new(Writer::new(&*savepoint));
             let verdict = next(&mut rows);
             has_renamed |= rows.has_renamed();
             match verdict {
@@ -258,7 +244,7 @@ impl Sqlite {
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_map(params, |row| read(row))?.collect()
         };
-        rows().map_err(read_failed).map_err(|error| self.named(error))
+        rows().map_err(read_failed).map_err(|error| self.name_damage(error))
     }
 }
 
@@ -268,14 +254,14 @@ impl Store for Sqlite {
         commit: &Commit<'_>,
         after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.write(commit, after).map_err(|error| self.named(error))
+        self.write(commit, after).map_err(|error| self.name_damage(error))
     }
 
     fn transact(
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError> {
-        self.write_works(next).map_err(|error| self.named(error))
+        self.write_works(next).map_err(|error| self.name_damage(error))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -285,7 +271,7 @@ impl Store for Sqlite {
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {
-        pseudonyms::forget_all(&self.connection).map_err(|error| self.named(error))
+        pseudonyms::forget_all(&self.connection).map_err(|error| self.name_damage(error))
     }
 
     fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError> {
@@ -339,17 +325,21 @@ impl Store for Sqlite {
         let sql = "SELECT customer, scope, quota, window_start, window_end, used FROM usage
                    WHERE window_end IS NULL OR window_end > ?1";
         self.each_usage(sql, params![now.as_millisecond()], each)
-            .map_err(|error| self.named(read_failed(error)))
+            .map_err(|error| self.name_damage(read_failed(error)))
     }
 
     fn latest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT max(latest) FROM positions";
         let latest = self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        Ok(latest.map_err(|error| self.named(read_failed(error)))?.map(instant))
+        Ok(latest.map_err(|error| self.name_damage(read_failed(error)))?.map(instant))
+    }
+
+    fn named(&self, error: StoreError) -> StoreError {
+        self.name_damage(error)
     }
 }
 
-/// Only [`query::signed`] writes these columns; a negative number is somebody else's, and counts
+/// Only [`crate::store::sql::query::signed`] writes these columns; a negative number is somebody else's, and counts
 /// nothing.
 fn unsigned(units: i64) -> u64 {
     u64::try_from(units).unwrap_or(0)

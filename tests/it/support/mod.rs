@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod front;
 pub(crate) mod gateway;
+pub(crate) mod postgres;
 pub(crate) mod upstream;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 pub(crate) use client::{Client, Response};
 pub(crate) use front::Front;
 pub(crate) use gateway::Gateway;
+pub(crate) use postgres::Schema;
 pub(crate) use upstream::{Exchange, Then, Upstream};
 
 /// How long anything may take before a test fails.

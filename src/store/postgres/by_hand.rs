@@ -1,0 +1,76 @@
+//! What tests alone do.
+
+use std::sync::Arc;
+
+use super::{
+    Postgres, Server,
+    connection::{Connection, Role},
+    each_usage,
+    value::{integer, text},
+};
+use crate::{
+    ledger::Window,
+    model::Nanos,
+    store::{
+        MinuteRow, StoreError, UsageRow, instant,
+        records::Reads,
+        sql::{query::ms, reads::Rows},
+    },
+};
+
+impl Postgres {
+    /// Runs statements as somebody with another program would.
+    pub(in crate::store) fn run_by_hand(server: Server, sql: &str) -> Result<(), String> {
+        let connection = Connection::new(Arc::new(server), Role::Writer).unwrap();
+        connection
+            .batch("write to", sql)
+            .map(drop)
+            .map_err(|error| format!("{error}: {}", std::error::Error::source(&error).unwrap()))
+    }
+
+    /// Gives what an operator made and changed.
+    pub(in crate::store) fn reads(&self) -> impl Reads + '_ {
+        Rows::new(&self.connection)
+    }
+
+    /// Calls `each` for every account of a customer.
+    pub(in crate::store) fn usage_of(
+        &self,
+        customer: &str,
+        each: &mut dyn FnMut(UsageRow<'_>),
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT window_start, window_end, used, customer, scope, quota FROM usage
+            WHERE customer = $1 ORDER BY scope, quota, window_start";
+        for row in &self.connection.rows("read", sql, &[&customer])? {
+            each_usage(row, each)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every minute of a customer that begins in the window, in order of time.
+    pub(in crate::store) fn minutes_of(
+        &self,
+        customer: &str,
+        window: Window,
+        each: &mut dyn FnMut(MinuteRow<'_>),
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT minute, requests, units, nanos, key_id, route, ending, currency
+            FROM customer_minutes WHERE customer = $1 AND minute >= $2 AND minute < $3
+            ORDER BY minute, key_id, route, ending, currency";
+        let end = window.end.map_or(i64::MAX, ms);
+        for row in &self.connection.rows("read", sql, &[&customer, &ms(window.start), &end])? {
+            each(MinuteRow {
+                customer,
+                minute: instant(integer(row, 0)?),
+                requests: integer(row, 1)?.try_into().unwrap(),
+                units: integer(row, 2)?.try_into().unwrap(),
+                nanos: Nanos(integer(row, 3)?),
+                key_id: &text(row, 4)?,
+                route: &text(row, 5)?,
+                ending: &text(row, 6)?,
+                currency: text(row, 7)?.parse().ok(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! A connection that is there, and the statements that the server knows on it.
+
+use std::collections::HashMap;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
+
+/// The parameters of a statement.
+pub(super) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// What is there while the server is.
+pub(super) struct Link {
+    pub(super) client: Client,
+    /// Moves what is sent and received.
+    driver: JoinHandle<()>,
+    /// By their text.
+    statements: HashMap<String, Statement>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Link {
+    pub(super) fn new(client: Client, driver: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { client, driver: tokio::spawn(driver), statements: HashMap::new() }
+    }
+
+    /// Gives a statement that the server knows by now. They are few: texts of ours alone.
+    async fn prepared(&mut self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(known) = self.statements.get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.client.prepare(&numbered(sql)).await?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) async fn rows(
+        &mut self,
+        sql: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query(&statement, arguments).await
+    }
+
+    pub(super) async fn write(
+        &mut self,
+        sql: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.execute(&statement, arguments).await
+    }
+
+    /// Opens a cursor. Its name is new each time, so it is not kept.
+    pub(super) async fn declare(
+        &mut self,
+        sql: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<(), tokio_postgres::Error> {
+        self.client.execute(&numbered(sql), arguments).await.map(drop)
+    }
+
+    pub(super) async fn batch(
+        &mut self,
+        sql: &str,
+    ) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
+        let mut last = Vec::new();
+        for message in self.client.simple_query(sql).await? {
+            if let SimpleQueryMessage::Row(row) = message {
+                last = (0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+            }
+        }
+        Ok(last)
+    }
+}
+
+/// Writes parameters as PostgreSQL has them: `$1` for `?1`. No statement of ours has a question mark else.
+fn numbered(sql: &str) -> String {
+    sql.replace('?', "$")
+}

@@ -1,0 +1,166 @@
+//! The schema: how a database gets it, and whose it is.
+
+use std::time::Duration;
+
+use super::{
+    connection::{Connection, Uncommitted},
+    value::{integer, text},
+};
+use crate::store::{StoreError, postgres::failure::ConnectError};
+
+/// Why a database on a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There are tables of another program.
+    #[error(
+        "the schema {schema} of the database at {server} has tables of another program; give faregate a \
+         database of its own in `url` of [store]"
+    )]
+    Foreign {
+        /// The server and the database.
+        server: String,
+        /// The schema.
+        schema: String,
+    },
+    /// Written by a newer version of the program.
+    #[error(
+        "the database at {server} has schema version {found} and this program knows version {VERSION}; \
+         run the newer program"
+    )]
+    Newer {
+        /// The server and the database.
+        server: String,
+        /// Its version.
+        found: i64,
+    },
+    /// A server that lacks what is needed.
+    #[error("PostgreSQL at {server} is of version {found}; 13 is the oldest that can be used")]
+    OldServer {
+        /// The server and the database.
+        server: String,
+        /// Its version.
+        found: i64,
+    },
+    /// The server, or what is between us and it.
+    #[error("the database cannot be opened: {}", in_full(.0))]
+    Server(#[from] StoreError),
+    /// No connection is possible.
+    #[error("the database cannot be opened: {0}")]
+    Unconnected(String),
+}
+
+fn in_full(error: &StoreError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+impl From<ConnectError> for OpenError {
+    fn from(error: ConnectError) -> Self {
+        Self::Unconnected(error.to_string())
+    }
+}
+
+/// What brings a database from each version to the next; the first one begins without tables. Released ones are
+/// never changed.
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_all.sql")];
+
+/// The schema's version: how many migrations it has behind it.
+pub(super) const VERSION: i64 = 1;
+const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
+
+/// How long a migration may take, and the wait for another node that makes it.
+const MIGRATION: Duration = Duration::from_secs(3600);
+
+/// The oldest version of the server: it tells what became of a transaction (`pg_xact_status`).
+const OLDEST: i64 = 130_000;
+
+/// Makes the tables, or brings them up to date. Of several nodes that start at once one does it, and the others
+/// wait for it.
+pub(super) fn prepare(connection: &Connection) -> Result<(), OpenError> {
+    check_server(connection)?;
+    connection.begin(MIGRATION)?;
+    match migrate(connection) {
+        Ok(()) => connection.commit().map_err(|error| match error {
+            Uncommitted::InDoubt(error) | Uncommitted::Undone(error) => OpenError::Server(error),
+        }),
+        Err(error) => {
+            connection.roll_back();
+            Err(error)
+        }
+    }
+}
+
+/// A server that does not sync loses with its power what we have deleted of the journal by then.
+fn check_server(connection: &Connection) -> Result<(), OpenError> {
+    let sql = "SELECT current_setting('server_version_num')::bigint, current_setting('fsync'),
+        current_setting('full_page_writes')";
+    let rows = connection.rows("read", sql, &[])?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (version, server) = (integer(row, 0)?, connection.server().to_string());
+    if version < OLDEST {
+        return Err(OpenError::OldServer { server, found: version / 10_000 });
+    }
+    for (at, setting) in [(1, "fsync"), (2, "full_page_writes")] {
+        if text(row, at)? == "off" {
+            tracing::warn!(
+                server,
+                setting,
+                "a setting of PostgreSQL is off: a power cut there loses what is charged"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn migrate(connection: &Connection) -> Result<(), OpenError> {
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended('faregate:' || current_schema(), 0))";
+    connection.batch("write to", sql)?;
+    let version = version(connection)?;
+    if version > VERSION {
+        let server = connection.server().to_string();
+        return Err(OpenError::Newer { server, found: version });
+    }
+    let missing = MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX));
+    for migration in missing.clone() {
+        connection.batch("write to", migration)?;
+    }
+    if missing.len() > 0 {
+        connection.write("UPDATE faregate SET version = $1", &[&VERSION])?;
+    }
+    Ok(())
+}
+
+/// Gives the version of the schema that is there, and makes the table that has it.
+fn version(connection: &Connection) -> Result<i64, OpenError> {
+    // What extensions brought is nobody's program.
+    let sql = "SELECT coalesce(current_schema()::text, ''), count(c.oid),
+            coalesce(bool_or(c.relname = 'faregate' AND c.relkind = 'r'), false)
+        FROM pg_namespace AS n LEFT JOIN pg_class AS c ON c.relnamespace = n.oid
+            AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+            AND NOT EXISTS (SELECT FROM pg_depend AS d
+                WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+        WHERE n.nspname = current_schema()";
+    let rows = connection.rows("read", sql, &[])?;
+    let server = connection.server().to_string();
+    let Some(row) = rows.first() else { return Err(no_schema(&server)) };
+    let (schema, tables) = (text(row, 0)?.into_owned(), integer(row, 1)?);
+    let is_ours: bool = row.get(2);
+    match (schema.as_str(), tables, is_ours) {
+        ("", _, _) => Err(no_schema(&server)),
+        (_, 0, _) => {
+            let sql =
+                "CREATE TABLE faregate (version BIGINT NOT NULL); INSERT INTO faregate VALUES (0)";
+            connection.batch("write to", sql)?;
+            Ok(0)
+        }
+        (_, _, false) => Err(OpenError::Foreign { server, schema }),
+        (_, _, true) => {
+            let rows = connection.rows("read", "SELECT version FROM faregate", &[])?;
+            Ok(rows.first().map_or(Ok(0), |row| integer(row, 0))?)
+        }
+    }
+}
+
+fn no_schema(server: &str) -> OpenError {
+    let what = "the search path names no schema that is there";
+    OpenError::Unconnected(format!("PostgreSQL at {server}: {what}"))
+}

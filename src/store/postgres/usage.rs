@@ -1,0 +1,170 @@
+//! Accounts, grants and purses: what a fold adds to them and takes of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{connection::Connection, entries::TOGETHER, owners::Owners, text, value::integer};
+use crate::{
+    ledger::Window,
+    store::{
+        CreditRow, StoreError, UsageRow,
+        sql::{
+            movement::NO_GRANT,
+            query::{ms, signed},
+        },
+    },
+};
+
+/// By owner, scope, quota and start.
+type AccountKey<'a> = (&'a str, &'a str, &'a str, i64);
+
+/// Gives the numbers of the rows, in the same order.
+pub(super) fn add_usage(
+    connection: &Connection,
+    owners: &Owners,
+    rows: &[UsageRow<'_>],
+) -> Result<Vec<i64>, StoreError> {
+    // Two names in the journal may have one owner by now, and a statement takes a row once.
+    let mut sums = BTreeMap::<AccountKey<'_>, (Option<i64>, u64)>::new();
+    for row in rows {
+        let end = row.window.end.map(ms);
+        let sum = sums.entry(key_of(owners, row)).or_insert((end, 0));
+        // The later end: a quota whose window was lengthened within it must be found until that ends.
+        sum.0 = sum.0.and_then(|known| end.map(|end| end.max(known)));
+        sum.1 = sum.1.saturating_add(row.used);
+    }
+    let sums: Vec<_> = sums.into_iter().collect();
+    let mut ids = HashMap::with_capacity(sums.len());
+    for sums in sums.chunks(TOGETHER) {
+        add_sums(connection, sums, &mut ids)?;
+    }
+    let missing = || StoreError::new("write to", "an account has no number");
+    let id_of = |row| ids.get(&key_of(owners, row)).copied().ok_or_else(missing);
+    rows.iter().map(id_of).collect()
+}
+
+fn key_of<'a>(owners: &'a Owners, row: &UsageRow<'a>) -> AccountKey<'a> {
+    let UsageRow { customer, scope, quota, window: Window { start, end: _ }, used: _ } = row;
+    (owners.of(customer), scope, quota, ms(*start))
+}
+
+fn add_sums<'a>(
+    connection: &Connection,
+    sums: &[(AccountKey<'a>, (Option<i64>, u64))],
+    ids: &mut HashMap<AccountKey<'a>, i64>,
+) -> Result<(), StoreError> {
+    let texts = |of: fn(&AccountKey<'a>) -> &'a str| -> Vec<_> {
+        sums.iter().map(|(key, _)| text::encode(of(key))).collect()
+    };
+    let starts: Vec<_> = sums.iter().map(|((.., start), _)| *start).collect();
+    let ends: Vec<_> = sums.iter().map(|(_, (end, _))| *end).collect();
+    let used: Vec<_> = sums.iter().map(|(_, (_, used))| signed(*used)).collect();
+    let (customers, scopes, quotas) = (texts(|key| key.0), texts(|key| key.1), texts(|key| key.2));
+    let sql = "WITH written AS (
+            INSERT INTO usage AS u (customer, scope, quota, window_start, window_end, used)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+                $6::bigint[])
+            ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
+                window_end = CASE
+                    WHEN u.window_end IS NULL OR excluded.window_end IS NULL THEN NULL
+                    ELSE greatest(u.window_end, excluded.window_end) END,
+                used = least(u.used::numeric + excluded.used, 9223372036854775807)::bigint
+            RETURNING id, customer, scope, quota, window_start
+        )
+        SELECT n.at, w.id FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+                WITH ORDINALITY AS n(customer, scope, quota, window_start, at)
+            JOIN written AS w USING (customer, scope, quota, window_start)";
+    let rows =
+        connection.rows("write to", sql, &[&customers, &scopes, &quotas, &starts, &ends, &used])?;
+    for row in &rows {
+        let at = usize::try_from(integer(row, 0)?).unwrap_or(0);
+        if let Some((key, _)) = at.checked_sub(1).and_then(|at| sums.get(at)) {
+            ids.insert(*key, integer(row, 1)?);
+        }
+    }
+    Ok(())
+}
+
+/// Gives the purses and the numbers of the grants, in the same order.
+pub(super) fn take_credits(
+    connection: &Connection,
+    owners: &Owners,
+    rows: &[CreditRow<'_>],
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut taken = BTreeMap::<&str, i64>::new();
+    for row in rows.iter().filter(|row| !row.grant.is_empty()) {
+        let sum = taken.entry(row.grant).or_default();
+        *sum = sum.saturating_add(row.nanos.0);
+    }
+    let grants = take_of_grants(connection, &taken)?;
+    // A grant that is not there, as in a store that was put back, is owed like what none pays.
+    let mut owed = BTreeMap::<(&str, &str), i64>::new();
+    for row in rows.iter().filter(|row| !grants.contains_key(row.grant)) {
+        let sum = owed.entry((owners.of(row.customer), row.currency.as_str())).or_default();
+        *sum = sum.saturating_add(row.nanos.0);
+    }
+    let purses = add_owed(connection, &owed)?;
+    let missing = || StoreError::new("write to", "a purse has no number");
+    let number_of = |row: &CreditRow<'_>| match grants.get(row.grant) {
+        Some(found) => Ok(*found),
+        None => {
+            let purse = purses.get(&(owners.of(row.customer), row.currency.as_str()));
+            Ok((*purse.ok_or_else(missing)?, NO_GRANT))
+        }
+    };
+    rows.iter().map(number_of).collect()
+}
+
+/// Gives the purse and the number of each that is there.
+fn take_of_grants<'a>(
+    connection: &Connection,
+    taken: &BTreeMap<&'a str, i64>,
+) -> Result<HashMap<&'a str, (i64, i64)>, StoreError> {
+    let sql = r#"UPDATE grants AS g SET "left" = g."left" - n.nanos
+        FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n(id, nanos, at)
+        WHERE g.id = n.id RETURNING n.at, g.purse, g.number"#;
+    let ids: Vec<_> = taken.keys().map(|id| text::encode(id)).collect();
+    let nanos: Vec<_> = taken.values().copied().collect();
+    let mut found = HashMap::new();
+    let grants: Vec<_> = taken.keys().copied().collect();
+    for row in &connection.rows("write to", sql, &[&ids, &nanos])? {
+        let at = usize::try_from(integer(row, 0)?).unwrap_or(0);
+        if let Some(id) = at.checked_sub(1).and_then(|at| grants.get(at)) {
+            found.insert(*id, (integer(row, 1)?, integer(row, 2)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Gives the numbers of the purses.
+fn add_owed<'a>(
+    connection: &Connection,
+    owed: &BTreeMap<(&'a str, &'a str), i64>,
+) -> Result<HashMap<(&'a str, &'a str), i64>, StoreError> {
+    if owed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "WITH written AS (
+            INSERT INTO purses AS p (customer, currency, owed)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+            ON CONFLICT (customer, currency) DO UPDATE SET owed = p.owed + excluded.owed
+            RETURNING id, customer, currency
+        )
+        SELECT n.at, w.id FROM unnest($1::text[], $2::text[])
+                WITH ORDINALITY AS n(customer, currency, at)
+            JOIN written AS w USING (customer, currency)";
+    let customers: Vec<_> = owed.keys().map(|(customer, _)| text::encode(customer)).collect();
+    let currencies: Vec<_> = owed.keys().map(|(_, currency)| *currency).collect();
+    let nanos: Vec<_> = owed.values().copied().collect();
+    let owners: Vec<_> = owed.keys().copied().collect();
+    let mut found = HashMap::new();
+    for row in &connection.rows("write to", sql, &[&customers, &currencies, &nanos])? {
+        let at = usize::try_from(integer(row, 0)?).unwrap_or(0);
+        if let Some(owner) = at.checked_sub(1).and_then(|at| owners.get(at)) {
+            found.insert(*owner, integer(row, 1)?);
+        }
+    }
+    Ok(found)
+}

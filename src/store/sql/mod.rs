@@ -1,0 +1,118 @@
+//! What the stores have in common that speak SQL: the records, in statements that each of them understands.
+//!
+//! A statement is written for SQLite, with its numbered parameters (`?1`), and so that PostgreSQL takes it
+//! too: columns are named with their table where a conflict is resolved, integers do not leave their range,
+//! and the type of each parameter is seen from where it stands. What cannot be said in one way for both, or
+//! is written by folds, is a method of [`Database`].
+
+pub(super) mod accounts;
+mod audit;
+mod calls;
+pub(super) mod credits;
+mod customers;
+mod events;
+pub(super) mod keys;
+pub(super) mod ledger;
+pub(super) mod movement;
+pub(super) mod pseudonyms;
+pub(super) mod query;
+pub(super) mod reads;
+mod report;
+mod subscriptions;
+mod value;
+mod verify;
+pub(super) mod writes;
+
+use jiff::Timestamp;
+
+pub(super) use self::value::{Parameter, Params, Value, params};
+use crate::store::{
+    StoreError,
+    records::{EntryRecord, LedgerPlace},
+    sql::movement::{Account, Entry},
+};
+
+/// A connection, in a transaction or not.
+pub(super) trait Database {
+    /// Calls `each` for every row until it answers `false`. Of many rows only some are in memory.
+    fn each(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+        amount: Amount,
+        each: &mut dyn FnMut(&dyn Row) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// Runs a statement that writes; gives the number of rows.
+    fn write(&self, sql: &str, params: Params<'_>) -> Result<usize, StoreError>;
+
+    /// Lets `read` read one state of the store, however much is written meanwhile.
+    fn still(
+        &self,
+        read: &mut dyn FnMut(&dyn Database) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// Makes an entry, behind the change that it tells.
+    fn enter(&self, now: Timestamp, entry: &Entry<'_>) -> Result<(), StoreError>;
+
+    /// Enters what was gathered in minutes before this one, up to `max` rows of it; tells whether that
+    /// was all.
+    fn enter_gathered(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<bool, StoreError>;
+
+    /// Drops entries that were made before a minute and carries what they add up to, up to `max` of
+    /// them; tells whether that was all.
+    fn carry(&self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
+
+    /// Gives the minutes of a customer another name.
+    fn rename_minutes(&self, customer: &str, pseudonym: &str) -> Result<(), StoreError>;
+
+    /// Gives a customer's entries, the oldest first, from the one after a place. Up to `max` of them;
+    /// tells whether there are more.
+    fn entries(
+        &self,
+        customer: &str,
+        after: Option<LedgerPlace>,
+        max: usize,
+    ) -> Result<(Vec<EntryRecord>, bool), StoreError>;
+
+    /// Gives what an account has, without what is gathered and not entered.
+    fn entered_balance(&self, account: Account) -> Result<i64, StoreError>;
+
+    /// Gives the word that joins a table to the one by which its rows are to be found.
+    fn join(&self) -> &'static str;
+}
+
+/// How many rows are to be expected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Amount {
+    /// As many as fit into memory.
+    Few,
+    /// As many as there are customers, keys or entries.
+    Many,
+}
+
+/// A row that was read.
+pub(super) trait Row {
+    /// Gives a column, from 0 on.
+    fn column(&self, at: usize) -> Result<Value<'_>, StoreError>;
+
+    /// Gives a column's name.
+    fn name(&self, at: usize) -> &str;
+}
+
+/// What has a connection: [`reads::Rows`] reads by it.
+pub(super) trait Source {
+    /// Gives the connection.
+    fn database(&self) -> &dyn Database;
+}
+
+impl<S: Source> Source for &S {
+    fn database(&self) -> &dyn Database {
+        (*self).database()
+    }
+}

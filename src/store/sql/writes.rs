@@ -1,0 +1,185 @@
+//! Writing, in the writer's transaction alone.
+
+use jiff::Timestamp;
+
+use crate::{
+    model::{Currency, Nanos, SubscriptionTerms},
+    store::{
+        StoreError,
+        records::{
+            AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
+            DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord,
+            Records, ThresholdRecord,
+        },
+        sql::{
+            Database, Source, accounts, audit, calls, credits, customers, events, keys, pseudonyms,
+            reads::Rows, subscriptions,
+        },
+    },
+};
+
+/// The writer's connection, in a transaction.
+pub(in crate::store) struct Writer<'c> {
+    database: &'c dyn Database,
+    has_renamed: bool,
+}
+
+impl<'c> Writer<'c> {
+    pub(in crate::store) fn new(database: &'c dyn Database) -> Self {
+        Self { database, has_renamed: false }
+    }
+}
+
+impl Source for Writer<'_> {
+    fn database(&self) -> &dyn Database {
+        self.database
+    }
+}
+
+impl Rows<Writer<'_>> {
+    /// Tells whether rows of usage may have another name now, or be gone, even if that is undone.
+    pub(in crate::store) fn has_renamed(&self) -> bool {
+        self.by().has_renamed
+    }
+}
+
+impl Records for Rows<Writer<'_>> {
+    fn put_customer(&mut self, customer: &CustomerRecord) -> Result<(), StoreError> {
+        customers::put(self.database(), customer)
+    }
+
+    fn delete_customer(&mut self, id: &str, name: &str, pseudonym: &str) -> Result<(), StoreError> {
+        self.by_mut().has_renamed = true;
+        pseudonyms::delete_customer(self.database(), id, name, pseudonym)
+    }
+
+    fn put_subscription(
+        &mut self,
+        customer: &str,
+        terms: &SubscriptionTerms,
+    ) -> Result<(), StoreError> {
+        subscriptions::put(self.database(), customer, terms)
+    }
+
+    fn put_application(&mut self, application: &ApplicationRecord) -> Result<(), StoreError> {
+        customers::put_application(self.database(), application)
+    }
+
+    fn delete_application(&mut self, customer: &str, name: &str) -> Result<(), StoreError> {
+        customers::delete_application(self.database(), customer, name)
+    }
+
+    fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        keys::put(self.database(), key)
+    }
+
+    fn add_used(
+        &mut self,
+        now: Timestamp,
+        account: &AccountKey<'_>,
+        units: i64,
+        why: (EntryKind, Option<&str>),
+    ) -> Result<(), StoreError> {
+        accounts::add_used(self.database(), now, account, units, why)
+    }
+
+    fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError> {
+        credits::grant(self.database(), grant, repays)
+    }
+
+    fn expire_grant(
+        &mut self,
+        now: Timestamp,
+        grant: &GrantRecord,
+        left: Nanos,
+        repays: Nanos,
+    ) -> Result<(), StoreError> {
+        credits::expire(self.database(), now, grant, left, repays)
+    }
+
+    fn owe(
+        &mut self,
+        now: Timestamp,
+        customer: &str,
+        currency: Currency,
+        nanos: Nanos,
+        reference: &str,
+    ) -> Result<(), StoreError> {
+        credits::owe(self.database(), now, (customer, currency), nanos, reference)
+    }
+
+    fn enter_gathered(
+        &mut self,
+        now: Timestamp,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<bool, StoreError> {
+        self.database().enter_gathered(now, before, max)
+    }
+
+    fn carry_entries(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        self.database().carry(before, max)
+    }
+
+    fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError> {
+        audit::append(self.database(), entry)
+    }
+
+    fn append_adjustment(&mut self, entry: &AdjustmentRecord) -> Result<(), StoreError> {
+        audit::append_adjustment(self.database(), entry)
+    }
+
+    fn put_idempotent(
+        &mut self,
+        entry: &IdempotencyRecord,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        calls::put(self.database(), entry, forget_before)
+    }
+
+    fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        calls::put_setting(self.database(), name, value)
+    }
+
+    fn put_event(&mut self, event: &EventRecord) -> Result<bool, StoreError> {
+        events::put(self.database(), event)
+    }
+
+    fn put_threshold(
+        &mut self,
+        account: &AccountKey<'_>,
+        told: &ThresholdRecord,
+    ) -> Result<(), StoreError> {
+        accounts::put_threshold(self.database(), account, told)
+    }
+
+    fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError> {
+        accounts::delete_threshold(self.database(), account)
+    }
+
+    fn put_delivery(
+        &mut self,
+        sequence: u64,
+        state: DeliveryState,
+        attempts: u32,
+        next_attempt: Option<Timestamp>,
+        last_status: Option<u16>,
+        last_error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let progress = events::Progress { state, attempts, next_attempt, last_status, last_error };
+        events::put_progress(self.database(), sequence, &progress)
+    }
+
+    fn fail_deliveries(
+        &mut self,
+        endpoint: &str,
+        reason: &str,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        events::fail(self.database(), endpoint, reason, max)
+    }
+
+    fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        events::forget(self.database(), before)
+    }
+}
