@@ -1,6 +1,7 @@
 //! Upstreams that speak HTTP/2: what they are told, what comes back, and what is charged when it goes wrong.
 
 mod grpc;
+mod reach;
 mod server;
 
 use std::time::Duration;

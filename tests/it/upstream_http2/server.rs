@@ -23,6 +23,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::wait_for;
+
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -48,6 +50,8 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
     has_refused: AtomicBool,
+    /// Nobody listens any more; what is open goes on.
+    deafened: tokio::sync::Notify,
 }
 
 impl Server {
@@ -95,6 +99,13 @@ impl Server {
     pub(super) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
+
+    /// Takes no more connections. Those that are open go on.
+    pub(super) fn listen_no_more(&self) {
+        self.state.deafened.notify_one();
+        let is_deaf = || std::net::TcpStream::connect(self.address).is_err().then_some(());
+        wait_for("the end of the listener", is_deaf);
+    }
 }
 
 impl Drop for Server {
@@ -107,7 +118,10 @@ impl Drop for Server {
 
 async fn accept(listener: TcpListener, streams: u32, tls: Option<TlsAcceptor>, state: Arc<State>) {
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            () = state.deafened.notified() => break,
+        };
         stream.set_nodelay(true).unwrap();
         let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::task::spawn_local(async move {
@@ -120,6 +134,8 @@ async fn accept(listener: TcpListener, streams: u32, tls: Option<TlsAcceptor>, s
             }
         });
     }
+    drop(listener);
+    std::future::pending().await
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, streams: u32, state: Arc<State>) {
