@@ -10,7 +10,7 @@ use crate::{
     http1::Fields,
 };
 
-static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 static CODE: HeaderName = HeaderName::from_static("faregate-code");
@@ -24,7 +24,8 @@ pub fn is_call(head: &Parts) -> bool {
     head.version == Version::HTTP_2 && given.is_some_and(|value| is_type(value.as_bytes()))
 }
 
-fn is_type(value: &[u8]) -> bool {
+/// Tells whether a type of content is that of calls.
+pub(crate) fn is_type(value: &[u8]) -> bool {
     let Some((start, rest)) = value.split_at_checked(CONTENT_TYPE.len()) else { return false };
     start.eq_ignore_ascii_case(CONTENT_TYPE) && matches!(rest.first(), None | Some(b'+' | b';'))
 }

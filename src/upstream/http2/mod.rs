@@ -6,5 +6,8 @@ mod probe;
 mod stream;
 mod upload;
 
-pub(in crate::upstream) use self::stream::Stream;
-pub(in crate::upstream) use self::{connection::Shared, probe::status};
+pub(in crate::upstream) use self::{
+    connection::Shared,
+    probe::{Whole, status, whole},
+    stream::Stream,
+};

@@ -52,6 +52,28 @@ struct State {
     has_refused: AtomicBool,
     /// Nobody listens any more; what is open goes on.
     deafened: tokio::sync::Notify,
+    /// What its health service says.
+    health: Mutex<Health>,
+}
+
+/// What a health service says.
+#[derive(Clone, Debug)]
+pub(super) enum Health {
+    /// A body, and the status behind it, or in the head where there is no body.
+    Call(&'static [u8], &'static str),
+    /// An answer that is none of gRPC, with this status.
+    Plain(u16),
+    Silence,
+}
+
+/// It is serving.
+pub(super) const SERVING: Health = Health::Call(b"\0\0\0\0\x02\x08\x01", "0");
+pub(super) const NOT_SERVING: Health = Health::Call(b"\0\0\0\0\x02\x08\x02", "0");
+
+impl Default for Health {
+    fn default() -> Self {
+        SERVING
+    }
 }
 
 impl Server {
@@ -98,6 +120,11 @@ impl Server {
 
     pub(super) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// Has its health service say something else from now on.
+    pub(super) fn set_health(&self, health: Health) {
+        *self.state.health.lock().unwrap() = health;
     }
 
     /// Takes no more connections. Those that are open go on.
@@ -167,6 +194,12 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         ..Seen::default()
     };
     let keep = |seen| state.seen.lock().unwrap().push(seen);
+    if parts.uri.path() == "/grpc.health.v1.Health/Check" {
+        seen.body = body.data().await.unwrap().unwrap().to_vec();
+        keep(seen);
+        let health = state.health.lock().unwrap().clone();
+        return tell_health(health, respond).await;
+    }
     let path = parts.uri.path().strip_prefix("/paid/").unwrap();
     match path {
         "refuse-once" if !state.has_refused.swap(true, Ordering::Relaxed) => {
@@ -268,6 +301,27 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         }
         _ => send(respond, head(200), received).await,
     }
+}
+
+/// Answers a check.
+async fn tell_health(health: Health, mut respond: SendResponse<Bytes>) {
+    let (status, body) = match health {
+        Health::Call(body, status) => (status, body),
+        Health::Plain(status) => return send(respond, head(status), b"ok\n".to_vec()).await,
+        Health::Silence => return std::future::pending().await,
+    };
+    let mut response = head(200);
+    response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", status.parse().unwrap());
+    if body.is_empty() {
+        response.headers_mut().extend(trailers);
+        respond.send_response(response, true).unwrap();
+        return;
+    }
+    let mut stream = respond.send_response(response, false).unwrap();
+    stream.send_data(body.into(), false).unwrap();
+    stream.send_trailers(trailers).unwrap();
 }
 
 /// Says what it hears, as it hears it, and that all went well.
