@@ -3,6 +3,7 @@
 mod connection;
 mod head;
 mod probe;
+mod pulse;
 mod stream;
 mod upload;
 

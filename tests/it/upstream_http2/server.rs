@@ -171,8 +171,11 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, streams: u32, state:
     let Ok(mut connection) = handshake.await else { return };
     state.connections.fetch_add(1, Ordering::Relaxed);
     while let Some(Ok((request, respond))) = connection.accept().await {
-        if request.uri().path() == "/paid/goaway" {
-            connection.graceful_shutdown();
+        match request.uri().path() {
+            "/paid/goaway" => connection.graceful_shutdown(),
+            // As if its machine were gone: nothing is read any more, and nothing is closed.
+            "/paid/freeze" => std::future::pending().await,
+            _ => {}
         }
         tokio::task::spawn_local(answer(request, respond, Arc::clone(&state)));
     }
@@ -294,6 +297,10 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
                 }
                 _ => {}
             }
+        }
+        "late" => {
+            tokio::time::sleep(Duration::from_secs(13)).await;
+            send(respond, head(200), b"ok\n".to_vec()).await;
         }
         "wait" => {
             tokio::time::sleep(Duration::from_millis(200)).await;
