@@ -13,7 +13,8 @@ use crate::{answer::headers::field_value, config, http1::Fields};
 /// The fields of the gateway's own answers that a page may read, beside those that any page may.
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
-                       faregate-subscription-ends, faregate-grace-ends";
+                       faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
+                       faregate-code";
 
 /// How the names of the fields begin that only the gateway may say.
 const PREFIX: &[u8] = b"access-control-";

@@ -28,6 +28,7 @@ pub mod notifications;
 pub mod outgoing;
 pub mod process;
 pub mod progress;
+mod protobuf;
 pub mod provisioning;
 pub mod requests;
 pub mod roster;

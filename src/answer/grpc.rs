@@ -1,5 +1,5 @@
 //! gRPC, as far as a gateway has to know it: which requests are calls, until when they may take, how one is
-//! refused, and who answers for what is told by a status. By `PROTOCOL-HTTP2` of the gRPC documents.
+//! refused, and who answers for what is told by a status. By `PROTOCOL-HTTP2` and `PROTOCOL-WEB` of the gRPC documents.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     http1::Fields,
 };
 
-static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 static CODE: HeaderName = HeaderName::from_static("faregate-code");
@@ -18,15 +18,42 @@ static CODE: HeaderName = HeaderName::from_static("faregate-code");
 /// The type of what is sent both ways, perhaps with `+proto` or the like behind it.
 const CONTENT_TYPE: &[u8] = b"application/grpc";
 
-/// Tells whether a request is a call. Only over HTTP/2 can its caller be told a status.
-pub fn is_call(head: &Parts) -> bool {
-    let given = head.headers.get(header::CONTENT_TYPE);
-    head.version == Version::HTTP_2 && given.is_some_and(|value| is_type(value.as_bytes()))
+/// The types of gRPC-Web, whose messages are bytes or base64.
+const WEB_TYPE: &[u8] = b"application/grpc-web";
+const WEB_TEXT_TYPE: &[u8] = b"application/grpc-web-text";
+
+/// In which form a call is made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// gRPC's own.
+    Native,
+    /// That of browsers: what stands behind a body elsewhere is the body's last part there.
+    Web,
+    /// The same in base64.
+    WebText,
 }
 
-fn is_type(value: &[u8]) -> bool {
-    let Some((start, rest)) = value.split_at_checked(CONTENT_TYPE.len()) else { return false };
-    start.eq_ignore_ascii_case(CONTENT_TYPE) && matches!(rest.first(), None | Some(b'+' | b';'))
+/// Finds the form in which a request is a call, if it is one. Only over HTTP/2 can its own be answered; that of
+/// browsers knows no fields behind a body and so is for every version.
+pub fn form(head: &Parts) -> Option<Form> {
+    let given = head.headers.get(header::CONTENT_TYPE)?.as_bytes();
+    match () {
+        () if is_type(given) => (head.version == Version::HTTP_2).then_some(Form::Native),
+        () if is_of(given, WEB_TYPE) => Some(Form::Web),
+        () if is_of(given, WEB_TEXT_TYPE) => Some(Form::WebText),
+        () => None,
+    }
+}
+
+/// Tells whether a type of content is that of calls.
+pub(crate) fn is_type(value: &[u8]) -> bool {
+    is_of(value, CONTENT_TYPE)
+}
+
+/// Tells whether a value is a type, perhaps with more behind it.
+fn is_of(value: &[u8], wanted: &[u8]) -> bool {
+    let Some((start, rest)) = value.split_at_checked(wanted.len()) else { return false };
+    start.eq_ignore_ascii_case(wanted) && matches!(rest.first(), None | Some(b'+' | b';'))
 }
 
 /// Gives how long a call may take, by its caller; `None` where it says nothing that can be understood.
@@ -60,10 +87,11 @@ pub enum Outcome {
 }
 
 /// Finds it in an answer's head; `is_whole` where nothing follows that, `is_late` where its caller's own
-/// deadline is past.
-pub fn outcome(head: &Fields, is_whole: bool, is_late: bool) -> Outcome {
+/// deadline is past. What the last part of a body says is not read: such an answer is charged like any other.
+pub fn outcome(form: Form, head: &Fields, is_whole: bool, is_late: bool) -> Outcome {
     match head.find(STATUS.as_str()) {
         Some(status) => Outcome::Known { is_charged: is_charged(status, is_late) },
+        None if form != Form::Native => Outcome::Known { is_charged: true },
         None if is_whole => Outcome::Known { is_charged: false },
         None => Outcome::Open,
     }
@@ -103,14 +131,19 @@ fn status(code: Code) -> &'static str {
 }
 
 /// Makes of a refusal what a caller of gRPC understands: fields without a body, the code among them.
-pub fn refusal(refusal: &Refusal, mut problem: Problem) -> Problem {
+pub fn refusal(form: Form, refusal: &Refusal, mut problem: Problem) -> Problem {
     let (code, detail) = match refusal {
         Refusal::Denial(denial) => (denial.code(), denial.detail()),
         Refusal::Fault(fault) => (fault.code(), fault.detail().into()),
     };
     let fields = &mut problem.fields;
     fields.remove_beginning(b"content-type:");
-    fields.push(&header::CONTENT_TYPE, &HeaderValue::from_static("application/grpc"));
+    let kind = match form {
+        Form::Native => "application/grpc",
+        Form::Web => "application/grpc-web",
+        Form::WebText => "application/grpc-web-text",
+    };
+    fields.push(&header::CONTENT_TYPE, &HeaderValue::from_static(kind));
     fields.push_text(&STATUS, status(code));
     fields.push_text(&MESSAGE, &encoded(&detail));
     fields.push_text(&CODE, code.name());
@@ -135,16 +168,37 @@ mod tests {
 
     #[test]
     fn calls_are_told_by_type_and_version() {
-        let is_call = |version, value: &str| {
+        let form = |version, value: &str| {
             let request = http::Request::builder().version(version).header("content-type", value);
-            is_call(&request.body(()).unwrap().into_parts().0)
+            form(&request.body(()).unwrap().into_parts().0)
         };
         for value in ["application/grpc", "Application/GRPC+proto", "application/grpc;a=b"] {
-            assert!(is_call(Version::HTTP_2, value), "{value}");
-            assert!(!is_call(Version::HTTP_11, value), "{value}");
+            assert_eq!(form(Version::HTTP_2, value), Some(Form::Native), "{value}");
+            assert_eq!(form(Version::HTTP_11, value), None, "{value}");
         }
-        for value in ["application/grpc-web", "application/grpcx", "application/json", ""] {
-            assert!(!is_call(Version::HTTP_2, value), "{value}");
+        for version in [Version::HTTP_2, Version::HTTP_11] {
+            for end in ["", "+proto", ";a=b"] {
+                let of = |kind| form(version, &format!("{kind}{end}"));
+                assert_eq!(of("application/grpc-web"), Some(Form::Web), "{end}");
+                assert_eq!(of("Application/grpc-Web-text"), Some(Form::WebText), "{end}");
+            }
+            for value in ["application/grpcx", "application/grpc-webx", "application/json", ""] {
+                assert_eq!(form(version, value), None, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_body_says_is_read_of_grpcs_own_form_alone() {
+        let mut head = Fields::with_room();
+        let of = |form, head: &Fields| outcome(form, head, false, false);
+        assert_eq!(of(Form::Native, &head), Outcome::Open);
+        for form in [Form::Web, Form::WebText] {
+            assert_eq!(of(form, &head), Outcome::Known { is_charged: true });
+        }
+        head.push_text(&STATUS, "14");
+        for form in [Form::Native, Form::Web, Form::WebText] {
+            assert_eq!(of(form, &head), Outcome::Known { is_charged: false });
         }
     }
 

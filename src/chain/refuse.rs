@@ -79,8 +79,8 @@ pub(super) fn answer(refused: Refused, close: bool, mut exchange: Box<Exchange>)
     let code = refused.code();
     let Refused { refusal, ending } = refused;
     let mut problem = problem::answer(&refusal, &exchange.context());
-    if exchange.is_grpc() {
-        problem = grpc::refusal(&refusal, problem);
+    if let Some(form) = exchange.grpc() {
+        problem = grpc::refusal(form, &refusal, problem);
     }
     exchange.note_head(problem.status);
     exchange.note_code(code);

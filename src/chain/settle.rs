@@ -81,9 +81,12 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let (status, fields) = (head.status, &mut head.fields);
     // Where messages are paid for, the opening shows only that the first one could be.
     let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
-    let outcome = match exchange.is_grpc() {
-        true => grpc::outcome(fields, connection.is_body_over(), exchange.is_past_deadline()),
-        false => Outcome::Known { is_charged: true },
+    let outcome = match exchange.grpc() {
+        Some(form) => {
+            let (is_whole, is_late) = (connection.is_body_over(), exchange.is_past_deadline());
+            grpc::outcome(form, fields, is_whole, is_late)
+        }
+        None => Outcome::Known { is_charged: true },
     };
     let is_free_call = outcome == Outcome::Known { is_charged: false };
     let charged = route.charge_on.contains(status) && !is_free && !is_free_call;

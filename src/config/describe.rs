@@ -17,8 +17,8 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{
-        Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Route,
-        Upstream, WebSocket, duration_text,
+        Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
+        Route, Upstream, WebSocket, duration_text,
     },
     store::Database,
     telemetry::{
@@ -357,14 +357,21 @@ fn of_upstream_tls(tls: &upstream::tls::Tls) -> Value {
 }
 
 fn of_health(health: &Health) -> Value {
-    let Health { path, interval, timeout, fails, passes, status } = health;
+    let Health { question, interval, timeout, fails, passes } = health;
+    let (path, status, grpc) = match question {
+        Question::Get { path, status } => {
+            (Some(path), Some(format!("{}-{}", status.start(), status.end())), None)
+        }
+        Question::Grpc { service } => (None, None, Some(service)),
+    };
     json!({
         "path": path,
+        "grpc": grpc,
         "interval": duration_text(*interval),
         "timeout": duration_text(*timeout),
         "fails": fails,
         "passes": passes,
-        "status": format!("{}-{}", status.start(), status.end()),
+        "status": status,
     })
 }
 

@@ -34,5 +34,5 @@ pub use subscription::{
     TermsError,
 };
 pub use upstream::{
-    Address, Endpoint, Endpoints, Health, HostHeader, HttpVersion, Limit, Upstream,
+    Address, Endpoint, Endpoints, Health, HostHeader, HttpVersion, Limit, Question, Upstream,
 };

@@ -49,8 +49,8 @@ impl Upstream {
 /// Requests of the gateway's own that tell whether an endpoint can take others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Health {
-    /// What is asked for, as it is sent.
-    pub path: Arc<str>,
+    /// What is asked, and which answers pass.
+    pub question: Question,
     /// From the end of a check to the next one.
     pub interval: Duration,
     /// For a whole check, from the connection on.
@@ -59,8 +59,23 @@ pub struct Health {
     pub fails: u32,
     /// How many successes in succession bring it back.
     pub passes: u32,
-    /// Which statuses are successes.
-    pub status: RangeInclusive<u16>,
+}
+
+/// What a check asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Question {
+    /// A GET.
+    Get {
+        /// What is asked for, as it is sent.
+        path: Arc<str>,
+        /// Which statuses pass.
+        status: RangeInclusive<u16>,
+    },
+    /// A call of gRPC's own health service, which passes when that is serving.
+    Grpc {
+        /// Which service; empty for the whole server.
+        service: Arc<str>,
+    },
 }
 
 /// How many connections an endpoint has at most, and who waits for one.

@@ -32,7 +32,7 @@ const OWN: &str = "faregate";
 
 /// The gateway's own modules, so that a slip of the pen is not taken for one. A test compares them
 /// with the crate's list.
-const MODULES: [&str; 38] = [
+const MODULES: [&str; 39] = [
     "admin",
     "answer",
     "chain",
@@ -56,6 +56,7 @@ const MODULES: [&str; 38] = [
     "outgoing",
     "process",
     "progress",
+    "protobuf",
     "provisioning",
     "requests",
     "roster",

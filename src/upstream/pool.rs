@@ -85,6 +85,15 @@ pub enum Admission {
     Refused,
 }
 
+/// Why no connection was opened.
+#[derive(Debug)]
+pub enum Unopened {
+    /// It could not be.
+    Failed(io::Error),
+    /// It was not tried, lest callers wait for an endpoint that cannot be reached.
+    NotTried,
+}
+
 impl Pool {
     /// Makes an empty one.
     pub fn new(figures: Directory) -> Self {
@@ -143,10 +152,11 @@ impl Pool {
         upstream: &Upstream,
         endpoint: &model::Endpoint,
         time: Duration,
-    ) -> io::Result<Lane> {
+    ) -> Result<Lane, Unopened> {
         let (figures, address) = (self.figures(upstream, endpoint), &endpoint.address);
         if upstream.version == HttpVersion::Http1 {
-            return Connection::open(upstream, address, figures, time).await.map(Lane::Http1);
+            admit(&figures)?;
+            return Ok(Lane::Http1(Connection::open(upstream, address, figures, time).await?));
         }
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let until = Instant::now() + time;
@@ -155,6 +165,8 @@ impl Pool {
         if let Some(lane) = self.share(upstream, endpoint) {
             return Ok(lane);
         }
+        // Asked no sooner: who can share a connection needs none to be opened.
+        admit(&figures)?;
         let left = until.saturating_duration_since(Instant::now());
         let shared = Shared::open(upstream, address, figures, left).await?;
         let stream = shared.begin(false);
@@ -331,6 +343,14 @@ impl Pool {
     }
 }
 
+/// Asks whether a connection may be tried.
+fn admit(figures: &Figures) -> Result<(), Unopened> {
+    match figures.standing.admits_connection(Instant::now()) {
+        true => Ok(()),
+        false => Err(Unopened::NotTried),
+    }
+}
+
 fn find<'a>(
     unused: &'a mut [Unused],
     upstream: &Arc<str>,
@@ -341,4 +361,10 @@ fn find<'a>(
         unused.address == *address && unused.upstream == *upstream && unused.tls == tls
     };
     unused.iter_mut().find(is_it).map(|unused| &mut unused.connections)
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }

@@ -1,4 +1,4 @@
-//! Request ids.
+//! Request ids, and what else is made up for a request.
 
 use std::cell::Cell;
 
@@ -43,14 +43,19 @@ impl IdMaker {
 
     /// Makes the mask of a WebSocket's frame, which nobody outside can guess (RFC 6455 section 5.3).
     pub(crate) fn mask(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.span().0;
+        let [a, b, c, d, ..] = self.nonce().to_be_bytes();
         [a, b, c, d]
     }
 
-    /// Makes the nonce of a WebSocket's key (RFC 6455 section 4.1).
+    /// Makes the nonce of a WebSocket's key, which is to be chosen at random (RFC 6455 section 4.1): ids of spans would
+    /// tell it, since they are counted and told to upstreams. A WebSocket costs more than a call of the system's.
     pub(crate) fn nonce(&self) -> u128 {
-        let [high, low] = [self.span(), self.span()].map(|SpanId(bytes)| u64::from_be_bytes(bytes));
-        u128::from(high) << 64 | u128::from(low)
+        let mut random = [0; 16];
+        match getrandom::fill(&mut random) {
+            Ok(()) => u128::from_be_bytes(random),
+            // The system had numbers at the start, and has them from then on.
+            Err(_) => self.make(Timestamp::UNIX_EPOCH).as_u128(),
+        }
     }
 
     /// Makes the id of a request.
@@ -79,6 +84,22 @@ mod tests {
         let made: std::collections::HashSet<_> = (0..100_000).map(|_| ids.span()).collect();
         assert_eq!(made.len(), 100_000);
         assert!(!made.contains(&SpanId([0; 8])));
+    }
+
+    #[test]
+    fn nonces_and_masks_do_not_follow_from_what_upstreams_are_told() {
+        let (one, other) = (IdMaker::new().unwrap(), IdMaker::new().unwrap());
+        other.next.set(one.next.get());
+        other.next_span.set(one.next_span.get());
+        let made: std::collections::HashSet<_> =
+            (0..1000).flat_map(|_| [one.nonce(), other.nonce()]).collect();
+        assert_eq!(made.len(), 2000);
+        let masks = |ids: &IdMaker| (0..10).map(|_| ids.mask()).collect::<Vec<_>>();
+        assert_ne!(masks(&one), masks(&other));
+        // Each bit is sometimes set and sometimes not.
+        let bits = |bits: u128, nonce: &u128| bits | nonce;
+        assert_eq!(made.iter().fold(0, bits), u128::MAX);
+        assert_eq!(made.iter().map(|nonce| !nonce).fold(0, |all, one| bits(all, &one)), u128::MAX);
     }
 
     #[test]

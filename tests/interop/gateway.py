@@ -113,6 +113,13 @@ class Gateway:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from error
 
+    def metrics(self, name, *labels):
+        """Returns the values of a metric's series in whose labels all of these stand."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found = [line for line in lines if line.startswith(f"{name}{{") and all(label in line for label in labels)]
+        return [float(line.rsplit(" ", 1)[1]) for line in found]
+
     def customer(self, plan="all"):
         """Makes a customer with a key."""
         return Customer(self, plan)

@@ -176,8 +176,10 @@ class Servers:
 
     def _grpc(self):
         python, port = self.python(), free_port()
-        self.processes.start("grpc", [python, str(self.here / "programs" / "grpc_server.py"), str(port)], port)
-        return f'url = "http://127.0.0.1:{port}"\nhttp_version = "2"'
+        command = [python, str(self.here / "programs" / "grpc_server.py"), str(port)]
+        self.grpc = self.processes.start("grpc", command, port)
+        health = 'health = { grpc = "test.Echo", interval = "100ms", fails = 1, passes = 1 }'
+        return f'url = "http://127.0.0.1:{port}"\nhttp_version = "2"\n{health}'
 
     def _websockets(self):
         python, port = self.python(), free_port()

@@ -18,6 +18,7 @@ mod explain;
 mod faults;
 mod forwarding;
 mod framing;
+mod grpc_web;
 mod guesses;
 mod http2;
 mod kill;

@@ -55,8 +55,8 @@ pub struct Exchange {
     /// `None` where nothing is traced, and once it is over.
     trace: Option<Trace>,
     told: Told,
-    /// It is a call of gRPC.
-    is_grpc: bool,
+    /// The form in which it is a call of gRPC.
+    grpc: Option<grpc::Form>,
     /// Until when its caller waits, if that is said.
     deadline: Option<Instant>,
     is_over: bool,
@@ -100,8 +100,8 @@ impl Exchange {
         let held = worker.snapshot();
         let snapshot = held.snapshot();
         let limits = &snapshot.server.limits;
-        let is_grpc = grpc::is_call(head);
-        let deadline = is_grpc.then(|| grpc::timeout(&head.headers)).flatten();
+        let form = grpc::form(head);
+        let deadline = form.and_then(|_| grpc::timeout(&head.headers));
         let deadline = deadline.map(|timeout| arrival.started + timeout);
         let total = limits.request_timeout.map(|timeout| arrival.started + timeout);
         let progress = Rc::new(Progress::new(Clocks {
@@ -150,7 +150,7 @@ impl Exchange {
             gateway: None,
             trace,
             told,
-            is_grpc,
+            grpc: form,
             deadline,
             is_over: false,
         }
@@ -286,9 +286,9 @@ impl Exchange {
         &self.progress
     }
 
-    /// Tells whether it is a call of gRPC.
-    pub fn is_grpc(&self) -> bool {
-        self.is_grpc
+    /// Gives the form in which it is a call of gRPC, if it is one.
+    pub fn grpc(&self) -> Option<grpc::Form> {
+        self.grpc
     }
 
     /// Tells whether its caller waits no longer, by what that has said.

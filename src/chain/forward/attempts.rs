@@ -11,7 +11,6 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -29,7 +28,7 @@ use crate::{
         balance::Choice,
         http1::{ExchangeError, Head, Outgoing},
         lane::Lane,
-        pool::Admission,
+        pool::{Admission, Unopened},
     },
 };
 
@@ -196,11 +195,6 @@ impl<'a> Attempts<'a> {
     async fn open(&mut self) -> Result<Lane, Failed> {
         let (upstream, endpoint) = (self.choice.upstream(), self.choice.endpoint());
         let (pool, progress) = (self.exchange.pool(), self.exchange.progress());
-        let figures = pool.figures(upstream, endpoint);
-        let standing = Arc::clone(&figures.standing);
-        if !standing.admits_connection(Instant::now()) {
-            return Err(Failed::Rejected(Fault::UpstreamError));
-        }
         let mut permit = None;
         if let Some(limit) = &upstream.limit {
             match self.enter(limit).await? {
@@ -214,6 +208,7 @@ impl<'a> Attempts<'a> {
         match unless_cut(pin!(opening), progress).await {
             None => Err(Failed::Cut),
             Some(Ok(mut connection)) => {
+                let standing = &connection.figures().standing;
                 if !connection.is_reused() && standing.note_reachable() {
                     let (upstream, endpoint) = (&upstream.id, &endpoint.name);
                     tracing::info!(%upstream, %endpoint, "upstream can be reached again");
@@ -221,7 +216,8 @@ impl<'a> Attempts<'a> {
                 connection.set_permit(permit);
                 Ok(connection)
             }
-            Some(Err(error)) => Err(self.unreachable(&error)),
+            Some(Err(Unopened::Failed(error))) => Err(self.unreachable(&error)),
+            Some(Err(Unopened::NotTried)) => Err(Failed::Rejected(Fault::UpstreamError)),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         report::{Problem, Problems},
         wording::quote,
     },
-    model::Health,
+    model::{Health, HttpVersion, Question},
 };
 
 /// The shortest time between two checks of an endpoint.
@@ -26,21 +26,74 @@ const TIMES: RangeInclusive<u32> = 1..=100;
 /// Which statuses pass where none are named.
 const STATUS: RangeInclusive<u16> = 200..=399;
 
-/// Checks `health`.
-pub(super) fn check(table: &HealthTable, problems: &mut Problems) -> Option<Health> {
-    let HealthTable { span, path, interval, timeout, fails, passes, status } = table;
-    let missing = || {
-        Problem::error(*span, "`health` has no `path`")
-            .help("write what is asked for, such as path = \"/healthz\"")
+/// How long the name of a service can be.
+const SERVICE_BYTES_MAX: usize = 200;
+
+/// Checks `health` of an upstream that speaks this version.
+pub(super) fn check(
+    table: &HealthTable,
+    version: &Field<HttpVersion>,
+    problems: &mut Problems,
+) -> Option<Health> {
+    let HealthTable { span: _, path: _, grpc, interval, timeout, fails, passes, status: _ } = table;
+    let question = match grpc {
+        Field::Absent => check_get(table, problems),
+        Field::Given(service) => check_grpc(service, table, version, problems),
+        Field::Wrong => None,
     };
-    let path = path.required(problems, missing);
-    let path = path.and_then(|path| check_path(path, problems));
     let interval = check_interval(interval, problems);
     let timeout = positive(timeout, Duration::from_secs(2), problems);
     let fails = integer(fails, TIMES, 3, problems);
     let passes = integer(passes, TIMES, 2, problems);
-    let status = check_status(status, problems);
-    Some(Health { path: path?.into(), interval, timeout, fails, passes, status })
+    Some(Health { question: question?, interval, timeout, fails, passes })
+}
+
+fn check_get(table: &HealthTable, problems: &mut Problems) -> Option<Question> {
+    let missing = || {
+        Problem::error(table.span, "`health` has no `path`").help(
+            "write what is asked for, such as path = \"/healthz\", or grpc = \"\" to ask gRPC's own health \
+             service",
+        )
+    };
+    let path = table.path.required(problems, missing);
+    let path = path.and_then(|path| check_path(path, problems));
+    let status = check_status(&table.status, problems);
+    Some(Question::Get { path: path?.into(), status })
+}
+
+fn check_grpc(
+    service: &Spanned<String>,
+    table: &HealthTable,
+    version: &Field<HttpVersion>,
+    problems: &mut Problems,
+) -> Option<Question> {
+    let Spanned { value, span } = service;
+    let others = [
+        ("path", table.path.given().map(|path| path.span)),
+        ("status", table.status.given().map(|status| status.span)),
+    ];
+    for (name, other) in others {
+        let Some(other) = other else { continue };
+        let message = format!("`{name}` is of a GET, and `grpc` asks by a call");
+        let problem = Problem::error(other, message).related(*span, "`grpc` is here");
+        problems.add(problem.help("leave one of the two out"));
+    }
+    let is_http1 = match version {
+        Field::Absent => true,
+        Field::Given(version) => version.value == HttpVersion::Http1,
+        Field::Wrong => false,
+    };
+    if is_http1 {
+        let message = "gRPC is spoken over HTTP/2 alone";
+        let help = "write http_version = \"2\" into the upstream's table, or a `path` in the place of `grpc`";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    if value.len() > SERVICE_BYTES_MAX || value.chars().any(char::is_control) {
+        let message = format!("{} is not the name of a service", quote(value));
+        let help = "write it with its package, such as \"weather.v1.Weather\", or \"\" for the whole server";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    Some(Question::Grpc { service: value.as_str().into() })
 }
 
 fn check_path<'f>(path: &'f Spanned<String>, problems: &mut Problems) -> Option<&'f str> {

@@ -98,7 +98,7 @@ fn check_one(
     let idle_timeout = positive(idle_timeout, Duration::from_secs(60), problems);
     let keepalive_timeout = positive(keepalive_timeout, Duration::from_secs(4), problems);
     let set_headers = check_headers(set_headers, directory, problems);
-    let health = health.value().and_then(|table| health::check(table, problems));
+    let health = health.value().and_then(|table| health::check(table, http_version, problems));
     let limit = check_limit(connections, queue, problems);
     let retries = integer(retries, 0..=RETRIES_MAX, 0, problems);
     let endpoints::Checked { endpoints, base_path, reach: _ } = place?;

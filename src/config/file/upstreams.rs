@@ -63,6 +63,7 @@ impl FromToml for UpstreamTable {
 pub(in crate::config) struct HealthTable {
     pub(in crate::config) span: Span,
     pub(in crate::config) path: Field<String>,
+    pub(in crate::config) grpc: Field<String>,
     pub(in crate::config) interval: Field<Duration>,
     pub(in crate::config) timeout: Field<Duration>,
     pub(in crate::config) fails: Field<i64>,
@@ -76,6 +77,7 @@ impl FromToml for HealthTable {
         let read = Self {
             span: table.span,
             path: table.field("path"),
+            grpc: table.field("grpc"),
             interval: table.field("interval"),
             timeout: table.field("timeout"),
             fails: table.field("fails"),

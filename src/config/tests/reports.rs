@@ -266,6 +266,23 @@ health = { path = \"/health z\" }
 url = \"http://127.0.0.1:9000\"
 health = { path = \"/healthz#now\" }
 ";
+    upstream_health_by_grpc: "
+[upstreams.a]
+url = \"http://127.0.0.1:9000\"
+health = { grpc = \"weather.v1.Weather\" }
+[upstreams.b]
+url = \"http://127.0.0.1:9000\"
+http_version = \"2\"
+health = { grpc = \"\", path = \"/healthz\", status = 200 }
+[upstreams.c]
+url = \"http://127.0.0.1:9000\"
+http_version = \"1.1\"
+health = { grpc = \"a\\u0000\", fails = 0 }
+[upstreams.d]
+url = \"http://127.0.0.1:9000\"
+http_version = \"2\"
+health = { grpc = true }
+";
     upstream_limits: "
 [upstreams.a]
 url = \"http://127.0.0.1:9000\"

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::model::{Address, Endpoints, Health, Limit};
+use crate::model::{Address, Endpoints, Health, Limit, Question};
 
 fn upstream(lines: &str) -> Arc<Upstream> {
     let config = config(&format!("[upstreams.api]\n{lines}"));
@@ -18,12 +18,11 @@ fn health_and_limits_have_defaults() {
         "url = \"http://127.0.0.1:9000\"\nhealth = { path = \"/healthz\" }\nconnections = 5",
     );
     let health = Health {
-        path: "/healthz".into(),
+        question: Question::Get { path: "/healthz".into(), status: 200..=399 },
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(2),
         fails: 3,
         passes: 2,
-        status: 200..=399,
     };
     assert_eq!(plain.health, Some(health));
     let queue_timeout = Duration::from_secs(1);
@@ -40,12 +39,24 @@ fn health_and_limits_are_taken() {
          retries = 3",
     );
     let health = upstream.health.as_ref().unwrap();
-    assert_eq!((&*health.path, health.interval), ("/h?deep=1", Duration::from_secs(1)));
-    assert_eq!((health.fails, health.passes, health.status.clone()), (1, 4, 204..=204));
+    let question = Question::Get { path: "/h?deep=1".into(), status: 204..=204 };
+    assert_eq!((&health.question, health.interval), (&question, Duration::from_secs(1)));
+    assert_eq!((health.fails, health.passes), (1, 4));
     assert_eq!(health.timeout, Duration::from_millis(500));
     let queue_timeout = Duration::from_secs(3);
     assert_eq!(upstream.limit, Some(Limit { connections: 1, queue_length: 0, queue_timeout }));
     assert_eq!(upstream.retries, 3);
+}
+
+#[test]
+fn health_by_grpc_is_taken() {
+    for service in ["", "weather.v1.Weather"] {
+        let upstream = upstream(&format!(
+            "url = \"http://127.0.0.1:9000\"\nhttp_version = \"2\"\nhealth = {{ grpc = \"{service}\" }}"
+        ));
+        let question = Question::Grpc { service: service.into() };
+        assert_eq!(upstream.health.as_ref().map(|health| &health.question), Some(&question));
+    }
 }
 
 #[test]

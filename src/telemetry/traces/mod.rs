@@ -6,7 +6,6 @@
 pub mod context;
 pub mod exporter;
 mod otlp;
-mod protobuf;
 mod record;
 
 use std::{sync::Arc, time::Duration};

@@ -4,6 +4,7 @@
 //! An endpoint whose checks fail is left out where there is another to ask. What is known of it belongs to
 //! its upstream's id and its address: a reload that leaves both keeps it.
 
+mod grpc;
 mod probe;
 
 use std::{
@@ -202,7 +203,7 @@ fn share(time: Duration, least: f64, more: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Address;
+    use crate::model::{Address, Question};
 
     #[test]
     fn checks_spread() {
@@ -223,12 +224,11 @@ mod tests {
             endpoint: Endpoint::new(address, HeaderValue::from_static("h")),
             speech: Speech { tls: None, version: HttpVersion::Http1 },
             health: Health {
-                path: "/".into(),
+                question: Question::Get { path: "/".into(), status: 200..=399 },
                 interval: Duration::from_secs(5),
                 timeout: Duration::from_secs(2),
                 fails: 3,
                 passes: 2,
-                status: 200..=399,
             },
             request: Vec::new(),
             standing: Arc::clone(&standing),

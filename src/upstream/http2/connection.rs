@@ -10,11 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use h2::{
+    Ping,
+    client::{Builder, Connection, SendRequest},
+};
 use http::uri::Scheme;
 use tokio::time::Instant;
 
-use super::stream::Stream;
+use super::{
+    pulse::{Heard, Pulse},
+    stream::Stream,
+};
 use crate::{
     model::{Address, Upstream},
     telemetry::metrics::upstreams::Endpoint as Figures,
@@ -37,10 +43,8 @@ pub(in crate::upstream) struct Shared {
     sender: SendRequest<Bytes>,
     /// The connection is over.
     is_over: Rc<Cell<bool>>,
-    /// Requests that are under way on it.
-    streams: Cell<usize>,
-    /// When the last of them ended.
-    unused_since: Cell<Instant>,
+    /// Requests that are under way on it, and whether somebody is there who answers them.
+    pulse: Rc<Pulse>,
     keepalive: Duration,
     address: Address,
     /// What its TLS was made by; `None` in clear.
@@ -57,25 +61,33 @@ impl Shared {
         timeout: Duration,
     ) -> io::Result<Rc<Self>> {
         let stream = reach(upstream, address, &figures, timeout).await?;
+        let pulse = Rc::new(Pulse::new());
         // That writes the preface, and waits for nothing.
-        let handshake = builder().handshake(stream).await;
+        let handshake = builder().handshake(Heard { stream, pulse: Rc::clone(&pulse) }).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         figures.opened.add(1);
         figures.idle.raise();
         let is_over = Rc::new(Cell::new(false));
         let told = Rc::clone(&is_over);
-        let id = Arc::clone(&figures.upstream);
+        let (id, endpoint) = (Arc::clone(&figures.upstream), address.clone());
+        let watched = Rc::clone(&pulse);
         tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(upstream = %id, %error, "upstream connection ended");
+            match run(connection, &watched).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(upstream = %id, %error, "upstream connection ended");
+                }
+                None => tracing::warn!(
+                    upstream = %id, %endpoint,
+                    "upstream connection is given up: nothing comes, not even the answer to a PING"
+                ),
             }
             told.set(true);
         });
         Ok(Rc::new(Self {
             sender,
             is_over,
-            streams: Cell::new(0),
-            unused_since: Cell::new(Instant::now()),
+            pulse,
             keepalive: upstream.keepalive_timeout,
             address: address.clone(),
             tls: upstream.tls_identity(),
@@ -86,8 +98,8 @@ impl Shared {
     /// Begins a request on it, if it takes one more.
     pub(in crate::upstream) fn begin(self: &Rc<Self>, is_reused: bool) -> Option<Stream> {
         let mut sender = self.sender.clone();
-        let has_room = self.streams.get() < sender.current_max_send_streams();
-        if self.is_over() || !has_room {
+        let has_room = self.pulse.streams() < sender.current_max_send_streams();
+        if self.is_over() || !has_room || self.pulse.is_doubted() {
             return None;
         }
         // After a GOAWAY it takes none, while those that are under way go on (RFC 9113 section 6.8).
@@ -105,7 +117,7 @@ impl Shared {
 
     /// Tells whether it was not used for too long.
     pub(in crate::upstream) fn is_stale(&self, now: Instant) -> bool {
-        self.streams.get() == 0 && now >= self.unused_since.get() + self.keepalive
+        self.pulse.unused_since().is_some_and(|since| now >= since + self.keepalive)
     }
 
     /// Tells whether it leads to an address of an upstream as that is now.
@@ -125,11 +137,14 @@ impl Shared {
         if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
+    /// Notes that a request was answered, at least in part.
+    pub(super) fn note_answer(&self) {
+        self.pulse.note_answer();
+    }
+
     /// Counts one more request on it.
     pub(super) fn enter(&self) {
-        let streams = self.streams.get();
-        self.streams.set(streams + 1);
-        if streams == 0 {
+        if self.pulse.enter() {
             self.figures.idle.lower();
             self.figures.busy.raise();
         }
@@ -137,10 +152,7 @@ impl Shared {
 
     /// Counts one less.
     pub(super) fn leave(&self) {
-        let streams = self.streams.get().saturating_sub(1);
-        self.streams.set(streams);
-        if streams == 0 {
-            self.unused_since.set(Instant::now());
+        if self.pulse.leave() {
             self.figures.busy.lower();
             self.figures.idle.raise();
         }
@@ -151,6 +163,25 @@ impl Drop for Shared {
     /// With the last sender the connection ends by itself.
     fn drop(&mut self) {
         self.figures.idle.lower();
+    }
+}
+
+/// Moves a connection to its end; `None` when the other side is gone without one.
+async fn run(
+    mut connection: Connection<Heard, Bytes>,
+    pulse: &Pulse,
+) -> Option<Result<(), h2::Error>> {
+    let Some(mut pings) = connection.ping_pong() else { return Some(connection.await) };
+    let ask = async || {
+        // Where it ended the connection tells.
+        if pings.ping(Ping::opaque()).await.is_err() {
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = connection => Some(ended),
+        () = pulse.watch(ask) => None,
     }
 }
 

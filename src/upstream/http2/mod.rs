@@ -3,8 +3,12 @@
 mod connection;
 mod head;
 mod probe;
+mod pulse;
 mod stream;
 mod upload;
 
-pub(in crate::upstream) use self::stream::Stream;
-pub(in crate::upstream) use self::{connection::Shared, probe::status};
+pub(in crate::upstream) use self::{
+    connection::Shared,
+    probe::{Whole, status, whole},
+    stream::Stream,
+};

@@ -129,10 +129,12 @@ impl Stream {
         let Some(response) = &mut self.response else { return Poll::Pending };
         while let Poll::Ready(Some(interim)) = response.poll_informational(context) {
             self.is_heard = true;
+            self.shared.note_answer();
             request.pass_interim(&head::answer(&interim?.into_parts().0, true)?);
         }
         let (parts, body) = ready!(Pin::new(response).poll(context))?.into_parts();
         self.is_heard = true;
+        self.shared.note_answer();
         let head = head::answer(&parts, request.is_head())?;
         self.is_over = head.framing.is_over() || body.is_end_stream();
         (self.framing, self.body) = (head.framing, Some(body));
@@ -159,6 +161,7 @@ impl Stream {
         };
         if let Some(data) = ready!(body.poll_data(context)) {
             let data = data?;
+            self.shared.note_answer();
             // It is passed on when there is room for it, and asked for no sooner.
             body.flow_control().release_capacity(data.len())?;
             if let Framing::Length(left) = &mut self.framing {

@@ -48,7 +48,7 @@ fn moody() -> (Upstream, Arc<AtomicBool>) {
 }
 
 /// Gives the value of a series of `faregate_upstream_…`, found by its name and what stands in its labels.
-fn metric(gateway: &Gateway, name: &str, labels: &[&str]) -> Option<f64> {
+pub(crate) fn metric(gateway: &Gateway, name: &str, labels: &[&str]) -> Option<f64> {
     let page = gateway.admin("GET", "/metrics");
     let name = format!("faregate_upstream_{name}{{");
     let is_it =

@@ -1,6 +1,8 @@
 //! Upstreams that speak HTTP/2: what they are told, what comes back, and what is charged when it goes wrong.
 
 mod grpc;
+mod health;
+mod reach;
 mod server;
 
 use std::time::Duration;
@@ -294,9 +296,14 @@ fn who_speaks_another_version_is_no_such_upstream() {
 
 /// Starts a gateway before a server within TLS that offers these protocols.
 fn start_secured(protocols: &[&[u8]]) -> (Gateway, Server) {
+    start_secured_with(protocols, "")
+}
+
+/// And with further lines for the upstream.
+fn start_secured_with(protocols: &[&[u8]], lines: &str) -> (Gateway, Server) {
     let ours = Authority::new("ours");
     let server = Server::start_secured(ours.leaf(&["127.0.0.1"]).server(), protocols);
-    let tables = tables(server.address, "tls = { ca = \"ca.crt\" }");
+    let tables = tables(server.address, &format!("tls = {{ ca = \"ca.crt\" }}\n{lines}"));
     let tables = tables.replace("http://", "https://");
     let gateway = Gateway::start_with_files(
         "2026-11-20T12:00:00Z",
@@ -341,19 +348,4 @@ fn no_websocket_is_opened_there() {
     assert_eq!(response.verdict(), "400 invalid_request");
     assert_eq!(server.connections(), 0);
     gateway.wait_used("acme", 0);
-}
-
-#[test]
-fn checks_speak_it_too() {
-    let server = Server::start();
-    let health = "health = { path = \"/paid/health\", interval = \"100ms\", timeout = \"1s\" }";
-    let gateway = start(&server, health);
-    wait_for("a check", || server.seen().first().cloned());
-    let seen = server.seen().remove(0);
-    assert_eq!(
-        (&*seen.method, seen.uri),
-        ("GET", format!("http://{}/paid/health", server.address))
-    );
-    assert_eq!(seen.fields["user-agent"], "faregate-health");
-    assert_eq!(gateway.get("/paid/x", KEY).status(), 200);
 }

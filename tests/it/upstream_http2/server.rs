@@ -23,6 +23,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::wait_for;
+
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -48,6 +50,30 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
     has_refused: AtomicBool,
+    /// Nobody listens any more; what is open goes on.
+    deafened: tokio::sync::Notify,
+    /// What its health service says.
+    health: Mutex<Health>,
+}
+
+/// What a health service says.
+#[derive(Clone, Debug)]
+pub(super) enum Health {
+    /// A body, and the status behind it, or in the head where there is no body.
+    Call(&'static [u8], &'static str),
+    /// An answer that is none of gRPC, with this status.
+    Plain(u16),
+    Silence,
+}
+
+/// It is serving.
+pub(super) const SERVING: Health = Health::Call(b"\0\0\0\0\x02\x08\x01", "0");
+pub(super) const NOT_SERVING: Health = Health::Call(b"\0\0\0\0\x02\x08\x02", "0");
+
+impl Default for Health {
+    fn default() -> Self {
+        SERVING
+    }
 }
 
 impl Server {
@@ -95,6 +121,18 @@ impl Server {
     pub(super) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
+
+    /// Has its health service say something else from now on.
+    pub(super) fn set_health(&self, health: Health) {
+        *self.state.health.lock().unwrap() = health;
+    }
+
+    /// Takes no more connections. Those that are open go on.
+    pub(super) fn listen_no_more(&self) {
+        self.state.deafened.notify_one();
+        let is_deaf = || std::net::TcpStream::connect(self.address).is_err().then_some(());
+        wait_for("the end of the listener", is_deaf);
+    }
 }
 
 impl Drop for Server {
@@ -107,7 +145,10 @@ impl Drop for Server {
 
 async fn accept(listener: TcpListener, streams: u32, tls: Option<TlsAcceptor>, state: Arc<State>) {
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            () = state.deafened.notified() => break,
+        };
         stream.set_nodelay(true).unwrap();
         let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::task::spawn_local(async move {
@@ -120,6 +161,8 @@ async fn accept(listener: TcpListener, streams: u32, tls: Option<TlsAcceptor>, s
             }
         });
     }
+    drop(listener);
+    std::future::pending().await
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, streams: u32, state: Arc<State>) {
@@ -128,8 +171,11 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, streams: u32, state:
     let Ok(mut connection) = handshake.await else { return };
     state.connections.fetch_add(1, Ordering::Relaxed);
     while let Some(Ok((request, respond))) = connection.accept().await {
-        if request.uri().path() == "/paid/goaway" {
-            connection.graceful_shutdown();
+        match request.uri().path() {
+            "/paid/goaway" => connection.graceful_shutdown(),
+            // As if its machine were gone: nothing is read any more, and nothing is closed.
+            "/paid/freeze" => std::future::pending().await,
+            _ => {}
         }
         tokio::task::spawn_local(answer(request, respond, Arc::clone(&state)));
     }
@@ -151,6 +197,12 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         ..Seen::default()
     };
     let keep = |seen| state.seen.lock().unwrap().push(seen);
+    if parts.uri.path() == "/grpc.health.v1.Health/Check" {
+        seen.body = body.data().await.unwrap().unwrap().to_vec();
+        keep(seen);
+        let health = state.health.lock().unwrap().clone();
+        return tell_health(health, respond).await;
+    }
     let path = parts.uri.path().strip_prefix("/paid/").unwrap();
     match path {
         "refuse-once" if !state.has_refused.swap(true, Ordering::Relaxed) => {
@@ -246,12 +298,37 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
                 _ => {}
             }
         }
+        "late" => {
+            tokio::time::sleep(Duration::from_secs(13)).await;
+            send(respond, head(200), b"ok\n".to_vec()).await;
+        }
         "wait" => {
             tokio::time::sleep(Duration::from_millis(200)).await;
             send(respond, head(200), b"ok\n".to_vec()).await;
         }
         _ => send(respond, head(200), received).await,
     }
+}
+
+/// Answers a check.
+async fn tell_health(health: Health, mut respond: SendResponse<Bytes>) {
+    let (status, body) = match health {
+        Health::Call(body, status) => (status, body),
+        Health::Plain(status) => return send(respond, head(status), b"ok\n".to_vec()).await,
+        Health::Silence => return std::future::pending().await,
+    };
+    let mut response = head(200);
+    response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", status.parse().unwrap());
+    if body.is_empty() {
+        response.headers_mut().extend(trailers);
+        respond.send_response(response, true).unwrap();
+        return;
+    }
+    let mut stream = respond.send_response(response, false).unwrap();
+    stream.send_data(body.into(), false).unwrap();
+    stream.send_trailers(trailers).unwrap();
 }
 
 /// Says what it hears, as it hears it, and that all went well.

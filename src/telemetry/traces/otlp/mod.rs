@@ -7,10 +7,12 @@ use jiff::Timestamp;
 
 use super::{
     context::{SpanId, TraceId},
-    protobuf::{self, Message, Value},
     record::{Call, OTHER_METHOD, Outcome, Record, Spans},
 };
-use crate::model::Address;
+use crate::{
+    model::Address,
+    protobuf::{self, Message, Value},
+};
 
 /// The kinds of a span.
 const SERVER: u64 = 2;

@@ -1,10 +1,10 @@
-//! The wire format of protobuf, as far as it is needed. A crate for it would bring more than these
-//! few functions: the one with OTLP's messages brings a whole SDK.
+//! The wire format of protobuf, as far as it is needed by traces and by gRPC's health checks. A crate for it would
+//! bring more than these few functions: the one with OTLP's messages brings a whole SDK.
 
 /// A message being written. Fields must come in the order of their numbers; those with the default
 /// value are left out by whoever writes.
 #[derive(Debug, Default)]
-pub(super) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 /// How a value is framed.
 #[derive(Clone, Copy)]
@@ -16,36 +16,36 @@ enum Wire {
 }
 
 impl Message {
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    pub(super) fn varint(&mut self, field: u32, value: u64) {
+    pub(crate) fn varint(&mut self, field: u32, value: u64) {
         self.tag(field, Wire::Varint);
         self.number(value);
     }
 
-    pub(super) fn fixed32(&mut self, field: u32, value: u32) {
+    pub(crate) fn fixed32(&mut self, field: u32, value: u32) {
         self.tag(field, Wire::Fixed32);
         self.0.extend(value.to_le_bytes());
     }
 
-    pub(super) fn fixed64(&mut self, field: u32, value: u64) {
+    pub(crate) fn fixed64(&mut self, field: u32, value: u64) {
         self.tag(field, Wire::Fixed64);
         self.0.extend(value.to_le_bytes());
     }
 
-    pub(super) fn bytes(&mut self, field: u32, value: &[u8]) {
+    pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
         self.tag(field, Wire::Bytes);
         self.number(u64::try_from(value.len()).unwrap_or(u64::MAX));
         self.0.extend(value);
     }
 
-    pub(super) fn text(&mut self, field: u32, value: &str) {
+    pub(crate) fn text(&mut self, field: u32, value: &str) {
         self.bytes(field, value.as_bytes());
     }
 
-    pub(super) fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         write(&mut inner);
         self.bytes(field, &inner.0);
@@ -70,14 +70,14 @@ impl Message {
 
 /// A field of a message being read.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Value<'b> {
+pub(crate) enum Value<'b> {
     Bytes(&'b [u8]),
     Number(u64),
 }
 
 /// Finds the last field of a number in a message; `None` when it is not there or the bytes are no
 /// message.
-pub(super) fn find(mut bytes: &[u8], wanted: u64) -> Option<Value<'_>> {
+pub(crate) fn find(mut bytes: &[u8], wanted: u64) -> Option<Value<'_>> {
     let mut found = None;
     while !bytes.is_empty() {
         let tag = take_number(&mut bytes)?;
