@@ -60,16 +60,38 @@ pub(in crate::server) async fn accept(
     if first.is_ascii_uppercase() {
         return Err(Failure::InClear(Socket::new(stream)));
     }
-    let beginning = Begun { received, stream };
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), beginning);
-    let StartHandshake { accepted, io, .. } = hello.await.map_err(Failure::Handshake)?;
-    let Begun { mut received, stream } = io;
+    let start = hello(Begun { received, stream }).await.map_err(Failure::Handshake)?;
+    let StartHandshake { accepted, io: Begun { mut received, stream }, .. } = start;
     let config = Arc::clone(tls.config_for(&accepted.client_hello()));
     let start = StartHandshake::from_parts(accepted, stream);
     let accepting = start.into_stream_with(config, |session| feed(session, &mut received));
     let stream = accepting.await.map_err(Failure::Handshake)?;
     let secured = Secured::new(tls, &stream);
     Ok((Socket::secured(stream), secured))
+}
+
+/// Reads the first message, by which is chosen what answers it.
+async fn hello(beginning: Begun) -> io::Result<StartHandshake<Begun>> {
+    let mut reading = LazyConfigAcceptor::new(Acceptor::default(), beginning);
+    let error = match (&mut reading).await {
+        Ok(start) => return Ok(start),
+        Err(error) => error,
+    };
+    // rustls has no alert for a message that is no hello. It is written where there is room, which there is.
+    if let Some(Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. }) =
+        cause(&error)
+        && let Some(beginning) = reading.take_io()
+    {
+        let _ = beginning.stream.try_write(&UNEXPECTED_MESSAGE);
+    }
+    Err(error)
+}
+
+/// A record of an alert, fatal: `unexpected_message` (RFC 8446 section 6).
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+
+fn cause(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|within| within.downcast_ref())
 }
 
 async fn peek(stream: &TcpStream) -> io::Result<u8> {
@@ -181,7 +203,7 @@ impl Failure {
     /// Gives the class that it is counted in.
     pub(in crate::server) fn class(&self) -> Unmade {
         let Self::Handshake(error) = self else { return Unmade::Clear };
-        match error.get_ref().and_then(|within| within.downcast_ref()) {
+        match cause(error) {
             None => Unmade::Closed,
             Some(Error::AlertReceived(_)) => Unmade::Refused,
             Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {

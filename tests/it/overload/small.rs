@@ -98,15 +98,22 @@ impl Siege {
     }
 
     /// Waits until there is too little memory for all.
-    fn wait_short(&self) {
-        wait("a flood", || self.scene.gateway.log().contains("memory is short"));
+    fn wait_short(&mut self) {
+        wait("a flood", || {
+            self.check_runs();
+            self.scene.gateway.log().contains("memory is short")
+        });
+    }
+
+    fn check_runs(&mut self) {
+        if let Some(status) = self.scene.gateway.ended() {
+            panic!("{status}: {}", self.scene.gateway.log());
+        }
     }
 
     /// Looks at everybody.
     fn look(&mut self, crowds: &[Crowd]) {
-        if let Some(status) = self.scene.gateway.ended() {
-            panic!("{status}: {}", self.scene.gateway.log());
-        }
+        self.check_runs();
         let there: Vec<_> = crowds.iter().map(|crowd| (crowd.there(), crowd.gone())).collect();
         println!("came and gone: {there:?}, {} KiB", self.scene.memory_kib());
         self.scene.assert_well();

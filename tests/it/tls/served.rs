@@ -89,6 +89,19 @@ fn suite_is_the_cheapest_that_both_have() {
 }
 
 #[test]
+fn who_begins_with_another_message_is_told_so_by_an_alert() {
+    let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
+    let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
+    let finished: &[u8] = &[22, 3, 1, 0, 16, 20, 0, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    let change_of_cipher: &[u8] = &[20, 3, 1, 0, 1, 1];
+    for message in [finished, change_of_cipher] {
+        let mut client = gateway.client();
+        client.send(message);
+        assert_eq!(client.drain(), [21, 3, 3, 0, 2, 2, 10], "{message:?}");
+    }
+}
+
+#[test]
 fn exchange_of_keys_is_safe_from_quantum_computers_where_the_client_can() {
     let (ours, upstream) = (Authority::new("ours"), Upstream::ok());
     let gateway = start(ONE, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
