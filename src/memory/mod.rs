@@ -31,8 +31,10 @@ use crate::gateway::Gateway;
 /// How often to look while there is room.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How often while there is little: a flood of heads fills some megabytes in this time.
+/// How often when half of it is in use, and when three quarters are: a flood of connections and heads was seen
+/// to fill a megabyte in a millisecond.
 const LOOK_OFTEN: Duration = Duration::from_millis(20);
+const LOOK_ALWAYS: Duration = Duration::from_millis(5);
 
 /// How short memory is, and with that what is given up.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -158,8 +160,11 @@ pub async fn watch(gateway: Arc<Gateway>) {
                 };
                 let pressure = judge.judge(situation, Instant::now());
                 gateway.memory().tell(pressure, used, judge.ceiling(reading.ceiling));
-                let is_near = used >= reading.ceiling / 2;
-                if is_near { LOOK_OFTEN } else { LOOK }
+                match reading.ceiling / 4 {
+                    quarter if used >= quarter * 3 => LOOK_ALWAYS,
+                    quarter if used >= quarter * 2 => LOOK_OFTEN,
+                    _ => LOOK,
+                }
             }
         };
         tokio::time::sleep(pause).await;
