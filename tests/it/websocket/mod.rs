@@ -5,6 +5,7 @@ mod ends;
 mod frames;
 mod kill;
 mod limits;
+mod stream_units;
 mod streams;
 mod time;
 mod units;
@@ -160,10 +161,17 @@ fn unmasked_close(bytes: &[u8]) -> Option<(u16, String)> {
 
 /// Starts an upstream that changes to WebSocket, keeps what comes and sends it back as it is.
 fn recorder() -> (Upstream, Received) {
+    recorder_that(|exchange| exchange.send(SWITCH))
+}
+
+/// Starts one that changes in a way of its own.
+fn recorder_that(
+    switch: impl Fn(&mut Exchange<'_>) -> std::io::Result<()> + Send + Sync + 'static,
+) -> (Upstream, Received) {
     let received = Received::default();
     let shared = received.clone();
     let upstream = Upstream::start(move |exchange| {
-        exchange.send(SWITCH)?;
+        switch(exchange)?;
         loop {
             let bytes = exchange.read_some()?;
             if bytes.is_empty() {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Accepts the WebSocket that is asked for.
-fn accept(exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+pub(super) fn accept(exchange: &mut Exchange<'_>) -> std::io::Result<()> {
     let key = exchange.request().field("sec-websocket-key").unwrap_or_default().to_owned();
     let hash = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
     let accept = STANDARD.encode(hash);
@@ -35,7 +35,7 @@ fn echoing() -> (Gateway, Upstream) {
 }
 
 /// Asks with the usual fields, of which some are replaced.
-fn ask(caller: &Caller, path: &str, replaced: &[(&'static str, &'static str)]) -> Call {
+pub(super) fn ask(caller: &Caller, path: &str, replaced: &[(&'static str, &'static str)]) -> Call {
     let mut fields = vec![("x-api-key", KEY), ("sec-websocket-version", "13")];
     fields.retain(|(name, _)| replaced.iter().all(|(other, _)| other != name));
     fields.extend(replaced.iter().filter(|(_, value)| !value.is_empty()));
@@ -43,13 +43,13 @@ fn ask(caller: &Caller, path: &str, replaced: &[(&'static str, &'static str)]) -
 }
 
 /// An open one.
-struct Open {
-    upload: Upload,
-    head: Head,
-    body: Option<RecvStream>,
+pub(super) struct Open {
+    pub(super) upload: Upload,
+    pub(super) head: Head,
+    pub(super) body: Option<RecvStream>,
 }
 
-fn open(caller: &Caller) -> Open {
+pub(super) fn open(caller: &Caller) -> Open {
     let (upload, answer) = ask(caller, "/chat", &[]).split();
     let (head, body) = caller.head_of(answer).unwrap();
     assert_eq!(head.status, 200, "{head:?}");
@@ -58,7 +58,7 @@ fn open(caller: &Caller) -> Open {
 
 impl Open {
     /// Reads so many bytes.
-    fn exactly(&mut self, caller: &Caller, count: usize) -> Vec<u8> {
+    pub(super) fn exactly(&mut self, caller: &Caller, count: usize) -> Vec<u8> {
         let mut read = Vec::new();
         while read.len() < count {
             let (data, body) = caller.some(self.body.take().unwrap());
@@ -69,7 +69,7 @@ impl Open {
     }
 
     /// Reads the frame by which the gateway closes, and the end.
-    fn closed(&mut self, caller: &Caller) -> (u16, String) {
+    pub(super) fn closed(&mut self, caller: &Caller) -> (u16, String) {
         let (rest, broken) = caller.rest(self.body.take().unwrap());
         assert_eq!(broken, None);
         assert_eq!((rest[0], usize::from(rest[1])), (0x88, rest.len() - 2), "{rest:?}");
