@@ -1,15 +1,17 @@
-"""WebSocket: each client with each server."""
+"""WebSocket: each client with each server, and `ws` on streams of HTTP/2 too."""
 
 from cases import expect, Missing, wait_for
 from clients import told
 from gateway import Gateway
 
 SERVERS = ["websockets", "ws"]
+# How a URL begins by which a client opens them.
+CLIENTS = {"websockets": "ws", "ws": "ws", "ws, h2": "h2"}
 
 
 def run(cases, servers, gateway, directory):
     """Runs all cases, and compares the books after each pair."""
-    for client in SERVERS:
+    for client, scheme in CLIENTS.items():
         for server in SERVERS:
             try:
                 command, environment = command_of(servers, client)
@@ -17,7 +19,7 @@ def run(cases, servers, gateway, directory):
             except Missing as missing:
                 cases.tell_missing(client, server, "all", str(missing))
                 continue
-            url = gateway.url(f"/{server}/chat", scheme="ws")
+            url = gateway.url(f"/{server}/chat", scheme=scheme)
             customer = gateway.customer()
             told.run(cases, customer, client, server, [*command, url, customer.key], environment)
             cases.run(client, server, "the books", customer.check_books)
@@ -25,20 +27,20 @@ def run(cases, servers, gateway, directory):
                 client, server, "closed when the key is revoked: 1008",
                 revoked, gateway.customer(), url, command, environment,
             )  # fmt: skip
-            by_message = gateway.url(f"/by-message/{server}/chat", scheme="ws")
+            by_message = gateway.url(f"/by-message/{server}/chat", scheme=scheme)
             cases.run(
                 client, server, "each message is paid for, to the last: 1008",
                 spent, gateway.customer("two"), by_message, command, environment, "spend",
             )  # fmt: skip
-            by_time = gateway.url(f"/by-time/{server}/chat", scheme="ws")
+            by_time = gateway.url(f"/by-time/{server}/chat", scheme=scheme)
             cases.run(
                 client, server, "each second is paid for, to the last: 1008",
                 spent, gateway.customer("two"), by_time, command, environment, "closed",
             )  # fmt: skip
-            other = directory / f"gateway-{client}-{server}"
+            other = directory / f"gateway-{client.replace(', ', '-')}-{server}"
             cases.run(
                 client, server, "closed when the gateway stops: 1001",
-                stopped, servers, gateway.binary, other, server, command, environment,
+                stopped, servers, gateway.binary, other, server, scheme, command, environment,
             )  # fmt: skip
 
 
@@ -68,9 +70,9 @@ def spent(customer, url, command, environment, mode):
     customer.check_books()
 
 
-def stopped(servers, binary, directory, server, command, environment):
+def stopped(servers, binary, directory, server, scheme, command, environment):
     gateway = Gateway(servers.processes, binary, directory, servers.ports)
-    url = gateway.url(f"/{server}/chat", scheme="ws")
+    url = gateway.url(f"/{server}/chat", scheme=scheme)
     end = closed([*command, url, gateway.customer().key, "closed"], environment, gateway.process.terminate)
     expect("the code", end["code"], 1001)
     expect("the gateway's end", gateway.process.wait(), 0)

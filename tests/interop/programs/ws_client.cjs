@@ -1,14 +1,20 @@
 // The WebSocket cases of `ws`: URL, KEY; with `closed`, how it is closed from afar; with `spend`, after
-// how many messages.
+// how many messages. A URL of `h2:` has them on streams of HTTP/2.
 "use strict";
 
 const { once } = require("node:events");
 const { WebSocket } = require("ws");
 const { expect, say, tell } = require("./tell.cjs");
+const streams = require("./ws_over_h2.cjs");
 
-const [url, key, mode] = process.argv.slice(2);
+const [given, key, mode] = process.argv.slice(2);
+const onStreams = given.startsWith("h2:");
+const url = given.replace(/^h2:/, "ws:");
 
 function connect(options = {}, credential = key) {
+  if (onStreams) {
+    return streams.connect(url, { authorization: `Bearer ${credential}` }, options);
+  }
   return new WebSocket(url, { headers: { Authorization: `Bearer ${credential}` }, ...options });
 }
 
@@ -108,6 +114,15 @@ async function refused() {
   request.destroy();
 }
 
+/** Several at once share the session, with a call that is none. */
+async function together() {
+  const sockets = await Promise.all([1, 2, 3, 4, 5].map(() => open()));
+  const answers = await Promise.all(sockets.map((socket, index) => ask(socket, `text ${index}`)));
+  expect("the echoes", answers, sockets.map((_, index) => `text ${index}`));
+  expect("a call beside them", await streams.get(url, { authorization: "Bearer none" }), 401);
+  await Promise.all(sockets.map(close));
+}
+
 async function closed() {
   const socket = await open();
   await ask(socket, "x");
@@ -145,7 +160,11 @@ async function main() {
     return;
   }
   await tell("text", 1, () => echoed("größer"));
-  await tell("text without compression", 1, () => echoed("größer", { perMessageDeflate: false }));
+  if (onStreams) {
+    await tell("five at once on one connection", 5, together);
+  } else {
+    await tell("text without compression", 1, () => echoed("größer", { perMessageDeflate: false }));
+  }
   await tell("binary, 1 MiB", 1, binary);
   await tell("fragments, both ways", 1, fragments);
   await tell("ping and pong, both ways", 1, ping);
