@@ -37,8 +37,12 @@ pub(super) fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    for address in running.further_addresses() {
-        tracing::info!(%address, "listening here too");
+    for (address, of) in running.further_addresses().iter().zip(&config.server.listeners) {
+        let (tls, proxy_protocol) = (of.tls.is_some(), of.proxy_protocol);
+        tracing::info!(%address, tls, proxy_protocol, "listening here too");
+    }
+    for address in running.redirect_addresses() {
+        tracing::info!(%address, "sending callers to TLS from here");
     }
     signals.wait(&running);
     tracing::info!("stopping, open requests may end");

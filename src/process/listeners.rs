@@ -36,15 +36,18 @@ impl Listeners {
         let (listener, first) = open("server.listen", server.listen)?;
         let (mut data, mut further) = (vec![listener], Vec::new());
         for of in &server.listeners {
-            let (listener, address) = open("server.listeners", of.listen)?;
+            let (listener, address) = open("server.listeners.listen", of.listen)?;
             data.push(listener);
             further.push(address);
         }
         let (admin, admin_at) = open("admin.listen", config.admin.listen)?;
         let (mut redirects, mut redirects_at) = (Vec::new(), Vec::new());
-        for ((tls, _), target) in server.spoken().zip(iter::once(&first).chain(&further)) {
+        let keys =
+            iter::once("server.tls.redirect").chain(iter::repeat("server.listeners.tls.redirect"));
+        let targets = iter::once(&first).chain(&further).zip(keys);
+        for ((tls, _), (target, key)) in server.spoken().zip(targets) {
             let Some(address) = tls.and_then(|tls| tls.redirect) else { continue };
-            let (listener, address) = open("server.tls.redirect", address)?;
+            let (listener, address) = open(key, address)?;
             redirects.push((listener, target.port()));
             redirects_at.push(address);
         }

@@ -318,9 +318,9 @@ impl Running {
         &self.addresses.further
     }
 
-    /// Gives the address of the listener that sends its callers to the data listener, if there is one.
-    pub fn redirect_address(&self) -> Option<SocketAddr> {
-        self.addresses.redirects.first().copied()
+    /// Gives the addresses of those that send their callers to TLS, in the order of the listeners.
+    pub fn redirect_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.redirects
     }
 
     /// Gives the address of the admin listener.

@@ -129,27 +129,71 @@ fn stop_answers_what_any_of_them_has_taken() {
     assert_eq!(gateway.used("acme"), (2, 0));
 }
 
+/// Writes the configuration of the real program, and returns its file.
+fn write(directory: &std::path::Path, server: &str, admin: SocketAddr) -> std::path::PathBuf {
+    let pem = Authority::new("ours").leaf(&["api.test"]).pem();
+    fs::write(directory.join("own.pem"), pem).unwrap();
+    let text = format!(
+        "[server]\n{server}\n[admin]\nlisten = \"{admin}\"\n{}",
+        SMALL
+            .replace("@UPSTREAM@", "127.0.0.1:9")
+            .replace("key:key-of-acme", &format!("sha256:{}", "a".repeat(64))),
+    );
+    let file = directory.join("faregate.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
 /// It is named with its key.
 #[test]
 fn address_that_is_taken_stops_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
+    let tls =
+        format!("tls = {{ cert = \"own.pem\", key = \"own.pem\", redirect = \"{address}\" }}");
+    let free = "listen = \"127.0.0.1:0\"";
+    for (server, key) in [
+        (format!("listen = \"{address}\""), "server.listen"),
+        (format!("{free}\n{tls}"), "server.tls.redirect"),
+        (
+            format!("{free}\n[[server.listeners]]\nlisten = \"{address}\""),
+            "server.listeners.listen",
+        ),
+        (format!("{free}\n[[server.listeners]]\n{free}\n{tls}"), "server.listeners.tls.redirect"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), &server, "127.0.0.1:0".parse().unwrap());
+        let run = std::process::Command::new(crate::process::FAREGATE)
+            .args(["run", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert!(!run.status.success());
+        assert!(said.contains(&format!(" {key} = \"{address}\": ")), "{said}");
+    }
+}
+
+/// What is spoken at each address stands in the log.
+#[test]
+fn start_tells_what_is_spoken_where() {
     let directory = tempfile::tempdir().unwrap();
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[[server.listeners]]\nlisten = \"{address}\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n{}",
-        SMALL
-            .replace("@UPSTREAM@", "127.0.0.1:9")
-            .replace("key:key-of-acme", &format!("sha256:{}", "a".repeat(64))),
+    let [first, plain, secured, proxied, admin] = [(); 5].map(|()| crate::process::free_address());
+    let server = format!(
+        "listen = \"{first}\"\ntrusted_proxies = [\"127.0.0.9\"]\n\
+         [[server.listeners]]\nlisten = \"{plain}\"\n\
+         [[server.listeners]]\nlisten = \"{secured}\"\n\
+         tls = {{ cert = \"own.pem\", key = \"own.pem\", redirect = \"127.0.0.1:0\" }}\n\
+         [[server.listeners]]\nlisten = \"{proxied}\"\nproxy_protocol = true"
     );
-    let file = directory.path().join("faregate.toml");
-    fs::write(&file, text).unwrap();
-    let run = std::process::Command::new(crate::process::FAREGATE)
-        .args(["run", "--config"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    let said = String::from_utf8(run.stderr).unwrap();
-    assert!(!run.status.success());
-    assert!(said.contains(&format!("server.listeners = \"{address}\"")), "{said}");
+    write(directory.path(), &server, admin);
+    let gateway = crate::process::Gateway::start(directory.path(), first, admin);
+    for (address, spoken) in [
+        (plain, "tls=false proxy_protocol=false"),
+        (secured, "tls=true proxy_protocol=false"),
+        (proxied, "tls=false proxy_protocol=true"),
+    ] {
+        gateway.wait_log(&format!("listening here too address={address} {spoken}"));
+    }
+    gateway.wait_log("sending callers to TLS from here address=127.0.0.1:");
 }

@@ -67,10 +67,10 @@ pub(super) fn check_server(
         reserved_prefix: check_reserved_prefix(reserved_prefix, problems),
         drain_timeout: drain_timeout.value().copied().unwrap_or(Duration::from_secs(30)),
         workers: workers.given().and_then(|workers| within(workers, 1..=1024, problems)),
-        tls: tls::check(tls, public_url, listen.map(|of| of.value), directory, problems),
+        tls: tls::check(tls, public_url, directory, problems),
         proxy_protocol: networks::check_proxy_protocol(proxy_protocol, trusted_proxies, problems),
         trusted_proxies: networks::check_trusted(trusted_proxies, problems),
-        listeners: listeners::check(listeners, taken, trusted_proxies, directory, problems),
+        listeners: listeners::check(listeners, tls, taken, trusted_proxies, directory, problems),
         limits: server_limits::check(limits.value().unwrap_or(&LimitsTable::default()), problems),
     };
     Some(server)

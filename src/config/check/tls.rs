@@ -1,6 +1,6 @@
 //! `tls` in `[server]`: the files are read, and everything that a client would refuse is told.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
@@ -23,11 +23,10 @@ use crate::{
 /// Browsers forget nothing that they were told for longer; more is a slip of the pen.
 const HSTS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// Checks `tls`. What is listened on and called beside it is looked at too.
+/// Checks `tls`. What callers are told beside it is looked at too; where it redirects from, `listeners` looks at.
 pub(super) fn check(
     field: &Field<TlsTable>,
     public_url: &Field<String>,
-    listen: Option<SocketAddr>,
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<ServerTls> {
@@ -38,7 +37,6 @@ pub(super) fn check(
     let client_ca = table.client_ca.given();
     let is_required = check_client_auth(table, problems);
     let trust = client_ca.map(|given| read_trust(given, is_required, directory, problems));
-    check_redirect(&table.redirect, listen, problems);
     let hsts = table.hsts.given().and_then(|given| check_hsts(given, problems));
     let pairs: Vec<Pair> = pairs.into_iter().collect::<Option<_>>()?;
     check_public_url(public_url, &pairs, problems);
@@ -144,17 +142,6 @@ fn check_hsts(given: &Spanned<Duration>, problems: &mut Problems) -> Option<Dura
 
 fn hsts_value(age: Duration) -> HeaderValue {
     field_value(&format!("max-age={}", age.as_secs()))
-}
-
-/// The redirecting listener must have a port of its own.
-fn check_redirect(field: &Field<SocketAddr>, listen: Option<SocketAddr>, problems: &mut Problems) {
-    if let Some(Spanned { value, span }) = field.given()
-        && listen.is_some_and(|listen| super::server::is_same(*value, listen))
-    {
-        let message = format!("both listeners would take port {}", value.port());
-        let help = "give `redirect` a port of its own, such as \"0.0.0.0:80\"";
-        problems.add(Problem::error(*span, message).help(help));
-    }
 }
 
 /// Warns where callers are told of an address at which they meet no certificate of its name.

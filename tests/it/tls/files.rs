@@ -89,13 +89,40 @@ fn redirect_has_a_port_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let ours = Authority::new("ours");
     fs::write(directory.path().join("tls.pem"), ours.leaf(&["api.test"]).pem()).unwrap();
-    let text = "[server]\nlisten = \"127.0.0.1:8402\"\n\
-                tls = { cert = \"tls.pem\", key = \"tls.pem\", redirect = \"0.0.0.0:8402\" }\n";
-    let loaded = Loaded::parse(text, &directory.path().join("faregate.toml"));
-    let told = loaded
-        .report()
-        .problems()
-        .iter()
-        .any(|problem| problem.message == "both listeners would take port 8402");
-    assert!(told, "{:?}", loaded.report());
+    // Where `[server]`, a further listener and another one redirect from, and the port that two would take.
+    for (first, further, other, port) in [
+        ("0.0.0.0:8402", "127.0.0.1:81", "127.0.0.1:82", Some(8402)),
+        ("127.0.0.1:8403", "127.0.0.1:81", "127.0.0.1:82", Some(8403)),
+        ("127.0.0.1:8405", "127.0.0.1:81", "127.0.0.1:82", Some(8405)),
+        ("127.0.0.1:80", "127.0.0.1:8402", "127.0.0.1:82", Some(8402)),
+        ("127.0.0.1:80", "127.0.0.1:8403", "127.0.0.1:82", Some(8403)),
+        ("127.0.0.1:80", "127.0.0.1:8404", "127.0.0.1:82", Some(8404)),
+        ("127.0.0.1:80", "127.0.0.1:8405", "127.0.0.1:82", Some(8405)),
+        ("127.0.0.1:80", "0.0.0.0:80", "127.0.0.1:82", Some(80)),
+        ("127.0.0.1:80", "127.0.0.1:81", "[::]:81", Some(81)),
+        ("127.0.0.1:80", "127.0.0.1:81", "127.0.0.1:82", None),
+        // The system chooses another one each time.
+        ("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", None),
+    ] {
+        let tls = |redirect: &str| {
+            format!(
+                "tls = {{ cert = \"tls.pem\", key = \"tls.pem\", redirect = \"{redirect}\" }}\n"
+            )
+        };
+        let table = "[[server.listeners]]\nlisten";
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:8402\"\n{}\
+             {table} = \"127.0.0.1:8404\"\n{}{table} = \"127.0.0.1:8405\"\n{}",
+            tls(first),
+            tls(further),
+            tls(other)
+        );
+        let loaded = Loaded::parse(&text, &directory.path().join("faregate.toml"));
+        let problems = loaded.report().problems().iter();
+        let told: Vec<_> = problems
+            .filter_map(|problem| problem.message.strip_prefix("both listeners would take port "))
+            .collect();
+        let expected: Vec<_> = port.iter().map(u16::to_string).collect();
+        assert_eq!(told, expected, "{first} {further} {other}");
+    }
 }

@@ -256,7 +256,7 @@ fn callers_in_clear_are_sent_to_the_same_place_within_tls() {
     let lines = r#"tls = { cert = "tls.pem", key = "tls.pem", redirect = "127.0.0.1:0" }"#;
     let gateway = start(lines, &[("tls.pem", &ours.leaf(&["api.test"]).pem())], &upstream);
     let port = gateway.running().address().port();
-    let address = gateway.running().redirect_address().unwrap();
+    let address = gateway.running().redirect_addresses()[0];
     let ask = |target: &str, host: &str| {
         Client::connect(address).request("POST", target, &[host, &bearer(KEY)])
     };
