@@ -19,6 +19,7 @@ mod customer;
 mod draw;
 mod few;
 mod hold;
+pub mod lease;
 mod limits;
 mod overage;
 mod part;
