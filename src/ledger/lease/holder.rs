@@ -12,6 +12,9 @@ use super::{Ask, LASTS, Letter, Reply, Rest, pace::Pace};
 /// For how many seconds of the present pace a lease is to last.
 const AHEAD: u64 = 5;
 
+/// Of so many requests the first one brings the units, where it can.
+const SPARE: u64 = 5;
+
 /// What is left goes back when nothing was taken for so long.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -82,6 +85,8 @@ pub struct Holder {
     tight_until: Duration,
     is_recalled: bool,
     is_stopped: bool,
+    /// Somebody wants to know what others have used.
+    is_asked_about: bool,
     latest: Duration,
 }
 
@@ -103,6 +108,11 @@ struct Need {
 }
 
 impl Holder {
+    /// Begins with what is known to be used.
+    pub fn knowing(used: u64) -> Self {
+        Self { rest: Rest { used, ..Rest::default() }, ..Self::default() }
+    }
+
     /// Tells whether a request of this cost can be served. What costs nothing always is.
     pub fn fits(&self, cost: u64, now: Duration) -> bool {
         cost == 0 || (now < self.ends && !self.is_stopped && cost <= self.room())
@@ -157,9 +167,18 @@ impl Holder {
         self.tight_until = now.saturating_add(TIGHT);
     }
 
-    /// Forgets that all was used up: a limit, or what is used, was changed.
-    pub fn look_again(&mut self) {
+    /// Notes that what is used was corrected, or that a limit was changed, so that all may not be used up.
+    pub fn correct(&mut self, used: impl Fn(u64) -> u64) {
+        let all = self.spent.saturating_add(self.rest.used);
+        self.rest.used = used(all).saturating_sub(self.spent);
         self.short = None;
+    }
+
+    /// Asks for what others have used, unless that is known well enough.
+    pub fn ask_about(&mut self, now: Duration) -> bool {
+        let is_known = self.turn > 0 && now < self.rest_at.saturating_add(REPORT);
+        self.is_asked_about |= !is_known;
+        !is_known
     }
 
     /// Takes nothing from here on, and gives back what is left: the window is over, or the node ends.
@@ -176,6 +195,9 @@ impl Holder {
         }
         let mut due = None;
         let mut at = |time: Duration| due = Some(due.map_or(time, |due: Duration| due.min(time)));
+        if self.is_asked_about {
+            at(Duration::ZERO);
+        }
         if self.need.least > 0 {
             let paused = self.short.filter(|_| self.rest.left > 0);
             at(paused.map_or(Duration::ZERO, |came| came.saturating_add(PAUSE)));
@@ -193,6 +215,11 @@ impl Holder {
             at(self.told_at.saturating_add(RENEWAL));
         }
         due
+    }
+
+    /// Tells whether there is something to be said at once.
+    pub fn is_urgent(&self, now: Duration) -> bool {
+        self.sent.is_none() && (self.need.least > 0 || self.is_low(now))
     }
 
     /// Gives what is to be said now, if anything is.
@@ -213,7 +240,7 @@ impl Holder {
         if ask.is_some() {
             self.need = Need::default();
         }
-        self.is_recalled = false;
+        (self.is_recalled, self.is_asked_about) = (false, false);
         self.turn = self.turn.saturating_add(1);
         let Self { turn, spent, held, ceiling, .. } = *self;
         let letter = Letter { turn, limit, spent, held, ceiling, ask };
@@ -305,7 +332,8 @@ impl Holder {
         let ahead = self.pace.per_second(now).saturating_mul(if is_tight { 0 } else { AHEAD });
         let Need { least, all } = self.need;
         if least > 0 {
-            return Some(Ask { least, wanted: all.max(ahead), is_waited_for: true });
+            let spare = least.saturating_mul(if is_tight { 1 } else { SPARE });
+            return Some(Ask { least, wanted: all.max(ahead).max(spare), is_waited_for: true });
         }
         let least = self.last_cost.max(1);
         self.is_low(now).then_some(Ask { least, wanted: ahead.max(least), is_waited_for: false })
