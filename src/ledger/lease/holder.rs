@@ -25,6 +25,9 @@ const LITTLE: u64 = 64;
 /// For so long little is kept: the pool hears of it before the lease ends.
 const KEPT: Duration = Duration::from_secs(LASTS.as_secs() * 3 / 4);
 
+/// For so long what was granted is not given back, so that requests that waited for it find it.
+const GRACE: Duration = Duration::from_millis(20);
+
 /// How long an answer is waited for before the same is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -45,6 +48,10 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 
 /// For so long it is believed that an account is used up of which nothing is out. What changes that is told.
 const USED_UP: Duration = Duration::from_secs(1);
+
+/// And for so long where requests in flight hold something, which may come back with each of them: who is refused
+/// asks all the time.
+const HELD: Duration = Duration::from_millis(100);
 
 /// For so long after a shortage no more is asked for than requests wait for.
 const TIGHT: Duration = Duration::from_secs(1);
@@ -73,13 +80,16 @@ pub struct Holder {
     /// What the pool has been told last: charged, held, ceiling.
     told: (u64, u64, u64),
     told_at: Duration,
+    /// Of the first request that it was not told of.
+    changed_at: Duration,
     need: Need,
     pace: Pace,
     last_take: Duration,
     last_cost: u64,
-    /// What there was besides, and the letter that asked is no older than this.
+    granted_at: Duration,
     rest: Rest,
-    rest_at: Duration,
+    /// What there is besides is known, and no older than this.
+    heard_at: Option<Duration>,
     /// The last question was answered with nothing, which came at this time.
     short: Option<Duration>,
     tight_until: Duration,
@@ -120,6 +130,9 @@ impl Holder {
 
     /// Takes the cost of a request that fits.
     pub fn take(&mut self, cost: u64, now: Duration) {
+        if self.is_told() {
+            self.changed_at = now;
+        }
         self.held = self.held.saturating_add(cost);
         if cost > 0 {
             self.pace.note(cost, now);
@@ -139,15 +152,16 @@ impl Holder {
         if self.is_stopped {
             return Lack::Unavailable;
         }
-        if self.short.is_some() && self.rest.free < cost {
-            let Rest { left, held, .. } = self.rest;
-            let is_out = left > 0 || held > 0 || self.held > 0 || self.room() > 0;
-            let is_known =
-                self.rest_at >= arrived || (!is_out && now < self.rest_at.saturating_add(USED_UP));
-            if is_known && !self.rest.is_enough(cost) {
+        // What is left here, and is not enough, goes back when more is asked for.
+        let missing = cost.saturating_sub(self.room());
+        if let Some(heard_at) = self.heard_at
+            && self.rest.free < missing
+        {
+            let is_known = heard_at >= arrived || now < heard_at.saturating_add(self.believes());
+            if is_known && !self.rest.is_enough(missing) {
                 return Lack::UsedUp;
             }
-            if self.rest_at >= arrived.saturating_add(RECALL) {
+            if heard_at >= arrived.saturating_add(RECALL) {
                 return Lack::Unavailable;
             }
         }
@@ -163,7 +177,8 @@ impl Holder {
 
     /// Gives back what nobody holds, since somebody waits for it elsewhere.
     pub fn recall(&mut self, now: Duration) {
-        self.is_recalled = true;
+        // Also where nothing is left any more the pool is told, if it takes that for more.
+        self.is_recalled = self.sent.is_some() || self.room() > 0 || self.is_thought_to_have();
         self.tight_until = now.saturating_add(TIGHT);
     }
 
@@ -171,12 +186,12 @@ impl Holder {
     pub fn correct(&mut self, used: impl Fn(u64) -> u64) {
         let all = self.spent.saturating_add(self.rest.used);
         self.rest.used = used(all).saturating_sub(self.spent);
-        self.short = None;
+        (self.short, self.heard_at) = (None, None);
     }
 
     /// Asks for what others have used, unless that is known well enough.
     pub fn ask_about(&mut self, now: Duration) -> bool {
-        let is_known = self.turn > 0 && now < self.rest_at.saturating_add(REPORT);
+        let is_known = self.heard_at.is_some_and(|at| now < at.saturating_add(REPORT));
         self.is_asked_about |= !is_known;
         !is_known
     }
@@ -205,11 +220,11 @@ impl Holder {
         if self.is_low(now) {
             at(Duration::ZERO);
         }
-        if self.room() > 0 {
+        if self.room() > 0 || (self.is_recalled && self.is_thought_to_have()) {
             at(self.keeps_until());
         }
-        if (self.spent, self.held, self.ceiling) != self.told {
-            at(self.told_at.saturating_add(REPORT));
+        if !self.is_told() {
+            at(self.told_at.max(self.changed_at).saturating_add(REPORT));
         } else if self.held > 0 {
             // The pool hears of it all the same, so that it is not taken for lost while a request lasts.
             at(self.told_at.saturating_add(RENEWAL));
@@ -260,13 +275,16 @@ impl Holder {
         self.ends = first.saturating_add(lasts);
         self.told = (letter.spent, letter.held, self.ceiling);
         self.told_at = first;
-        (self.rest, self.rest_at) = (rest, first);
+        (self.rest, self.heard_at) = (rest, Some(first));
+        self.is_recalled &= self.is_thought_to_have();
         // Whoever waits looks again now.
         self.need = Need::default();
         if letter.ask.is_some() {
             self.short = (granted == 0).then_some(now);
             if granted == 0 {
                 self.tight_until = now.saturating_add(TIGHT);
+            } else {
+                self.granted_at = now;
             }
         }
     }
@@ -305,14 +323,37 @@ impl Holder {
         self.ceiling.saturating_sub(self.taken())
     }
 
+    /// Tells whether the pool knows all of what there is to know.
+    fn is_told(&self) -> bool {
+        (self.spent, self.held, self.ceiling) == self.told
+    }
+
+    /// Tells whether the pool takes something for left here.
+    fn is_thought_to_have(&self) -> bool {
+        let (spent, held, ceiling) = self.told;
+        ceiling > spent.saturating_add(held)
+    }
+
+    /// For how long it is believed that there is nothing, once that was heard.
+    fn believes(&self) -> Duration {
+        match (self.rest.left, self.rest.held.saturating_add(self.held)) {
+            (0, 0) => USED_UP,
+            (0, _) => HELD,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Until when what is left is kept.
     fn keeps_until(&self) -> Duration {
-        if self.is_stopped || self.is_recalled {
+        if self.is_stopped {
             return Duration::ZERO;
+        }
+        if self.is_recalled {
+            return self.granted_at.saturating_add(GRACE);
         }
         let is_little = self.room() <= self.rest.free / LITTLE;
         let patience = if is_little { KEPT } else { IDLE };
-        self.last_take.saturating_add(patience).min(self.ends)
+        self.last_take.max(self.granted_at).saturating_add(patience).min(self.ends)
     }
 
     /// Tells whether what is left is spent soon.
@@ -342,13 +383,15 @@ impl Holder {
     /// Follows a clock that was set back: what was to happen at a time of before happens now.
     fn follow(&mut self, now: Duration) {
         if now < self.latest {
-            for time in [&mut self.told_at, &mut self.last_take, &mut self.tight_until] {
+            let Self { told_at, changed_at, last_take, granted_at, tight_until, .. } = self;
+            for time in [told_at, changed_at, last_take, granted_at, tight_until] {
                 *time = now.min(*time);
             }
+            self.ends = self.ends.min(now.saturating_add(LASTS));
             if let Some(sent) = &mut self.sent {
                 (sent.first, sent.latest) = (now.min(sent.first), now.min(sent.latest));
             }
-            self.short = None;
+            (self.short, self.heard_at) = (None, None);
         }
         self.latest = now;
     }

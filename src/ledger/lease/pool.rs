@@ -63,10 +63,13 @@ impl Pool {
         (lease.ends, lease.is_forfeited) = (now.saturating_add(LASTS), false);
         if turn > lease.turn {
             (lease.turn, lease.spent, lease.held, lease.ceiling) = (turn, spent, held, ceiling);
-            let granted = ask.map_or(0, |ask| portion(&ask, self.free(limit)));
+            let portion = ask.map_or(0, |ask| portion(&ask, self.free(limit)));
             if let Some(lease) = self.leases.get_mut(&node) {
-                lease.granted = granted;
-                lease.ceiling = lease.ceiling.saturating_add(granted);
+                // A debt is no part of it, or what is given would go into that.
+                let raised =
+                    if portion > 0 { lease.out().saturating_add(portion) } else { ceiling };
+                lease.granted = raised.saturating_sub(ceiling);
+                lease.ceiling = raised;
             }
         }
         let granted = self.leases.get(&node).map_or(0, |lease| lease.granted);
