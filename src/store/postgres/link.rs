@@ -1,9 +1,15 @@
 //! A connection that is there, and the statements that the server knows on it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, future::poll_fn, sync::Arc};
 
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    task::JoinHandle,
+};
+use tokio_postgres::{
+    AsyncMessage, Client, Connection, Row, SimpleQueryMessage, Socket, Statement, types::ToSql,
+};
 
 /// The parameters of a statement.
 pub(super) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -77,6 +83,19 @@ impl Link {
         }
         Ok(last)
     }
+}
+
+/// Moves what is sent and received, and tells of notifications and of the end.
+pub(super) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<Socket, T>,
+    notified: Arc<Notify>,
+) {
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(_) = message {
+            notified.notify_one();
+        }
+    }
+    notified.notify_one();
 }
 
 /// Writes parameters as PostgreSQL has them: `$1` for `?1`. No statement of ours has a question mark else.

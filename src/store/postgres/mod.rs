@@ -16,7 +16,9 @@ mod link;
 mod migrate;
 mod minutes;
 mod names;
+mod nodes;
 mod owners;
+mod peer;
 mod server;
 mod text;
 mod tls;
@@ -39,8 +41,8 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        Commit, NodeId, OpenReservation, Position, Reader, ReservationId, Store, StoreError,
-        UsageRow, Verdict, instant,
+        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
+        StoreError, UsageRow, Verdict, instant,
         records::Records,
         sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
     },
@@ -48,6 +50,8 @@ use crate::{
 
 pub use self::{
     migrate::OpenError,
+    nodes::Beat,
+    peer::Peer,
     server::{Server, Trust, UrlError},
 };
 
@@ -231,6 +235,12 @@ impl Store for Postgres {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         another(&self.connection)
+    }
+
+    fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
+        let run = nodes::join(&self.connection, node, version)?;
+        let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
+        Ok(Joined { run, peer: Some(peer) })
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {
