@@ -25,7 +25,10 @@ use crate::{
 
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{OpenError as PostgresError, Postgres, Server, Trust, UrlError},
+    postgres::{
+        Addressed, Asked, Booked, Leases, Lost, OpenError as PostgresError, Postgres, RECALLS,
+        Recall, Recovery, Server, Trust, UrlError,
+    },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 

@@ -11,12 +11,14 @@ mod database;
 mod entries;
 mod failure;
 mod fold;
+mod leases;
 mod ledger;
 mod link;
 mod migrate;
 mod minutes;
 mod names;
 mod owners;
+mod pools;
 mod server;
 mod text;
 mod tls;
@@ -47,6 +49,7 @@ use crate::{
 };
 
 pub use self::{
+    leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     server::{Server, Trust, UrlError},
 };
