@@ -25,7 +25,10 @@ use crate::{
 
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{Beat, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError},
+    postgres::{
+        Addressed, Asked, Beat, Booked, Leases, Lost, OpenError as PostgresError, Peer, Postgres,
+        RECALLS, Recall, Recovery, Server, Trust, UrlError,
+    },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 

@@ -11,6 +11,7 @@ mod database;
 mod entries;
 mod failure;
 mod fold;
+mod leases;
 mod ledger;
 mod link;
 mod migrate;
@@ -19,6 +20,7 @@ mod names;
 mod nodes;
 mod owners;
 mod peer;
+mod pools;
 mod server;
 mod text;
 mod tls;
@@ -49,6 +51,7 @@ use crate::{
 };
 
 pub use self::{
+    leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     nodes::Beat,
     peer::Peer,
