@@ -41,7 +41,7 @@ const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a request waits for others to give back before it is told that they do not.
-const RECALL: Duration = Duration::from_millis(80);
+const RECALL: Duration = Duration::from_millis(400);
 
 /// How long a request waits for an answer at all.
 const PATIENCE: Duration = Duration::from_millis(1000);

@@ -79,10 +79,7 @@ impl Postgres {
 
     /// Has the next process of a node listened to, and no other one. Gives its number.
     pub(in crate::store) fn next_run(&self, node: NodeId) -> Result<u64, StoreError> {
-        let sql = "INSERT INTO nodes AS n (id, run) VALUES ($1, 1)
-            ON CONFLICT (id) DO UPDATE SET run = n.run + 1 RETURNING run";
-        let rows = self.connection.rows("write to", sql, &[&node.to_string()])?;
-        rows.first().map_or(Ok(0), |row| integer(row, 0)).map(super::unsigned)
+        super::nodes::join(&self.connection, node, "1")
     }
 
     /// Gives what pools have, by their quota.
