@@ -12,6 +12,9 @@ use super::{Ask, LASTS, Letter, Reply, Rest, pace::Pace};
 /// For how many seconds of the present pace a lease is to last.
 const AHEAD: u64 = 5;
 
+/// Who comes once often comes again: so many times what is waited for is asked for where little is known.
+const FEW: u64 = 4;
+
 /// What is left goes back when nothing was taken for so long.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -198,8 +201,11 @@ impl Holder {
         if self.is_low(now) {
             at(Duration::ZERO);
         }
-        if self.room() > 0 || (self.is_recalled && self.is_thought_to_have()) {
-            at(self.keeps_until());
+        if self.room() > 0 {
+            // What a request did not cost is for all, and others ask for it only where they hear of it.
+            at(if self.is_thought_to_have() { self.keeps_until() } else { Duration::ZERO });
+        } else if self.is_recalled && self.is_thought_to_have() {
+            at(Duration::ZERO);
         }
         if !self.is_told() {
             at(self.told_at.max(self.changed_at).saturating_add(REPORT));
@@ -343,9 +349,10 @@ impl Holder {
             return None;
         }
         let is_tight = now < self.tight_until;
-        let ahead = self.pace.per_second(now).saturating_mul(if is_tight { 0 } else { AHEAD });
+        let ahead = self.pace.per_second(now).saturating_mul(AHEAD);
         let Need { least, all } = self.need;
         if least > 0 {
+            let ahead = if is_tight { 0 } else { ahead.max(least.saturating_mul(FEW)) };
             return Some(Ask { least, wanted: all.max(ahead), is_waited_for: true });
         }
         let least = self.last_cost.max(1);

@@ -14,6 +14,9 @@ mod holder;
 mod pace;
 mod pool;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use self::{

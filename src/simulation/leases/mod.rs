@@ -13,6 +13,7 @@ mod check;
 mod fates;
 mod faults;
 mod node;
+mod rush;
 mod world;
 
 use std::{
