@@ -53,7 +53,7 @@ const USED_UP: Duration = Duration::from_secs(1);
 /// asks all the time.
 const HELD: Duration = Duration::from_millis(100);
 
-/// For so long after a shortage no more is asked for than requests wait for.
+/// For so long after a shortage hardly more is asked for than requests wait for.
 const TIGHT: Duration = Duration::from_secs(1);
 
 /// Why a request gets nothing now.
@@ -352,7 +352,8 @@ impl Holder {
         let ahead = self.pace.per_second(now).saturating_mul(AHEAD);
         let Need { least, all } = self.need;
         if least > 0 {
-            let ahead = if is_tight { 0 } else { ahead.max(least.saturating_mul(FEW)) };
+            let ahead = ahead.max(least.saturating_mul(FEW));
+            let ahead = if is_tight { ahead.min(self.rest.free / LITTLE) } else { ahead };
             return Some(Ask { least, wanted: all.max(ahead), is_waited_for: true });
         }
         let least = self.last_cost.max(1);

@@ -151,10 +151,14 @@ fn what_is_lowered_cannot_be_taken_while_the_letter_travels() {
     assert!(!holder.fits(1, at(100)));
     holder.receive(&pool.receive(NODE, &letter, at(101)).unwrap(), at(102));
     assert_eq!((holder.left(at(102)), pool.free(100)), (0, 99));
-    // And nothing is asked for ahead for some time, so that others find it.
+    // What a request did not cost is told at once, since the pool takes nothing for left here; and nothing is asked
+    // for ahead for some time, so that others find it.
     holder.settle(1, 0);
-    assert_eq!(holder.left(at(102)), 1);
-    assert_eq!(holder.letter(100, at(110)), None);
+    assert_eq!(holder.left(at(110)), 1);
+    let letter = holder.letter(100, at(110)).unwrap();
+    assert_eq!((letter.ceiling, letter.ask), (1, None));
+    holder.receive(&pool.receive(NODE, &letter, at(111)).unwrap(), at(112));
+    assert_eq!((pool.out(), holder.letter(100, at(113))), ((0, 1, 0), None));
 }
 
 #[test]
@@ -298,6 +302,15 @@ fn a_dear_request_is_told_at_once_that_it_is_too_dear() {
     take(&mut pool, &mut holder, 100, 1, at(20));
     take(&mut pool, &mut holder, 100, 8, at(30));
     assert_eq!(refused(&mut pool, &mut holder, 1, at(40)).0, Lack::UsedUp);
+}
+
+#[test]
+fn what_is_left_goes_back_for_a_request_that_needs_more() {
+    let (mut pool, mut holder) = (Pool::new(60), Holder::default());
+    take(&mut pool, &mut holder, 100, 1, at(0));
+    assert_eq!((holder.left(at(0)), pool.free(100)), (3, 36));
+    take(&mut pool, &mut holder, 100, 39, at(10));
+    assert_eq!((holder.left(at(10)), pool.free(100)), (0, 0));
 }
 
 #[test]
