@@ -300,6 +300,13 @@ impl Leases {
     }
 }
 
+#[cfg(test)]
+impl Leases {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
 /// Names of accounts, as they are sent.
 struct Accounts {
     customers: Vec<String>,

@@ -66,8 +66,8 @@ fn leases_of_a_node_that_is_gone_are_booked_as_its_journal_has_them() {
     let node = (0, begin(&place, 0));
     let numbers = [0, 1, 2];
     for number in numbers {
-        send(&leases, node, number, asks(1, 4));
-        let reply = send(&leases, node, number, Letter { ask: asks(1, 1).ask, ..says(2, 2, 1, 2) });
+        assert_eq!(send(&leases, node, number, asks(1, 4)).granted, 2);
+        let reply = send(&leases, node, number, Letter { ask: asks(1, 1).ask, ..says(2, 2, 0, 2) });
         assert_eq!(reply.granted, 1);
     }
     // The first account is silent for too long; of the second more is charged than was said, of the third less.
