@@ -25,7 +25,10 @@ use crate::{
 
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{OpenError as PostgresError, Postgres, Server, Trust, UrlError},
+    postgres::{
+        Addressed, Asked, Beat, Booked, Leases, Lost, OpenError as PostgresError, Peer, Postgres,
+        RECALLS, Recall, Recalls, Recovery, Server, Trust, UrlError,
+    },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 
@@ -50,6 +53,12 @@ pub trait Store: Send {
 
     /// Opens a way of reading beside the writer, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// Counts a new process of a node among those that share the store. One process has a store for itself
+    /// unless it says otherwise.
+    fn join(&mut self, _node: NodeId, _version: &str) -> Result<Joined, StoreError> {
+        Ok(Joined { run: 1, shared: None })
+    }
 
     /// Is told that all of earlier processes is folded and nothing is in flight.
     fn caught_up(&mut self) -> Result<(), StoreError>;
@@ -111,6 +120,26 @@ impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
+}
+
+/// What a process becomes among those that share the store.
+#[derive(Debug)]
+pub struct Joined {
+    /// Its number: higher than that of every earlier process of its node.
+    pub run: u64,
+    /// What it shares with the others; `None` where there are none.
+    pub shared: Option<Shared>,
+}
+
+/// What a process shares a store with others by.
+#[derive(Debug)]
+pub struct Shared {
+    /// It knows the others by it.
+    pub peer: Peer,
+    /// The pools of all accounts.
+    pub leases: Leases,
+    /// It hears by it what others lack.
+    pub recalls: Recalls,
 }
 
 /// What one transaction writes.

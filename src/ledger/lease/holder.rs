@@ -41,7 +41,7 @@ const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a request waits for others to give back before it is told that they do not.
-const RECALL: Duration = Duration::from_millis(80);
+const RECALL: Duration = Duration::from_millis(400);
 
 /// How long a request waits for an answer at all.
 const PATIENCE: Duration = Duration::from_millis(1000);
@@ -95,6 +95,8 @@ pub struct Holder {
     tight_until: Duration,
     is_recalled: bool,
     is_stopped: bool,
+    /// Somebody wants to know what others have used.
+    is_asked_about: bool,
     latest: Duration,
 }
 
@@ -116,6 +118,11 @@ struct Need {
 }
 
 impl Holder {
+    /// Begins with what is known to be used.
+    pub fn knowing(used: u64) -> Self {
+        Self { rest: Rest { used, ..Rest::default() }, ..Self::default() }
+    }
+
     /// Tells whether a request of this cost can be served. What costs nothing always is.
     pub fn fits(&self, cost: u64, now: Duration) -> bool {
         cost == 0 || (now < self.ends && !self.is_stopped && cost <= self.room())
@@ -175,9 +182,18 @@ impl Holder {
         self.tight_until = now.saturating_add(TIGHT);
     }
 
-    /// Forgets that all was used up: a limit, or what is used, was changed.
-    pub fn look_again(&mut self) {
+    /// Notes that what is used was corrected, or that a limit was changed, so that all may not be used up.
+    pub fn correct(&mut self, used: impl Fn(u64) -> u64) {
+        let all = self.spent.saturating_add(self.rest.used);
+        self.rest.used = used(all).saturating_sub(self.spent);
         (self.short, self.heard_at) = (None, None);
+    }
+
+    /// Asks for what others have used, unless that is known well enough.
+    pub fn ask_about(&mut self, now: Duration) -> bool {
+        let is_known = self.heard_at.is_some_and(|at| now < at.saturating_add(REPORT));
+        self.is_asked_about |= !is_known;
+        !is_known
     }
 
     /// Takes nothing from here on, and gives back what is left: the window is over, or the node ends.
@@ -194,6 +210,9 @@ impl Holder {
         }
         let mut due = None;
         let mut at = |time: Duration| due = Some(due.map_or(time, |due: Duration| due.min(time)));
+        if self.is_asked_about {
+            at(Duration::ZERO);
+        }
         if self.need.least > 0 {
             let paused = self.short.filter(|_| self.rest.left > 0);
             at(paused.map_or(Duration::ZERO, |came| came.saturating_add(PAUSE)));
@@ -216,6 +235,11 @@ impl Holder {
         due
     }
 
+    /// Tells whether there is something to be said at once.
+    pub fn is_urgent(&self, now: Duration) -> bool {
+        self.sent.is_none() && (self.need.least > 0 || self.is_low(now))
+    }
+
     /// Gives what is to be said now, if anything is.
     pub fn letter(&mut self, limit: u64, now: Duration) -> Option<Letter> {
         self.follow(now);
@@ -234,7 +258,7 @@ impl Holder {
         if ask.is_some() {
             self.need = Need::default();
         }
-        self.is_recalled = false;
+        (self.is_recalled, self.is_asked_about) = (false, false);
         self.turn = self.turn.saturating_add(1);
         let Self { turn, spent, held, ceiling, .. } = *self;
         let letter = Letter { turn, limit, spent, held, ceiling, ask };

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::{connection::Connection, entries, ledger, value::Sent};
+use super::{connection::Connection, entries, ledger, nodes, pools, value::Sent};
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace},
+    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
     sql::{
         Amount, Database, Params, Row, Source,
         movement::{Account, Entry},
@@ -75,6 +75,22 @@ impl Database for Connection {
         Ok(())
     }
 
+    fn correct_shared(&self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError> {
+        pools::correct(self, account, units)
+    }
+
+    fn forget_shared(&self, customer: &str) -> Result<(), StoreError> {
+        pools::forget(self, customer)
+    }
+
+    fn forget_shared_windows(&self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        pools::forget_windows(self, before, max)
+    }
+
+    fn verify_shared(&self, each: &mut dyn FnMut(Difference)) -> Result<(), StoreError> {
+        pools::verify(self, each)
+    }
+
     fn entries(
         &self,
         customer: &str,
@@ -87,6 +103,14 @@ impl Database for Connection {
     fn entered_balance(&self, account: Account) -> Result<i64, StoreError> {
         let balances = entries::balances(self, &[account])?;
         Ok(balances.get(&account).copied().unwrap_or(0))
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        nodes::list(self)
+    }
+
+    fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
+        nodes::forget(self, id)
     }
 
     /// In which order tables are gone through is the server's to say.

@@ -11,12 +11,17 @@ mod database;
 mod entries;
 mod failure;
 mod fold;
+mod leases;
 mod ledger;
 mod link;
 mod migrate;
 mod minutes;
 mod names;
+mod nodes;
 mod owners;
+mod peer;
+mod pools;
+mod recalls;
 mod server;
 mod text;
 mod tls;
@@ -39,15 +44,19 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        Commit, NodeId, OpenReservation, Position, Reader, ReservationId, Store, StoreError,
-        UsageRow, Verdict, instant,
+        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Shared, Store,
+        StoreError, UsageRow, Verdict, instant,
         records::Records,
         sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
     },
 };
 
 pub use self::{
+    leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
+    nodes::Beat,
+    peer::Peer,
+    recalls::Recalls,
     server::{Server, Trust, UrlError},
 };
 
@@ -231,6 +240,14 @@ impl Store for Postgres {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         another(&self.connection)
+    }
+
+    fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
+        let run = nodes::join(&self.connection, node, version)?;
+        let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
+        let server = Arc::clone(self.connection.server());
+        let (leases, recalls) = (Leases::new((*server).clone())?, Recalls::new(server)?);
+        Ok(Joined { run, shared: Some(Shared { peer, leases, recalls }) })
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {
