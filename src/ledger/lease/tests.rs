@@ -378,6 +378,16 @@ fn a_debt_is_used_and_does_not_eat_what_is_given_next() {
 }
 
 #[test]
+fn what_is_granted_comes_on_top_of_a_debt() {
+    let mut pool = Pool::default();
+    pool.receive(NODE, &said(1, [0, 0, 0], ask(10, 10)), at(0));
+    let question = said(2, [60, 5, 10], ask(3, 3));
+    let reply = pool.receive(NODE, &question, at(1)).unwrap();
+    assert_eq!((reply.granted, reply.rest.free, pool.lease(NODE)), (58, 32, Some((60, 68))));
+    assert_eq!(pool.receive(NODE, &question, at(2)), Some(reply));
+}
+
+#[test]
 fn a_limit_that_is_lowered_and_raised_is_that_of_the_letters() {
     let (mut pool, mut holder) = (Pool::default(), Holder::default());
     take(&mut pool, &mut holder, 100, 20, at(0));
