@@ -10,7 +10,7 @@ use crate::{
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
     nodes::Membership,
-    store::{self, Joined, Peer, Store},
+    store::{self, Head, Joined, Peer, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -21,8 +21,9 @@ pub(super) struct Books {
     pub(super) store: Box<dyn Store>,
     pub(super) recovery: Recovery,
     pub(super) membership: Arc<Membership>,
-    /// By which the other nodes are known; `None` where there are none.
-    pub(super) peer: Option<Peer>,
+    /// By which the other nodes are known, and up to where their changes are in what is read from here on; `None`
+    /// where there are none.
+    pub(super) peer: Option<(Peer, Head)>,
 }
 
 /// Opens them: what the last run left in the journal is in the store and in the ledger afterwards.
@@ -34,9 +35,16 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let mut store = store::open(&config.store.database)?;
     let (journal, recovery) = Journal::open(&config.store.journal, &mut *store)?;
     report(&recovery);
+    let node = journal.node();
+    let Joined { run, peer } = store.join(node, env!("CARGO_PKG_VERSION"))?;
+    let membership = Arc::new(Membership::new(node, run));
+    // Before anything is read of what others may change.
+    let peer = peer.map(|peer| peer.head().map(|head| (peer, head))).transpose()?;
     // Windows never move backwards, not even over a restart with a clock set back.
     let floor = store.latest_time()?.unwrap_or(now).max(now);
     let ledger = Ledger::new(floor);
+    // Before any customer has accounts: these are named by it.
+    store.reader()?.load_removals(&mut |name| ledger.forget(name))?;
     store.load_usage(floor, &mut |row| {
         let account =
             AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
@@ -45,9 +53,6 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    let node = journal.node();
-    let Joined { run, peer } = store.join(node, env!("CARGO_PKG_VERSION"))?;
-    let membership = Arc::new(Membership::new(node, run));
     let (writers, follower) =
         journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
     Ok(Books { ledger, writers, follower, store, recovery, membership, peer })

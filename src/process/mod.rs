@@ -172,7 +172,10 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         },
         stop: stopping.clone(),
     });
-    let nodes = books.peer.map(|peer| Nodes::start(peer, books.membership)).transpose();
+    let start_nodes = |(peer, head)| {
+        Nodes::start(peer, Arc::clone(&books.membership), Arc::clone(&gateway), head)
+    };
+    let nodes = books.peer.map(start_nodes).transpose();
     let nodes = nodes.map_err(StartError::Thread)?;
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {

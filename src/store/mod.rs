@@ -25,7 +25,10 @@ use crate::{
 
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{Beat, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError},
+    postgres::{
+        Beat, Head, Knowledge, OpenError as PostgresError, Own, Peer, Postgres, Server, Told,
+        Trust, UrlError, Whole,
+    },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 
@@ -47,6 +50,9 @@ pub trait Store: Send {
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError>;
+
+    /// Is told that memory knows of the works of the last transaction, if it was committed.
+    fn told(&mut self) {}
 
     /// Opens a way of reading beside the writer, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
