@@ -26,8 +26,8 @@ use crate::{
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{
-        Beat, Head, Knowledge, OpenError as PostgresError, Own, Peer, Postgres, Server, Told,
-        Trust, UrlError, Whole,
+        Addressed, Asked, Beat, Booked, Head, Knowledge, Leases, Lost, OpenError as PostgresError,
+        Own, Peer, Postgres, RECALLS, Recall, Recovery, Server, Told, Trust, UrlError, Whole,
     },
     sqlite::{OpenError as SqliteError, Sqlite},
 };

@@ -12,6 +12,7 @@ mod database;
 mod entries;
 mod failure;
 mod fold;
+mod leases;
 mod ledger;
 mod link;
 mod migrate;
@@ -20,6 +21,7 @@ mod names;
 mod nodes;
 mod owners;
 mod peer;
+mod pools;
 mod server;
 mod text;
 mod tls;
@@ -51,6 +53,7 @@ use crate::{
 
 pub use self::{
     changes::{Head, Knowledge, Own, Told, Whole},
+    leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     nodes::Beat,
     peer::Peer,

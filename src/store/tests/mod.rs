@@ -1,6 +1,7 @@
 //! The stores against real databases: what both promise, and what each needs for that.
 
 mod failures;
+mod leases;
 mod postgres;
 mod relay;
 pub(super) mod sqlite;
