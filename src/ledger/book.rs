@@ -86,6 +86,20 @@ impl Ledger {
         self.customers.remove(id).map(|(_, accounts)| accounts)
     }
 
+    /// Learns that a customer was removed elsewhere, by the name that [`Ledger::name_of`] gave it there, and forgets
+    /// its accounts. What is known already changes nothing.
+    pub fn forget(&self, name: &str) {
+        let (id, life) = name.split_once('#').unwrap_or((name, "1"));
+        let life = life.parse().unwrap_or(1);
+        let mut count = self.removals.entry(Arc::from(id)).or_insert(0);
+        if *count >= life {
+            return;
+        }
+        *count = life;
+        drop(count);
+        self.customers.remove(id);
+    }
+
     /// Lists the customers, in no order. It looks at all of them: not for a thread that runs tasks.
     pub fn ids(&self) -> Vec<Arc<str>> {
         self.customers.iter().map(|entry| Arc::clone(entry.key())).collect()

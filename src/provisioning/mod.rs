@@ -5,6 +5,7 @@
 //! and the next request is decided by it. Until the commit nothing outside the transaction changes.
 
 mod adjustments;
+mod announced;
 mod applications;
 mod corrections;
 mod credits;
@@ -26,6 +27,7 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::announced::{learn_absence, learn_customer, learn_numbers, learn_removal};
 pub use self::{
     adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,
@@ -216,6 +218,9 @@ impl<'a> Change<'a> {
             effects.push(Effect::PutCustomer { terms, has_webhook });
         }
         effects.append(&mut self.applied.effects);
+        for announcement in effects.iter().filter_map(|effect| effect.announcement(self.gateway)) {
+            self.records.announce(announcement);
+        }
         let mut teller = Teller::new(self.records, self.gateway, &self.snapshot, self.now);
         notifications::tell_change(&mut teller, &effects)?;
         let has_told = self.applied.has_told || teller.has_told();
@@ -267,9 +272,12 @@ impl<'a> Change<'a> {
 impl Applied {
     /// Lets memory know. Called once the transaction is committed, on the store's thread.
     pub fn apply(&self, gateway: &Gateway) {
+        let mut turn = gateway.writing().begin();
         for effect in &self.effects {
+            effect.changes().into_iter().for_each(|customer| turn.note(customer));
             effect.apply(gateway);
         }
+        drop(turn);
         if self.has_told {
             gateway.notifications().wake();
         }
@@ -299,8 +307,7 @@ impl Effect {
             }
             Self::PutKey(key) => live.put_key(key.clone()),
             Self::RemoveCustomer(id) => {
-                gateway.notifications().set_own(id, false);
-                live.remove_customer(id);
+                announced::learn_absence(gateway, id);
                 ledger.remove(id);
             }
         }

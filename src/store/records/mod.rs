@@ -4,6 +4,7 @@
 //! The rules of what may be changed are not here: a store keeps what it is given.
 
 mod access;
+mod announcement;
 mod ledger;
 mod nodes;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use access::{Reads, Records};
+pub use announcement::Announcement;
 pub use ledger::{
     Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
     Verified,

@@ -1,5 +1,6 @@
 //! Several gateways that share one store on a PostgreSQL server.
 
+mod changes;
 mod counting;
 mod presence;
 #[expect(dead_code, reason = "it can do more than is needed here")]
