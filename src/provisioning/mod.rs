@@ -70,6 +70,12 @@ pub enum Rejection {
     /// Only a node that will not come back is forgotten.
     #[error("the node `{0}` is live; stop it first")]
     NodeIsLive(String),
+    /// A node is to be forgotten that may still charge something.
+    #[error(
+        "the node {0} has units that it may still charge; they end within a minute of its last word: \
+         forget it then"
+    )]
+    NodeHolds(String),
     /// Only what was given up is sent again.
     #[error("the event `{0}` was not given up; it is delivered, or still to be sent")]
     NotFailed(String),

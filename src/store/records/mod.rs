@@ -26,7 +26,7 @@ pub use ledger::{
     Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
     Verified,
 };
-pub use nodes::{NodeRecord, NodeState};
+pub use nodes::{NodeHolds, NodeRecord, NodeState};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
