@@ -163,6 +163,11 @@ impl Pool {
         self.leases.values().fold(self.base, |sum, lease| sum.saturating_add_unsigned(lease.spent))
     }
 
+    /// Gives what is taken for left at a node.
+    pub(crate) fn left_of(&self, node: u128) -> u64 {
+        self.leases.get(&node).map_or(0, |lease| lease.unspent().saturating_sub(lease.held))
+    }
+
     /// Gives what is charged of a node's lease as far as is known here, and what is out.
     pub(crate) fn lease(&self, node: u128) -> Option<(u64, u64)> {
         self.leases.get(&node).map(|lease| (lease.spent, lease.out()))

@@ -1,6 +1,11 @@
 //! A connection that is there, and the statements that the server knows on it.
 
-use std::{collections::HashMap, future::poll_fn, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -10,6 +15,8 @@ use tokio::{
 use tokio_postgres::{
     AsyncMessage, Client, Connection, Row, SimpleQueryMessage, Socket, Statement, types::ToSql,
 };
+
+use super::leases::RECALLS;
 
 /// The parameters of a statement.
 pub(super) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -85,13 +92,37 @@ impl Link {
     }
 }
 
+/// What the server told and nobody took yet.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<Vec<String>>);
+
+/// So much is kept at most: who did not hear in time is asked again.
+const TOLD_MAX: usize = 4096;
+
+impl Told {
+    fn put(&self, payload: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD_MAX {
+            told.push(payload.to_owned());
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Moves what is sent and received, and tells of notifications and of the end.
 pub(super) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<Socket, T>,
     notified: Arc<Notify>,
+    told: Arc<Told>,
 ) {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-        if let AsyncMessage::Notification(_) = message {
+        if let AsyncMessage::Notification(notification) = message {
+            if notification.channel() == RECALLS {
+                told.put(notification.payload());
+            }
             notified.notify_one();
         }
     }

@@ -21,6 +21,7 @@ mod nodes;
 mod owners;
 mod peer;
 mod pools;
+mod recalls;
 mod server;
 mod text;
 mod tls;
@@ -43,7 +44,7 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
+        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Shared, Store,
         StoreError, UsageRow, Verdict, instant,
         records::Records,
         sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
@@ -55,6 +56,7 @@ pub use self::{
     migrate::OpenError,
     nodes::Beat,
     peer::Peer,
+    recalls::Recalls,
     server::{Server, Trust, UrlError},
 };
 
@@ -243,7 +245,9 @@ impl Store for Postgres {
     fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
         let run = nodes::join(&self.connection, node, version)?;
         let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
-        Ok(Joined { run, peer: Some(peer) })
+        let server = Arc::clone(self.connection.server());
+        let (leases, recalls) = (Leases::new((*server).clone())?, Recalls::new(server)?);
+        Ok(Joined { run, shared: Some(Shared { peer, leases, recalls }) })
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {
