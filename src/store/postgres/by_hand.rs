@@ -79,7 +79,7 @@ impl Postgres {
 
     /// Has the next process of a node listened to, and no other one. Gives its number.
     pub(in crate::store) fn next_run(&self, node: NodeId) -> Result<u64, StoreError> {
-        super::nodes::join(&self.connection, node, "1")
+        super::nodes::join(&self.connection, node, "0.0.0")
     }
 
     /// Gives what pools have, by their quota.
