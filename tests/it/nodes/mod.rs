@@ -2,6 +2,7 @@
 
 mod changes;
 mod presence;
+mod rates;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 #[expect(clippy::duplicate_mod, reason = "one relay does for all tests")]
 #[path = "../../../src/store/tests/relay.rs"]
