@@ -5,6 +5,7 @@
 //! last.
 
 mod changes;
+mod portion;
 mod thread;
 mod writing;
 

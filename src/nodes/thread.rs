@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     Membership, RUN, STOP,
     changes::{Changes, Progress},
+    portion::Portions,
 };
 use crate::{
     gateway::Gateway,
@@ -44,6 +45,7 @@ pub(super) fn start(
     let thread = Thread {
         peer,
         changes: Changes::new(membership.run, head.number),
+        portions: Portions::default(),
         membership,
         gateway,
         beat_at: now,
@@ -58,6 +60,7 @@ struct Thread {
     membership: Arc<Membership>,
     gateway: Arc<Gateway>,
     changes: Changes,
+    portions: Portions,
     beat_at: Instant,
     drop_at: Instant,
     /// Whether the last attempt failed, so that not each is told.
@@ -111,7 +114,11 @@ impl Thread {
         self.is_failing = result.is_err();
     }
 
-    fn hear(&self, beat: Beat) {
+    fn hear(&mut self, beat: Beat) {
+        if beat.is_heard {
+            let portion = self.portions.learn(beat, Instant::now());
+            self.gateway.ledger().partition().set(portion);
+        }
         let was_heard = self.membership.is_heard.swap(beat.is_heard, Ordering::Relaxed);
         if was_heard && !beat.is_heard {
             let (node, run) = (self.membership.node, self.membership.run);
