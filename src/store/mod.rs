@@ -4,6 +4,7 @@
 //! Invariant: usage and the position up to which a journal is folded change in the same
 //! transaction, so that nothing of a journal counts twice.
 
+mod copy;
 mod opened;
 mod postgres;
 pub mod records;
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use self::{
+    copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{OpenError as PostgresError, Postgres, Server, Trust, UrlError},
     sqlite::{OpenError as SqliteError, Sqlite},

@@ -1,9 +1,17 @@
 //! A connection that is there, and the statements that the server knows on it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, pin::pin};
 
+use bytes::Bytes;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
+use tokio_postgres::{
+    Client, CopyInSink, Row, SimpleQueryMessage, Statement,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
+
+use super::value::Sent;
+use crate::store::copy::{Owned, Table};
 
 /// The parameters of a statement.
 pub(super) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -54,6 +62,26 @@ impl Link {
     ) -> Result<u64, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.execute(&statement, arguments).await
+    }
+
+    /// Writes rows whose values stand one behind the other; gives the number of rows.
+    pub(super) async fn copy_in(
+        &mut self,
+        table: &Table,
+        cells: &[Owned],
+    ) -> Result<u64, tokio_postgres::Error> {
+        let (name, list) = (table.name, table.list());
+        let like = self.prepared(&format!("SELECT {list} FROM {name} LIMIT 0")).await?;
+        let types: Vec<Type> = like.columns().iter().map(|column| column.type_().clone()).collect();
+        let sql = format!("COPY {name} ({list}) FROM STDIN BINARY");
+        let sink: CopyInSink<Bytes> = self.client.copy_in(&sql).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        for row in cells.chunks_exact(types.len().max(1)) {
+            let values: Vec<_> = row.iter().map(|cell| Sent(cell.value())).collect();
+            let values: Vec<_> = values.iter().map(|sent| sent as &(dyn ToSql + Sync)).collect();
+            writer.as_mut().write(&values).await?;
+        }
+        writer.finish().await
     }
 
     /// Opens a cursor. Its name is new each time, so it is not kept.

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod by_hand;
 mod connection;
+pub(in crate::store) mod copying;
 mod database;
 mod entries;
 mod failure;
