@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use self::bar::Bar;
+use self::{bar::Bar, journal::Kind};
 use crate::{
     cli::{
         input::WrongUsage,
@@ -38,8 +38,9 @@ const PASSWORD_BYTES_MAX: u64 = 64 * 1024;
 
 /// The arguments of `copy`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  \
-    faregate store copy sqlite:faregate.db postgres://faregate@db.example/faregate\n\n\
+#[command(after_help = "Examples:\n  \
+    faregate store copy sqlite:faregate.db postgres://faregate@db.example/faregate\n  \
+    faregate store copy sqlite:backup.db postgres://faregate@db.example/rehearsal --from-backup\n\n\
     The gateway is stopped for it. What a crash left in its journal is brought into the file first, as a start does.\n\
     The database is one without tables. A copy that was broken off, by whatever, goes on when it is called again;\n\
     until it is done no gateway starts on the database. The file stays as it is.\n\n\
@@ -53,6 +54,9 @@ pub(super) struct Copy {
     /// The gateway's journal directory; default: the file's path with .journal behind it
     #[arg(long, value_name = "DIRECTORY")]
     journal: Option<PathBuf>,
+    /// The file is a backup, without the journal that it had; what was open is charged in full
+    #[arg(long)]
+    from_backup: bool,
     /// A file with the password of the database's user
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -71,14 +75,15 @@ impl Store {
 
 impl Copy {
     fn run(self) -> anyhow::Result<()> {
-        let Self { from, to, journal, password_file, json } = self;
+        let Self { from, to, journal, from_backup, password_file, json } = self;
         let file = file(&from, &to)?;
         let server = server(&to, password_file.as_deref())?;
         let to = server.to_string();
         let journal = journal.unwrap_or_else(|| journal::beside(&file));
         let mut source = open(&file)?;
+        let kind = if from_backup { Kind::Backup } else { Kind::Store };
         // Held to the end: a gateway that starts meanwhile is refused.
-        let folded = journal::fold(&journal, &file, &mut source)?;
+        let folded = journal::fold(&journal, &file, kind, &mut source)?;
         let mut bar = Bar::default();
         let copied = store::copy(&source, server, &mut bar);
         bar.end();
