@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod live;
 pub mod memory;
 pub mod model;
+pub mod nodes;
 pub mod notifications;
 pub mod outgoing;
 pub mod process;

@@ -118,6 +118,14 @@ pub(crate) fn seconds(duration: Duration) -> serde_json::Number {
     }
 }
 
+/// Has what other nodes did brought up to date, where there are any; for so long is it waited for at most.
+pub async fn refresh(limits: &Arc<Limits>, accounts: &Arc<Accounts>, now: Timestamp) {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    if let Some(heard) = accounts.inquire(limits, now) {
+        let _ = tokio::time::timeout(PATIENCE, accounts.hearing(heard)).await;
+    }
+}
+
 /// Makes the document of a customer, about these limits: those of one key's requests, or all that the
 /// customer has. It takes nothing from the accounts.
 pub fn document(
@@ -158,7 +166,7 @@ impl QuotaUsage {
             limit: quota.limit,
             used: state.used,
             reserved: state.reserved,
-            forfeited: 0,
+            forfeited: state.forfeited,
             remaining: state.remaining(quota.limit),
             overage: quota
                 .overage
@@ -198,7 +206,7 @@ mod tests {
         let (name, account) = (Arc::from("calls"), Arc::from("earlier"));
         let (scope, overage) = (Arc::from(scope), overage.map(Box::new));
         let quota = Quota { scope, name, account, limit: 5, overage, window: spec };
-        let state = QuotaStanding { used, reserved, window };
+        let state = QuotaStanding { used, reserved, forfeited: 0, window };
         serde_json::to_value(QuotaUsage::new((&quota, &state))).unwrap()
     }
 

@@ -140,6 +140,7 @@ pub(super) async fn show_usage(
     let found = lookup.customer(&id).zip(lookup.all_limits(&id));
     let (customer, limits) = found.ok_or_else(|| Problem::not_found("customer", &id))?;
     let accounts = gateway.ledger().customer(&customer.id);
+    usage::refresh(&limits, &accounts, now).await;
     Ok(Json(usage::document(&customer, &limits, &accounts, now)).into_response())
 }
 

@@ -47,7 +47,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, patch, post, put},
+    routing::{delete, get, patch, post, put},
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -217,6 +217,7 @@ fn guarded(state: &State) -> Router<State> {
         .route("/v1/explain", post(explanations::foresee))
         .route("/v1/live", get(live::show))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{id}", delete(nodes::forget))
         .route("/v1/enforcement", put(enforcement::put).get(enforcement::show))
         .route("/v1/log", put(log::put).get(log::show))
         .route("/v1/backup", post(backup::create))

@@ -1,12 +1,28 @@
-//! The call that tells who shares the store.
+//! The calls about who shares the store.
 
-use axum::{Json, extract::State as Shared};
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State as Shared},
+    http::StatusCode,
+    response::Response,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{State, documents::Page, problem::Problem};
-use crate::store::NodeId;
+use super::{
+    State,
+    call::{Call, change},
+    documents::Page,
+    problem::Problem,
+};
+use crate::{
+    gateway::Gateway,
+    nodes::Membership,
+    store::records::{NodeRecord, NodeState, Reads},
+};
 
 /// A process that counts into the store.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -15,28 +31,74 @@ pub(super) struct NodeDocument {
     id: String,
     /// Whether it is the one that answers.
     this: bool,
+    /// Whether it is there: `silent` is a node that did not say that it stops and was not seen for 5 s.
+    state: NodeState,
     /// The version of its program.
     #[schema(examples("0.1.0"))]
-    version: &'static str,
-    /// Since when it runs.
+    version: String,
+    /// Since when it runs, or ran.
     started_at: Timestamp,
+    /// When it last said that it is there.
+    seen_at: Timestamp,
 }
 
 /// What a gateway knows of itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
-    /// The owner of the journal directory.
-    pub id: NodeId,
+    /// What it is among those that share the store.
+    pub membership: Arc<Membership>,
     /// When it started.
     pub started_at: Timestamp,
+}
+
+impl Node {
+    fn document(&self, record: NodeRecord) -> NodeDocument {
+        let NodeRecord { id, run: _, version, started_at, seen_at, state } = record;
+        let this = id == self.membership.node.to_string();
+        NodeDocument { id, this, state, version, started_at, seen_at }
+    }
+
+    /// Of a store that one process has for itself.
+    fn alone(&self, now: Timestamp) -> NodeDocument {
+        NodeDocument {
+            id: self.membership.node.to_string(),
+            this: true,
+            state: NodeState::Live,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            seen_at: now,
+        }
+    }
 }
 
 /// Lists the nodes that share the store. On SQLite there is one, which answers.
 #[utoipa::path(get, path = "/v1/nodes", tag = "operation",
     responses((status = 200, body = Page<NodeDocument>), (status = "4XX", body = Problem)))]
-pub(super) async fn list(Shared(state): Shared<State>) -> Json<Page<NodeDocument>> {
-    let Node { id, started_at } = state.node;
-    let version = env!("CARGO_PKG_VERSION");
-    let this = NodeDocument { id: id.to_string(), this: true, version, started_at };
-    Json(Page { items: vec![this], next: None })
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+) -> Result<Json<Page<NodeDocument>>, Problem> {
+    let node = state.node.clone();
+    let read = move |reads: &dyn Reads, gateway: &Gateway| {
+        let mut items: Vec<_> =
+            reads.nodes()?.into_iter().map(|record| node.document(record)).collect();
+        if items.is_empty() {
+            items.push(node.alone(gateway.clock().now()));
+        }
+        Ok(Page { items, next: None })
+    };
+    state.read(read).await.map(Json)
+}
+
+/// Removes a node that is not live and will not come back. What it left in its journal is not counted
+/// any more, unless it does come back.
+#[utoipa::path(delete, path = "/v1/nodes/{id}", tag = "operation",
+    params(("id" = String, Path, description = "the node's identifier")),
+    responses((status = 204), (status = "4XX", body = Problem)))]
+pub(super) async fn forget(
+    Shared(state): Shared<State>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Response {
+    let this = state.node.membership.node.to_string();
+    change(&state, call, StatusCode::NO_CONTENT, move |change| change.forget_node(&id, &this)).await
 }

@@ -55,6 +55,7 @@ use super::{
         live::show,
         log::put,
         log::show,
+        nodes::forget,
         nodes::list,
         operation::reload,
         report::show,

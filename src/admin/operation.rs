@@ -32,6 +32,10 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
         let detail = "The store cannot be written; see the log.";
         return Problem::new(unavailable, "store_unavailable", detail).into_response();
     }
+    if !state.node.membership.is_heard() {
+        let detail = "The other nodes do not listen to this process; see the log.";
+        return Problem::new(unavailable, "node_replaced", detail).into_response();
+    }
     if state.gateway.metrics().is_journal_failing() {
         let detail = "The journal cannot be written, so counted routes are refused; see the log.";
         return Problem::new(unavailable, "store_unavailable", detail).into_response();

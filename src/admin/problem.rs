@@ -84,6 +84,7 @@ impl From<Rejection> for Problem {
                 Self::new(StatusCode::CONFLICT, "declared_in_file", detail)
             }
             Rejection::Invalid(errors) => Self::fields(errors),
+            Rejection::NodeIsLive(_) => Self::new(StatusCode::CONFLICT, "node_live", detail),
             Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {
                 let code = match noun {
@@ -91,6 +92,7 @@ impl From<Rejection> for Problem {
                     "customer" => "customer_not_found",
                     "event" => "event_not_found",
                     "key" => "key_not_found",
+                    "node" => "node_not_found",
                     "subscription" => "subscription_not_found",
                     _ => "not_found",
                 };

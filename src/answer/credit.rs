@@ -18,7 +18,7 @@ pub struct CreditShortage {
 }
 
 /// A request that neither the plan nor the money covers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CreditDenial {
     /// Why the plan does not.
     pub reason: Denial,

@@ -11,7 +11,7 @@ use crate::answer::{
 };
 
 /// Why a request is refused; each is the caller's doing and charges nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Denial {
     /// The operator stopped the customer.
     AccountSuspended,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the ledger refused, and for how many units.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct QuotaDenial {
     /// The limits, what is left of them, and which are violated.
     pub shortage: Box<Shortage>,

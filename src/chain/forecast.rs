@@ -10,7 +10,8 @@ use crate::{
     chain::{
         authenticate,
         payer::{self, About},
-        quota, route, subscription,
+        quota::{self, NotTaken},
+        route, subscription,
     },
     ledger::Unpaid,
     model::{Access, Route},
@@ -109,5 +110,8 @@ fn pay(
         *money = Some(Paying { standing: standing.clone(), price, credit, answer });
         found.map(drop)
     };
-    quota::decide(route, uncovered, from_allowance, from_money)
+    match quota::decide(route, uncovered, from_allowance, from_money) {
+        Ok(()) | Err(NotTaken::Lacking(_)) => Ok(()),
+        Err(NotTaken::Denied(denial)) => Err(denial),
+    }
 }

@@ -138,7 +138,7 @@ async fn run(
         return Ok(Outcome::Page(answered?));
     }
     if let Some(page) = page {
-        return Ok(Outcome::Page(pages::answer(page, head, exchange)?));
+        return Ok(Outcome::Page(pages::answer(page, head, exchange).await?));
     }
     if pressure == Pressure::All {
         return Err(Fault::Overloaded.into());

@@ -41,7 +41,7 @@ pub fn find(target: &Target, exchange: &Exchange) -> Option<Page> {
 
 /// Answers a request for a page. Nothing is counted, and a subscription need not be in force: who is
 /// out of units must be able to see so.
-pub fn answer(
+pub async fn answer(
     page: Page,
     head: &Parts,
     exchange: &mut Exchange,
@@ -63,7 +63,7 @@ pub fn answer(
             pretty(&Offers::of(&snapshot.plans, &snapshot.prices))
         }
         Page::Problem(code) => pretty(&explanation(code, exchange)),
-        Page::Usage => pretty(&usage_of_caller(head, exchange)?),
+        Page::Usage => pretty(&usage_of_caller(head, exchange).await?),
     };
     let mut response = Response::new(document);
     let fields = response.headers_mut();
@@ -100,7 +100,7 @@ fn pretty(document: &impl Serialize) -> Bytes {
     Bytes::from(text)
 }
 
-fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
+async fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Document, Denial> {
     let caller = authenticate::find_caller(head, exchange)?;
     exchange.note_caller(Some(&caller));
     authenticate::usable(&caller.key, exchange.peer(), exchange.now())?;
@@ -108,5 +108,6 @@ fn usage_of_caller(head: &Parts, exchange: &mut Exchange) -> Result<usage::Docum
         return Err(Denial::AccountSuspended);
     }
     let customer = &caller.customer;
+    usage::refresh(&caller.limits, &caller.accounts, exchange.now()).await;
     Ok(usage::document(customer, &caller.limits, &caller.accounts, exchange.now()))
 }

@@ -5,9 +5,10 @@
 //! is anything forwarded. A crash in between loses a take that nobody was served for. Who goes away in
 //! between is settled like anybody who was not served.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +20,8 @@ use crate::{
         route::Routed,
         subscription::{Entitled, Notice},
     },
-    ledger::{Charge, Hold, Shortage, Unpaid},
+    clock::Clock,
+    ledger::{Accounts, Charge, Hold, Lacking, Shortage, Unpaid, When},
     model::{Money, Route},
     progress::Progress,
     roster::Caller,
@@ -41,11 +43,23 @@ pub struct Reserved {
 /// Takes the units of an entitled request. Where nobody pays none are taken.
 pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
     let (routed, payer, notice, uncovered) = entitled.into_parts();
-    let take = |caller: &Arc<Caller>| {
-        let hold = take(routed.route(), caller, uncovered, exchange)?;
-        Ok((hold, Source { caller: Arc::clone(caller), route: routed.entry().clone() }))
+    if let Some(denial) = uncovered.as_ref().filter(|_| payer.paying().is_some()) {
+        exchange.note(|trail| trail.uncovered(denial.code()));
+    }
+    let found = match payer.paying() {
+        None => None,
+        Some(caller) => {
+            let take = |when| take(routed.route(), caller, uncovered.clone(), exchange, when);
+            let clock = exchange.clock();
+            Some(when_known(&caller.accounts, clock, exchange.now(), take).await?)
+        }
     };
-    let (payer, taken) = payer.judge(routed.is_enforced(), About::Plan, take)?;
+    let found = |caller: &Arc<Caller>| {
+        let source = Source { caller: Arc::clone(caller), route: routed.entry().clone() };
+        found.map(|hold| Ok((hold?, source))).transpose()
+    };
+    let (payer, taken) = payer.judge(routed.is_enforced(), About::Plan, found)?;
+    let taken = taken.flatten();
     let reservation = match taken {
         None => None,
         Some((hold, source)) => {
@@ -62,19 +76,19 @@ fn take(
     caller: &Caller,
     uncovered: Option<Denial>,
     exchange: &Exchange,
-) -> Result<Hold, Denial> {
-    if let Some(denial) = &uncovered {
-        exchange.note(|trail| trail.uncovered(denial.code()));
-    }
-    let (now, accounts, cost) = (exchange.now(), &caller.accounts, route.cost);
+    when: When,
+) -> Result<Hold, NotTaken> {
+    let (accounts, cost) = (&caller.accounts, route.cost);
     let from_allowance = || {
-        let found = accounts.reserve(&caller.limits, cost, now);
+        let found = accounts.reserve(&caller.limits, cost, when);
         let told = found.as_ref().map(Hold::standing).map_err(|shortage| &**shortage);
-        exchange.note(|trail| trail.allowance(cost, told));
+        if told.as_ref().err().is_none_or(|shortage| shortage.lack.is_none()) {
+            exchange.note(|trail| trail.allowance(cost, told));
+        }
         found
     };
     let from_money = |price| {
-        let found = accounts.reserve_paid(caller.limits_of_money(), cost, price, now);
+        let found = accounts.reserve_paid(caller.limits_of_money(), cost, price, when);
         let told = found.as_ref().map(|hold| (hold.standing(), hold.credit()));
         exchange.note(|trail| trail.money(cost, price, told));
         found
@@ -89,34 +103,92 @@ pub(crate) fn decide<T>(
     uncovered: Option<Denial>,
     from_allowance: impl FnOnce() -> Result<T, Box<Shortage>>,
     from_money: impl FnOnce(Money) -> Result<T, Unpaid>,
-) -> Result<T, Denial> {
+) -> Result<T, NotTaken> {
     let short = |shortage| QuotaDenial::new(shortage, route.cost);
     let reason = match uncovered {
         Some(denial) => denial,
         None => match from_allowance() {
             Ok(taken) => return Ok(taken),
             Err(shortage) => {
+                if let Some(lacking) = shortage.lack {
+                    return Err(NotTaken::Lacking(lacking));
+                }
                 let denial = short(shortage);
                 let is_for_money = denial.is_about_allowance();
                 let denial = Denial::QuotaExceeded(Box::new(denial));
                 if !is_for_money {
-                    return Err(denial);
+                    return Err(denial.into());
                 }
                 denial
             }
         },
     };
-    let Some(price) = route.price else { return Err(reason) };
+    let Some(price) = route.price else { return Err(reason.into()) };
     from_money(price).map_err(|unpaid| match unpaid {
-        Unpaid::Limits(shortage) => Denial::QuotaExceeded(Box::new(short(shortage))),
+        Unpaid::Limits(shortage) => match shortage.lack {
+            Some(lacking) => NotTaken::Lacking(lacking),
+            None => Denial::QuotaExceeded(Box::new(short(shortage))).into(),
+        },
         Unpaid::Credit { standing, is_in_flight, limits: _ } => {
             let shortage = CreditShortage { price, standing };
             match is_in_flight {
                 true => Denial::BalanceInFlight(shortage),
                 false => Denial::CreditExceeded(Box::new(CreditDenial { reason, shortage })),
             }
+            .into()
         }
     })
+}
+
+/// Why nothing was taken.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The caller may not.
+    Denied(Denial),
+    /// Units that other nodes share are not here.
+    Lacking(Lacking),
+}
+
+impl NotTaken {
+    /// Tells what is the caller's doing from what is not.
+    pub(crate) fn apart<T>(taken: Result<T, Self>) -> Result<Result<T, Lacking>, Denial> {
+        match taken {
+            Ok(taken) => Ok(Ok(taken)),
+            Err(Self::Denied(denial)) => Err(denial),
+            Err(Self::Lacking(lacking)) => Ok(Err(lacking)),
+        }
+    }
+}
+
+impl From<Denial> for NotTaken {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+/// So often a request that waits looks again, if nothing is heard.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Decides until it is known whether there are enough units: those that other nodes share may have to be
+/// asked for. Where they cannot be had that is our fault.
+pub(super) async fn when_known<T>(
+    accounts: &Accounts,
+    clock: &Clock,
+    arrived: Timestamp,
+    mut decide: impl FnMut(When) -> Result<T, NotTaken>,
+) -> Result<Result<T, Denial>, Fault> {
+    let mut when = When::from(arrived);
+    loop {
+        match decide(when) {
+            Ok(taken) => return Ok(Ok(taken)),
+            Err(NotTaken::Denied(denial)) => return Ok(Err(denial)),
+            Err(NotTaken::Lacking(Lacking::Unavailable)) => return Err(Fault::QuotaUnavailable),
+            Err(NotTaken::Lacking(Lacking::Wait { heard })) => {
+                let _ = timeout(LOOK, accounts.hearing(heard)).await;
+                when.now = clock.now();
+            }
+        }
+    }
 }
 
 /// Writes down what was taken. That this fails is our fault, which is never overlooked.

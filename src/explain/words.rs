@@ -147,7 +147,7 @@ fn uncovered(facts: &Facts<'_>) -> String {
 /// Tells which limit a request does not fit, in the words that the caller is told.
 fn limits(standing: &Standing, cost: u64) -> String {
     let violations = standing.violations(cost);
-    let shortage = Box::new(Shortage { standing: standing.clone(), violations });
+    let shortage = Box::new(Shortage { standing: standing.clone(), violations, lack: None });
     let denial = Denial::QuotaExceeded(Box::new(QuotaDenial::new(shortage, cost)));
     denial.detail().into_owned()
 }

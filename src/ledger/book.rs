@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use jiff::Timestamp;
 
-use super::Accounts;
+use super::{Accounts, Post};
 
 /// The accounts of every customer seen since the start.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Ledger {
     /// How often a customer of this id was removed since the start.
     removals: DashMap<Arc<str>, u32>,
     floor: Timestamp,
+    /// Where other nodes count as well.
+    post: Option<Arc<Post>>,
 }
 
 /// Into how many parts the map is divided. A look at all customers locks one part after the other, so
@@ -30,7 +32,19 @@ impl Ledger {
     /// Begins empty. No window will be chosen for a time before the floor, which is the latest time
     /// known from before the start: a clock that is behind must not open a closed window again.
     pub fn new(floor: Timestamp) -> Self {
-        Self { customers: DashMap::with_shard_amount(PARTS), removals: DashMap::new(), floor }
+        let customers = DashMap::with_shard_amount(PARTS);
+        Self { customers, removals: DashMap::new(), floor, post: None }
+    }
+
+    /// Lets other nodes count as well: nothing is taken that no lease has.
+    pub fn shared(self, post: Arc<Post>) -> Self {
+        Self { post: Some(post), ..self }
+    }
+
+    /// Gives where accounts are listed that have something to say to other nodes; `None` for a ledger that
+    /// counts alone.
+    pub fn post(&self) -> Option<&Arc<Post>> {
+        self.post.as_ref()
     }
 
     /// Gives the accounts of a customer, new ones if it has none yet.
@@ -42,7 +56,9 @@ impl Ledger {
         let id: Arc<str> = Arc::from(id);
         let name = self.name_of(&id);
         let entry = self.customers.entry(id);
-        Arc::clone(&entry.or_insert_with(|| Arc::new(Accounts::new(name, self.floor))))
+        Arc::clone(
+            &entry.or_insert_with(|| Arc::new(Accounts::new(name, self.floor, self.post.clone()))),
+        )
     }
 
     /// Gives the name under which what a customer takes is written down: its id; and once customers of

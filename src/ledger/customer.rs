@@ -7,9 +7,11 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 
 use super::{
-    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Limits, Place, Shortage, Standing,
+    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Lacking, Limits, Place, Post, Shortage,
+    Standing, Violation,
     credit::Short,
-    state::State,
+    lease::Lack,
+    state::{State, moment},
     sync::{Mutex, MutexGuard},
     view::View,
 };
@@ -22,6 +24,24 @@ pub struct Accounts {
     /// A plain mutex: it is held for tens of nanoseconds, never across an await, and several atomic
     /// counters could not be taken together.
     state: Mutex<State>,
+    /// Where other nodes count as well.
+    post: Option<Arc<Post>>,
+}
+
+/// When a request is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct When {
+    /// When it came: its windows are of this time.
+    pub arrived: Timestamp,
+    /// Now: later, where it had to wait for units that other nodes share.
+    pub now: Timestamp,
+}
+
+/// It came just now.
+impl From<Timestamp> for When {
+    fn from(now: Timestamp) -> Self {
+        Self { arrived: now, now }
+    }
 }
 
 /// Why the customer's money does not pay for a request; nothing was taken.
@@ -49,9 +69,11 @@ fn unpaid(state: &State, standing: Standing, short: Short, price: Money, now: Ti
 }
 
 impl Accounts {
-    /// Begins without usage. Windows are never chosen for a time before the floor.
-    pub(super) fn new(id: Arc<str>, floor: Timestamp) -> Self {
-        Self { id, state: Mutex::new(State::new(floor)) }
+    /// Begins without usage. Windows are never chosen for a time before the floor. With a post, other nodes
+    /// count as well.
+    pub(super) fn new(id: Arc<str>, floor: Timestamp, post: Option<Arc<Post>>) -> Self {
+        let state = Mutex::new(State::new(floor, post.is_some()));
+        Self { id, state, post }
     }
 
     /// Checks all limits and takes from all of them, or from none.
@@ -61,9 +83,9 @@ impl Accounts {
         self: &Arc<Self>,
         limits: &Arc<Limits>,
         cost: u64,
-        now: Timestamp,
+        when: impl Into<When>,
     ) -> Result<Hold, Box<Shortage>> {
-        self.reserve_at(Place::Own, limits, cost, now)
+        self.reserve_at(Place::Own, limits, cost, when)
     }
 
     /// Does as [`Accounts::reserve`], for what has this place among the requests in flight.
@@ -72,21 +94,60 @@ impl Accounts {
         place: Place,
         limits: &Arc<Limits>,
         cost: u64,
-        now: Timestamp,
+        when: impl Into<When>,
     ) -> Result<Hold, Box<Shortage>> {
-        let mut state = self.lock();
-        let view = state.advance(&self.id, limits, now);
-        let mut standing = state.standing(limits, &view, now);
-        let violations = place.violations(&standing, cost);
-        if !violations.is_empty() {
-            return Err(Box::new(Shortage { standing, violations }));
+        let (when, mut state) = (when.into(), self.lock());
+        let view = state.advance(&self.id, limits, when.arrived);
+        let mut standing = state.standing(limits, &view, when.arrived);
+        let fits = self.check(&mut state, (limits, &view), &standing, (place, cost), when);
+        if let Err((violations, lack)) = fits {
+            let is_to_be_listed =
+                lack.is_some() && state.is_to_be_listed(Some(&view), moment(when.now));
+            drop(state);
+            self.list(is_to_be_listed);
+            return Err(Box::new(Shortage { standing, violations, lack }));
         }
-        state.take(&view, cost, place, &mut standing, now);
+        state.take(&view, cost, place, &mut standing, when.now);
+        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
+        self.list(is_to_be_listed);
         Ok(Hold::new(Arc::clone(self), view, standing, Charge::units(cost), place, None))
+    }
+
+    /// Checks all limits. Of units that other nodes share it may not be known whether there are enough: then
+    /// nothing else stands in the way.
+    #[inline]
+    fn check(
+        &self,
+        state: &mut State,
+        (limits, view): (&Limits, &View),
+        standing: &Standing,
+        (place, cost): (Place, u64),
+        when: When,
+    ) -> Result<(), (Vec<Violation>, Option<Lacking>)> {
+        let Some(post) = &self.post else {
+            let violations = place.bound_by(standing.violations(cost));
+            return if violations.is_empty() { Ok(()) } else { Err((violations, None)) };
+        };
+        let mut violations = place.bound_by(standing.throttles());
+        let (short, lack) = state.lacks(limits, view, cost, when);
+        violations.extend(short);
+        match lack {
+            _ if !violations.is_empty() => Err((violations, None)),
+            None | Some(Lack::UsedUp) => Ok(()),
+            Some(Lack::Wait) if !post.is_away() => {
+                state.wait(view, cost, when.now);
+                Err((violations, Some(Lacking::Wait { heard: state.heard() })))
+            }
+            Some(Lack::Wait | Lack::Unavailable) => {
+                // Asked for all the same, so that it is there for the next one.
+                state.wait(view, cost, when.now);
+                Err((violations, Some(Lacking::Unavailable)))
+            }
+        }
     }
 
     /// Checks all limits and draws the price on the customer's money, or takes nothing.
@@ -98,9 +159,9 @@ impl Accounts {
         limits: &Arc<Limits>,
         cost: u64,
         price: Money,
-        now: Timestamp,
+        when: impl Into<When>,
     ) -> Result<Hold, Unpaid> {
-        self.reserve_paid_at(Place::Own, limits, cost, price, now)
+        self.reserve_paid_at(Place::Own, limits, cost, price, when)
     }
 
     /// Does as [`Accounts::reserve_paid`], for what has this place among the requests in flight.
@@ -110,24 +171,30 @@ impl Accounts {
         limits: &Arc<Limits>,
         cost: u64,
         price: Money,
-        now: Timestamp,
+        when: impl Into<When>,
     ) -> Result<Hold, Unpaid> {
-        let mut state = self.lock();
-        let view = state.advance(&self.id, limits, now);
-        let mut standing = state.standing(limits, &view, now);
-        let violations = place.violations(&standing, cost);
-        if !violations.is_empty() {
-            return Err(Unpaid::Limits(Box::new(Shortage { standing, violations })));
+        let (when, mut state) = (when.into(), self.lock());
+        let view = state.advance(&self.id, limits, when.arrived);
+        let mut standing = state.standing(limits, &view, when.arrived);
+        let fits = self.check(&mut state, (limits, &view), &standing, (place, cost), when);
+        if let Err((violations, lack)) = fits {
+            let is_to_be_listed =
+                lack.is_some() && state.is_to_be_listed(Some(&view), moment(when.now));
+            drop(state);
+            self.list(is_to_be_listed);
+            return Err(Unpaid::Limits(Box::new(Shortage { standing, violations, lack })));
         }
-        let drawn = match state.draw(price, now) {
+        let drawn = match state.draw(price, when.arrived) {
             Ok(drawn) => drawn,
-            Err(short) => return Err(unpaid(&state, standing, short, price, now)),
+            Err(short) => return Err(unpaid(&state, standing, short, price, when.arrived)),
         };
-        state.take(&view, cost, place, &mut standing, now);
+        state.take(&view, cost, place, &mut standing, when.now);
+        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
         drop(state);
+        self.list(is_to_be_listed);
         let cost = Charge { units: cost, nanos: price.nanos };
         Ok(Hold::new(Arc::clone(self), view, standing, cost, place, Some(drawn)))
     }
@@ -183,7 +250,7 @@ impl Accounts {
 
     /// Books the end of a hold.
     pub(super) fn settle(
-        &self,
+        self: &Arc<Self>,
         view: &View,
         draw: Option<&Draw>,
         cost: Charge,
@@ -195,6 +262,9 @@ impl Accounts {
         if let Some(draw) = draw {
             state.credit_mut().settle(draw, cost.nanos, charge.nanos);
         }
+        let is_to_be_listed = state.is_to_be_listed(None, std::time::Duration::ZERO);
+        drop(state);
+        self.list(is_to_be_listed);
     }
 
     /// Counts a hold whose place is from here on that of a [`super::Stay`].
@@ -229,7 +299,7 @@ impl Accounts {
         if violations.is_empty() {
             Ok(standing)
         } else {
-            Err(Box::new(Shortage { standing, violations }))
+            Err(Box::new(Shortage { standing, violations, lack: None }))
         }
     }
 
@@ -284,10 +354,14 @@ impl Accounts {
         self.lock().check_invariants();
     }
 
+    pub(super) fn post(&self) -> Option<&Arc<Post>> {
+        self.post.as_ref()
+    }
+
     /// A poisoned lock is taken all the same. Nothing under it is left half done by a panic: no code
     /// of others runs there, the arithmetic saturates, and running out of memory aborts. Refusing the
     /// customer for ever would be worse than going on.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,9 +34,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// Lists the limits that a take of this cost does not fit. Who has a place asks for none.
-    pub(super) fn violations(self, standing: &Standing, cost: u64) -> Vec<Violation> {
-        let mut violations = standing.violations(cost);
+    /// Leaves the limits that bind what has this place. Who has a place asks for none.
+    pub(super) fn bound_by(self, mut violations: Vec<Violation>) -> Vec<Violation> {
         if self == Self::Shared {
             violations.retain(|violation| !matches!(violation, Violation::Concurrency(_)));
         }

@@ -30,7 +30,9 @@ pub struct QuotaStanding {
     pub used: u64,
     /// Units held by requests in flight.
     pub reserved: u64,
-    /// The window that both are counted in.
+    /// Units, part of those used, that a silent node holds.
+    pub forfeited: u64,
+    /// The window that all are counted in.
     pub window: Window,
 }
 
@@ -50,6 +52,20 @@ pub struct Shortage {
     pub standing: Standing,
     /// Every limit that the request does not fit, in the order rates, concurrency, quotas.
     pub violations: Vec<Violation>,
+    /// There is none, as far as is known here, but units that other nodes share are not here, or not yet.
+    pub lack: Option<Lacking>,
+}
+
+/// Units that other nodes share are not here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lacking {
+    /// Whether there are enough is not known: a node that has some, or the store, is silent.
+    Unavailable,
+    /// They are asked for.
+    Wait {
+        /// How often something was heard of the accounts before.
+        heard: u64,
+    },
 }
 
 /// One limit that a request does not fit.
@@ -72,6 +88,17 @@ pub enum Violation {
 impl Standing {
     /// Lists the limits that a request of this cost does not fit.
     pub fn violations(&self, cost: u64) -> Vec<Violation> {
+        let mut violations = self.throttles();
+        for (index, (quota, standing)) in self.limits.quotas.iter().zip(&self.quotas).enumerate() {
+            if !standing.fits(quota.limit, cost) {
+                violations.extend(standing.violation(index, quota, cost));
+            }
+        }
+        violations
+    }
+
+    /// Lists the rates and the limits on concurrency that no further request fits.
+    pub(super) fn throttles(&self) -> Vec<Violation> {
         // On the way of every request that passes; an empty vector does not allocate.
         let mut violations = Vec::new();
         for (index, rate) in self.rates.iter().enumerate() {
@@ -85,16 +112,16 @@ impl Standing {
                 violations.push(Violation::Concurrency(index));
             }
         }
-        for (index, (quota, standing)) in self.limits.quotas.iter().zip(&self.quotas).enumerate() {
-            if !standing.fits(quota.limit, cost) {
-                violations.extend(standing.violation(index, quota, cost));
-            }
-        }
         violations
     }
 }
 
 impl QuotaStanding {
+    /// Stands for nothing used.
+    pub fn new(window: Window) -> Self {
+        Self { used: 0, reserved: 0, forfeited: 0, window }
+    }
+
     /// Gives the units left under this limit; zero when over it.
     pub fn remaining(&self, limit: u64) -> u64 {
         limit.saturating_sub(self.used).saturating_sub(self.reserved)

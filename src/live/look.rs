@@ -113,7 +113,7 @@ fn fullest(gateway: &Gateway, id: &str, now: Timestamp) -> Vec<(u64, Quota)> {
     };
     let standing = accounts.standing(&limits, now);
     let told = limits.quotas.iter().zip(&standing.quotas).filter_map(|(quota, standing)| {
-        let QuotaStanding { used, reserved, window } = *standing;
+        let QuotaStanding { used, reserved, window, .. } = *standing;
         let told = Quota {
             customer: id.to_owned(),
             quota: quota.name.to_string(),

@@ -1,5 +1,7 @@
 //! How the books are opened at a start.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::StartError;
@@ -7,7 +9,8 @@ use crate::{
     config::Config,
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
-    store::{self, NodeId, Store},
+    nodes::Membership,
+    store::{self, Joined, Peer, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -17,7 +20,9 @@ pub(super) struct Books {
     pub(super) follower: Follower,
     pub(super) store: Box<dyn Store>,
     pub(super) recovery: Recovery,
-    pub(super) node: NodeId,
+    pub(super) membership: Arc<Membership>,
+    /// By which the other nodes are known; `None` where there are none.
+    pub(super) peer: Option<Peer>,
 }
 
 /// Opens them: what the last run left in the journal is in the store and in the ledger afterwards.
@@ -41,9 +46,11 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let node = journal.node();
+    let Joined { run, peer } = store.join(node, env!("CARGO_PKG_VERSION"))?;
+    let membership = Arc::new(Membership::new(node, run));
     let (writers, follower) =
         journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
-    Ok(Books { ledger, writers, follower, store, recovery, node })
+    Ok(Books { ledger, writers, follower, store, recovery, membership, peer })
 }
 
 fn report(recovery: &Recovery) {

@@ -27,6 +27,7 @@ use crate::{
     journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
     memory,
+    nodes::Nodes,
     notifications::{Tasks, UsageWatch},
     provisioning,
     requests::{self, Archive},
@@ -116,6 +117,7 @@ pub struct Running {
     ended: mpsc::Receiver<()>,
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
+    nodes: Option<Nodes>,
     log: access_log::Writer,
     requests: requests::Writer,
     exporter: Exporter,
@@ -164,9 +166,14 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         reader,
         database: &config.store.database,
         requests: Archive::new(archive),
-        node: admin::Node { id: books.node, started_at: gateway.clock().now() },
+        node: admin::Node {
+            membership: Arc::clone(&books.membership),
+            started_at: gateway.clock().now(),
+        },
         stop: stopping.clone(),
     });
+    let nodes = books.peer.map(|peer| Nodes::start(peer, books.membership)).transpose();
+    let nodes = nodes.map_err(StartError::Thread)?;
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listeners,
@@ -186,6 +193,7 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         ended,
         control,
         keeper,
+        nodes,
         log,
         requests,
         exporter,
@@ -290,6 +298,9 @@ impl Running {
             && let Err(error) = keeper.stop()
         {
             tracing::error!(%error, "the last usage stays in the journal until the next start");
+        }
+        if let Some(nodes) = self.nodes {
+            nodes.stop();
         }
     }
 

@@ -14,6 +14,7 @@ mod import;
 mod input;
 mod keys;
 mod load;
+mod nodes;
 mod settings;
 mod subscriptions;
 #[cfg(test)]
@@ -64,6 +65,9 @@ pub enum Rejection {
     /// Values that cannot be.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
+    /// Only a node that will not come back is forgotten.
+    #[error("the node `{0}` is live; stop it first")]
+    NodeIsLive(String),
     /// Only what was given up is sent again.
     #[error("the event `{0}` was not given up; it is delivered, or still to be sent")]
     NotFailed(String),

@@ -131,7 +131,7 @@ impl Trail<'_> {
         put_number(cost, out);
         put_number(u64::from(*in_flight), out);
         put_length(quotas.len(), out);
-        for QuotaStanding { used, reserved, window: Window { start, end } } in quotas {
+        for QuotaStanding { used, reserved, window: Window { start, end }, .. } in quotas {
             put_number(*used, out);
             put_number(*reserved, out);
             put_instant(*start, out);
@@ -232,7 +232,7 @@ impl Measured<'_> {
                 length => Some(start.checked_add(Duration::from_micros(length)).ok()?),
             };
             let reserved = reserved.saturating_sub(own_units);
-            Some(QuotaStanding { used, reserved, window: Window { start, end } })
+            Some(QuotaStanding { used, reserved, ..QuotaStanding::new(Window { start, end }) })
         })?;
         let rates = bytes.list(|bytes| {
             let remaining = bytes.number()?.saturating_add(own.into());
@@ -266,7 +266,7 @@ mod tests {
         let length = option::of(1_u64..100_000_000_000);
         (any::<u64>(), any::<u64>(), at(), length).prop_map(|(used, reserved, start, length)| {
             let end = length.map(|micros| start + Duration::from_micros(micros));
-            QuotaStanding { used, reserved, window: Window { start, end } }
+            QuotaStanding { used, reserved, ..QuotaStanding::new(Window { start, end }) }
         })
     }
 
@@ -321,7 +321,7 @@ mod tests {
 
             let mut out = Vec::new();
             let expected = before(&standing, cost, false);
-            let shortage = Box::new(Shortage { standing, violations: Vec::new() });
+            let shortage = Box::new(Shortage { standing, violations: Vec::new(), lack: None });
             Trail(&mut out).allowance(cost, Err(&shortage));
             prop_assert_eq!(format!("{:?}", read(&out).unwrap().allowance.unwrap()), expected);
         }

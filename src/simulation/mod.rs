@@ -12,6 +12,7 @@ mod changes;
 mod check;
 mod database;
 mod disk;
+mod leases;
 mod model;
 mod plan;
 mod random;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     answer::{Denial, Ending},
-    chain::quota,
+    chain::quota::{self, NotTaken},
     ledger::{Charge, Hold},
     model::Nanos,
     roster::Caller,
@@ -70,11 +70,12 @@ impl World {
         );
         let hold = match (taken, &expected) {
             (Ok(hold), Decision::Allowance | Decision::Money(_)) => hold,
-            (Err(denial), expected) => {
+            (Err(NotTaken::Denied(denial)), expected) => {
                 self.figures.refused += 1;
                 return assert_eq!(decision(&denial), *expected);
             }
             (Ok(hold), _) => panic!("expected {expected:?}, and it takes {:?}", hold.taken()),
+            (Err(NotTaken::Lacking(lacking)), _) => panic!("{lacking:?} and nobody shares it"),
         };
         let draw = match expected {
             Decision::Money(draw) => {

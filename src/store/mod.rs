@@ -27,7 +27,7 @@ use crate::{
 pub use self::{
     copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{OpenError as PostgresError, Postgres, Server, Trust, UrlError},
+    postgres::{Beat, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError},
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 
@@ -52,6 +52,12 @@ pub trait Store: Send {
 
     /// Opens a way of reading beside the writer, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// Counts a new process of a node among those that share the store. One process has a store for itself
+    /// unless it says otherwise.
+    fn join(&mut self, _node: NodeId, _version: &str) -> Result<Joined, StoreError> {
+        Ok(Joined { run: 1, peer: None })
+    }
 
     /// Is told that all of earlier processes is folded and nothing is in flight.
     fn caught_up(&mut self) -> Result<(), StoreError>;
@@ -113,6 +119,15 @@ impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
+}
+
+/// What a process becomes among those that share the store.
+#[derive(Debug)]
+pub struct Joined {
+    /// Its number: higher than that of every earlier process of its node.
+    pub run: u64,
+    /// By which it knows the others; `None` where there are none.
+    pub peer: Option<Peer>,
 }
 
 /// What one transaction writes.

@@ -32,7 +32,7 @@ const OWN: &str = "faregate";
 
 /// The gateway's own modules, so that a slip of the pen is not taken for one. A test compares them
 /// with the crate's list.
-const MODULES: [&str; 39] = [
+const MODULES: [&str; 40] = [
     "admin",
     "answer",
     "chain",
@@ -52,6 +52,7 @@ const MODULES: [&str; 39] = [
     "live",
     "memory",
     "model",
+    "nodes",
     "notifications",
     "outgoing",
     "process",

@@ -28,6 +28,7 @@ mod live;
 mod logs;
 mod memory;
 mod metrics;
+mod nodes;
 mod notifications;
 mod observe;
 mod overage;

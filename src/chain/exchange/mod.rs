@@ -24,6 +24,7 @@ use crate::{
         route::Routed,
         target::{Host, Target},
     },
+    clock::Clock,
     guesses::Guesses,
     model::{Money, Route},
     progress::{Clocks, Progress},
@@ -365,6 +366,11 @@ impl Exchange {
     /// Gives the decision time.
     pub fn now(&self) -> Timestamp {
         self.arrival.now
+    }
+
+    /// Gives the source of decision time.
+    pub fn clock(&self) -> &Clock {
+        self.worker.gateway().clock()
     }
 
     /// Gives the worker's books.

@@ -10,15 +10,15 @@ use uuid::Uuid;
 
 use super::link::{Closing, Link};
 use crate::{
-    answer::{Code, Denial, Ending},
+    answer::{Code, Ending},
     chain::{
         exchange::Exchange,
         payer::{About, Payer},
-        quota,
+        quota::{self, NotTaken},
         reservation::Reservation,
         right::{self, Found},
     },
-    ledger::{Hold, Place},
+    ledger::{Hold, Place, When},
     model::{Money, Nanos},
     progress::{Clocks, Progress},
     roster::Caller,
@@ -70,30 +70,37 @@ impl Toll {
     /// Takes what is due next, and writes it down; nothing where nobody pays, or a refusal is overlooked.
     pub(super) async fn take(&self) -> Result<Option<Reservation>, Closing> {
         let Some(caller) = &self.caller else { return Ok(None) };
-        let decided = self.decide(caller).map_err(|denial| Closing::refused(denial.code()))?;
+        let clock = self.worker.gateway().clock();
+        let decide = |when| self.decide(caller, when);
+        let decided = quota::when_known(&caller.accounts, clock, clock.now(), decide).await;
+        let decided = decided.map_err(|fault| Closing::failed(fault.code()))?;
+        let decided = decided.map_err(|denial| Closing::refused(denial.code()))?;
         let Some((hold, source)) = decided else { return Ok(None) };
-        let (books, now) = (self.worker.books(), self.worker.gateway().clock().now());
+        let (books, now) = (self.worker.books(), clock.now());
         let written =
             quota::write_down(hold, source, books, self.request_id, now, &self.unsent).await;
         written.map(Some).map_err(|fault| Closing::failed(fault.code()))
     }
 
     /// Decides as the chain does about a request that comes now.
-    fn decide(&self, caller: &Caller) -> Result<Option<(Hold, Source)>, Denial> {
+    fn decide(&self, caller: &Caller, when: When) -> Result<Option<(Hold, Source)>, NotTaken> {
         let route = &self.entry.route;
         let Found { payer, uncovered, by_route, now } =
             right::look(&self.worker, caller, route, self.peer)?;
+        let when = When { now, ..when };
         let take = |caller: &Arc<Caller>| {
             let (accounts, cost) = (&caller.accounts, route.cost);
-            let from_allowance = || accounts.reserve_at(Place::Shared, &caller.limits, cost, now);
+            let from_allowance = || accounts.reserve_at(Place::Shared, &caller.limits, cost, when);
             let from_money = |price| {
                 let limits = caller.limits_of_money();
-                accounts.reserve_paid_at(Place::Shared, limits, cost, price, now)
+                accounts.reserve_paid_at(Place::Shared, limits, cost, price, when)
             };
-            let hold = quota::decide(route, uncovered, from_allowance, from_money)?;
-            Ok((hold, Source { caller: Arc::clone(caller), route: self.entry.clone() }))
+            let hold = quota::decide(route, uncovered, from_allowance, from_money);
+            let source = || Source { caller: Arc::clone(caller), route: self.entry.clone() };
+            Ok(NotTaken::apart(hold)?.map(|hold| (hold, source())))
         };
         let (payer, taken) = payer.judge(by_route, About::Plan, take)?;
+        let taken = taken.transpose().map_err(NotTaken::Lacking)?;
         let sum = self.sum.get();
         self.sum.set(Sum { shadow: sum.shadow.or(payer.shadow()), ..sum });
         Ok(taken)

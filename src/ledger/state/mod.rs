@@ -3,6 +3,7 @@
 //! Invariants: no two accounts have the same identity; what is reserved in an account belongs to holds
 //! on it; an account with holds is never dropped, however old; time never goes back for windows.
 
+mod leased;
 mod standing;
 
 use std::sync::{
@@ -12,6 +13,8 @@ use std::sync::{
 
 use jiff::Timestamp;
 
+use self::leased::Leased;
+pub(super) use self::leased::moment;
 use super::{
     AccountId, AccountSet, CreditStanding, Few, Limits, Place, Standing,
     credit::{Credit, Short},
@@ -48,10 +51,12 @@ pub(super) struct State {
     views: Views,
     /// Most customers have no money here.
     credit: Option<Box<Credit>>,
+    /// Where other nodes count as well.
+    leased: Option<Box<Leased>>,
 }
 
 impl State {
-    pub(super) fn new(floor: Timestamp) -> Self {
+    pub(super) fn new(floor: Timestamp, is_shared: bool) -> Self {
         Self {
             latest: floor,
             accounts: Slots::new(),
@@ -60,6 +65,7 @@ impl State {
             parts: Slots::new(),
             views: Views::new(),
             credit: None,
+            leased: is_shared.then(Box::default),
         }
     }
 
@@ -96,10 +102,8 @@ impl State {
     ) {
         for (place, quota) in view.accounts.iter().zip(&mut standing.quotas) {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
-            // The check has shown that the quota lets the sum through, or that the cost is zero.
-            account.reserved = account.reserved.saturating_add(cost);
-            account.holds = account.holds.saturating_add(1);
-            quota.reserved = account.reserved;
+            account.take(cost, now);
+            quota.reserved = account.reserved();
         }
         for (place, rate) in view.rates.iter().zip(standing.rates.iter_mut()) {
             if let Some(left) = self.part_mut(*place).and_then(|part| part.take(now)) {
@@ -121,11 +125,7 @@ impl State {
         let mut is_last_of_ended = false;
         for place in &view.accounts {
             let Some(account) = self.accounts.get_mut(*place) else { continue };
-            debug_assert!(account.reserved >= cost, "more is given back than was reserved");
-            debug_assert!(account.holds > 0, "a hold is settled twice");
-            account.reserved = account.reserved.saturating_sub(cost);
-            account.holds = account.holds.saturating_sub(1);
-            account.used = account.used.saturating_add(charge);
+            account.settle(cost, charge);
             is_last_of_ended |= account.is_over(self.latest);
         }
         match place {
@@ -176,10 +176,7 @@ impl State {
             0.. => used.saturating_sub(units.unsigned_abs()),
         };
         match self.account_mut(id) {
-            Some(account) => {
-                account.used = changed(account.used);
-                account.used
-            }
+            Some(account) => account.adjust(changed),
             None => changed(0),
         }
     }
@@ -223,7 +220,7 @@ impl State {
     }
 
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, whole, sharing, parts, views, credit } = self;
+        let Self { latest, accounts, whole, sharing, parts, views, credit, leased: _ } = self;
         whole.check_invariants();
         if let Some(credit) = credit {
             credit.check_invariants();
@@ -389,7 +386,7 @@ mod tests {
 
     #[test]
     fn ended_accounts_are_dropped_once_nothing_is_in_flight() {
-        let mut state = State::new(Timestamp::UNIX_EPOCH);
+        let mut state = State::new(Timestamp::UNIX_EPOCH, false);
         let (limits, other) = (daily("calls"), daily("other"));
         let settled = take(&mut state, &limits, day("2026-03-01"));
         state.settle(&settled, 1, 1, Place::Own);
@@ -412,10 +409,10 @@ mod tests {
         let limits = daily("calls");
         let window = limits.quotas[0].window.window_at(day("2026-03-01"));
         let id = AccountId { scope: Arc::default(), quota: Arc::from("calls"), window };
-        let mut state = State::new(window.end.unwrap());
+        let mut state = State::new(window.end.unwrap(), false);
         state.load(&id, 5);
         assert_eq!(state.accounts.iter().count(), 0);
-        let mut state = State::new(window.start);
+        let mut state = State::new(window.start, false);
         state.load(&id, 5);
         assert_eq!(state.accounts.iter().count(), 1);
     }

@@ -23,8 +23,7 @@ impl State {
     ) -> Standing {
         let quota = |(window, place): (&Window, &usize)| {
             let account = self.accounts.get(*place);
-            let (used, reserved) = account.map_or((0, 0), |known| (known.used, known.reserved));
-            QuotaStanding { used, reserved, window: *window }
+            account.map_or(QuotaStanding::new(*window), |known| known.standing(*window))
         };
         let rate = |place: &usize| self.part(*place).and_then(|part| part.rate(now));
         Standing {
@@ -49,9 +48,9 @@ impl State {
         let quotas = tally::ids(limits, latest).map(|id| match accounts.get_mut(&identity(&id)) {
             Some(account) => {
                 account.last_until(id.window.end);
-                QuotaStanding { used: account.used, reserved: account.reserved, window: id.window }
+                account.standing(id.window)
             }
-            None => QuotaStanding { used: 0, reserved: 0, window: id.window },
+            None => QuotaStanding::new(id.window),
         });
         let quotas = quotas.collect();
         let mut parts: HashMap<_, &mut Part> =
@@ -85,8 +84,8 @@ impl State {
             limits.quotas.iter().zip(&view.accounts).zip(&view.set.accounts)
         });
         let taken = quotas.filter_map(|((quota, place), id)| {
-            let Tally { used, reserved, .. } = *self.accounts.get(*place)?;
-            QuotaStanding { used, reserved, window: id.window }.taken_millionths(quota.limit)
+            let account = self.accounts.get(*place)?;
+            account.standing(id.window).taken_millionths(quota.limit)
         });
         taken.max()
     }

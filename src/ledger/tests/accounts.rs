@@ -64,7 +64,7 @@ fn a_customer_without_traffic_stands_at_zero() {
     let limits = Arc::new(limits);
     let standing = accounts.standing(&limits, ts(NOW));
     let window = limits.quotas[0].window.window_at(ts(NOW));
-    assert_eq!(*standing.quotas, [QuotaStanding { used: 0, reserved: 0, window }]);
+    assert_eq!(*standing.quotas, [QuotaStanding { used: 0, reserved: 0, forfeited: 0, window }]);
     assert_eq!(standing.quotas[0].remaining(10), 10);
     let rate = standing.rates.first().unwrap();
     assert_eq!((rate.remaining, rate.next), (7, Duration::ZERO));

@@ -11,6 +11,7 @@ mod period;
 mod places;
 mod rate;
 mod scopes;
+mod shared;
 mod threads;
 mod window;
 mod zone;

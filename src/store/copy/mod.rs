@@ -13,7 +13,7 @@ use self::digest::Digest;
 pub(in crate::store) use self::tables::{TABLES, Table};
 use crate::store::{
     PostgresError, Server, Sqlite, StoreError,
-    postgres::copying::{Begun, Target},
+    postgres::copying::Target,
     records::{Difference, Reads, Verified},
     sql::{Amount, Database, Row, Value, params},
 };
@@ -135,9 +135,8 @@ pub fn copy(
         earlier: 0,
         was_done: false,
     };
-    let mut target = match Target::open(server, &fingerprint(&digests))? {
-        Begun::Done => return Ok(Copied { earlier: total, was_done: true, ..copied }),
-        Begun::Behind(target) => target,
+    let Some(mut target) = Target::open(server, &fingerprint(&digests))? else {
+        return Ok(Copied { earlier: total, was_done: true, ..copied });
     };
     let place = target.place();
     let finished = digests.iter().take(place.table).map(|digest| digest.rows);
@@ -195,7 +194,7 @@ fn read(from: &dyn Database, watcher: &mut dyn Watcher) -> Result<Vec<Digest>, S
     let mut digests = Vec::with_capacity(TABLES.len());
     from.still(&mut |state| {
         for table in &TABLES {
-            let sql = table.from_sqlite();
+            let sql = table.sqlite_rows();
             digests.push(Digest::read(state, table, &sql, &mut |rows| watcher.moved(rows))?);
         }
         Ok(())
@@ -320,7 +319,7 @@ impl Writing<'_> {
     fn table(&mut self, from: &dyn Database, there: u64) -> Result<bool, StoreError> {
         let (columns, mut skip) = (self.table.width(), there);
         let (mut batch, mut is_ours) = (Batch::default(), true);
-        from.each(&self.table.from_sqlite(), params![], Amount::Many, &mut |row| {
+        from.each(&self.table.sqlite_rows(), params![], Amount::Many, &mut |row| {
             if skip > 0 {
                 skip -= 1;
                 return Ok(true);
@@ -373,7 +372,7 @@ fn compare(
 ) -> Result<(), CopyError> {
     for (table, here) in TABLES.iter().zip(digests) {
         let moved = &mut |rows| watcher.moved(rows);
-        let there = Digest::read(target.database(), table, &table.from_postgres(), moved);
+        let there = Digest::read(target.database(), table, &table.postgres_rows(), moved);
         let there = there.map_err(CopyError::Looking)?;
         if there != *here {
             let (table, here, there) = (table.name, here.rows, there.rows);

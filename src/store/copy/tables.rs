@@ -118,14 +118,14 @@ impl Table {
     }
 
     /// Reads all rows of it in SQLite, always in the same order.
-    pub(super) fn from_sqlite(&self) -> String {
+    pub(super) fn sqlite_rows(&self) -> String {
         let name = quoted(self.name);
         let (list, order) = (self.list(), quoted(self.order));
         format!("SELECT {list} FROM {} ORDER BY {order}", self.source.unwrap_or(&name))
     }
 
     /// Reads all rows of it in PostgreSQL, in any order.
-    pub(in crate::store) fn from_postgres(&self) -> String {
+    pub(in crate::store) fn postgres_rows(&self) -> String {
         format!("SELECT {} FROM {}", self.list(), quoted(self.name))
     }
 }

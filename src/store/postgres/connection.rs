@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 use tokio_postgres::{NoTls, Row};
 
 use super::{
     failure::{ConnectError, Failure, is_refusal},
-    link::{Arguments, Link},
+    link::{Arguments, Link, drive},
     server::Server,
     tls::Connector,
 };
@@ -31,6 +31,9 @@ pub(super) const SHORT: Duration = Duration::from_secs(if cfg!(test) { 3 } else 
 
 /// How long one of a fold may take, or one that goes through much.
 pub(super) const LONG: Duration = Duration::from_secs(if cfg!(test) { 6 } else { 120 });
+
+/// How long one may take of who tells that it is there: the others wait for it no longer than that.
+const SOON: Duration = Duration::from_secs(3);
 
 /// By how much sooner than we the server gives a statement up, so that it can say so.
 const SOONER: Duration = Duration::from_millis(500);
@@ -51,6 +54,8 @@ pub(super) struct Connection {
     /// What is begun and not ended.
     transaction: RefCell<Option<Begun>>,
     limit: Cell<Duration>,
+    /// Told when the server notifies a peer, and when the connection ends.
+    notified: Arc<Notify>,
     /// How many cursors were opened.
     cursors: Cell<u64>,
 }
@@ -58,8 +63,20 @@ pub(super) struct Connection {
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Role {
+    /// One that writes, and listens for what others write.
+    Peer,
     Reader,
     Writer,
+}
+
+impl Role {
+    /// How long a statement may take where nothing else is said.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Peer => SOON,
+            Self::Reader | Self::Writer => SHORT,
+        }
+    }
 }
 
 /// A transaction that is begun.
@@ -102,13 +119,26 @@ impl Connection {
             runtime: Some(runtime.map_err(ConnectError::Runtime)?),
             link: RefCell::new(None),
             transaction: RefCell::new(None),
-            limit: Cell::new(SHORT),
+            limit: Cell::new(role.limit()),
+            notified: Arc::default(),
             cursors: Cell::new(0),
         })
     }
 
     pub(super) fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// Gives what ends [`Connection::wait`] before its time.
+    pub(super) fn notified(&self) -> Arc<Notify> {
+        Arc::clone(&self.notified)
+    }
+
+    /// Waits until the server notifies us, the connection ends, or so long.
+    pub(super) fn wait(&self, limit: Duration) {
+        if let Some(runtime) = &self.runtime {
+            let _ = runtime.block_on(async { timeout(limit, self.notified.notified()).await });
+        }
     }
 
     /// Gives the rows of a statement.
@@ -253,7 +283,7 @@ impl Connection {
 
     fn end(&self) {
         self.transaction.replace(None);
-        self.limit.set(SHORT);
+        self.limit.set(self.role.limit());
     }
 
     /// Marks where to go back to.
@@ -334,16 +364,17 @@ impl Connection {
 
     async fn connect(&self) -> Result<Link, ConnectError> {
         let connecting = async {
+            let notified = self.notified();
             let link = match self.server.trust() {
                 None => {
                     let connected = self.server.config().connect(NoTls).await;
                     let (client, connection) = connected.map_err(ConnectError::Server)?;
-                    Link::new(client, async { drop(connection.await) })
+                    Link::new(client, drive(connection, notified))
                 }
                 Some(trust) => {
                     let connected = self.server.config().connect(Connector::new(trust)?).await;
                     let (client, connection) = connected.map_err(ConnectError::Server)?;
-                    Link::new(client, async { drop(connection.await) })
+                    Link::new(client, drive(connection, notified))
                 }
             };
             link.client.batch_execute(&self.settings()).await.map_err(ConnectError::Server)?;
@@ -354,18 +385,24 @@ impl Connection {
 
     /// What holds for all that is done on it.
     fn settings(&self) -> String {
-        let (limit, idle) = (server_limit(SHORT), IDLE.as_millis());
+        let (limit, idle) = (server_limit(self.role.limit()), IDLE.as_millis());
         let only = if self.role == Role::Reader { "on" } else { "off" };
+        let listen = if self.role == Role::Peer { LISTEN } else { "" };
         format!(
             "SET statement_timeout = {limit};
              SET idle_in_transaction_session_timeout = {idle};
              SET default_transaction_read_only = {only};
              SET client_min_messages = warning;
              SELECT set_config('synchronous_commit', 'on', false)
-                 WHERE current_setting('synchronous_commit') = 'off'"
+                 WHERE current_setting('synchronous_commit') = 'off';
+             {listen}"
         )
     }
 }
+
+/// Listens for what happens in the schema. A channel is the whole database's, and its name is short.
+const LISTEN: &str =
+    "DO $$ BEGIN EXECUTE format('LISTEN %I', 'faregate_' || md5(current_schema())); END $$";
 
 /// Gives how many milliseconds the server may take for what we wait so long for.
 fn server_limit(limit: Duration) -> u128 {

@@ -35,15 +35,6 @@ pub(in crate::store) struct Place {
     pub(in crate::store) rows: u64,
 }
 
-/// What was found.
-#[derive(Debug)]
-pub(in crate::store) enum Begun {
-    /// The copy is to go on from its place.
-    Behind(Target),
-    /// An earlier one of the same store was finished.
-    Done,
-}
-
 const TABLE: &str = r#"CREATE TABLE copy_of (
     source   TEXT    NOT NULL COLLATE "C",
     place    BIGINT  NOT NULL,
@@ -52,16 +43,14 @@ const TABLE: &str = r#"CREATE TABLE copy_of (
 )"#;
 
 impl Target {
-    /// Makes the tables where there are none; finds the place of an earlier copy of the same source.
-    pub(in crate::store) fn open(server: Server, source: &str) -> Result<Begun, OpenError> {
+    /// Makes the tables where there are none; finds the place of an earlier copy of the same source. `None` where that
+    /// was finished.
+    pub(in crate::store) fn open(server: Server, source: &str) -> Result<Option<Self>, OpenError> {
         let connection = Connection::new(Arc::new(server), Role::Writer)?;
         // Of another version of the tables it is another copy.
         let source = format!("{}:{source}", migrate::VERSION);
         let place = migrate::alone(&connection, |found| prepare(&connection, found, &source))?;
-        Ok(match place {
-            Some(place) => Begun::Behind(Self { connection, place }),
-            None => Begun::Done,
-        })
+        Ok(place.map(|place| Self { connection, place }))
     }
 
     /// Gives how far it is copied.

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::{connection::Connection, entries, ledger, value::Sent};
+use super::{connection::Connection, entries, ledger, nodes, value::Sent};
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace},
+    records::{EntryRecord, LedgerPlace, NodeRecord},
     sql::{
         Amount, Database, Params, Row, Source,
         movement::{Account, Entry},
@@ -87,6 +87,14 @@ impl Database for Connection {
     fn entered_balance(&self, account: Account) -> Result<i64, StoreError> {
         let balances = entries::balances(self, &[account])?;
         Ok(balances.get(&account).copied().unwrap_or(0))
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        nodes::list(self)
+    }
+
+    fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
+        nodes::forget(self, id)
     }
 
     /// In which order tables are gone through is the server's to say.

@@ -1,11 +1,15 @@
 //! A connection that is there, and the statements that the server knows on it.
 
-use std::{collections::HashMap, pin::pin};
+use std::{collections::HashMap, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    task::JoinHandle,
+};
 use tokio_postgres::{
-    Client, CopyInSink, Row, SimpleQueryMessage, Statement,
+    AsyncMessage, Client, Connection, CopyInSink, Row, SimpleQueryMessage, Socket, Statement,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
@@ -105,6 +109,19 @@ impl Link {
         }
         Ok(last)
     }
+}
+
+/// Moves what is sent and received, and tells of notifications and of the end.
+pub(super) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<Socket, T>,
+    notified: Arc<Notify>,
+) {
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(_) = message {
+            notified.notify_one();
+        }
+    }
+    notified.notify_one();
 }
 
 /// Writes parameters as PostgreSQL has them: `$1` for `?1`. No statement of ours has a question mark else.

@@ -90,10 +90,11 @@ impl From<ConnectError> for OpenError {
 
 /// What brings a database from each version to the next; the first one begins without tables. Released ones are
 /// never changed.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_all.sql")];
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_all.sql"), include_str!("migrations/0002_nodes.sql")];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// How long a migration may take, and the wait for another node that makes it.

@@ -17,7 +17,9 @@ mod link;
 mod migrate;
 mod minutes;
 mod names;
+mod nodes;
 mod owners;
+mod peer;
 mod server;
 mod text;
 mod tls;
@@ -40,8 +42,8 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        Commit, NodeId, OpenReservation, Position, Reader, ReservationId, Store, StoreError,
-        UsageRow, Verdict, instant,
+        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
+        StoreError, UsageRow, Verdict, instant,
         records::Records,
         sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
     },
@@ -49,6 +51,8 @@ use crate::{
 
 pub use self::{
     migrate::OpenError,
+    nodes::Beat,
+    peer::Peer,
     server::{Server, Trust, UrlError},
 };
 
@@ -232,6 +236,12 @@ impl Store for Postgres {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         another(&self.connection)
+    }
+
+    fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
+        let run = nodes::join(&self.connection, node, version)?;
+        let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
+        Ok(Joined { run, peer: Some(peer) })
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {

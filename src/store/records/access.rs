@@ -10,8 +10,9 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryRecord, DeliveryState, Difference, EntryKind, EntryRecord, EventRecord,
-            GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, Owed, OwnedAccountKey,
-            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
+            GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed,
+            OwnedAccountKey, Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
+            Verified,
         },
     },
 };
@@ -177,6 +178,9 @@ pub trait Reads {
     /// Adds up the whole ledger and calls `each` for everything that is not what it comes to.
     fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError>;
 
+    /// Lists the nodes that share the store, by id. A store that one process has for itself knows none.
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
     /// Calls `each` for every customer by id, with its subscription and its applications by name.
     /// A callback, since there may be a million.
     fn load_customers(
@@ -272,6 +276,10 @@ pub trait Records: Reads {
         entry: &IdempotencyRecord,
         forget_before: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Removes a node that is not live, with what it held; gives what it was, also when it is live and
+    /// stays.
+    fn forget_node(&mut self, id: &str) -> Result<Option<NodeRecord>, StoreError>;
 
     /// Writes a setting.
     fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError>;

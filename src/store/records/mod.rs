@@ -5,6 +5,7 @@
 
 mod access;
 mod ledger;
+mod nodes;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use ledger::{
     Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
     Verified,
 };
+pub use nodes::{NodeRecord, NodeState};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

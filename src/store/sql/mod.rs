@@ -28,7 +28,7 @@ use jiff::Timestamp;
 pub(super) use self::value::{Parameter, Params, Value, params};
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace},
+    records::{EntryRecord, LedgerPlace, NodeRecord},
     sql::movement::{Account, Entry},
 };
 
@@ -82,6 +82,12 @@ pub(super) trait Database {
 
     /// Gives what an account has, without what is gathered and not entered.
     fn entered_balance(&self, account: Account) -> Result<i64, StoreError>;
+
+    /// Lists the nodes that share the store, by id.
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// Removes a node that is not live, in a transaction; gives what it was.
+    fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError>;
 
     /// Gives the word that joins a table to the one by which its rows are to be found.
     fn join(&self) -> &'static str;

@@ -10,8 +10,8 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryRecord, DeliveryState, Difference, EntryRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, LedgerPlace, Owed, OwnedAccountKey, Reads, Receivers, ReportRange,
-            ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
+            KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey, Reads, Receivers,
+            ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, ledger,
@@ -226,6 +226,10 @@ impl<S: Source> Reads for Rows<S> {
 
     fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError> {
         verify::verify(self.database(), each)
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.database().nodes()
     }
 
     fn load_customers(

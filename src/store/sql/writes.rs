@@ -9,7 +9,7 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord,
-            Records, ThresholdRecord,
+            NodeRecord, Records, ThresholdRecord,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, pseudonyms,
@@ -135,6 +135,10 @@ impl Records for Rows<Writer<'_>> {
         forget_before: Timestamp,
     ) -> Result<(), StoreError> {
         calls::put(self.database(), entry, forget_before)
+    }
+
+    fn forget_node(&mut self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
+        self.database().forget_node(id)
     }
 
     fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use rusqlite::{
 
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace},
+    records::{EntryRecord, LedgerPlace, NodeRecord},
     sql::{
         Amount, Database, Params, Row, Source, Value,
         movement::{Account, Entry},
@@ -60,6 +60,15 @@ impl Database for Connection {
 
     fn enter(&self, now: Timestamp, entry: &Entry<'_>) -> Result<(), StoreError> {
         entries::append(self, now, entry)
+    }
+
+    /// One process has it for itself.
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn forget_node(&self, _: &str) -> Result<Option<NodeRecord>, StoreError> {
+        Ok(None)
     }
 
     fn enter_gathered(

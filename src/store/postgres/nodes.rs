@@ -1,0 +1,106 @@
+//! Who shares the database: the rows of `nodes`.
+//!
+//! Order of the locks: a node's row comes first, and what belongs to the node afterwards, so that a process that
+//! begins, one that is forgotten and one that goes on wait for one another and never in a circle.
+
+use tokio_postgres::Row;
+
+use super::{
+    connection::Connection,
+    unsigned,
+    value::{integer, text},
+};
+use crate::store::{
+    NodeId, StoreError, instant,
+    records::{NodeRecord, NodeState},
+};
+
+/// For how long a node that is not seen is still taken for one that is there.
+pub(super) const LIVE_MS: i64 = 5000;
+
+/// What a node learns when it says that it is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Beat {
+    /// Whether this process is its node's last one. To another nobody listens.
+    pub is_heard: bool,
+    /// How many of the live nodes come before this one.
+    pub rank: u32,
+    /// How many nodes are live, with this one.
+    pub count: u32,
+}
+
+/// Begins a process of a node; gives its number.
+pub(super) fn join(
+    connection: &Connection,
+    node: NodeId,
+    version: &str,
+) -> Result<u64, StoreError> {
+    // The number is taken under the row's lock: of two processes that begin at once the later one has the higher.
+    let sql = "INSERT INTO nodes AS n (id, run, version, started_at, seen_at, is_stopped)
+        VALUES ($1, nextval('runs'), $2, now_ms(), now_ms(), false)
+        ON CONFLICT (id) DO UPDATE SET run = nextval('runs'), version = excluded.version,
+            started_at = now_ms(), seen_at = now_ms(), is_stopped = false
+        RETURNING run";
+    let rows = connection.rows("write to", sql, &[&node.to_string(), &version])?;
+    let row = rows.first().ok_or_else(|| StoreError::new("write to", "a process has no number"))?;
+    Ok(unsigned(integer(row, 0)?))
+}
+
+/// Says that a process is there, and asks who else is.
+pub(super) fn beat(connection: &Connection, node: NodeId, run: u64) -> Result<Beat, StoreError> {
+    let sql = "WITH heard AS (UPDATE nodes SET seen_at = now_ms() WHERE id = $1 AND run = $2 RETURNING id)
+        SELECT (SELECT count(*) FROM heard), count(*), count(*) FILTER (WHERE id < $1) FROM nodes
+        WHERE id = $1 OR (NOT is_stopped AND seen_at > now_ms() - $3)";
+    let node = node.to_string();
+    let rows = connection.rows("write to", sql, &[&node, &signed(run), &LIVE_MS])?;
+    let row = rows.first().ok_or_else(|| StoreError::new("read", "nobody is counted"))?;
+    let count = |at| integer(row, at).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    Ok(Beat { is_heard: integer(row, 0)? > 0, count: count(1)?.max(1), rank: count(2)? })
+}
+
+/// Says that a process has stopped and takes nothing any more.
+pub(super) fn leave(connection: &Connection, node: NodeId, run: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE nodes SET is_stopped = true, seen_at = now_ms() WHERE id = $1 AND run = $2";
+    connection.write(sql, &[&node.to_string(), &signed(run)]).map(drop)
+}
+
+const COLUMNS: &str = "id, run, version, started_at, seen_at, is_stopped, seen_at > now_ms() - $1";
+
+/// Lists all nodes by their ids.
+pub(super) fn list(connection: &Connection) -> Result<Vec<NodeRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes ORDER BY id");
+    connection.rows("read", &sql, &[&LIVE_MS])?.iter().map(read).collect()
+}
+
+/// Removes a node unless it is live, and gives what it was; in a transaction.
+pub(super) fn forget(connection: &Connection, id: &str) -> Result<Option<NodeRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE id = $2 FOR UPDATE");
+    let rows = connection.rows("read", &sql, &[&LIVE_MS, &id])?;
+    let Some(record) = rows.first().map(read).transpose()? else { return Ok(None) };
+    if record.state != NodeState::Live {
+        connection.write("DELETE FROM nodes WHERE id = $1", &[&id])?;
+    }
+    Ok(Some(record))
+}
+
+fn read(row: &Row) -> Result<NodeRecord, StoreError> {
+    let flag = |at: usize| row.try_get::<_, bool>(at).map_err(super::damaged);
+    let state = match (flag(5)?, flag(6)?) {
+        (true, _) => NodeState::Stopped,
+        (false, true) => NodeState::Live,
+        (false, false) => NodeState::Silent,
+    };
+    Ok(NodeRecord {
+        id: text(row, 0)?.into_owned(),
+        run: unsigned(integer(row, 1)?),
+        version: text(row, 2)?.into_owned(),
+        started_at: instant(integer(row, 3)?),
+        seen_at: instant(integer(row, 4)?),
+        state,
+    })
+}
+
+/// Runs come from a sequence, which does not reach further.
+fn signed(run: u64) -> i64 {
+    i64::try_from(run).unwrap_or(i64::MAX)
+}
