@@ -165,7 +165,10 @@ fn one_node_moves_to_a_server_without_a_lost_unit() {
         "faregate.db.journal",
     ];
     assert_ended(&copied, 0, &words);
+    // Nothing of the file lies beside it, so that it can be moved away.
+    assert!(!scene.path().join("faregate.db-wal").exists());
     scene.configure(&format!("url = \"{}\"\njournal = \"faregate.db.journal\"", schema.url()));
+    assert_ended(&scene.run(&["check"]), 0, &["no problems"]);
     let gateway = scene.start();
     assert_eq!((used(&gateway, "acme"), used(&gateway, "initrode")), (55, 12));
     assert_eq!(gateway.post("/v1/verify", &Value::Null)["ok"], true);
