@@ -27,7 +27,9 @@ use crate::{
 pub use self::{
     copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
-    postgres::{Beat, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError},
+    postgres::{
+        Beat, Destination, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError,
+    },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
 

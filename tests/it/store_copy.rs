@@ -248,7 +248,7 @@ fn mistakes_are_told_with_what_to_do() {
     assert_ended(
         &scene.copy(&nowhere),
         1,
-        &["faregate.db is not moved", "PostgreSQL at 127.0.0.1"],
+        &["the database cannot be opened", "PostgreSQL at 127.0.0.1"],
     );
     // The password: wrong, from a file, from the environment.
     let without = url.replace(&format!(":{PASSWORD}@"), "@");

@@ -20,7 +20,7 @@ use crate::{
         input::WrongUsage,
         print::{json_text, out, plain},
     },
-    store::{self, Copied, Server, Sqlite, SqliteError},
+    store::{self, Copied, Destination, Server, Sqlite, SqliteError},
 };
 
 /// The subcommands.
@@ -79,13 +79,14 @@ impl Copy {
         let file = file(&from, &to)?;
         let server = server(&to, password_file.as_deref())?;
         let to = server.to_string();
+        let destination = Destination::find(server)?;
         let journal = journal.unwrap_or_else(|| journal::beside(&file));
         let mut source = open(&file)?;
         let kind = if from_backup { Kind::Backup } else { Kind::Store };
         // Held to the end: a gateway that starts meanwhile is refused.
         let folded = journal::fold(&journal, &file, kind, &mut source)?;
         let mut bar = Bar::default();
-        let copied = store::copy(&source, server, &mut bar);
+        let copied = store::copy(&source, destination, &mut bar);
         bar.end();
         let copied = copied.with_context(|| format!("{} is not moved", file.display()))?;
         if json {

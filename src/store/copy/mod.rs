@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use self::digest::Digest;
 pub(in crate::store) use self::tables::{TABLES, Table};
 use crate::store::{
-    PostgresError, Server, Sqlite, StoreError,
-    postgres::copying::Target,
+    PostgresError, Sqlite, StoreError,
+    postgres::copying::{Destination, Target},
     records::{Difference, Reads, Verified},
     sql::{Amount, Database, Row, Value, params},
 };
@@ -120,13 +120,12 @@ pub enum CopyError {
 /// Copies everything to a database without tables, or goes on with a copy of the same store.
 pub fn copy(
     source: &Sqlite,
-    server: Server,
+    destination: Destination,
     watcher: &mut dyn Watcher,
 ) -> Result<Copied, CopyError> {
     let from = source.database();
     watcher.begin(Step::Verifying, None, 0);
-    let verified =
-        verify(&source.reads(), "the store").map_err(|error| error.or(CopyError::Source))?;
+    let verified = verify(&source.reads(), "the store", CopyError::Source)?;
     let digests = read(from, watcher).map_err(CopyError::Source)?;
     let total = digests.iter().map(|digest| digest.rows).fold(0, u64::saturating_add);
     let mut copied = Copied {
@@ -135,7 +134,7 @@ pub fn copy(
         earlier: 0,
         was_done: false,
     };
-    let Some(mut target) = Target::open(server, &fingerprint(&digests))? else {
+    let Some(mut target) = Target::open(destination, &fingerprint(&digests))? else {
         return Ok(Copied { earlier: total, was_done: true, ..copied });
     };
     let place = target.place();
@@ -148,44 +147,27 @@ pub fn copy(
     watcher.begin(Step::Comparing, Some(total), 0);
     compare(&target, &digests, watcher)?;
     watcher.begin(Step::Verifying, None, 0);
-    verify(&target.reads(), "the copy").map_err(|error| error.or(CopyError::Looking))?;
+    verify(&target.reads(), "the copy", CopyError::Looking)?;
     target.finish().map_err(CopyError::Looking)?;
     Ok(copied)
 }
 
-/// What came of adding up.
-enum Failed {
-    Store(StoreError),
-    Unbalanced(CopyError),
-}
-
-impl Failed {
-    fn or(self, otherwise: impl FnOnce(StoreError) -> CopyError) -> CopyError {
-        match self {
-            Self::Store(error) => otherwise(error),
-            Self::Unbalanced(error) => error,
-        }
-    }
-}
-
-fn verify(reads: &dyn Reads, end: &'static str) -> Result<Verified, Failed> {
+/// Adds up the ledger of one end; fails where it does not come to what stands there.
+fn verify(
+    reads: &dyn Reads,
+    end: &'static str,
+    failed: fn(StoreError) -> CopyError,
+) -> Result<Verified, CopyError> {
     let mut first = None;
-    let verified = reads.verify(&mut |difference| {
+    let mut each = |difference| {
         first.get_or_insert(difference);
-    });
-    let verified = verified.map_err(Failed::Store)?;
+    };
+    let verified = reads.verify(&mut each).map_err(failed)?;
     let Some(Difference { customer, subject, expected, found }) = first else {
         return Ok(verified);
     };
     let differences = verified.differences;
-    Err(Failed::Unbalanced(CopyError::Unbalanced {
-        end,
-        differences,
-        customer,
-        subject,
-        expected,
-        found,
-    }))
+    Err(CopyError::Unbalanced { end, differences, customer, subject, expected, found })
 }
 
 /// Reads the whole source.

@@ -42,11 +42,33 @@ const TABLE: &str = r#"CREATE TABLE copy_of (
     finished BOOLEAN NOT NULL
 )"#;
 
+/// A database that was found fit for a copy.
+#[derive(Debug)]
+pub struct Destination {
+    connection: Connection,
+}
+
+impl Destination {
+    /// Finds out whether a copy can go there, so that nothing is begun where it cannot.
+    pub fn find(server: Server) -> Result<Self, OpenError> {
+        let connection = Connection::new(Arc::new(server), Role::Writer)?;
+        match migrate::look(&connection)? {
+            Found::Nothing | Found::Store { is_copy: true, .. } => Ok(Self { connection }),
+            Found::Store { is_copy: false, .. } => {
+                Err(OpenError::HasStore { server: connection.server().to_string() })
+            }
+        }
+    }
+}
+
 impl Target {
     /// Makes the tables where there are none; finds the place of an earlier copy of the same source. `None` where that
     /// was finished.
-    pub(in crate::store) fn open(server: Server, source: &str) -> Result<Option<Self>, OpenError> {
-        let connection = Connection::new(Arc::new(server), Role::Writer)?;
+    pub(in crate::store) fn open(
+        destination: Destination,
+        source: &str,
+    ) -> Result<Option<Self>, OpenError> {
+        let Destination { connection } = destination;
         // Of another version of the tables it is another copy.
         let source = format!("{}:{source}", migrate::VERSION);
         let place = migrate::alone(&connection, |found| prepare(&connection, found, &source))?;

@@ -160,6 +160,15 @@ fn check_server(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Looks what is there, and leaves it so.
+pub(super) fn look(connection: &Connection) -> Result<Found, OpenError> {
+    check_server(connection)?;
+    connection.begin(MIGRATION)?;
+    let found = find(connection);
+    connection.roll_back();
+    found
+}
+
 /// Brings tables of a version up to date; version 0 has none.
 pub(super) fn bring(connection: &Connection, version: i64) -> Result<(), OpenError> {
     if version > VERSION {

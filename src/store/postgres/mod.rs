@@ -50,6 +50,7 @@ use crate::{
 };
 
 pub use self::{
+    copying::Destination,
     migrate::OpenError,
     nodes::Beat,
     peer::Peer,

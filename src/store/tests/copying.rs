@@ -5,7 +5,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::*;
+use super::{
+    relay::{Mode, Relay},
+    *,
+};
 use crate::store::{
     copy::TABLES,
     sql::{self, Amount, Value, params},
@@ -131,6 +134,10 @@ impl Watcher for Watch {
     }
 }
 
+fn copied(store: &Sqlite, server: Server, watcher: &mut dyn Watcher) -> Result<Copied, CopyError> {
+    copy(store, Destination::find(server)?, watcher)
+}
+
 /// All rows, as texts, in the order of the texts.
 fn rows(database: &dyn sql::Database, sql: &str, columns: usize) -> Vec<String> {
     let mut found = Vec::new();
@@ -217,7 +224,7 @@ fn catalogue(database: &dyn sql::Database, sql: &str) -> BTreeMap<String, BTreeS
 fn a_copy_is_the_same_to_the_row_and_numbers_go_on() {
     let (_temp, store) = source();
     let schema = Schema::new();
-    let copied = copy(&store, schema.server(), &mut nobody()).unwrap();
+    let copied = copied(&store, schema.server(), &mut nobody()).unwrap();
     assert_eq!((copied.earlier, copied.was_done, copied.verified.differences), (0, false, 0));
     assert_eq!(copied.tables.len(), TABLES.len());
     let target = Postgres::open(schema.server()).unwrap();
@@ -282,14 +289,14 @@ fn a_copy_that_was_broken_off_anywhere_goes_on() {
     loop {
         let schema = Schema::new();
         let mut watch = Watch { told: 0, until };
-        let first = catch_unwind(AssertUnwindSafe(|| copy(&store, schema.server(), &mut watch)));
+        let first = catch_unwind(AssertUnwindSafe(|| copied(&store, schema.server(), &mut watch)));
         let Err(_) = first else { break };
         // Until it is done nobody takes it for a store.
         let unfinished = Postgres::open(schema.server());
         if let Err(error) = unfinished {
             assert!(matches!(error, PostgresError::Unfinished { .. }), "{error}");
             assert!(error.to_string().contains("faregate store copy"), "{error}");
-            let copied = copy(&store, schema.server(), &mut nobody()).unwrap();
+            let copied = copied(&store, schema.server(), &mut nobody()).unwrap();
             places.insert(copied.earlier);
             assert_same(&store, &Postgres::open(schema.server()).unwrap());
         } else {
@@ -304,13 +311,13 @@ fn a_copy_that_was_broken_off_anywhere_goes_on() {
 fn copying_again_changes_nothing() {
     let (temp, store) = source();
     let schema = Schema::new();
-    let first = copy(&store, schema.server(), &mut nobody()).unwrap();
-    let again = copy(&store, schema.server(), &mut nobody()).unwrap();
+    let first = copied(&store, schema.server(), &mut nobody()).unwrap();
+    let again = copied(&store, schema.server(), &mut nobody()).unwrap();
     assert!(again.was_done);
     assert_eq!((again.tables, again.verified), (first.tables, first.verified));
     // A store that went on is another one.
     temp.by_hand("INSERT INTO settings VALUES ('a', 'b')");
-    let error = copy(&store, schema.server(), &mut nobody()).unwrap_err();
+    let error = copied(&store, schema.server(), &mut nobody()).unwrap_err();
     assert!(matches!(error, CopyError::Target(PostgresError::HasStore { .. })), "{error}");
     assert_eq!(
         rows(Postgres::open(schema.server()).unwrap().database(), "SELECT name FROM settings", 1)
@@ -324,13 +331,13 @@ fn a_part_of_another_copy_is_left_as_it_is() {
     let (temp, store) = source();
     let schema = Schema::new();
     let mut watch = Watch { told: 0, until: 40 };
-    catch_unwind(AssertUnwindSafe(|| copy(&store, schema.server(), &mut watch))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| copied(&store, schema.server(), &mut watch))).unwrap_err();
     temp.by_hand("INSERT INTO settings VALUES ('a', 'b')");
-    let error = copy(&store, schema.server(), &mut nobody()).unwrap_err();
+    let error = copied(&store, schema.server(), &mut nobody()).unwrap_err();
     assert!(matches!(error, CopyError::Target(PostgresError::OtherCopy { .. })), "{error}");
     assert!(error.to_string().contains("createdb"), "{error}");
     temp.by_hand("DELETE FROM settings WHERE name = 'a'");
-    copy(&store, schema.server(), &mut nobody()).unwrap();
+    copied(&store, schema.server(), &mut nobody()).unwrap();
 }
 
 #[test]
@@ -338,13 +345,13 @@ fn a_store_that_is_there_and_tables_of_others_are_left_as_they_are() {
     let (_temp, store) = source();
     let mut place = postgres::Place::new();
     place.write(|records| records.put_customer(&customer("mine"))).unwrap();
-    let error = copy(&store, postgres::server(place.name()), &mut nobody()).unwrap_err();
+    let error = copied(&store, postgres::server(place.name()), &mut nobody()).unwrap_err();
     assert!(matches!(error, CopyError::Target(PostgresError::HasStore { .. })), "{error}");
     assert!(place.store.reads().customer("mine").unwrap().is_some());
     assert!(place.store.reads().customer("acme").unwrap().is_none());
     let schema = Schema::new();
     schema.by_hand("CREATE TABLE theirs (a INT)");
-    let error = copy(&store, schema.server(), &mut nobody()).unwrap_err();
+    let error = copied(&store, schema.server(), &mut nobody()).unwrap_err();
     assert!(matches!(error, CopyError::Target(PostgresError::Foreign { .. })), "{error}");
 }
 
@@ -353,7 +360,7 @@ fn books_that_do_not_add_up_are_not_copied() {
     let (temp, store) = source();
     temp.by_hand("UPDATE usage SET used = used + 1 WHERE id = 7");
     let schema = Schema::new();
-    let error = copy(&store, schema.server(), &mut nobody()).unwrap_err();
+    let error = copied(&store, schema.server(), &mut nobody()).unwrap_err();
     let CopyError::Unbalanced { end, differences: 1, customer, .. } = &error else {
         panic!("{error}")
     };
@@ -373,9 +380,9 @@ fn what_changed_on_the_way_is_told() {
     ] {
         let schema = Schema::new();
         let mut watch = Watch { told: 0, until: 40 };
-        catch_unwind(AssertUnwindSafe(|| copy(&store, schema.server(), &mut watch))).unwrap_err();
+        catch_unwind(AssertUnwindSafe(|| copied(&store, schema.server(), &mut watch))).unwrap_err();
         schema.by_hand(sql);
-        let error = copy(&store, schema.server(), &mut nobody()).unwrap_err();
+        let error = copied(&store, schema.server(), &mut nobody()).unwrap_err();
         assert!(
             matches!(&error, CopyError::Differs { table: found, .. } if *found == table),
             "{error}"
@@ -402,6 +409,37 @@ fn nobody_writes_beside_a_copy() {
             }
         }
     }
-    let error = copy(&store, schema.server(), &mut Beside(&schema, false)).unwrap_err();
+    let error = copied(&store, schema.server(), &mut Beside(&schema, false)).unwrap_err();
     assert!(matches!(error, CopyError::Taken), "{error}");
+}
+
+#[test]
+fn a_server_that_goes_away_is_told_and_the_copy_goes_on() {
+    let (_temp, store) = source();
+    let schema = Schema::new();
+    let url = postgres::url();
+    let (_, rest) = url.split_once('@').unwrap();
+    let (address, _) = rest.split_once('/').unwrap();
+    let relay = Relay::start(address.parse().unwrap());
+    let url = url.replace(address, &relay.address.to_string());
+    let url = format!("{url}?options=-csearch_path%3D{}", schema.0);
+    let server = || Server::parse(&url, std::path::Path::new("/")).unwrap();
+    struct Cut<'a>(&'a Relay, usize);
+    impl Watcher for Cut<'_> {
+        fn begin(&mut self, _: CopyStep, _: Option<u64>, _: u64) {}
+
+        fn moved(&mut self, _: u64) {
+            self.1 += 1;
+            if self.1 == 40 {
+                self.0.set(Mode::Down);
+            }
+        }
+    }
+    let error = copied(&store, server(), &mut Cut(&relay, 0)).unwrap_err();
+    assert!(matches!(error, CopyError::Table { .. }), "{error}");
+    assert!(error.to_string().contains("goes on where this ended"), "{error}");
+    relay.set(Mode::Pass);
+    let copied = copied(&store, server(), &mut nobody()).unwrap();
+    assert!(copied.earlier > 0);
+    assert_same(&store, &Postgres::open(schema.server()).unwrap());
 }
