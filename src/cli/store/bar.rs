@@ -25,11 +25,12 @@ impl Watcher for Bar {
             return;
         }
         let bar = ProgressBar::with_draw_target(rows, ProgressDrawTarget::stderr());
-        let template = match rows {
-            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}",
-            None => "{spinner} {msg} {human_pos} rows",
+        let template = match (step, rows) {
+            (_, Some(_)) => "{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left",
+            (CopyStep::Verifying, None) => "{spinner} {msg}",
+            (_, None) => "{spinner} {msg} {human_pos} rows",
         };
-        bar.set_style(ProgressStyle::with_template(template).expect("it is one of the two"));
+        bar.set_style(ProgressStyle::with_template(template).expect("it is one of these"));
         bar.set_message(match step {
             CopyStep::Comparing => "comparing",
             CopyStep::Copying => "copying",
