@@ -31,6 +31,7 @@ mod print;
 mod reload;
 mod run;
 mod signals;
+mod store;
 mod subscription;
 mod table;
 mod top;
@@ -115,6 +116,9 @@ enum Command {
     Nodes(nodes::Nodes),
     /// Copy the store of a running gateway into a file
     Backup(backup::Backup),
+    /// Move the store of a stopped gateway to a PostgreSQL server
+    #[command(subcommand)]
+    Store(store::Store),
     /// Print a script that completes these commands in a shell
     Completions(completions::Completions),
 }
@@ -156,6 +160,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Audit(audit) => audit.run().map(done),
         Command::Nodes(nodes) => nodes.run().map(done),
         Command::Backup(backup) => backup.run().map(done),
+        Command::Store(store) => store.run().map(done),
         Command::Completions(completions) => completions.run().map(done),
     };
     finished.unwrap_or_else(|error| failed(&error))

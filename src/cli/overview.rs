@@ -11,7 +11,17 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("What was used", &["usage", "explain", "credit", "adjust", "ledger", "verify", "export"]),
     (
         "Operation",
-        &["top", "enforcement", "log", "events", "audit", "nodes", "backup", "completions"],
+        &[
+            "top",
+            "enforcement",
+            "log",
+            "events",
+            "audit",
+            "nodes",
+            "backup",
+            "store",
+            "completions",
+        ],
     ),
 ];
 

@@ -85,6 +85,15 @@ pub(super) fn has_owner(directory: &Path) -> bool {
     directory.join("node-id").exists()
 }
 
+/// Gives the owner of a directory, and whether there are segments in it.
+pub(super) fn look(directory: &Path) -> Result<(NodeId, bool), DirectoryError> {
+    let path = directory.join("node-id");
+    let text = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
+    let node = text.trim().parse().map_err(|_| DirectoryError::NodeIdLost(path))?;
+    let segments = segment::list(directory).map_err(|source| failed(directory, source))?;
+    Ok((NodeId(node), !segments.is_empty()))
+}
+
 fn node_id(directory: &Path) -> Result<NodeId, DirectoryError> {
     let path = directory.join("node-id");
     match fs::read_to_string(&path) {

@@ -90,6 +90,11 @@ impl Journal {
         directory::has_owner(path)
     }
 
+    /// Gives the owner of a directory that was used, and whether something in it may not be folded.
+    pub fn look(path: &Path) -> Result<(NodeId, bool), DirectoryError> {
+        directory::look(path)
+    }
+
     /// Gives the owner of the directory.
     pub fn node(&self) -> NodeId {
         self.directory.node()

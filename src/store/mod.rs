@@ -4,6 +4,7 @@
 //! Invariant: usage and the position up to which a journal is folded change in the same
 //! transaction, so that nothing of a journal counts twice.
 
+mod copy;
 mod opened;
 mod postgres;
 pub mod records;
@@ -24,11 +25,12 @@ use crate::{
 };
 
 pub use self::{
+    copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{
-        Addressed, Asked, Beat, Booked, Head, Knowledge, Leases, Lost, OpenError as PostgresError,
-        Own, Peer, Postgres, RECALLS, Recall, Recalls, Recovery, Server, Told, Trust, UrlError,
-        Whole,
+        Addressed, Asked, Beat, Booked, Destination, Head, Knowledge, Leases, Lost,
+        OpenError as PostgresError, Own, Peer, Postgres, RECALLS, Recall, Recalls, Recovery,
+        Server, Told, Trust, UrlError, Whole,
     },
     sqlite::{OpenError as SqliteError, Sqlite},
 };

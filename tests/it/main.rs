@@ -43,6 +43,7 @@ mod secrets;
 mod security;
 mod served;
 mod shadow;
+mod store_copy;
 mod streaming;
 mod support;
 mod tls;

@@ -10,7 +10,7 @@ use crate::{
         secret::SecretSource,
     },
     model::Durability,
-    store::{Database, Server, UrlError},
+    store::{Database, Server},
 };
 
 /// The database where none is named.
@@ -90,19 +90,7 @@ fn check_server(
     match Server::parse(text, directory) {
         Ok(server) => Some(Database::Postgres(Box::new(server))),
         Err(error) => {
-            let help = match error {
-                UrlError::Certificates => "leave it out, or write `sslmode=verify-full`",
-                UrlError::Form | UrlError::Host | UrlError::Name => {
-                    "write it as for `psql`, with user, host and database; special characters are written as in \
-                     other URLs (`%40` for `@`)"
-                }
-                UrlError::Mode | UrlError::Trust => {
-                    "write `sslmode=verify-full`, which is the default but for servers on this \
-                     machine, with `sslrootcert=FILE` where the system does not know the CA; or \
-                     `sslmode=disable`"
-                }
-            };
-            problems.add(Problem::error(*span, error.to_string()).help(help).hidden());
+            problems.add(Problem::error(*span, error.to_string()).help(error.help()).hidden());
             None
         }
     }

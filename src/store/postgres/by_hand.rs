@@ -14,7 +14,7 @@ use crate::{
     store::{
         MinuteRow, NodeId, StoreError, UsageRow, instant,
         records::Reads,
-        sql::{query::ms, reads::Rows},
+        sql::{Database, query::ms, reads::Rows},
     },
 };
 
@@ -29,6 +29,11 @@ impl Postgres {
             .batch("write to", sql)
             .map(drop)
             .map_err(|error| format!("{error}: {}", std::error::Error::source(&error).unwrap()))
+    }
+
+    /// Gives the connection, for statements of tests.
+    pub(in crate::store) fn database(&self) -> &dyn Database {
+        &self.connection
     }
 
     /// Gives what an operator made and changed.

@@ -22,7 +22,10 @@ use super::{
     server::Server,
     tls::Connector,
 };
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    copy::{Owned, Table},
+};
 
 /// How long a statement may take.
 pub(super) const SHORT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
@@ -170,6 +173,11 @@ impl Connection {
     /// Runs a statement; gives the number of rows that it wrote.
     pub(super) fn write(&self, sql: &str, arguments: Arguments<'_>) -> Result<u64, StoreError> {
         self.told("write to", self.run(&async |link| link.write(sql, arguments).await))
+    }
+
+    /// Writes whole rows to a table; gives their number.
+    pub(super) fn copy_in(&self, table: &Table, cells: &[Owned]) -> Result<u64, StoreError> {
+        self.told("write to", self.run(&async |link| link.copy_in(table, cells).await))
     }
 
     /// Runs statements that are not told apart and have no parameters; gives the last row's texts.

@@ -4,19 +4,24 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     mem,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
     task::JoinHandle,
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Connection, Row, SimpleQueryMessage, Socket, Statement, types::ToSql,
+    AsyncMessage, Client, Connection, CopyInSink, Row, SimpleQueryMessage, Socket, Statement,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
 };
 
-use super::leases::RECALLS;
+use super::{leases::RECALLS, value::Sent};
+use crate::store::copy::{Owned, Table};
 
 /// The parameters of a statement.
 pub(super) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -67,6 +72,26 @@ impl Link {
     ) -> Result<u64, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.execute(&statement, arguments).await
+    }
+
+    /// Writes rows whose values stand one behind the other; gives the number of rows.
+    pub(super) async fn copy_in(
+        &mut self,
+        table: &Table,
+        cells: &[Owned],
+    ) -> Result<u64, tokio_postgres::Error> {
+        let (name, list) = (table.name, table.list());
+        let like = self.prepared(&format!("SELECT {list} FROM {name} LIMIT 0")).await?;
+        let types: Vec<Type> = like.columns().iter().map(|column| column.type_().clone()).collect();
+        let sql = format!("COPY {name} ({list}) FROM STDIN BINARY");
+        let sink: CopyInSink<Bytes> = self.client.copy_in(&sql).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        for row in cells.chunks_exact(types.len().max(1)) {
+            let values: Vec<_> = row.iter().map(|cell| Sent(cell.value())).collect();
+            let values: Vec<_> = values.iter().map(|sent| sent as &(dyn ToSql + Sync)).collect();
+            writer.as_mut().write(&values).await?;
+        }
+        writer.finish().await
     }
 
     /// Opens a cursor. Its name is new each time, so it is not kept.

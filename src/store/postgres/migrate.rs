@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     connection::{Connection, Uncommitted},
+    copying,
     value::{integer, text},
 };
 use crate::store::{StoreError, postgres::failure::ConnectError};
@@ -21,6 +22,15 @@ pub enum OpenError {
         server: String,
         /// The schema.
         schema: String,
+    },
+    /// A copy needs a database without tables.
+    #[error(
+        "the database at {server} has a store already, which a copy never touches; name one without tables \
+         (`createdb` makes it)"
+    )]
+    HasStore {
+        /// The server and the database.
+        server: String,
     },
     /// Written by a newer version of the program.
     #[error(
@@ -41,9 +51,28 @@ pub enum OpenError {
         /// Its version.
         found: i64,
     },
+    /// Another store was to be copied here.
+    #[error(
+        "the database at {server} has a part of another copy: of another store, of this one before something \
+         changed in it, or by another version of this program; drop the database, make it anew (`dropdb`, \
+         `createdb`) and copy again"
+    )]
+    OtherCopy {
+        /// The server and the database.
+        server: String,
+    },
     /// The server, or what is between us and it.
     #[error("the database cannot be opened: {}", in_full(.0))]
     Server(#[from] StoreError),
+    /// A store is being copied here, or was not copied to the end.
+    #[error(
+        "the database at {server} has a part of a store only: `faregate store copy` has not ended; call it again with \
+         the same store, and start the gateway when it is done"
+    )]
+    Unfinished {
+        /// The server and the database.
+        server: String,
+    },
     /// No connection is possible.
     #[error("the database cannot be opened: {0}")]
     Unconnected(String),
@@ -80,12 +109,31 @@ const OLDEST: i64 = 130_000;
 /// Makes the tables, or brings them up to date. Of several nodes that start at once one does it, and the others
 /// wait for it.
 pub(super) fn prepare(connection: &Connection) -> Result<(), OpenError> {
+    alone(connection, |found| match found {
+        Found::Nothing => bring(connection, 0),
+        Found::Store { is_copy: true, .. } if copying::is_unfinished(connection)? => {
+            Err(OpenError::Unfinished { server: connection.server().to_string() })
+        }
+        Found::Store { version, .. } => bring(connection, version),
+    })
+}
+
+/// Lets `work` see to the tables while nobody else does.
+pub(super) fn alone<T>(
+    connection: &Connection,
+    work: impl FnOnce(Found) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     check_server(connection)?;
     connection.begin(MIGRATION)?;
-    match migrate(connection) {
-        Ok(()) => connection.commit().map_err(|error| match error {
-            Uncommitted::InDoubt(error) | Uncommitted::Undone(error) => OpenError::Server(error),
-        }),
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended('faregate:' || current_schema(), 0))";
+    let locked = connection.batch("write to", sql).map_err(OpenError::from);
+    match locked.and_then(|_| find(connection)).and_then(work) {
+        Ok(done) => match connection.commit() {
+            Ok(()) => Ok(done),
+            Err(Uncommitted::InDoubt(error) | Uncommitted::Undone(error)) => {
+                Err(OpenError::Server(error))
+            }
+        },
         Err(error) => {
             connection.roll_back();
             Err(error)
@@ -115,10 +163,17 @@ fn check_server(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn migrate(connection: &Connection) -> Result<(), OpenError> {
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended('faregate:' || current_schema(), 0))";
-    connection.batch("write to", sql)?;
-    let version = version(connection)?;
+/// Looks what is there, and leaves it so.
+pub(super) fn look(connection: &Connection) -> Result<Found, OpenError> {
+    check_server(connection)?;
+    connection.begin(MIGRATION)?;
+    let found = find(connection);
+    connection.roll_back();
+    found
+}
+
+/// Brings tables of a version up to date; version 0 has none.
+pub(super) fn bring(connection: &Connection, version: i64) -> Result<(), OpenError> {
     if version > VERSION {
         let server = connection.server().to_string();
         return Err(OpenError::Newer { server, found: version });
@@ -133,11 +188,26 @@ fn migrate(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Gives the version of the schema that is there, and makes the table that has it.
-fn version(connection: &Connection) -> Result<i64, OpenError> {
+/// What is in the schema.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Found {
+    /// No tables, but for the one that has their version, which is made by whoever looks.
+    Nothing,
+    /// A store of this version, or a part of it.
+    Store {
+        /// How many migrations it has behind it.
+        version: i64,
+        /// It was copied here, or is being copied.
+        is_copy: bool,
+    },
+}
+
+/// Looks for the tables, and makes the one that has their version.
+fn find(connection: &Connection) -> Result<Found, OpenError> {
     // What extensions brought is nobody's program.
     let sql = "SELECT coalesce(current_schema()::text, ''), count(c.oid),
-            coalesce(bool_or(c.relname = 'faregate' AND c.relkind = 'r'), false)
+            coalesce(bool_or(c.relname = 'faregate' AND c.relkind = 'r'), false),
+            coalesce(bool_or(c.relname = 'copy_of' AND c.relkind = 'r'), false)
         FROM pg_namespace AS n LEFT JOIN pg_class AS c ON c.relnamespace = n.oid
             AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
             AND NOT EXISTS (SELECT FROM pg_depend AS d
@@ -147,19 +217,20 @@ fn version(connection: &Connection) -> Result<i64, OpenError> {
     let server = connection.server().to_string();
     let Some(row) = rows.first() else { return Err(no_schema(&server)) };
     let (schema, tables) = (text(row, 0)?.into_owned(), integer(row, 1)?);
-    let is_ours: bool = row.get(2);
+    let (is_ours, is_copy): (bool, bool) = (row.get(2), row.get(3));
     match (schema.as_str(), tables, is_ours) {
         ("", _, _) => Err(no_schema(&server)),
         (_, 0, _) => {
             let sql =
                 "CREATE TABLE faregate (version BIGINT NOT NULL); INSERT INTO faregate VALUES (0)";
             connection.batch("write to", sql)?;
-            Ok(0)
+            Ok(Found::Nothing)
         }
         (_, _, false) => Err(OpenError::Foreign { server, schema }),
         (_, _, true) => {
             let rows = connection.rows("read", "SELECT version FROM faregate", &[])?;
-            Ok(rows.first().map_or(Ok(0), |row| integer(row, 0))?)
+            let version = rows.first().map_or(Ok(0), |row| integer(row, 0))?;
+            Ok(Found::Store { version, is_copy })
         }
     }
 }

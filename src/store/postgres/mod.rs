@@ -8,6 +8,7 @@
 mod by_hand;
 mod changes;
 mod connection;
+pub(in crate::store) mod copying;
 mod database;
 mod entries;
 mod failure;
@@ -54,6 +55,7 @@ use crate::{
 
 pub use self::{
     changes::{Head, Knowledge, Own, Told, Whole},
+    copying::Destination,
     leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     nodes::Beat,

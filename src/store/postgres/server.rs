@@ -48,6 +48,24 @@ pub enum UrlError {
     Certificates,
 }
 
+impl UrlError {
+    /// Says what to write instead.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Certificates => "leave it out, or write `sslmode=verify-full`",
+            Self::Form | Self::Host | Self::Name => {
+                "write it as for `psql`, with user, host and database; special characters are written as in \
+                 other URLs (`%40` for `@`)"
+            }
+            Self::Mode | Self::Trust => {
+                "write `sslmode=verify-full`, which is the default but for servers on this \
+                 machine, with `sslrootcert=FILE` where the system does not know the CA; or \
+                 `sslmode=disable`"
+            }
+        }
+    }
+}
+
 /// How long a connection may take to be made, for each address.
 const CONNECT: Duration = Duration::from_secs(5);
 

@@ -25,6 +25,8 @@ impl ToSql for Sent<'_> {
         match &self.0 {
             Value::Bool(truth) => truth.to_sql_checked(of, out),
             Value::Bytes(bytes) => bytes.to_sql_checked(of, out),
+            // SQLite has integers for it.
+            Value::Integer(number) if *of == Type::BOOL => (*number != 0).to_sql(of, out),
             Value::Integer(number) if *of == Type::INT4 => i32::try_from(*number)?.to_sql(of, out),
             Value::Integer(number) => number.to_sql_checked(of, out),
             Value::Null => Ok(IsNull::Yes),

@@ -36,7 +36,7 @@ use crate::{
         Commit, MinuteRow, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
         StoreError, UsageRow, Verdict, instant,
         records::{Reads, Records},
-        sql::{pseudonyms, reads::Rows, writes::Writer},
+        sql::{Database, pseudonyms, reads::Rows, writes::Writer},
         sqlite::{
             database::{read_failed, write_failed},
             ids::Ids,
@@ -96,6 +96,20 @@ impl Sqlite {
     /// Gives what an operator made and changed.
     pub fn reads(&self) -> impl Reads + '_ {
         Rows::new(&self.connection)
+    }
+
+    /// Gives the nodes of whose journals something is folded here or open.
+    pub fn nodes(&self) -> Result<Vec<NodeId>, StoreError> {
+        let sql = "SELECT node FROM positions UNION SELECT node FROM open_reservations ORDER BY 1";
+        self.all(sql, [], |row| {
+            let id = row.get_ref(0)?.as_str()?.parse();
+            id.map(NodeId).map_err(|error| FromSqlError::other(error).into())
+        })
+    }
+
+    /// Gives the connection, for statements that both stores understand.
+    pub(in crate::store) fn database(&self) -> &dyn Database {
+        &self.connection
     }
 
     /// Calls `each` for every account of a customer.

@@ -1,5 +1,6 @@
 //! The stores against real databases: what both promise, and what each needs for that.
 
+mod copying;
 mod failures;
 mod leases;
 mod postgres;
