@@ -20,6 +20,7 @@ mod http1;
 pub mod journal;
 mod json;
 pub mod keeper;
+pub mod leases;
 pub mod ledger;
 pub mod live;
 pub mod memory;

@@ -10,7 +10,7 @@ use crate::{
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
     nodes::Membership,
-    store::{self, Joined, Peer, Store},
+    store::{self, Booked, Joined, Shared, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -21,8 +21,8 @@ pub(super) struct Books {
     pub(super) store: Box<dyn Store>,
     pub(super) recovery: Recovery,
     pub(super) membership: Arc<Membership>,
-    /// By which the other nodes are known; `None` where there are none.
-    pub(super) peer: Option<Peer>,
+    /// What the store is shared by; `None` where it is not.
+    pub(super) shared: Option<Shared>,
 }
 
 /// Opens them: what the last run left in the journal is in the store and in the ledger afterwards.
@@ -34,9 +34,18 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let mut store = store::open(&config.store.database)?;
     let (journal, recovery) = Journal::open(&config.store.journal, &mut *store)?;
     report(&recovery);
+    let node = journal.node();
+    // From here on nobody listens to an earlier process of the node, all of whose journal is folded.
+    let Joined { run, shared } = store.join(node, env!("CARGO_PKG_VERSION"))?;
+    if let Some(Shared { leases, .. }) = &shared {
+        report_shared(&leases.recover(node)?);
+    }
     // Windows never move backwards, not even over a restart with a clock set back.
     let floor = store.latest_time()?.unwrap_or(now).max(now);
-    let ledger = Ledger::new(floor);
+    let ledger = match &shared {
+        Some(_) => Ledger::new(floor).shared(Arc::default()),
+        None => Ledger::new(floor),
+    };
     store.load_usage(floor, &mut |row| {
         let account =
             AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
@@ -45,12 +54,26 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    let node = journal.node();
-    let Joined { run, peer } = store.join(node, env!("CARGO_PKG_VERSION"))?;
     let membership = Arc::new(Membership::new(node, run));
     let (writers, follower) =
         journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
-    Ok(Books { ledger, writers, follower, store, recovery, membership, peer })
+    Ok(Books { ledger, writers, follower, store, recovery, membership, shared })
+}
+
+/// Tells what the node's earlier processes had of accounts that nodes share.
+fn report_shared(recovery: &store::Recovery) {
+    let sum =
+        |booked: &[Booked]| booked.iter().fold(0_u64, |sum, one| sum.saturating_add(one.units));
+    let (recovered, missing) = (sum(&recovery.recovered), sum(&recovery.missing));
+    if recovered > 0 {
+        tracing::info!(recovered, "units that counted as used were not, by the journal");
+    }
+    if missing > 0 {
+        tracing::warn!(
+            missing,
+            "units that had been told to the other nodes are not in the journal, so they are not charged"
+        );
+    }
 }
 
 fn report(recovery: &Recovery) {

@@ -26,14 +26,15 @@ use crate::{
     gateway::{self, Gateway, ReloadError},
     journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
+    leases::Carrier,
     memory,
-    nodes::Nodes,
+    nodes::{Membership, Nodes},
     notifications::{Tasks, UsageWatch},
     provisioning,
     requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, redirect, thread},
-    store::OpenError,
+    store::{OpenError, Shared},
     telemetry::{
         Sinks, access_log,
         messages::LevelHandle,
@@ -117,7 +118,7 @@ pub struct Running {
     ended: mpsc::Receiver<()>,
     control: JoinHandle<()>,
     keeper: Arc<Keeper>,
-    nodes: Option<Nodes>,
+    shared: Option<Sharing>,
     log: access_log::Writer,
     requests: requests::Writer,
     exporter: Exporter,
@@ -154,6 +155,8 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
     let (recent, requests) = writing.map_err(StartError::Thread)?;
     gateway.metrics().watch_records_dropped(requests.dropped());
     let sinks = Sinks { lines, requests: Some(recent), records: Some(records) };
+    let shared = books.shared.map(|shared| Sharing::start(shared, &gateway, &books.membership));
+    let shared = shared.transpose().map_err(StartError::Thread)?;
     let workers = start_workers(books.writers, &gateway, &sinks, &stopping);
     // The last one is a worker's, so that the log and the exporter end with the workers.
     drop(sinks);
@@ -172,8 +175,6 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         },
         stop: stopping.clone(),
     });
-    let nodes = books.peer.map(|peer| Nodes::start(peer, books.membership)).transpose();
-    let nodes = nodes.map_err(StartError::Thread)?;
     let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
     let control = Control {
         listeners,
@@ -193,12 +194,38 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         ended,
         control,
         keeper,
-        nodes,
+        shared,
         log,
         requests,
         exporter,
         recovery: books.recovery,
     })
+}
+
+/// The threads of a gateway that shares its store with others.
+#[derive(Debug)]
+struct Sharing {
+    nodes: Nodes,
+    carrier: Carrier,
+}
+
+impl Sharing {
+    fn start(
+        shared: Shared,
+        gateway: &Arc<Gateway>,
+        membership: &Arc<Membership>,
+    ) -> io::Result<Self> {
+        let Shared { peer, leases, recalls } = shared;
+        let nodes = Nodes::start(peer, Arc::clone(membership))?;
+        let carrier = Carrier::start(Arc::clone(gateway), leases, recalls, Arc::clone(membership))?;
+        Ok(Self { nodes, carrier })
+    }
+
+    /// Gives back what is left of leases.
+    fn give_back(self) -> Nodes {
+        self.carrier.stop();
+        self.nodes
+    }
 }
 
 fn start_workers(
@@ -290,6 +317,8 @@ impl Running {
         if self.control.join().is_err() {
             tracing::error!("the control thread ended by a panic");
         }
+        // Nothing is in flight any more, so the others can have what is left before the rest is stored.
+        let nodes = self.shared.map(Sharing::give_back);
         self.log.join();
         self.requests.join();
         self.exporter.join();
@@ -299,7 +328,7 @@ impl Running {
         {
             tracing::error!(%error, "the last usage stays in the journal until the next start");
         }
-        if let Some(nodes) = self.nodes {
+        if let Some(nodes) = nodes {
             nodes.stop();
         }
     }

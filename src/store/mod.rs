@@ -28,7 +28,8 @@ pub use self::{
     copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{
-        Beat, Destination, OpenError as PostgresError, Peer, Postgres, Server, Trust, UrlError,
+        Addressed, Asked, Beat, Booked, Destination, Leases, Lost, OpenError as PostgresError,
+        Peer, Postgres, RECALLS, Recall, Recalls, Recovery, Server, Trust, UrlError,
     },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
@@ -58,7 +59,7 @@ pub trait Store: Send {
     /// Counts a new process of a node among those that share the store. One process has a store for itself
     /// unless it says otherwise.
     fn join(&mut self, _node: NodeId, _version: &str) -> Result<Joined, StoreError> {
-        Ok(Joined { run: 1, peer: None })
+        Ok(Joined { run: 1, shared: None })
     }
 
     /// Is told that all of earlier processes is folded and nothing is in flight.
@@ -128,8 +129,19 @@ impl fmt::Display for NodeId {
 pub struct Joined {
     /// Its number: higher than that of every earlier process of its node.
     pub run: u64,
-    /// By which it knows the others; `None` where there are none.
-    pub peer: Option<Peer>,
+    /// What it shares with the others; `None` where there are none.
+    pub shared: Option<Shared>,
+}
+
+/// What a process shares a store with others by.
+#[derive(Debug)]
+pub struct Shared {
+    /// It knows the others by it.
+    pub peer: Peer,
+    /// The pools of all accounts.
+    pub leases: Leases,
+    /// It hears by it what others lack.
+    pub recalls: Recalls,
 }
 
 /// What one transaction writes.

@@ -12,8 +12,8 @@ use super::{Ask, LASTS, Letter, Reply, Rest, pace::Pace};
 /// For how many seconds of the present pace a lease is to last.
 const AHEAD: u64 = 5;
 
-/// Of so many requests the first one brings the units, where it can.
-const SPARE: u64 = 5;
+/// Who comes once often comes again: so many times what is waited for is asked for where little is known.
+const FEW: u64 = 4;
 
 /// What is left goes back when nothing was taken for so long.
 const IDLE: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a request waits for others to give back before it is told that they do not.
-const RECALL: Duration = Duration::from_millis(80);
+const RECALL: Duration = Duration::from_millis(400);
 
 /// How long a request waits for an answer at all.
 const PATIENCE: Duration = Duration::from_millis(1000);
@@ -53,7 +53,7 @@ const USED_UP: Duration = Duration::from_secs(1);
 /// asks all the time.
 const HELD: Duration = Duration::from_millis(100);
 
-/// For so long after a shortage no more is asked for than requests wait for.
+/// For so long after a shortage hardly more is asked for than requests wait for.
 const TIGHT: Duration = Duration::from_secs(1);
 
 /// Why a request gets nothing now.
@@ -118,9 +118,10 @@ struct Need {
 }
 
 impl Holder {
-    /// Begins with what is known to be used.
-    pub fn knowing(used: u64) -> Self {
-        Self { rest: Rest { used, ..Rest::default() }, ..Self::default() }
+    /// Begins with what is known to be used, and with a turn that is higher than any that the pool has heard of
+    /// this node's process.
+    pub fn new(used: u64, turn: u64) -> Self {
+        Self { turn, rest: Rest { used, ..Rest::default() }, ..Self::default() }
     }
 
     /// Tells whether a request of this cost can be served. What costs nothing always is.
@@ -220,8 +221,11 @@ impl Holder {
         if self.is_low(now) {
             at(Duration::ZERO);
         }
-        if self.room() > 0 || (self.is_recalled && self.is_thought_to_have()) {
-            at(self.keeps_until());
+        if self.room() > 0 {
+            // What a request did not cost is for all, and others ask for it only where they hear of it.
+            at(if self.is_thought_to_have() { self.keeps_until() } else { Duration::ZERO });
+        } else if self.is_recalled && self.is_thought_to_have() {
+            at(Duration::ZERO);
         }
         if !self.is_told() {
             at(self.told_at.max(self.changed_at).saturating_add(REPORT));
@@ -370,11 +374,12 @@ impl Holder {
             return None;
         }
         let is_tight = now < self.tight_until;
-        let ahead = self.pace.per_second(now).saturating_mul(if is_tight { 0 } else { AHEAD });
+        let ahead = self.pace.per_second(now).saturating_mul(AHEAD);
         let Need { least, all } = self.need;
         if least > 0 {
-            let spare = least.saturating_mul(if is_tight { 1 } else { SPARE });
-            return Some(Ask { least, wanted: all.max(ahead).max(spare), is_waited_for: true });
+            let ahead = ahead.max(least.saturating_mul(FEW));
+            let ahead = if is_tight { ahead.min(self.rest.free / LITTLE) } else { ahead };
+            return Some(Ask { least, wanted: all.max(ahead), is_waited_for: true });
         }
         let least = self.last_cost.max(1);
         self.is_low(now).then_some(Ask { least, wanted: ahead.max(least), is_waited_for: false })

@@ -9,10 +9,17 @@
 //! one before is answered, and the pool answers a turn once and for all. So of each node the pool never knows a
 //! lower ceiling than the node has, and no clock has a part in never giving out too much: a lease that ends
 //! unreported counts as used, and only its own node's word, or its journal's, brings the units back.
+//!
+//! Blocks of units with numbers of their own were considered. A ceiling is one number for each node and account: the
+//! journal need not say of which block a charge was, the pool has one row for each node, and what comes again
+//! is told by its turn alone.
 
 mod holder;
 mod pace;
 mod pool;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -14,8 +14,8 @@ pub const SHARE: u64 = 4;
 /// One account, as all nodes share it. Nodes are told apart by a number of theirs.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Pool {
-    /// What is charged for good, and belongs to no lease.
-    base: u64,
+    /// What is charged for good, and belongs to no lease; below zero where more was given back than that.
+    base: i64,
     leases: BTreeMap<u128, Lease>,
 }
 
@@ -50,7 +50,7 @@ pub struct NotEnded;
 impl Pool {
     /// Begins with what was used already.
     pub fn new(used: u64) -> Self {
-        Self { base: used, leases: BTreeMap::new() }
+        Self { base: 0_i64.saturating_add_unsigned(used), leases: BTreeMap::new() }
     }
 
     /// Acts on a letter of a node's latest process; one that is older than what was heard is not answered.
@@ -94,7 +94,7 @@ impl Pool {
     pub fn recover(&mut self, node: u128, spent: u64) -> u64 {
         // What is in the journal is charged, also where nobody knows of a lease.
         let lease = self.leases.remove(&node).unwrap_or_default();
-        self.base = self.base.saturating_add(spent);
+        self.base = self.base.saturating_add_unsigned(spent);
         if lease.is_forfeited { lease.out().saturating_sub(spent) } else { 0 }
     }
 
@@ -106,18 +106,20 @@ impl Pool {
             return Err(NotEnded);
         }
         self.leases.remove(&node);
-        self.base = self.base.saturating_add(lease.out());
+        self.base = self.base.saturating_add_unsigned(lease.out());
         Ok(lease.unspent())
     }
 
     /// Corrects what is used.
     pub fn adjust(&mut self, used: i64) {
-        self.base = self.base.saturating_add_signed(used);
+        self.base = self.base.saturating_add(used);
     }
 
     /// Gives what is charged, as far as nodes have said so, without what is forfeited.
     pub fn used(&self) -> u64 {
-        self.leases.values().fold(self.base, |sum, lease| sum.saturating_add(lease.spent))
+        let leases = self.leases.values();
+        let spent = leases.fold(0_u64, |sum, lease| sum.saturating_add(lease.spent));
+        spent.saturating_add_signed(self.base)
     }
 
     /// Gives what is held by requests in flight, left at nodes, and forfeited.
@@ -128,14 +130,14 @@ impl Pool {
 
     /// Gives what may be leased.
     pub fn free(&self, limit: u64) -> u64 {
-        let out =
-            self.leases.values().fold(self.base, |sum, lease| sum.saturating_add(lease.out()));
-        limit.saturating_sub(out)
+        let leases = self.leases.values();
+        let out = leases.fold(0_u64, |sum, lease| sum.saturating_add(lease.out()));
+        limit.saturating_sub(out.saturating_add_signed(self.base))
     }
 
     fn rest(&self, node: u128, limit: u64) -> Rest {
         let others = self.sums(|other| other != node);
-        let used = others.used.saturating_add(others.forfeited).saturating_add(self.base);
+        let used = others.used.saturating_add(others.forfeited).saturating_add_signed(self.base);
         Rest { free: self.free(limit), used, ..others }
     }
 
@@ -156,6 +158,16 @@ impl Pool {
 
 #[cfg(test)]
 impl Pool {
+    /// Gives what is charged, which corrections may have brought below zero.
+    pub(crate) fn charged(&self) -> i64 {
+        self.leases.values().fold(self.base, |sum, lease| sum.saturating_add_unsigned(lease.spent))
+    }
+
+    /// Gives what is taken for left at a node.
+    pub(crate) fn left_of(&self, node: u128) -> u64 {
+        self.leases.get(&node).map_or(0, |lease| lease.unspent().saturating_sub(lease.held))
+    }
+
     /// Gives what is charged of a node's lease as far as is known here, and what is out.
     pub(crate) fn lease(&self, node: u128) -> Option<(u64, u64)> {
         self.leases.get(&node).map(|lease| (lease.spent, lease.out()))

@@ -23,13 +23,15 @@ impl World {
             );
             assert_eq!(free, self.limit.saturating_sub(counted), "window {window}");
             assert!(truth.served <= self.limit + truth.debts, "window {window}: over the limit");
-            let mut spendable = 0;
+            let (mut spendable, mut known) = (0, 0);
             for node in self.nodes.iter().filter(|node| node.fate == Fate::Lives) {
                 let Some(process) = &node.process else { continue };
                 let Some(holder) = process.holders.get(window) else { continue };
-                spendable += holder.left(Duration::from_millis(self.now));
+                let left = holder.left(Duration::from_millis(self.now));
+                spendable += left;
                 let (spent, held, room) = holder.state();
                 let (told, out) = pool.lease(node.id).unwrap_or((0, 0));
+                known += left.min(pool.left_of(node.id));
                 let debt = node.journal.get(window).map_or(0, |booked| booked.debt);
                 assert!(told <= spent, "more is told than was spent");
                 assert!(
@@ -40,7 +42,7 @@ impl World {
                 assert!(room == 0 || spent + held + room <= out, "a ceiling is not known");
                 assert_eq!(spent + held, node.spent_in_full(*window), "what the journal has");
             }
-            truth.available.push_back((self.now, free + spendable));
+            truth.available.push_back((self.now, [free + spendable, free + known]));
             while truth.available.front().is_some_and(|(at, _)| at + KEPT < self.now) {
                 truth.available.pop_front();
             }

@@ -2,9 +2,9 @@
 //!
 //! Letters and replies are lost, late, doubled and out of order; the database freezes and executes late; nodes
 //! are killed, paused for an hour, and started again with and without their journals, which may come back. After
-//! each event is checked: never is more served than the limit, and of no lease may be more spent than the pool knows
-//! to be out. A call is refused as one too many only where nothing to speak of was free. When all is quiet the
-//! pool has what was served, to the unit, and the rest can be had.
+//! each event is checked: never is more served than the limit but for debts, and no node has a higher ceiling than
+//! the pool knows. A call is refused as one too many only where nothing to speak of was to be had. When all is
+//! quiet the pool has what was served, to the unit, and the rest can be had.
 //!
 //! `FAREGATE_SEED`, `FAREGATE_SEEDS` and `FAREGATE_FIRST` are those of the other simulation.
 
@@ -13,6 +13,7 @@ mod check;
 mod fates;
 mod faults;
 mod node;
+mod rush;
 mod world;
 
 use std::{

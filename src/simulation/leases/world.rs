@@ -58,8 +58,8 @@ pub(super) struct Truth {
     pub(super) debts: u64,
     /// Counted as used of nodes that were forgotten, and not served; less debts that only they knew of.
     pub(super) written_off: i64,
-    /// What could be had, some of the last times.
-    pub(super) available: VecDeque<(u64, u64)>,
+    /// What could be had, some of the last times, and how much of that is known to the pool.
+    pub(super) available: VecDeque<(u64, [u64; 2])>,
 }
 
 /// What happens at a time.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Postgres, Server,
+    Leases, Postgres, Server,
     connection::{Connection, Role},
     each_usage,
     value::{integer, text},
@@ -12,11 +12,14 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        MinuteRow, StoreError, UsageRow, instant,
+        MinuteRow, NodeId, StoreError, UsageRow, instant,
         records::Reads,
         sql::{Database, query::ms, reads::Rows},
     },
 };
+
+/// Of a pool: used, held, left and forfeited.
+pub(in crate::store) type Sums = (i64, u64, u64, u64);
 
 impl Postgres {
     /// Runs statements as somebody with another program would.
@@ -78,4 +81,49 @@ impl Postgres {
         }
         Ok(())
     }
+
+    /// Has the next process of a node listened to, and no other one. Gives its number.
+    pub(in crate::store) fn next_run(&self, node: NodeId) -> Result<u64, StoreError> {
+        super::nodes::join(&self.connection, node, "0.0.0")
+    }
+
+    /// Gives what pools have, by their quota.
+    pub(in crate::store) fn pools(&self) -> Result<Vec<(String, Sums)>, StoreError> {
+        let sql = r#"SELECT quota, used, held, "left", forfeited FROM pools"#;
+        let read = |row| -> Result<_, StoreError> {
+            let units = |at| integer(row, at).map(super::unsigned);
+            let sums = (integer(row, 1)?, units(2)?, units(3)?, units(4)?);
+            Ok((text(row, 0)?.into_owned(), sums))
+        };
+        self.connection.rows("read", sql, &[])?.iter().map(read).collect()
+    }
+
+    /// Counts the rows of a table.
+    pub(in crate::store) fn count(&self, table: &str) -> Result<i64, StoreError> {
+        let rows = self.connection.rows("read", &format!("SELECT count(*) FROM {table}"), &[])?;
+        rows.first().map_or(Ok(0), |row| integer(row, 0))
+    }
+
+    /// Gives the texts that a statement reads.
+    pub(in crate::store) fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+        let rows = self.connection.rows("read", sql, &[])?;
+        rows.iter().map(|row| Ok(text(row, 0)?.into_owned())).collect()
+    }
+
+    /// Gives the number of the server's process behind the connection.
+    pub(in crate::store) fn process(&self) -> Result<i64, StoreError> {
+        process(&self.connection)
+    }
+}
+
+impl Leases {
+    /// Gives the number of the server's process behind the connection.
+    pub(in crate::store) fn process(&self) -> Result<i64, StoreError> {
+        process(self.connection())
+    }
+}
+
+fn process(connection: &Connection) -> Result<i64, StoreError> {
+    let rows = connection.rows("read", "SELECT pg_backend_pid()::bigint", &[])?;
+    rows.first().map_or(Ok(0), |row| integer(row, 0))
 }

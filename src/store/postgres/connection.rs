@@ -17,7 +17,8 @@ use tokio_postgres::{NoTls, Row};
 
 use super::{
     failure::{ConnectError, Failure, is_refusal},
-    link::{Arguments, Link, drive},
+    leases::RECALLS,
+    link::{Arguments, Link, Told, drive},
     server::Server,
     tls::Connector,
 };
@@ -56,6 +57,8 @@ pub(super) struct Connection {
     limit: Cell<Duration>,
     /// Told when the server notifies a peer, and when the connection ends.
     notified: Arc<Notify>,
+    /// What the server told who is recalled.
+    told: Arc<Told>,
     /// How many cursors were opened.
     cursors: Cell<u64>,
 }
@@ -66,6 +69,8 @@ pub(super) enum Role {
     /// One that writes, and listens for what others write.
     Peer,
     Reader,
+    /// One that hears that others lack units.
+    Recalled,
     Writer,
 }
 
@@ -73,7 +78,7 @@ impl Role {
     /// How long a statement may take where nothing else is said.
     fn limit(self) -> Duration {
         match self {
-            Self::Peer => SOON,
+            Self::Peer | Self::Recalled => SOON,
             Self::Reader | Self::Writer => SHORT,
         }
     }
@@ -121,6 +126,7 @@ impl Connection {
             transaction: RefCell::new(None),
             limit: Cell::new(role.limit()),
             notified: Arc::default(),
+            told: Arc::default(),
             cursors: Cell::new(0),
         })
     }
@@ -132,6 +138,16 @@ impl Connection {
     /// Gives what ends [`Connection::wait`] before its time.
     pub(super) fn notified(&self) -> Arc<Notify> {
         Arc::clone(&self.notified)
+    }
+
+    /// Takes what the server told.
+    pub(super) fn take_told(&self) -> Vec<String> {
+        self.told.take()
+    }
+
+    /// Tells whether there is a connection, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.link.borrow().as_ref().is_some_and(|link| !link.client.is_closed())
     }
 
     /// Waits until the server notifies us, the connection ends, or so long.
@@ -364,17 +380,17 @@ impl Connection {
 
     async fn connect(&self) -> Result<Link, ConnectError> {
         let connecting = async {
-            let notified = self.notified();
+            let (notified, told) = (self.notified(), Arc::clone(&self.told));
             let link = match self.server.trust() {
                 None => {
                     let connected = self.server.config().connect(NoTls).await;
                     let (client, connection) = connected.map_err(ConnectError::Server)?;
-                    Link::new(client, drive(connection, notified))
+                    Link::new(client, drive(connection, notified, told))
                 }
                 Some(trust) => {
                     let connected = self.server.config().connect(Connector::new(trust)?).await;
                     let (client, connection) = connected.map_err(ConnectError::Server)?;
-                    Link::new(client, drive(connection, notified))
+                    Link::new(client, drive(connection, notified, told))
                 }
             };
             link.client.batch_execute(&self.settings()).await.map_err(ConnectError::Server)?;
@@ -386,8 +402,15 @@ impl Connection {
     /// What holds for all that is done on it.
     fn settings(&self) -> String {
         let (limit, idle) = (server_limit(self.role.limit()), IDLE.as_millis());
-        let only = if self.role == Role::Reader { "on" } else { "off" };
-        let listen = if self.role == Role::Peer { LISTEN } else { "" };
+        let only = match self.role {
+            Role::Reader | Role::Recalled => "on",
+            Role::Peer | Role::Writer => "off",
+        };
+        let listen = match self.role {
+            Role::Peer => LISTEN.to_owned(),
+            Role::Recalled => format!("LISTEN {RECALLS}"),
+            Role::Reader | Role::Writer => String::new(),
+        };
         format!(
             "SET statement_timeout = {limit};
              SET idle_in_transaction_session_timeout = {idle};

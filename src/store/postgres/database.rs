@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::{connection::Connection, entries, ledger, nodes, value::Sent};
+use super::{connection::Connection, entries, ledger, nodes, pools, value::Sent};
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace, NodeRecord},
+    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
     sql::{
         Amount, Database, Params, Row, Source,
         movement::{Account, Entry},
@@ -73,6 +73,22 @@ impl Database for Connection {
     /// They are found by their series, which has another name already.
     fn rename_minutes(&self, _: &str, _: &str) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn correct_shared(&self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError> {
+        pools::correct(self, account, units)
+    }
+
+    fn forget_shared(&self, customer: &str) -> Result<(), StoreError> {
+        pools::forget(self, customer)
+    }
+
+    fn forget_shared_windows(&self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        pools::forget_windows(self, before, max)
+    }
+
+    fn verify_shared(&self, each: &mut dyn FnMut(Difference)) -> Result<(), StoreError> {
+        pools::verify(self, each)
     }
 
     fn entries(

@@ -33,7 +33,7 @@ pub(super) fn write(
     let node = node.to_string();
     set_positions(connection, &node, positions)?;
     let owners = Owners::new(connection, commit)?;
-    let accounts = add_usage(connection, &owners, usage)?;
+    let accounts = add_usage(connection, &owners, &node, usage)?;
     let grants = take_credits(connection, &owners, credits)?;
     let routes = names.numbers(connection, consumed.iter().map(|row| row.route))?;
     let consumed = numbered((&accounts, &grants), &routes, consumed)?;

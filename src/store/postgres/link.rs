@@ -1,6 +1,12 @@
 //! A connection that is there, and the statements that the server knows on it.
 
-use std::{collections::HashMap, future::poll_fn, pin::pin, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -14,7 +20,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::value::Sent;
+use super::{leases::RECALLS, value::Sent};
 use crate::store::copy::{Owned, Table};
 
 /// The parameters of a statement.
@@ -111,13 +117,37 @@ impl Link {
     }
 }
 
+/// What the server told and nobody took yet.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<Vec<String>>);
+
+/// So much is kept at most: who did not hear in time is asked again.
+const TOLD_MAX: usize = 4096;
+
+impl Told {
+    fn put(&self, payload: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD_MAX {
+            told.push(payload.to_owned());
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Moves what is sent and received, and tells of notifications and of the end.
 pub(super) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<Socket, T>,
     notified: Arc<Notify>,
+    told: Arc<Told>,
 ) {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-        if let AsyncMessage::Notification(_) = message {
+        if let AsyncMessage::Notification(notification) = message {
+            if notification.channel() == RECALLS {
+                told.put(notification.payload());
+            }
             notified.notify_one();
         }
     }

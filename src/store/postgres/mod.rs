@@ -12,6 +12,7 @@ mod database;
 mod entries;
 mod failure;
 mod fold;
+mod leases;
 mod ledger;
 mod link;
 mod migrate;
@@ -20,6 +21,8 @@ mod names;
 mod nodes;
 mod owners;
 mod peer;
+mod pools;
+mod recalls;
 mod server;
 mod text;
 mod tls;
@@ -42,7 +45,7 @@ use crate::{
     ledger::Window,
     model::Nanos,
     store::{
-        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Store,
+        Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Shared, Store,
         StoreError, UsageRow, Verdict, instant,
         records::Records,
         sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
@@ -51,9 +54,11 @@ use crate::{
 
 pub use self::{
     copying::Destination,
+    leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     nodes::Beat,
     peer::Peer,
+    recalls::Recalls,
     server::{Server, Trust, UrlError},
 };
 
@@ -242,7 +247,9 @@ impl Store for Postgres {
     fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
         let run = nodes::join(&self.connection, node, version)?;
         let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
-        Ok(Joined { run, peer: Some(peer) })
+        let server = Arc::clone(self.connection.server());
+        let (leases, recalls) = (Leases::new((*server).clone())?, Recalls::new(server)?);
+        Ok(Joined { run, shared: Some(Shared { peer, leases, recalls }) })
     }
 
     fn caught_up(&mut self) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ type AccountKey<'a> = (&'a str, &'a str, &'a str, i64);
 pub(super) fn add_usage(
     connection: &Connection,
     owners: &Owners,
+    node: &str,
     rows: &[UsageRow<'_>],
 ) -> Result<Vec<i64>, StoreError> {
     // Two names in the journal may have one owner by now, and a statement takes a row once.
@@ -35,7 +36,7 @@ pub(super) fn add_usage(
     let sums: Vec<_> = sums.into_iter().collect();
     let mut ids = HashMap::with_capacity(sums.len());
     for sums in sums.chunks(TOGETHER) {
-        add_sums(connection, sums, &mut ids)?;
+        add_sums(connection, node, sums, &mut ids)?;
     }
     let missing = || StoreError::new("write to", "an account has no number");
     let id_of = |row| ids.get(&key_of(owners, row)).copied().ok_or_else(missing);
@@ -47,8 +48,10 @@ fn key_of<'a>(owners: &'a Owners, row: &UsageRow<'a>) -> AccountKey<'a> {
     (owners.of(customer), scope, quota, ms(*start))
 }
 
+/// What the node charged is noted beside it, for when its process is gone.
 fn add_sums<'a>(
     connection: &Connection,
+    node: &str,
     sums: &[(AccountKey<'a>, (Option<i64>, u64))],
     ids: &mut HashMap<AccountKey<'a>, i64>,
 ) -> Result<(), StoreError> {
@@ -69,12 +72,21 @@ fn add_sums<'a>(
                     ELSE greatest(u.window_end, excluded.window_end) END,
                 used = least(u.used::numeric + excluded.used, 9223372036854775807)::bigint
             RETURNING id, customer, scope, quota, window_start
+        ), numbered AS (
+            SELECT n.at, w.id, n.used
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $6::bigint[])
+                WITH ORDINALITY AS n(customer, scope, quota, window_start, used, at)
+            JOIN written AS w USING (customer, scope, quota, window_start)
+        ), noted AS (
+            INSERT INTO node_usage AS u (account, node, spent)
+            SELECT n.id, $7, n.used FROM numbered AS n WHERE n.used > 0
+            ON CONFLICT (account, node) DO UPDATE
+                SET spent = least(u.spent::numeric + excluded.spent, 9223372036854775807)::bigint
         )
-        SELECT n.at, w.id FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-                WITH ORDINALITY AS n(customer, scope, quota, window_start, at)
-            JOIN written AS w USING (customer, scope, quota, window_start)";
-    let rows =
-        connection.rows("write to", sql, &[&customers, &scopes, &quotas, &starts, &ends, &used])?;
+        SELECT at, id FROM numbered";
+    let arguments: super::link::Arguments<'_> =
+        &[&customers, &scopes, &quotas, &starts, &ends, &used, &node];
+    let rows = connection.rows("write to", sql, arguments)?;
     for row in &rows {
         let at = usize::try_from(integer(row, 0)?).unwrap_or(0);
         if let Some((key, _)) = at.checked_sub(1).and_then(|at| sums.get(at)) {

@@ -264,6 +264,10 @@ pub trait Records: Reads {
     /// whether that was all.
     fn carry_entries(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
 
+    /// Forgets what several processes had of accounts whose windows ended before the time, where nothing is out,
+    /// up to `max` of them; tells whether that was all.
+    fn forget_shared_windows(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
+
     /// Appends to the audit.
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError>;
 

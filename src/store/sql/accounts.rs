@@ -37,7 +37,8 @@ pub(super) fn add_used(
     units: i64,
     (kind, reference): (EntryKind, Option<&str>),
 ) -> Result<(), StoreError> {
-    let AccountKey { customer, scope, quota, window: Window { start, end } } = account;
+    let key = account;
+    let AccountKey { customer, scope, quota, window: Window { start, end } } = key;
     let sql = "INSERT INTO usage (customer, scope, quota, window_start, window_end, used)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
@@ -49,6 +50,7 @@ pub(super) fn add_used(
         RETURNING id";
     let params = params![customer, scope, quota, ms(*start), end.map(ms), units];
     let id = query::one(database, USAGE, sql, params, |cells| cells.get::<i64>())?;
+    database.correct_shared(key, units)?;
     let account = Account { of: movement::USAGE, id: id.unwrap_or_default() };
     let (grant, consumed) = (NO_GRANT, None);
     let entry = Entry { account, kind, grant, consumed, amount: units, reference };

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 pub(super) use self::value::{Parameter, Params, Value, params};
 use crate::store::{
     StoreError,
-    records::{EntryRecord, LedgerPlace, NodeRecord},
+    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
     sql::movement::{Account, Entry},
 };
 
@@ -70,6 +70,19 @@ pub(super) trait Database {
 
     /// Gives the minutes of a customer another name.
     fn rename_minutes(&self, customer: &str, pseudonym: &str) -> Result<(), StoreError>;
+
+    /// Adds to what is used of an account for all who share it, behind the change of its usage.
+    fn correct_shared(&self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError>;
+
+    /// Forgets what those who share the accounts of a customer have of them, before its usage gets another name.
+    fn forget_shared(&self, customer: &str) -> Result<(), StoreError>;
+
+    /// Forgets shared accounts whose windows ended before a time and of which nothing is out, up to `max` of
+    /// them; tells whether that was all.
+    fn forget_shared_windows(&self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
+
+    /// Calls `each` for everything of shared accounts that does not add up.
+    fn verify_shared(&self, each: &mut dyn FnMut(Difference)) -> Result<(), StoreError>;
 
     /// Gives a customer's entries, the oldest first, from the one after a place. Up to `max` of them;
     /// tells whether there are more.

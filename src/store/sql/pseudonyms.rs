@@ -38,6 +38,7 @@ pub(super) fn delete_customer(
     if id == pseudonym {
         return Err(StoreError::new("write to", "a pseudonym must not be the customer's id"));
     }
+    database.forget_shared(id)?;
     for sql in REMOVALS {
         query::write(database, sql, params![id])?;
     }

@@ -32,7 +32,8 @@ pub(super) fn verify(
         sums.add_gathered(state)?;
         sums.compare_usage(state, &mut found, &mut tell)?;
         sums.compare_purses(state, &mut found, &mut tell)?;
-        sums.compare_grants(state, &mut found, &mut tell)
+        sums.compare_grants(state, &mut found, &mut tell)?;
+        state.verify_shared(&mut |difference| tell(difference, &mut found))
     })?;
     for (Account { of, id }, sum) in sums.accounts.into_iter().filter(|(_, sum)| *sum != 0) {
         let table = if of == USAGE { "usage" } else { "purses" };

@@ -121,6 +121,10 @@ impl Records for Rows<Writer<'_>> {
         self.database().carry(before, max)
     }
 
+    fn forget_shared_windows(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        self.database().forget_shared_windows(before, max)
+    }
+
     fn append_audit(&mut self, entry: &AuditRecord) -> Result<(), StoreError> {
         audit::append(self.database(), entry)
     }

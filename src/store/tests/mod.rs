@@ -2,6 +2,7 @@
 
 mod copying;
 mod failures;
+mod leases;
 mod postgres;
 mod relay;
 pub(super) mod sqlite;

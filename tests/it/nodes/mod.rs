@@ -1,5 +1,6 @@
 //! Several gateways that share one store on a PostgreSQL server.
 
+mod counting;
 mod presence;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 #[expect(clippy::duplicate_mod, reason = "one relay does for all tests")]

@@ -1,0 +1,227 @@
+//! What the thread does: it gathers letters, makes the trip, and hands out the replies.
+
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Orders, schedule::Schedule};
+use crate::{
+    gateway::Gateway,
+    ledger::{Accounts, Post, id_of},
+    nodes::Membership,
+    store::{Addressed, Booked, Leases, Lost, StoreError},
+};
+
+/// So many letters make a trip at most: one that is too long keeps others waiting.
+const TOGETHER: usize = 1000;
+
+/// How often is looked for leases whose nodes are silent.
+const EXPIRE: Duration = Duration::from_secs(2);
+
+/// So many of them are taken for lost at once.
+const EXPIRED_MAX: usize = 1000;
+
+/// How long the thread waits for something to do at most.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Between two trips that fail.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the last words of a node that ends may take.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What the thread has.
+pub(super) struct Round {
+    gateway: Arc<Gateway>,
+    post: Arc<Post>,
+    leases: Leases,
+    membership: Arc<Membership>,
+    schedule: Schedule,
+    bag: Bag,
+    expires_at: Instant,
+    /// When the last words are to be said, while the node ends.
+    ends_at: Option<Instant>,
+}
+
+/// Letters, with those who wrote them.
+#[derive(Default)]
+struct Bag {
+    letters: Vec<Addressed>,
+    writers: Vec<Arc<Accounts>>,
+}
+
+impl Round {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        post: Arc<Post>,
+        leases: Leases,
+        membership: Arc<Membership>,
+    ) -> Self {
+        let now = Instant::now();
+        let (schedule, bag) = (Schedule::new(now), Bag::default());
+        Self {
+            gateway,
+            post,
+            leases,
+            membership,
+            schedule,
+            bag,
+            expires_at: now + EXPIRE,
+            ends_at: None,
+        }
+    }
+
+    pub(super) fn run(mut self, orders: &Orders) {
+        while !orders.is_abandoned.load(Ordering::Acquire) {
+            if orders.is_ending.load(Ordering::Acquire) && !self.says_last_words() {
+                return;
+            }
+            self.gather();
+            if self.bag.letters.is_empty() {
+                self.expire();
+                continue;
+            }
+            if !self.trip() {
+                return;
+            }
+            self.expire();
+        }
+    }
+
+    /// Begins to give everything back, and tells whether there is still something to say.
+    fn says_last_words(&mut self) -> bool {
+        let now = Instant::now();
+        match self.ends_at {
+            None => {
+                self.ends_at = Some(now + LAST_WORDS);
+                let ledger = self.gateway.ledger();
+                for id in ledger.ids() {
+                    if let Some(accounts) = ledger.find(&id) {
+                        accounts.stop_leases();
+                    }
+                }
+                true
+            }
+            Some(ends_at) => now < ends_at && !self.schedule.is_empty(),
+        }
+    }
+
+    /// Waits for who has something to say, and gathers what that is.
+    fn gather(&mut self) {
+        let next = self.schedule.next(Instant::now()).unwrap_or(PATIENCE).min(PATIENCE);
+        for accounts in self.post.take(next) {
+            self.ask(accounts);
+        }
+        while self.bag.letters.len() < TOGETHER
+            && let Some(due) = self.schedule.take(Instant::now())
+        {
+            let now = self.gateway.clock().now();
+            due.into_iter().filter(|one| one.has_letters(now)).for_each(|one| self.ask(one));
+        }
+    }
+
+    /// Asks what accounts have to say, and when they have more.
+    fn ask(&mut self, accounts: Arc<Accounts>) {
+        // What a customer had who was removed is gone, and another one may have its id.
+        let id = id_of(accounts.id());
+        if !self.gateway.ledger().find(id).is_some_and(|known| Arc::ptr_eq(&known, &accounts)) {
+            return;
+        }
+        let (letters, due) = accounts.letters(self.gateway.clock().now());
+        for (account, letter) in letters {
+            let customer = id.into();
+            self.bag.letters.push(Addressed { customer, account, letter });
+            self.bag.writers.push(Arc::clone(&accounts));
+        }
+        if let Some(due) = due {
+            self.schedule.put(accounts, due, Instant::now());
+        }
+    }
+
+    /// Carries what is gathered, and hands out the replies. `false` where nobody listens to this process any more.
+    fn trip(&mut self) -> bool {
+        let Bag { letters, writers } = mem::take(&mut self.bag);
+        let Membership { node, run, .. } = *self.membership;
+        let replies = match self.leases.exchange(node, run, &letters, None) {
+            Ok(Some(replies)) => replies,
+            Ok(None) => {
+                self.end_all();
+                return false;
+            }
+            Err(error) => {
+                self.fail(&error);
+                return true;
+            }
+        };
+        if self.post.is_away() {
+            self.post.set_away(false);
+            tracing::info!("leases are granted again");
+        }
+        let now = self.gateway.clock().now();
+        for ((sent, accounts), reply) in letters.iter().zip(&writers).zip(replies) {
+            if let Some(reply) = reply {
+                accounts.receive(&sent.account, &reply, now);
+            }
+        }
+        // What a reply brought may be too little for who waits, or all that there was to be said.
+        writers.into_iter().for_each(|accounts| self.ask(accounts));
+        true
+    }
+
+    /// Lets nobody wait while the store is away. The same is said again, since each letter stays due.
+    fn fail(&mut self, error: &StoreError) {
+        if !self.post.is_away() {
+            self.post.set_away(true);
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "no leases are granted: what is held is spent, and then callers are answered 503"
+            );
+        }
+        std::thread::sleep(PAUSE);
+    }
+
+    /// Ends all leases of this process: another one has taken its place, or the node was forgotten.
+    fn end_all(&self) {
+        tracing::error!(
+            "the other nodes do not count this one any more: it answers 503 until it is started anew"
+        );
+        self.post.set_away(true);
+        let ledger = self.gateway.ledger();
+        for accounts in ledger.ids().iter().filter_map(|id| ledger.find(id)) {
+            accounts.stop_leases();
+        }
+    }
+
+    /// Takes the leases of nodes for lost that have been silent for too long.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        if now < self.expires_at || self.post.is_away() {
+            return;
+        }
+        self.expires_at = now + EXPIRE;
+        match self.leases.expire(EXPIRED_MAX, None) {
+            Ok(lost) => {
+                for Lost { node, booked: Booked { customer, account, units } } in lost {
+                    let quota = &*account.quota;
+                    tracing::warn!(
+                        node,
+                        customer,
+                        quota,
+                        units,
+                        "a node is silent: what it held counts as used until it is heard of"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "leases are not looked at"
+                );
+            }
+        }
+    }
+}
