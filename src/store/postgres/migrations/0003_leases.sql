@@ -146,8 +146,10 @@ BEGIN
         SELECT p.*, CASE
             WHEN NOT p.is_next THEN p.known_granted
             WHEN p.wanted IS NULL OR p.room - p.out < p.least THEN 0
-            WHEN p.wanted <= greatest(p.least, (p.room - p.out) / share) THEN greatest(p.wanted, p.least)
-            ELSE greatest(p.least, (p.room - p.out) / share) / p.least * p.least END AS granted
+            -- A debt is no part of it, or what is given would go into that.
+            WHEN p.wanted <= greatest(p.least, (p.room - p.out) / share)
+                THEN p.out - p.ceiling + greatest(p.wanted, p.least)
+            ELSE p.out - p.ceiling + greatest(p.least, (p.room - p.out) / share) / p.least * p.least END AS granted
         FROM portions AS p
     ), whole AS MATERIALIZED (
         SELECT a.*, c.ceiling_now, greatest(c.ceiling_now, a.spent + a.held) - a.spent AS unspent,
