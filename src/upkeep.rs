@@ -1,5 +1,6 @@
 //! What keeps the ledger: consumption is entered when its minute is over, grants that have ended expire,
-//! and entries that are older than they are kept for are carried. A task of its own, far from any
+//! entries that are older than they are kept for are carried, and what nodes shared of windows that are long over is
+//! forgotten. A task of its own, far from any
 //! request, that works in small transactions.
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,9 @@ const GRANTS: usize = 256;
 
 /// How often entries are carried. They go by the minute, and there are as many of them as are made.
 const CARRY_PERIOD: Duration = Duration::from_secs(600);
+
+/// How long after its end a window is forgotten as nodes share it: whatever was in flight then has ended.
+const SHARED: Duration = Duration::from_secs(24 * 3600);
 
 /// The task.
 pub(crate) struct Upkeep {
@@ -84,6 +88,8 @@ impl Upkeep {
             let kept = self.gateway.look(|snapshot| snapshot.retention.entries);
             let before = now.checked_sub(kept).unwrap_or(jiff::Timestamp::MIN);
             while !self.carry(before).await? {}
+            let before = now.checked_sub(SHARED).unwrap_or(jiff::Timestamp::MIN);
+            while !self.forget_shared(before).await? {}
             self.carry_at = Instant::now() + CARRY_PERIOD;
         }
         Ok(())
@@ -103,6 +109,13 @@ impl Upkeep {
     async fn carry(&self, before: jiff::Timestamp) -> Result<bool, UpkeepError> {
         let work = move |records: &mut dyn crate::store::records::Records| {
             records.carry_entries(before, ROWS)
+        };
+        Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
+    }
+
+    async fn forget_shared(&self, before: jiff::Timestamp) -> Result<bool, UpkeepError> {
+        let work = move |records: &mut dyn crate::store::records::Records| {
+            records.forget_shared_windows(before, ROWS)
         };
         Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
     }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     nodes::Membership,
-    store::records::{NodeRecord, NodeState, Reads},
+    store::records::{NodeHolds, NodeRecord, NodeState, Reads},
 };
 
 /// A process that counts into the store.
@@ -40,6 +40,8 @@ pub(super) struct NodeDocument {
     started_at: Timestamp,
     /// When it last said that it is there.
     seen_at: Timestamp,
+    /// What it has of accounts that all nodes share.
+    holds: NodeHolds,
 }
 
 /// What a gateway knows of itself.
@@ -53,9 +55,9 @@ pub struct Node {
 
 impl Node {
     fn document(&self, record: NodeRecord) -> NodeDocument {
-        let NodeRecord { id, run: _, version, started_at, seen_at, state } = record;
+        let NodeRecord { id, run: _, version, started_at, seen_at, state, holds } = record;
         let this = id == self.membership.node.to_string();
-        NodeDocument { id, this, state, version, started_at, seen_at }
+        NodeDocument { id, this, state, version, started_at, seen_at, holds }
     }
 
     /// Of a store that one process has for itself.
@@ -67,6 +69,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
             seen_at: now,
+            holds: NodeHolds::default(),
         }
     }
 }
@@ -89,8 +92,8 @@ pub(super) async fn list(
     state.read(read).await.map(Json)
 }
 
-/// Removes a node that is not live and will not come back. What it left in its journal is not counted
-/// any more, unless it does come back.
+/// Removes a node that is not live and will not come back. What it held counts as used, for good; what
+/// it left in its journal is not counted any more, unless it does come back.
 #[utoipa::path(delete, path = "/v1/nodes/{id}", tag = "operation",
     params(("id" = String, Path, description = "the node's identifier")),
     responses((status = 204), (status = "4XX", body = Problem)))]

@@ -85,6 +85,7 @@ impl From<Rejection> for Problem {
             }
             Rejection::Invalid(errors) => Self::fields(errors),
             Rejection::NodeIsLive(_) => Self::new(StatusCode::CONFLICT, "node_live", detail),
+            Rejection::NodeHolds(_) => Self::new(StatusCode::CONFLICT, "node_holds", detail),
             Rejection::NotFailed(_) => Self::new(StatusCode::CONFLICT, "not_failed", detail),
             Rejection::NotFound { noun, .. } => {
                 let code = match noun {

@@ -80,7 +80,8 @@ fn push_standing(standing: &Standing, value: &mut Vec<u8>) {
     }
     for (limit, in_flight) in limits.concurrency.iter().zip(standing.concurrency.iter()) {
         list.member(policy::concurrency(limit.level()));
-        list.parameter("r", limit.limit.saturating_sub(*in_flight));
+        let own = standing.portion.of_flights(limit.limit);
+        list.parameter("r", own.saturating_sub(*in_flight));
     }
 }
 

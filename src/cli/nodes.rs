@@ -56,6 +56,9 @@ const COLUMNS: &[(&str, Side)] = &[
     ("version", Side::Left),
     ("runs since", Side::Left),
     ("last seen", Side::Left),
+    ("holds", Side::Right),
+    ("of accounts", Side::Right),
+    ("forfeited", Side::Right),
 ];
 
 impl Nodes {
@@ -97,7 +100,10 @@ fn is_confirmed(id: &str) -> anyhow::Result<bool> {
 
 fn row(node: &Value) -> Vec<String> {
     let fields = ["id", "this", "state", "version", "started_at", "seen_at"];
-    fields.iter().map(|field| cell(node.get(field).unwrap_or(&Value::Null))).collect()
+    let told = fields.iter().map(|field| node.get(field));
+    let holds = ["units", "accounts", "forfeited"].into_iter();
+    let holds = holds.map(|field| node.get("holds").and_then(|holds| holds.get(field)));
+    told.chain(holds).map(|value| cell(value.unwrap_or(&Value::Null))).collect()
 }
 
 #[cfg(test)]
@@ -114,6 +120,7 @@ mod tests {
             "id": "01a1f967-b540-79ff-9e34-f76908c361dc", "this": true, "state": "live",
             "version": "0.1.0", "started_at": "2026-11-20T00:00:00Z",
             "seen_at": "2026-11-20T08:00:00Z",
+            "holds": { "accounts": 3, "units": 1200, "forfeited": 0 },
         })));
         insta::assert_snapshot!(table.page());
     }

@@ -23,6 +23,7 @@ use crate::{
     ledger::Ledger,
     memory::Memory,
     model::Upstream,
+    nodes::Writing,
     notifications::Notifications,
     provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
@@ -46,6 +47,7 @@ pub struct Gateway {
     clock: Arc<Clock>,
     /// Nothing else is published by it, so relaxed order will do.
     enforcing: AtomicBool,
+    writing: Writing,
     guesses: Guesses,
     addresses: Arc<Addresses>,
     memory: Memory,
@@ -119,6 +121,7 @@ impl Gateway {
             corrections: Arc::default(),
             clock,
             enforcing: AtomicBool::new(true),
+            writing: Writing::default(),
             guesses: Guesses::default(),
             addresses: Arc::default(),
             memory: Memory::default(),
@@ -266,6 +269,11 @@ impl Gateway {
     /// Gives the corrections that the ledger does not have yet.
     pub fn corrections(&self) -> &Arc<Corrections> {
         &self.corrections
+    }
+
+    /// Gives the right to write what is known of customers and keys.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
     }
 
     /// Gives the failed keys of all addresses.

@@ -144,6 +144,7 @@ fn make_changes(shared: &Shared, store: &mut dyn Store) {
         }
     }
     made.into_iter().for_each(|work| work.end(result.clone()));
+    store.told();
 }
 
 /// What goes along with a fold: the watch, and changes between two of its commits.

@@ -126,9 +126,14 @@ impl Round {
 
     /// Asks what accounts have to say, and when they have more.
     fn ask(&mut self, accounts: Arc<Accounts>) {
+        // What a customer had who was removed is gone, and another one may have its id.
+        let id = id_of(accounts.id());
+        if !self.gateway.ledger().find(id).is_some_and(|known| Arc::ptr_eq(&known, &accounts)) {
+            return;
+        }
         let (letters, due) = accounts.letters(self.gateway.clock().now());
         for (account, letter) in letters {
-            let customer = id_of(accounts.id()).into();
+            let customer = id.into();
             self.bag.letters.push(Addressed { customer, account, letter });
             self.bag.writers.push(Arc::clone(&accounts));
         }

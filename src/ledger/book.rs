@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use jiff::Timestamp;
 
-use super::{Accounts, Post};
+use super::{Accounts, Partition, Post};
 
 /// The accounts of every customer seen since the start.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Ledger {
     floor: Timestamp,
     /// Where other nodes count as well.
     post: Option<Arc<Post>>,
+    partition: Arc<Partition>,
 }
 
 /// Into how many parts the map is divided. A look at all customers locks one part after the other, so
@@ -33,7 +34,7 @@ impl Ledger {
     /// known from before the start: a clock that is behind must not open a closed window again.
     pub fn new(floor: Timestamp) -> Self {
         let customers = DashMap::with_shard_amount(PARTS);
-        Self { customers, removals: DashMap::new(), floor, post: None }
+        Self { customers, removals: DashMap::new(), floor, post: None, partition: Arc::default() }
     }
 
     /// Lets other nodes count as well: nothing is taken that no lease has.
@@ -47,6 +48,11 @@ impl Ledger {
         self.post.as_ref()
     }
 
+    /// Gives which part of rates and of limits on requests in flight this node lets through.
+    pub fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
     /// Gives the accounts of a customer, new ones if it has none yet.
     pub fn customer(&self, id: &str) -> Arc<Accounts> {
         if let Some(accounts) = self.find(id) {
@@ -55,9 +61,10 @@ impl Ledger {
         // Of two that come here at once the entry's lock lets one create, and both get that one.
         let id: Arc<str> = Arc::from(id);
         let name = self.name_of(&id);
+        let (post, partition) = (self.post.clone(), Arc::clone(&self.partition));
         let entry = self.customers.entry(id);
         Arc::clone(
-            &entry.or_insert_with(|| Arc::new(Accounts::new(name, self.floor, self.post.clone()))),
+            &entry.or_insert_with(|| Arc::new(Accounts::new(name, self.floor, post, partition))),
         )
     }
 
@@ -84,6 +91,20 @@ impl Ledger {
         *count = count.saturating_add(1);
         drop(count);
         self.customers.remove(id).map(|(_, accounts)| accounts)
+    }
+
+    /// Learns that a customer was removed elsewhere, by the name that [`Ledger::name_of`] gave it there, and forgets
+    /// its accounts. What is known already changes nothing.
+    pub fn forget(&self, name: &str) {
+        let (id, life) = name.split_once('#').unwrap_or((name, "1"));
+        let life = life.parse().unwrap_or(1);
+        let mut count = self.removals.entry(Arc::from(id)).or_insert(0);
+        if *count >= life {
+            return;
+        }
+        *count = life;
+        drop(count);
+        self.customers.remove(id);
     }
 
     /// Lists the customers, in no order. It looks at all of them: not for a thread that runs tasks.

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 
 use super::{
-    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Lacking, Limits, Place, Post, Shortage,
-    Standing, Violation,
+    AccountId, Charge, CreditStanding, Draw, Grant, Hold, Lacking, Limits, Partition, Place, Post,
+    Shortage, Standing, Violation,
     credit::Short,
     lease::Lack,
     state::{State, moment},
@@ -26,6 +26,7 @@ pub struct Accounts {
     state: Mutex<State>,
     /// Where other nodes count as well.
     post: Option<Arc<Post>>,
+    partition: Arc<Partition>,
 }
 
 /// When a request is decided.
@@ -71,9 +72,14 @@ fn unpaid(state: &State, standing: Standing, short: Short, price: Money, now: Ti
 impl Accounts {
     /// Begins without usage. Windows are never chosen for a time before the floor. With a post, other nodes
     /// count as well.
-    pub(super) fn new(id: Arc<str>, floor: Timestamp, post: Option<Arc<Post>>) -> Self {
+    pub(super) fn new(
+        id: Arc<str>,
+        floor: Timestamp,
+        post: Option<Arc<Post>>,
+        partition: Arc<Partition>,
+    ) -> Self {
         let state = Mutex::new(State::new(floor, post.is_some()));
-        Self { id, state, post }
+        Self { id, state, post, partition }
     }
 
     /// Checks all limits and takes from all of them, or from none.
@@ -362,6 +368,8 @@ impl Accounts {
     /// of others runs there, the arithmetic saturates, and running out of memory aborts. Refusing the
     /// customer for ever would be worse than going on.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.portion = self.partition.portion();
+        state
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Few, Limits, Quota, Window};
+use super::{Few, Limits, Portion, Quota, Window};
 
 /// What is used and left of every limit at one instant.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Standing {
     pub concurrency: Few<u32>,
     /// Requests in flight of the customer as a whole.
     pub in_flight: u32,
+    /// This node's part of rates and of limits on requests in flight.
+    pub portion: Portion,
     /// The time the windows were chosen for: now, or the latest time seen if now went back.
     pub at: Timestamp,
 }
@@ -108,7 +110,7 @@ impl Standing {
         }
         let concurrency = self.limits.concurrency.iter().zip(self.concurrency.iter());
         for (index, (limit, in_flight)) in concurrency.enumerate() {
-            if *in_flight >= limit.limit {
+            if *in_flight >= self.portion.of_flights(limit.limit) {
                 violations.push(Violation::Concurrency(index));
             }
         }

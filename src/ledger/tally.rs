@@ -1,10 +1,20 @@
 //! What is counted in one account: the units of one quota in one window.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use jiff::Timestamp;
 
 use super::{AccountId, Limits, QuotaStanding, Window, lease::Holder, state::moment};
+
+/// The turns of the next lease. Relaxed, as only uniqueness matters: a customer that is removed and made again has
+/// accounts of the same names, of which the pools may have heard.
+static TURNS_NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// No account has more letters.
+const TURNS: u64 = 1 << 32;
 
 /// Units of one quota in one window.
 #[derive(Debug)]
@@ -39,7 +49,9 @@ impl Tally {
     /// Gives the lease, a new one where there is none.
     pub(super) fn holder(&mut self) -> &mut Holder {
         let used = self.used;
-        self.lease.get_or_insert_with(|| Box::new(Holder::knowing(used)))
+        self.lease.get_or_insert_with(|| {
+            Box::new(Holder::new(used, TURNS_NEXT.fetch_add(TURNS, Ordering::Relaxed)))
+        })
     }
 
     /// Takes units for a request.

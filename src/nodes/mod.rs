@@ -1,9 +1,13 @@
-//! Who shares the store with this process: it says each second that it is there, and learns who else is.
+//! Who shares the store with this process: it says each second that it is there, and learns who else is and what they
+//! change.
 //!
 //! Invariant: what cannot be learnt changes nothing. While the store is away everything goes on by what was known
 //! last.
 
+mod changes;
+mod portion;
 mod thread;
+mod writing;
 
 use std::{
     io,
@@ -16,7 +20,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::store::{NodeId, Peer};
+pub use self::writing::{Turn, Writing};
+use crate::{
+    gateway::Gateway,
+    store::{Head, NodeId, Peer},
+};
 
 /// What a process is among those that share the store.
 #[derive(Debug)]
@@ -57,10 +65,15 @@ const STOP: u8 = 1;
 const ABANDON: u8 = 2;
 
 impl Nodes {
-    /// Starts the thread.
-    pub fn start(peer: Peer, membership: Arc<Membership>) -> io::Result<Self> {
+    /// Starts the thread. All changes up to the head are in memory.
+    pub fn start(
+        peer: Peer,
+        membership: Arc<Membership>,
+        gateway: Arc<Gateway>,
+        head: Head,
+    ) -> io::Result<Self> {
         let (order, waker) = (Arc::new(AtomicU8::new(RUN)), peer.waker());
-        let thread = thread::start(peer, membership, Arc::clone(&order))?;
+        let thread = thread::start(peer, membership, gateway, head, Arc::clone(&order))?;
         Ok(Self { order, waker, thread: Some(thread) })
     }
 

@@ -12,38 +12,72 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Membership, RUN, STOP};
-use crate::store::{Beat, Peer, StoreError};
+use super::{
+    Membership, RUN, STOP,
+    changes::{Changes, Progress},
+    portion::Portions,
+};
+use crate::{
+    gateway::Gateway,
+    store::{Beat, Head, Peer, StoreError},
+};
 
 /// How often the process says that it is there.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How often it asks for changes, should it not have been told of one.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How soon it asks again when there is more.
+const SOON: Duration = Duration::from_millis(5);
+
+/// How often old changes are dropped.
+const DROP: Duration = Duration::from_secs(600);
+
 pub(super) fn start(
     peer: Peer,
     membership: Arc<Membership>,
+    gateway: Arc<Gateway>,
+    head: Head,
     order: Arc<AtomicU8>,
 ) -> io::Result<JoinHandle<()>> {
-    let thread = Thread { peer, membership, is_failing: false };
+    let now = Instant::now();
+    let thread = Thread {
+        peer,
+        changes: Changes::new(membership.run, head.number),
+        portions: Portions::default(),
+        membership,
+        gateway,
+        beat_at: now,
+        drop_at: now + DROP,
+        is_failing: false,
+    };
     thread::Builder::new().name("faregate-nodes".into()).spawn(move || thread.run(&order))
 }
 
 struct Thread {
     peer: Peer,
     membership: Arc<Membership>,
+    gateway: Arc<Gateway>,
+    changes: Changes,
+    portions: Portions,
+    beat_at: Instant,
+    drop_at: Instant,
     /// Whether the last attempt failed, so that not each is told.
     is_failing: bool,
 }
 
 impl Thread {
     fn run(mut self, order: &AtomicU8) {
-        let mut beat_at = Instant::now();
         while order.load(Ordering::Acquire) == RUN {
-            if Instant::now() >= beat_at {
-                beat_at = Instant::now() + BEAT;
-                let beat = self.peer.beat();
-                self.learn(beat);
-            }
-            self.peer.wait(beat_at.saturating_duration_since(Instant::now()));
+            let began = Instant::now();
+            let result = self.turn();
+            self.report(&result);
+            let pause = match result {
+                Ok(Progress::Partial) => SOON,
+                Ok(Progress::Complete) | Err(_) => LOOK.saturating_sub(began.elapsed()),
+            };
+            self.peer.wait(pause);
         }
         if order.load(Ordering::Acquire) == STOP
             && let Err(error) = self.peer.leave()
@@ -52,26 +86,39 @@ impl Thread {
         }
     }
 
-    fn learn(&mut self, beat: Result<Beat, StoreError>) {
-        match beat {
-            Ok(beat) => {
-                if self.is_failing {
-                    tracing::info!("the other nodes are known again");
-                }
-                self.is_failing = false;
-                self.hear(beat);
-            }
-            Err(error) => {
-                if !self.is_failing {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "what is known of other nodes stays as it was");
-                }
-                self.is_failing = true;
-            }
+    /// Says that the process is there, if it is time, and learns what was changed.
+    fn turn(&mut self) -> Result<Progress, StoreError> {
+        if Instant::now() >= self.beat_at {
+            self.beat_at = Instant::now() + BEAT;
+            let beat = self.peer.beat()?;
+            self.hear(beat);
         }
+        let head = self.peer.head()?;
+        let progress = self.changes.catch_up(&self.peer, &self.gateway, head)?;
+        if Instant::now() >= self.drop_at {
+            self.drop_at = Instant::now() + DROP;
+            self.peer.drop_old_changes()?;
+        }
+        Ok(progress)
     }
 
-    fn hear(&self, beat: Beat) {
+    fn report<T>(&mut self, result: &Result<T, StoreError>) {
+        match result {
+            Ok(_) if self.is_failing => tracing::info!("the other nodes are known again"),
+            Err(error) if !self.is_failing => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "what is known of other nodes stays as it was");
+            }
+            _ => {}
+        }
+        self.is_failing = result.is_err();
+    }
+
+    fn hear(&mut self, beat: Beat) {
+        if beat.is_heard {
+            let portion = self.portions.learn(beat, Instant::now());
+            self.gateway.ledger().partition().set(portion);
+        }
         let was_heard = self.membership.is_heard.swap(beat.is_heard, Ordering::Relaxed);
         if was_heard && !beat.is_heard {
             let (node, run) = (self.membership.node, self.membership.run);

@@ -10,7 +10,10 @@ use crate::{
     keeper::Keeper,
     store::{
         Reader, StoreError, instant,
-        records::{AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Receivers, Records},
+        records::{
+            Announcement, AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Receivers,
+            Records,
+        },
     },
     webhooks::{
         Answer, Ask, CustomerId, Delivery, DeliveryId, Due, Endpoint, EndpointId, Event, Lane,
@@ -80,6 +83,7 @@ impl KeptOutbox {
         let work = move |records: &mut dyn Records| keep(records, &record);
         let after = move |switched_off: &Option<String>| {
             if let Some(customer) = switched_off {
+                gateway.writing().begin().note(customer);
                 gateway.notifications().set_own(customer, false);
             }
         };
@@ -231,6 +235,7 @@ fn gone(
     // As it is stored, so that the audit tells what is there.
     after.updated_at = instant(at.as_millisecond());
     records.put_customer(&after)?;
+    records.announce(Announcement::Customer { id: endpoint.to_owned() });
     records.append_audit(&AuditRecord {
         at,
         actor: "gateway".to_owned(),

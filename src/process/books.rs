@@ -10,7 +10,7 @@ use crate::{
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
     nodes::Membership,
-    store::{self, Booked, Joined, Shared, Store},
+    store::{self, Booked, Head, Joined, Shared, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -21,8 +21,9 @@ pub(super) struct Books {
     pub(super) store: Box<dyn Store>,
     pub(super) recovery: Recovery,
     pub(super) membership: Arc<Membership>,
-    /// What the store is shared by; `None` where it is not.
-    pub(super) shared: Option<Shared>,
+    /// What the store is shared by, and up to where the others' changes are in what is read from here on; `None`
+    /// where it is not shared.
+    pub(super) shared: Option<(Shared, Head)>,
 }
 
 /// Opens them: what the last run left in the journal is in the store and in the ledger afterwards.
@@ -37,15 +38,20 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let node = journal.node();
     // From here on nobody listens to an earlier process of the node, all of whose journal is folded.
     let Joined { run, shared } = store.join(node, env!("CARGO_PKG_VERSION"))?;
+    let membership = Arc::new(Membership::new(node, run));
     if let Some(Shared { leases, .. }) = &shared {
         report_shared(&leases.recover(node)?);
     }
+    // Before anything is read of what others may change.
+    let shared = shared.map(|shared| shared.peer.head().map(|head| (shared, head))).transpose()?;
     // Windows never move backwards, not even over a restart with a clock set back.
     let floor = store.latest_time()?.unwrap_or(now).max(now);
     let ledger = match &shared {
         Some(_) => Ledger::new(floor).shared(Arc::default()),
         None => Ledger::new(floor),
     };
+    // Before any customer has accounts: these are named by it.
+    store.reader()?.load_removals(&mut |name| ledger.forget(name))?;
     store.load_usage(floor, &mut |row| {
         let account =
             AccountId { scope: row.scope.into(), quota: row.quota.into(), window: row.window };
@@ -54,7 +60,6 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.server.workers.unwrap_or_else(processors);
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    let membership = Arc::new(Membership::new(node, run));
     let (writers, follower) =
         journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
     Ok(Books { ledger, writers, follower, store, recovery, membership, shared })

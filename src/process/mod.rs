@@ -34,7 +34,7 @@ use crate::{
     requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, redirect, thread},
-    store::{OpenError, Shared},
+    store::{Head, OpenError, Shared},
     telemetry::{
         Sinks, access_log,
         messages::LevelHandle,
@@ -211,12 +211,12 @@ struct Sharing {
 
 impl Sharing {
     fn start(
-        shared: Shared,
+        (shared, head): (Shared, Head),
         gateway: &Arc<Gateway>,
         membership: &Arc<Membership>,
     ) -> io::Result<Self> {
         let Shared { peer, leases, recalls } = shared;
-        let nodes = Nodes::start(peer, Arc::clone(membership))?;
+        let nodes = Nodes::start(peer, Arc::clone(membership), Arc::clone(gateway), head)?;
         let carrier = Carrier::start(Arc::clone(gateway), leases, recalls, Arc::clone(membership))?;
         Ok(Self { nodes, carrier })
     }

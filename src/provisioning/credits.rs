@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{Change, Effect, InputDate, Rejection, valid::Errors};
 use crate::{
-    ledger::{Accounts, Grant},
+    ledger::{Accounts, Grant, id_of},
     model::{Currency, Money, Nanos},
     store::records::{GrantRecord, GrantSource, new_id},
 };
@@ -230,6 +230,11 @@ impl Repayment {
 
     fn nanos(&self) -> Nanos {
         Nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    /// Gives whose debt it pays, and how much of that.
+    pub(super) fn what(&self) -> (String, Currency, Nanos) {
+        (id_of(self.accounts.id()).to_owned(), self.currency, self.nanos())
     }
 
     /// Lets memory know of it.

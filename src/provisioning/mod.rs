@@ -5,6 +5,7 @@
 //! and the next request is decided by it. Until the commit nothing outside the transaction changes.
 
 mod adjustments;
+mod announced;
 mod applications;
 mod corrections;
 mod credits;
@@ -26,6 +27,7 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::announced::{learn_absence, learn_customer, learn_numbers, learn_removal};
 pub use self::{
     adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,
@@ -68,6 +70,12 @@ pub enum Rejection {
     /// Only a node that will not come back is forgotten.
     #[error("the node `{0}` is live; stop it first")]
     NodeIsLive(String),
+    /// A node is to be forgotten that may still charge something.
+    #[error(
+        "the node {0} has units that it may still charge; they end within a minute of its last word: \
+         forget it then"
+    )]
+    NodeHolds(String),
     /// Only what was given up is sent again.
     #[error("the event `{0}` was not given up; it is delivered, or still to be sent")]
     NotFailed(String),
@@ -216,6 +224,9 @@ impl<'a> Change<'a> {
             effects.push(Effect::PutCustomer { terms, has_webhook });
         }
         effects.append(&mut self.applied.effects);
+        for announcement in effects.iter().filter_map(|effect| effect.announcement(self.gateway)) {
+            self.records.announce(announcement);
+        }
         let mut teller = Teller::new(self.records, self.gateway, &self.snapshot, self.now);
         notifications::tell_change(&mut teller, &effects)?;
         let has_told = self.applied.has_told || teller.has_told();
@@ -267,9 +278,12 @@ impl<'a> Change<'a> {
 impl Applied {
     /// Lets memory know. Called once the transaction is committed, on the store's thread.
     pub fn apply(&self, gateway: &Gateway) {
+        let mut turn = gateway.writing().begin();
         for effect in &self.effects {
+            effect.changes().into_iter().for_each(|customer| turn.note(customer));
             effect.apply(gateway);
         }
+        drop(turn);
         if self.has_told {
             gateway.notifications().wake();
         }
@@ -299,8 +313,7 @@ impl Effect {
             }
             Self::PutKey(key) => live.put_key(key.clone()),
             Self::RemoveCustomer(id) => {
-                gateway.notifications().set_own(id, false);
-                live.remove_customer(id);
+                announced::learn_absence(gateway, id);
                 ledger.remove(id);
             }
         }

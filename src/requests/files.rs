@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub(super) struct Begun(i64);
 
 /// What a file begins with: a name of the format, and its version.
-pub(super) const MAGIC: [u8; 8] = *b"fgreq\0\0\x01";
+pub(super) const MAGIC: [u8; 8] = *b"fgreq\0\0\x02";
 
 impl Begun {
     /// Gives the file's path.

@@ -11,8 +11,8 @@ use super::wire::{Bytes, put_instant, put_money, put_nanos, put_number, put_text
 use crate::{
     answer::Code,
     ledger::{
-        CreditStanding, Level, Limits, QuotaStanding, RateStanding, Shortage, Standing, Unpaid,
-        Window,
+        CreditStanding, Level, Limits, Portion, QuotaStanding, RateStanding, Shortage, Standing,
+        Unpaid, Window,
     },
     model::Money,
 };
@@ -125,7 +125,8 @@ impl Trail<'_> {
     }
 
     fn measured(&mut self, part: Part, cost: u64, standing: &Standing) {
-        let Standing { limits: _, quotas, rates, concurrency, in_flight, at: _ } = standing;
+        let Standing { limits: _, quotas, rates, concurrency, in_flight, portion, at: _ } =
+            standing;
         let out = &mut *self.0;
         out.push(part as u8);
         put_number(cost, out);
@@ -146,6 +147,10 @@ impl Trail<'_> {
         }
         put_length(concurrency.len(), out);
         concurrency.iter().for_each(|in_flight| put_number(u64::from(*in_flight), out));
+        if !concurrency.is_empty() {
+            put_number(u64::from(portion.rank), out);
+            put_number(u64::from(portion.count), out);
+        }
     }
 }
 
@@ -239,12 +244,18 @@ impl Measured<'_> {
             Some(RateStanding { remaining, next: Duration::from_micros(bytes.number()?) })
         })?;
         let concurrency = bytes.list(|bytes| Some(bytes.small::<u32>()?.saturating_sub(own)))?;
+        let portion = if concurrency.is_empty() {
+            Portion::default()
+        } else {
+            Portion { rank: bytes.small()?, count: bytes.small()? }
+        };
         Some(Standing {
             limits: Arc::clone(self.limits),
             quotas: quotas.into_iter().collect(),
             rates: rates.into_iter().collect(),
             concurrency: concurrency.into_iter().collect(),
             in_flight,
+            portion,
             at: self.at,
         })
     }
@@ -276,6 +287,7 @@ mod tests {
             rates in vec((1_u64..1000, 0_u64..1_000_000), 0..3),
             concurrency in vec(1_u32..1000, 0..3),
             in_flight in 1_u32..1000,
+            (rank, count) in (0_u32..9, 1_u32..10),
         ) -> Standing {
             let rate = |(remaining, micros)| {
                 RateStanding { remaining, next: Duration::from_micros(micros) }
@@ -284,8 +296,13 @@ mod tests {
                 limits: Arc::default(),
                 quotas: quotas.into_iter().collect(),
                 rates: rates.into_iter().map(rate).collect(),
-                concurrency: concurrency.into_iter().collect(),
+                concurrency: concurrency.iter().copied().collect(),
                 in_flight,
+                portion: if concurrency.is_empty() {
+                    Portion::default()
+                } else {
+                    Portion { rank, count }
+                },
                 at: Timestamp::UNIX_EPOCH,
             }
         }

@@ -176,6 +176,11 @@ impl Live {
         self.count_change();
     }
 
+    /// Tells whether a customer is here.
+    pub fn has_customer(&self, id: &str) -> bool {
+        self.customers.contains_key(id)
+    }
+
     /// Gives a number that is another one after every change.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

@@ -26,8 +26,9 @@ use crate::{
 pub use self::{
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{
-        Addressed, Asked, Beat, Booked, Leases, Lost, OpenError as PostgresError, Peer, Postgres,
-        RECALLS, Recall, Recalls, Recovery, Server, Trust, UrlError,
+        Addressed, Asked, Beat, Booked, Head, Knowledge, Leases, Lost, OpenError as PostgresError,
+        Own, Peer, Postgres, RECALLS, Recall, Recalls, Recovery, Server, Told, Trust, UrlError,
+        Whole,
     },
     sqlite::{OpenError as SqliteError, Sqlite},
 };
@@ -50,6 +51,9 @@ pub trait Store: Send {
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError>;
+
+    /// Is told that memory knows of the works of the last transaction, if it was committed.
+    fn told(&mut self) {}
 
     /// Opens a way of reading beside the writer, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;

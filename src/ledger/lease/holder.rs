@@ -118,9 +118,10 @@ struct Need {
 }
 
 impl Holder {
-    /// Begins with what is known to be used.
-    pub fn knowing(used: u64) -> Self {
-        Self { rest: Rest { used, ..Rest::default() }, ..Self::default() }
+    /// Begins with what is known to be used, and with a turn that is higher than any that the pool has heard of
+    /// this node's process.
+    pub fn new(used: u64, turn: u64) -> Self {
+        Self { turn, rest: Rest { used, ..Rest::default() }, ..Self::default() }
     }
 
     /// Tells whether a request of this cost can be served. What costs nothing always is.

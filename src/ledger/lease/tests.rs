@@ -280,16 +280,16 @@ fn units_that_do_not_come_back_are_not_taken_for_used_up() {
     assert_eq!(lack, Lack::Unavailable);
     assert!((at(400)..=at(450)).contains(&after), "{after:?}");
     // The other one says that a request holds it: that is so for a moment.
-    pool.receive(OTHER, &said(2, [0, 1, 1], None), at(200));
-    assert_eq!(refused(&mut pool, &mut holder, 1, at(200)).0, Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(250), at(250)), Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(400), at(400)), Lack::Wait);
+    pool.receive(OTHER, &said(2, [0, 1, 1], None), at(600));
+    assert_eq!(refused(&mut pool, &mut holder, 1, at(600)).0, Lack::UsedUp);
+    assert_eq!(holder.lack(1, at(650), at(650)), Lack::UsedUp);
+    assert_eq!(holder.lack(1, at(800), at(800)), Lack::Wait);
     // And that it is spent: now nothing is out, and for a second nobody asks; unless something was changed.
-    pool.receive(OTHER, &said(3, [1, 0, 1], None), at(400));
-    assert_eq!(refused(&mut pool, &mut holder, 1, at(400)).0, Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(1300), at(1300)), Lack::UsedUp);
+    pool.receive(OTHER, &said(3, [1, 0, 1], None), at(800));
+    assert_eq!(refused(&mut pool, &mut holder, 1, at(800)).0, Lack::UsedUp);
+    assert_eq!(holder.lack(1, at(1700), at(1700)), Lack::UsedUp);
     holder.correct(|used| used);
-    assert_eq!(holder.lack(1, at(1300), at(1300)), Lack::Wait);
+    assert_eq!(holder.lack(1, at(1700), at(1700)), Lack::Wait);
 }
 
 #[test]

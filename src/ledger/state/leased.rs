@@ -41,8 +41,11 @@ impl State {
         let (mut violations, mut lack) = (Vec::new(), None);
         for (index, (quota, place)) in limits.quotas.iter().zip(&view.accounts).enumerate() {
             let Some(tally) = self.accounts.get_mut(*place) else { continue };
-            tally.limit = quota.units_max();
+            let is_other_limit = mem::replace(&mut tally.limit, quota.units_max()) != tally.limit;
             let holder = tally.holder();
+            if is_other_limit {
+                holder.correct(|used| used);
+            }
             if holder.fits(cost, now) {
                 continue;
             }

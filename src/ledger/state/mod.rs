@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use self::leased::Leased;
 pub(super) use self::leased::moment;
 use super::{
-    AccountId, AccountSet, CreditStanding, Few, Limits, Place, Standing,
+    AccountId, AccountSet, CreditStanding, Few, Limits, Place, Portion, Standing,
     credit::{Credit, Short},
     draw::Draw,
     part::Part,
@@ -51,6 +51,8 @@ pub(super) struct State {
     views: Views,
     /// Most customers have no money here.
     credit: Option<Box<Credit>>,
+    /// This node's part of rates and of limits on requests in flight, as of when the lock was taken.
+    pub(super) portion: Portion,
     /// Where other nodes count as well.
     leased: Option<Box<Leased>>,
 }
@@ -65,6 +67,7 @@ impl State {
             parts: Slots::new(),
             views: Views::new(),
             credit: None,
+            portion: Portion::default(),
             leased: is_shared.then(Box::default),
         }
     }
@@ -81,9 +84,10 @@ impl State {
             Some(view) => view,
             None => self.renew(customer, limits, now),
         };
+        let portion = self.portion;
         for (rate, part) in limits.rates.iter().zip(&view.rates) {
             if let Some(part) = self.part_mut(*part) {
-                part.advance(rate.limit, now);
+                part.advance(portion.of_rate(rate.limit), now);
             }
         }
         view
@@ -220,7 +224,8 @@ impl State {
     }
 
     pub(super) fn check_invariants(&self) {
-        let Self { latest, accounts, whole, sharing, parts, views, credit, leased: _ } = self;
+        let Self { latest, accounts, whole, sharing, parts, views, credit, portion: _, leased: _ } =
+            self;
         whole.check_invariants();
         if let Some(credit) = credit {
             credit.check_invariants();

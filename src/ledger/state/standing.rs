@@ -32,6 +32,7 @@ impl State {
             rates: view.rates.iter().map(|place| rate(place).unwrap_or_default()).collect(),
             concurrency: view.concurrency.iter().map(|place| self.in_flight_of(*place)).collect(),
             in_flight: self.in_flight(),
+            portion: self.portion,
             at: self.latest,
         }
     }
@@ -41,7 +42,7 @@ impl State {
     pub(in crate::ledger) fn look(&mut self, limits: &Arc<Limits>, now: Timestamp) -> Standing {
         self.latest = self.latest.max(now);
         self.drop_ended();
-        let latest = self.latest;
+        let (latest, portion) = (self.latest, self.portion);
         let identity = |id: &AccountId| (id.scope.clone(), id.quota.clone(), id.window.start);
         let mut accounts: HashMap<_, &mut Tally> =
             self.accounts.iter_mut().map(|account| (identity(&account.id), account)).collect();
@@ -56,9 +57,12 @@ impl State {
         let mut parts: HashMap<_, &mut Part> =
             self.parts.iter_mut().map(|part| (Arc::clone(&part.scope), part)).collect();
         parts.insert(Arc::default(), &mut self.whole);
-        let rates = limits.rates.iter().map(|rate| match parts.get_mut(&rate.scope) {
-            Some(part) => part.look(rate.limit, now),
-            None => Bucket::new(rate.limit, now).standing(now),
+        let rates = limits.rates.iter().map(|rate| {
+            let own = portion.of_rate(rate.limit);
+            match parts.get_mut(&rate.scope) {
+                Some(part) => part.look(own, now),
+                None => Bucket::new(own, now).standing(now),
+            }
         });
         let rates = rates.collect();
         let in_flight = |scope: &str| parts.get(scope).map_or(0, |part| part.in_flight());
@@ -68,6 +72,7 @@ impl State {
             rates,
             concurrency: limits.concurrency.iter().map(|limit| in_flight(&limit.scope)).collect(),
             in_flight: in_flight(""),
+            portion,
             at: latest,
         }
     }

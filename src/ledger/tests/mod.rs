@@ -7,6 +7,7 @@ mod accounts;
 mod credit;
 mod model;
 mod overage;
+mod partition;
 mod period;
 mod places;
 mod rate;

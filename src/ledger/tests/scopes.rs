@@ -216,3 +216,18 @@ fn who_gets_the_id_of_a_removed_customer_begins_anew_under_another_name() {
     ledger.remove("acme");
     assert_eq!((&*ledger.name_of("acme"), &*ledger.name_of("other")), ("acme#3", "other"));
 }
+
+#[test]
+fn a_removal_that_is_learnt_of_counts_once() {
+    let ledger = Ledger::new(ts("2026-01-01T00:00:00Z"));
+    let before = ledger.customer("acme");
+    ledger.forget("acme");
+    assert_eq!(&*ledger.name_of("acme"), "acme#2");
+    let after = ledger.customer("acme");
+    assert!(!Arc::ptr_eq(&before, &after));
+    ledger.forget("acme");
+    assert!(Arc::ptr_eq(&after, &ledger.customer("acme")));
+    ledger.forget("acme#2");
+    assert_eq!((&*ledger.name_of("acme"), &*ledger.name_of("other")), ("acme#3", "other"));
+    assert!(ledger.find("acme").is_none());
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Postgres, Server,
+    Leases, Postgres, Server,
     connection::{Connection, Role},
     each_usage,
     value::{integer, text},
@@ -79,7 +79,7 @@ impl Postgres {
 
     /// Has the next process of a node listened to, and no other one. Gives its number.
     pub(in crate::store) fn next_run(&self, node: NodeId) -> Result<u64, StoreError> {
-        super::nodes::join(&self.connection, node, "1")
+        super::nodes::join(&self.connection, node, "0.0.0")
     }
 
     /// Gives what pools have, by their quota.
@@ -104,4 +104,21 @@ impl Postgres {
         let rows = self.connection.rows("read", sql, &[])?;
         rows.iter().map(|row| Ok(text(row, 0)?.into_owned())).collect()
     }
+
+    /// Gives the number of the server's process behind the connection.
+    pub(in crate::store) fn process(&self) -> Result<i64, StoreError> {
+        process(&self.connection)
+    }
+}
+
+impl Leases {
+    /// Gives the number of the server's process behind the connection.
+    pub(in crate::store) fn process(&self) -> Result<i64, StoreError> {
+        process(self.connection())
+    }
+}
+
+fn process(connection: &Connection) -> Result<i64, StoreError> {
+    let rows = connection.rows("read", "SELECT pg_backend_pid()::bigint", &[])?;
+    rows.first().map_or(Ok(0), |row| integer(row, 0))
 }

@@ -42,6 +42,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A transaction whose client is gone or frozen keeps its locks for so long at most.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The same for one that all others wait for.
+const IDLE_AT_WORK: Duration = Duration::from_secs(5);
+
 /// A connection, or the means to make one.
 pub(super) struct Connection {
     server: Arc<Server>,
@@ -235,6 +238,20 @@ impl Connection {
              SELECT pg_current_xact_id(), pg_backend_pid()"
         );
         self.begin_by("write to", &begin, limit)
+    }
+
+    /// Begins a transaction that changes what others of its kind may change as well. They come one after the
+    /// other, whichever process makes them: what one has read is so until its commit.
+    pub(super) fn begin_works(&self) -> Result<Begun, StoreError> {
+        let (limit, idle) = (server_limit(SHORT), IDLE_AT_WORK.as_millis());
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+             SET LOCAL statement_timeout = {limit};
+             SET LOCAL idle_in_transaction_session_timeout = {idle};
+             SELECT pg_advisory_xact_lock(hashtextextended('faregate:' || current_schema() || ':works', 0));
+             SELECT pg_current_xact_id(), pg_backend_pid()"
+        );
+        self.begin_by("write to", &begin, SHORT)
     }
 
     fn begin_by(

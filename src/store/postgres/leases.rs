@@ -300,6 +300,25 @@ impl Leases {
     }
 }
 
+#[cfg(test)]
+impl Leases {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Ends all that a node has, whose row is locked, in a transaction: see [`Leases::forget`].
+pub(super) fn forget(connection: &Connection, node: &str) -> Result<(), StoreError> {
+    connection.rows("write to", "SELECT forget_node($1)", &[&node])?;
+    for sql in [
+        "SELECT 1::bigint FROM write_off_leases($1, $2)",
+        "SELECT 1::bigint WHERE recover_usage($1, $2) > 0",
+    ] {
+        while !connection.rows("write to", sql, &[&node, &TOGETHER])?.is_empty() {}
+    }
+    Ok(())
+}
+
 /// Names of accounts, as they are sent.
 struct Accounts {
     customers: Vec<String>,

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod by_hand;
+mod changes;
 mod connection;
 mod database;
 mod entries;
@@ -36,7 +37,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use self::{
-    connection::{Begun, Connection, LONG, Role, SHORT, Uncommitted},
+    connection::{Begun, Connection, LONG, Role, Uncommitted},
     names::Names,
     value::integer,
 };
@@ -47,11 +48,12 @@ use crate::{
         Commit, Joined, NodeId, OpenReservation, Position, Reader, ReservationId, Shared, Store,
         StoreError, UsageRow, Verdict, instant,
         records::Records,
-        sql::{pseudonyms, query::ms, reads::Rows, writes::Writer},
+        sql::{query::ms, reads::Rows, writes::Writer},
     },
 };
 
 pub use self::{
+    changes::{Head, Knowledge, Own, Told, Whole},
     leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
     nodes::Beat,
@@ -67,6 +69,11 @@ pub struct Postgres {
     names: Names,
     /// The positions of a fold of which it is not known whether it was committed.
     doubt: Option<Vec<Position>>,
+    /// The process among those that share the database; none before it joins them.
+    run: u64,
+    own: Arc<Own>,
+    /// The number of the last change of the last transaction, if it was committed.
+    changed: Option<u64>,
 }
 
 /// How long is asked what became of a transaction.
@@ -81,7 +88,14 @@ impl Postgres {
     pub fn open(server: Server) -> Result<Self, OpenError> {
         let connection = Connection::new(Arc::new(server), Role::Writer)?;
         migrate::prepare(&connection)?;
-        Ok(Self { connection, names: Names::default(), doubt: None })
+        Ok(Self {
+            connection,
+            names: Names::default(),
+            doubt: None,
+            run: 0,
+            own: Arc::default(),
+            changed: None,
+        })
     }
 
     /// Writes a fold in a transaction that is begun.
@@ -112,20 +126,32 @@ impl Postgres {
         }
     }
 
-    /// Does works until there is none left.
+    /// Does works until there is none left; gives the number of the last change that was told.
     fn write_works(
         &self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let connection = &self.connection;
+        let mut announced = Vec::new();
         loop {
             connection.set_savepoint()?;
-            match next(&mut Rows::new(Writer::new(connection))) {
-                Verdict::Keep => connection.release()?,
+            let mut rows = Rows::new(Writer::new(connection));
+            match next(&mut rows) {
+                Verdict::Keep => {
+                    connection.release()?;
+                    announced.append(&mut rows.announced());
+                }
                 Verdict::Undo => connection.go_back()?,
-                Verdict::Done => return connection.go_back(),
+                Verdict::Done => {
+                    connection.go_back()?;
+                    break;
+                }
             }
         }
+        if announced.is_empty() {
+            return Ok(None);
+        }
+        changes::tell(connection, self.run, &announced).map(Some)
     }
 
     /// Waits, in a transaction, until no other one writes the node's folds: what an earlier process left behind on
@@ -226,16 +252,21 @@ impl Store for Postgres {
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError> {
-        let begun = self.connection.begin(SHORT)?;
-        if let Err(error) = self.write_works(next) {
-            self.connection.roll_back();
-            return Err(error);
-        }
+        self.changed = None;
+        let begun = self.connection.begin_works()?;
+        let changed = self.write_works(next).inspect_err(|_| self.connection.roll_back())?;
+        self.own.begin();
         match self.connection.commit() {
-            Ok(()) => Ok(()),
-            Err(Uncommitted::InDoubt(error)) => self.learn(&begun, error),
-            Err(Uncommitted::Undone(error)) => Err(error),
+            Ok(()) => {}
+            Err(Uncommitted::InDoubt(error)) => self.learn(&begun, error)?,
+            Err(Uncommitted::Undone(error)) => return Err(error),
         }
+        self.changed = changed;
+        Ok(())
+    }
+
+    fn told(&mut self) {
+        self.own.end(self.changed.take());
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -244,14 +275,17 @@ impl Store for Postgres {
 
     fn join(&mut self, node: NodeId, version: &str) -> Result<Joined, StoreError> {
         let run = nodes::join(&self.connection, node, version)?;
-        let peer = Peer::new(Arc::clone(self.connection.server()), node, run)?;
-        let server = Arc::clone(self.connection.server());
-        let (leases, recalls) = (Leases::new((*server).clone())?, Recalls::new(server)?);
+        self.run = run;
+        let (server, own) = (Arc::clone(self.connection.server()), Arc::clone(&self.own));
+        let (leases, recalls) =
+            (Leases::new((*server).clone())?, Recalls::new(Arc::clone(&server))?);
+        let peer = Peer::new(server, node, run, own)?;
         Ok(Joined { run, shared: Some(Shared { peer, leases, recalls }) })
     }
 
+    /// Others may have something in flight still of those who were removed.
     fn caught_up(&mut self) -> Result<(), StoreError> {
-        pseudonyms::forget_all(&self.connection)
+        Ok(())
     }
 
     fn positions(&self, node: NodeId) -> Result<Vec<Position>, StoreError> {

@@ -7,12 +7,12 @@ use tokio_postgres::Row;
 
 use super::{
     connection::Connection,
-    unsigned,
+    leases, unsigned,
     value::{integer, text},
 };
 use crate::store::{
     NodeId, StoreError, instant,
-    records::{NodeRecord, NodeState},
+    records::{NodeHolds, NodeRecord, NodeState},
 };
 
 /// For how long a node that is not seen is still taken for one that is there.
@@ -64,21 +64,32 @@ pub(super) fn leave(connection: &Connection, node: NodeId, run: u64) -> Result<(
     connection.write(sql, &[&node.to_string(), &signed(run)]).map(drop)
 }
 
-const COLUMNS: &str = "id, run, version, started_at, seen_at, is_stopped, seen_at > now_ms() - $1";
+const COLUMNS: &str =
+    "n.id, n.run, n.version, n.started_at, n.seen_at, n.is_stopped, n.seen_at > now_ms() - $1,
+    h.accounts, h.units, h.forfeited";
+
+/// What each has of leases.
+const NODES: &str = "nodes AS n, LATERAL (
+    SELECT count(*) FILTER (WHERE NOT l.is_forfeited) AS accounts,
+        coalesce(sum(l.unspent) FILTER (WHERE NOT l.is_forfeited), 0)::bigint AS units,
+        coalesce(sum(l.unspent) FILTER (WHERE l.is_forfeited), 0)::bigint AS forfeited
+    FROM (SELECT o.is_forfeited, greatest(o.ceiling - o.spent, o.held) AS unspent FROM leases AS o
+        WHERE o.node = n.id) AS l WHERE l.unspent > 0) AS h";
 
 /// Lists all nodes by their ids.
 pub(super) fn list(connection: &Connection) -> Result<Vec<NodeRecord>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM nodes ORDER BY id");
+    let sql = format!("SELECT {COLUMNS} FROM {NODES} ORDER BY n.id");
     connection.rows("read", &sql, &[&LIVE_MS])?.iter().map(read).collect()
 }
 
-/// Removes a node unless it is live, and gives what it was; in a transaction.
+/// Removes a node unless it is live or has something that it may still charge, and gives what it was; in a
+/// transaction. What counted as used because it is silent is used for good.
 pub(super) fn forget(connection: &Connection, id: &str) -> Result<Option<NodeRecord>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE id = $2 FOR UPDATE");
+    let sql = format!("SELECT {COLUMNS} FROM {NODES} WHERE n.id = $2 FOR UPDATE OF n");
     let rows = connection.rows("read", &sql, &[&LIVE_MS, &id])?;
     let Some(record) = rows.first().map(read).transpose()? else { return Ok(None) };
-    if record.state != NodeState::Live {
-        connection.write("DELETE FROM nodes WHERE id = $1", &[&id])?;
+    if record.state != NodeState::Live && record.holds.units == 0 {
+        leases::forget(connection, id)?;
     }
     Ok(Some(record))
 }
@@ -97,6 +108,11 @@ fn read(row: &Row) -> Result<NodeRecord, StoreError> {
         started_at: instant(integer(row, 3)?),
         seen_at: instant(integer(row, 4)?),
         state,
+        holds: NodeHolds {
+            accounts: unsigned(integer(row, 7)?),
+            units: unsigned(integer(row, 8)?),
+            forfeited: unsigned(integer(row, 9)?),
+        },
     })
 }
 

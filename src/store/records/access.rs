@@ -8,9 +8,9 @@ use crate::{
     store::{
         StoreError,
         records::{
-            AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryRecord, DeliveryState, Difference, EntryKind, EntryRecord, EventRecord,
-            GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed,
+            AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
+            CustomerRecord, DeliveryRecord, DeliveryState, Difference, EntryKind, EntryRecord,
+            EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed,
             OwnedAccountKey, Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord,
             Verified,
         },
@@ -181,6 +181,9 @@ pub trait Reads {
     /// Lists the nodes that share the store, by id. A store that one process has for itself knows none.
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
 
+    /// Calls `each` for every removed customer whose name in the journals must not be given to another, with that.
+    fn load_removals(&self, each: &mut dyn FnMut(&str)) -> Result<(), StoreError>;
+
     /// Calls `each` for every customer by id, with its subscription and its applications by name.
     /// A callback, since there may be a million.
     fn load_customers(
@@ -284,6 +287,9 @@ pub trait Records: Reads {
     /// Removes a node that is not live, with what it held; gives what it was, also when it is live and
     /// stays.
     fn forget_node(&mut self, id: &str) -> Result<Option<NodeRecord>, StoreError>;
+
+    /// Lets the other processes that share the store learn of a change once it is committed.
+    fn announce(&mut self, change: Announcement);
 
     /// Writes a setting.
     fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError>;

@@ -4,6 +4,7 @@
 //! The rules of what may be changed are not here: a store keeps what it is given.
 
 mod access;
+mod announcement;
 mod ledger;
 mod nodes;
 
@@ -20,11 +21,12 @@ use crate::{
 };
 
 pub use access::{Reads, Records};
+pub use announcement::Announcement;
 pub use ledger::{
     Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
     Verified,
 };
-pub use nodes::{NodeRecord, NodeState};
+pub use nodes::{NodeHolds, NodeRecord, NodeState};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

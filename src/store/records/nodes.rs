@@ -19,6 +19,19 @@ pub struct NodeRecord {
     pub seen_at: Timestamp,
     /// What is to be thought of it now.
     pub state: NodeState,
+    /// What it has of accounts that all nodes share.
+    pub holds: NodeHolds,
+}
+
+/// What a node has of accounts that all nodes share, as far as it said so.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct NodeHolds {
+    /// Accounts of which it may charge something without asking.
+    pub accounts: u64,
+    /// What it may charge of all of them together, with what requests in flight hold.
+    pub units: u64,
+    /// What counts as used because it is silent.
+    pub forfeited: u64,
 }
 
 /// Whether a node is there.

@@ -15,16 +15,17 @@ use crate::{
     },
 };
 
-const TABLE: &str = "customers";
-const APPLICATIONS: &str = "applications";
+pub(in crate::store) const TABLE: &str = "customers";
+pub(in crate::store) const APPLICATIONS: &str = "applications";
 
 const SELECT: &str = "SELECT id, name, metadata, suspended, limits, webhook_url, webhook_secret,
     webhook_disabled, created_at, updated_at, spend_cap FROM customers";
 
-const SELECT_APPLICATIONS: &str = "SELECT name, customer, limits, created_at FROM applications";
+pub(in crate::store) const SELECT_APPLICATIONS: &str =
+    "SELECT name, customer, limits, created_at FROM applications";
 
 /// With the subscription's columns behind the customer's; its owner is NULL where there is none.
-const SELECT_BOTH: &str = r#"SELECT c.id, c.name, metadata, suspended, limits, webhook_url,
+pub(in crate::store) const SELECT_BOTH: &str = r#"SELECT c.id, c.name, metadata, suspended, limits, webhook_url,
     webhook_secret, webhook_disabled, created_at, updated_at, spend_cap, s.customer, "plan", status, anchor,
     starts, trial_end, past_due_since, cancel_at, period_start, period_end, pause_collection, grace,
     changed, restarted, next FROM customers AS c LEFT JOIN subscriptions AS s ON s.customer = c.id"#;
@@ -189,7 +190,7 @@ fn read_webhook(cells: &mut Cells<'_>) -> Result<Option<WebhookRecord>, StoreErr
     Ok(Some(WebhookRecord { url, secret: cells.get()?, disabled: cells.get()? }))
 }
 
-fn read_both(
+pub(in crate::store) fn read_both(
     cells: &mut Cells<'_>,
 ) -> Result<(CustomerRecord, Option<SubscriptionTerms>), StoreError> {
     let customer = read(cells)?;
@@ -198,7 +199,9 @@ fn read_both(
     Ok((customer, terms))
 }
 
-fn read_application(cells: &mut Cells<'_>) -> Result<ApplicationRecord, StoreError> {
+pub(in crate::store) fn read_application(
+    cells: &mut Cells<'_>,
+) -> Result<ApplicationRecord, StoreError> {
     Ok(ApplicationRecord {
         name: cells.get()?,
         customer: cells.get()?,

@@ -14,7 +14,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-const TABLE: &str = "keys";
+pub(in crate::store) const TABLE: &str = "keys";
 
 const COLUMNS: &str = "id, customer, application, name, digest, hint, env, scopes, allow_from,
     expires, status, revoked_at, replaced_by, lineage, limits, created_at";
@@ -72,8 +72,7 @@ pub(super) fn load(
     database: &dyn Database,
     each: &mut dyn FnMut(KeyRecord),
 ) -> Result<(), StoreError> {
-    let sql = format!("SELECT {COLUMNS}, NULL FROM keys ORDER BY id");
-    query::each(database, TABLE, &sql, params![], |mut cells| {
+    query::each(database, TABLE, &select_without_use("ORDER BY id"), params![], |mut cells| {
         each(read(&mut cells)?);
         Ok(true)
     })
@@ -146,11 +145,15 @@ pub(super) fn last_used(
     })
 }
 
+pub(in crate::store) fn select_without_use(rest: &str) -> String {
+    format!("SELECT {COLUMNS}, NULL FROM keys {rest}")
+}
+
 pub(in crate::store) fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS}, {LAST_USED} FROM keys {rest}")
 }
 
-fn read(cells: &mut Cells<'_>) -> Result<KeyRecord, StoreError> {
+pub(in crate::store) fn read(cells: &mut Cells<'_>) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         id: cells.get()?,
         customer: cells.get()?,

@@ -9,7 +9,7 @@ pub(super) mod accounts;
 mod audit;
 mod calls;
 pub(super) mod credits;
-mod customers;
+pub(super) mod customers;
 mod events;
 pub(super) mod keys;
 pub(super) mod ledger;

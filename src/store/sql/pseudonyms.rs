@@ -2,7 +2,7 @@
 //!
 //! Requests that are in flight then are counted later, under the name that the journal had for the
 //! customer. A row here brings those to the pseudonym too. It stands until the next start has folded
-//! everything. Who gets the id meanwhile has another name in the journal: see `Ledger::name_of`.
+//! everything, and on a server for good, since other processes may have more in flight. Who gets the id meanwhile has another name in the journal: see `Ledger::name_of`.
 
 use crate::store::{
     StoreError,
@@ -51,6 +51,15 @@ pub(super) fn delete_customer(
         ON CONFLICT (name) DO NOTHING";
     query::write(database, sql, params![name, pseudonym])?;
     Ok(())
+}
+
+/// Gives the names of all.
+pub(super) fn load(database: &dyn Database, each: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
+    let sql = "SELECT name FROM pseudonyms ORDER BY name";
+    query::each(database, "pseudonyms", sql, params![], |mut cells| {
+        each(&cells.get::<String>()?);
+        Ok(true)
+    })
 }
 
 /// Forgets all, once everything that was written under the names is folded.

@@ -15,7 +15,7 @@ use crate::{
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, ledger,
-            report, subscriptions, verify,
+            pseudonyms, report, subscriptions, verify,
         },
     },
 };
@@ -230,6 +230,10 @@ impl<S: Source> Reads for Rows<S> {
 
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
         self.database().nodes()
+    }
+
+    fn load_removals(&self, each: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
+        pseudonyms::load(self.database(), each)
     }
 
     fn load_customers(

@@ -1,5 +1,7 @@
 //! Writing, in the writer's transaction alone.
 
+use std::mem;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -7,9 +9,9 @@ use crate::{
     store::{
         StoreError,
         records::{
-            AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord,
-            NodeRecord, Records, ThresholdRecord,
+            AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
+            CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord,
+            KeyRecord, NodeRecord, Records, ThresholdRecord,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, pseudonyms,
@@ -22,11 +24,12 @@ use crate::{
 pub(in crate::store) struct Writer<'c> {
     database: &'c dyn Database,
     has_renamed: bool,
+    announced: Vec<Announcement>,
 }
 
 impl<'c> Writer<'c> {
     pub(in crate::store) fn new(database: &'c dyn Database) -> Self {
-        Self { database, has_renamed: false }
+        Self { database, has_renamed: false, announced: Vec::new() }
     }
 }
 
@@ -40,6 +43,11 @@ impl Rows<Writer<'_>> {
     /// Tells whether rows of usage may have another name now, or be gone, even if that is undone.
     pub(in crate::store) fn has_renamed(&self) -> bool {
         self.by().has_renamed
+    }
+
+    /// Gives what the other processes are to learn of if this is committed.
+    pub(in crate::store) fn announced(&mut self) -> Vec<Announcement> {
+        mem::take(&mut self.by_mut().announced)
     }
 }
 
@@ -143,6 +151,10 @@ impl Records for Rows<Writer<'_>> {
 
     fn forget_node(&mut self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
         self.database().forget_node(id)
+    }
+
+    fn announce(&mut self, change: Announcement) {
+        self.by_mut().announced.push(change);
     }
 
     fn put_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {

@@ -26,6 +26,8 @@ pub(in crate::store) fn server(schema: &str) -> Server {
 }
 
 impl Place {
+    /// Whether other processes may be at work.
+    pub(in crate::store) const IS_SHARED: bool = true;
     /// How many cases a property is tried with.
     pub(in crate::store) const CASES: u32 = 24;
     /// How long a text may be by which rows are told apart: it has to go into a page of an index.

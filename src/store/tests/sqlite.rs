@@ -17,6 +17,8 @@ pub(in crate::store) struct Place {
 }
 
 impl Place {
+    /// Whether other processes may be at work.
+    pub(in crate::store) const IS_SHARED: bool = false;
     /// How many cases a property is tried with.
     pub(in crate::store) const CASES: u32 = 96;
     /// How long a text may be by which rows are told apart.

@@ -1,7 +1,9 @@
 //! Several gateways that share one store on a PostgreSQL server.
 
+mod changes;
 mod counting;
 mod presence;
+mod rates;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 #[expect(clippy::duplicate_mod, reason = "one relay does for all tests")]
 #[path = "../../../src/store/tests/relay.rs"]

@@ -79,6 +79,7 @@ CREATE FUNCTION exchange_leases(
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET enable_material = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -135,7 +136,8 @@ BEGIN
         FROM unnest(places, turns, limits, spents, helds, ceilings, leasts, wanteds, waits)
             WITH ORDINALITY AS a(pool, turn, "limit", spent, held, ceiling, least, wanted, waits, place)
         JOIN pools AS p ON p.id = a.pool
-        LEFT JOIN leases AS l ON l.pool = a.pool AND l.node = of_node
+        -- One by one, or all that the node has would be gone through.
+        LEFT JOIN LATERAL (SELECT * FROM leases AS l WHERE l.pool = a.pool AND l.node = of_node LIMIT 1) AS l ON true
     ), portions AS (
         SELECT h.*, greatest(h.ceiling, h.spent + h.held) AS out,
             -- Less than nothing is used where more was given back than nodes have said to be charged.
@@ -144,18 +146,19 @@ BEGIN
         FROM heard AS h
     ), answers AS (
         SELECT p.*, CASE
-            WHEN NOT p.is_next THEN p.known_granted
             WHEN p.wanted IS NULL OR p.room - p.out < p.least THEN 0
-            -- A debt is no part of it, or what is given would go into that.
-            WHEN p.wanted <= greatest(p.least, (p.room - p.out) / share)
-                THEN p.out - p.ceiling + greatest(p.wanted, p.least)
-            ELSE p.out - p.ceiling + greatest(p.least, (p.room - p.out) / share) / p.least * p.least END AS granted
+            WHEN p.wanted <= greatest(p.least, (p.room - p.out) / share) THEN greatest(p.wanted, p.least)
+            ELSE greatest(p.least, (p.room - p.out) / share) / p.least * p.least END AS portion
         FROM portions AS p
+    ), raised AS (
+        -- A debt is no part of what is given, or that would go into it.
+        SELECT a.*, CASE WHEN a.is_next AND a.portion > 0 THEN a.out + a.portion ELSE a.ceiling END AS ceiling_now
+        FROM answers AS a
     ), whole AS MATERIALIZED (
-        SELECT a.*, c.ceiling_now, greatest(c.ceiling_now, a.spent + a.held) - a.spent AS unspent,
-            least(greatest(a.room - greatest(c.ceiling_now, a.spent + a.held), 0), a."limit") AS free
-        FROM answers AS a,
-            LATERAL (SELECT a.ceiling + CASE WHEN a.is_next THEN a.granted ELSE 0 END AS ceiling_now) AS c
+        SELECT r.*, CASE WHEN r.is_next THEN r.ceiling_now - r.ceiling ELSE r.known_granted END AS granted,
+            greatest(r.ceiling_now, r.spent + r.held) - r.spent AS unspent,
+            least(greatest(r.room - greatest(r.ceiling_now, r.spent + r.held), 0), r."limit") AS free
+        FROM raised AS r
     ), written AS (
         INSERT INTO leases AS l (pool, node, run, turn, spent, held, ceiling, granted, ends, due, is_forfeited)
         SELECT w.pool, of_node, of_run, w.turn, w.spent, w.held, w.ceiling_now, w.granted, "now" + lasts,

@@ -2,6 +2,7 @@
 
 mod books;
 mod many;
+mod speed;
 
 use std::collections::BTreeSet;
 
