@@ -15,10 +15,11 @@ use std::{
 use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 use tokio_postgres::{NoTls, Row};
 
+pub(super) use super::role::Role;
 use super::{
     failure::{ConnectError, Failure, is_refusal},
-    leases::RECALLS,
     link::{Arguments, Link, Told, drive},
+    role::{SHORT, server_limit},
     server::Server,
     tls::Connector,
 };
@@ -27,25 +28,13 @@ use crate::store::{
     copy::{Owned, Table},
 };
 
-/// How long a statement may take.
-pub(super) const SHORT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
-
 /// How long one of a fold may take, or one that goes through much.
 pub(super) const LONG: Duration = Duration::from_secs(if cfg!(test) { 6 } else { 120 });
-
-/// How long one may take of who tells that it is there: the others wait for it no longer than that.
-const SOON: Duration = Duration::from_secs(3);
-
-/// By how much sooner than we the server gives a statement up, so that it can say so.
-const SOONER: Duration = Duration::from_millis(500);
 
 /// How long the making of a connection may take, over all addresses.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A transaction whose client is gone or frozen keeps its locks for so long at most.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// The same for one that all others wait for.
+/// A transaction that all others wait for keeps its locks for so long at most if its client is gone or frozen.
 const IDLE_AT_WORK: Duration = Duration::from_secs(5);
 
 /// A connection, or the means to make one.
@@ -64,27 +53,6 @@ pub(super) struct Connection {
     told: Arc<Told>,
     /// How many cursors were opened.
     cursors: Cell<u64>,
-}
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Role {
-    /// One that writes, and listens for what others write.
-    Peer,
-    Reader,
-    /// One that hears that others lack units.
-    Recalled,
-    Writer,
-}
-
-impl Role {
-    /// How long a statement may take where nothing else is said.
-    fn limit(self) -> Duration {
-        match self {
-            Self::Peer | Self::Recalled => SOON,
-            Self::Reader | Self::Writer => SHORT,
-        }
-    }
 }
 
 /// A transaction that is begun.
@@ -410,43 +378,11 @@ impl Connection {
                     Link::new(client, drive(connection, notified, told))
                 }
             };
-            link.client.batch_execute(&self.settings()).await.map_err(ConnectError::Server)?;
+            link.client.batch_execute(&self.role.settings()).await.map_err(ConnectError::Server)?;
             Ok(link)
         };
         timeout(CONNECT, connecting).await.unwrap_or(Err(ConnectError::Slow(CONNECT)))
     }
-
-    /// What holds for all that is done on it.
-    fn settings(&self) -> String {
-        let (limit, idle) = (server_limit(self.role.limit()), IDLE.as_millis());
-        let only = match self.role {
-            Role::Reader | Role::Recalled => "on",
-            Role::Peer | Role::Writer => "off",
-        };
-        let listen = match self.role {
-            Role::Peer => LISTEN.to_owned(),
-            Role::Recalled => format!("LISTEN {RECALLS}"),
-            Role::Reader | Role::Writer => String::new(),
-        };
-        format!(
-            "SET statement_timeout = {limit};
-             SET idle_in_transaction_session_timeout = {idle};
-             SET default_transaction_read_only = {only};
-             SET client_min_messages = warning;
-             SELECT set_config('synchronous_commit', 'on', false)
-                 WHERE current_setting('synchronous_commit') = 'off';
-             {listen}"
-        )
-    }
-}
-
-/// Listens for what happens in the schema. A channel is the whole database's, and its name is short.
-const LISTEN: &str =
-    "DO $$ BEGIN EXECUTE format('LISTEN %I', 'faregate_' || md5(current_schema())); END $$";
-
-/// Gives how many milliseconds the server may take for what we wait so long for.
-fn server_limit(limit: Duration) -> u128 {
-    limit.saturating_sub(SOONER).as_millis()
 }
 
 /// Why a transaction was not committed, as far as is known.

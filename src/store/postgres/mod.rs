@@ -24,6 +24,7 @@ mod owners;
 mod peer;
 mod pools;
 mod recalls;
+mod role;
 mod server;
 mod text;
 mod tls;
