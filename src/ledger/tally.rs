@@ -1,20 +1,31 @@
 //! What is counted in one account: the units of one quota in one window.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::Timestamp;
 
 use super::{AccountId, Limits, QuotaStanding, Window, lease::Holder, state::moment};
 
-/// The turns of the next lease. Relaxed, as only uniqueness matters: a customer that is removed and made again has
-/// accounts of the same names, of which the pools may have heard.
-static TURNS_NEXT: AtomicU64 = AtomicU64::new(0);
+/// The first turn of the next lease. Relaxed, as nothing else is published by it.
+static TURN_NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// No account has more letters.
-const TURNS: u64 = 1 << 32;
+/// By so much it is ahead at least of the one of the lease before, whatever the clock does. With a million accounts
+/// an hour the numbers last for a hundred years: those of a letter end at 2^60.
+const TURNS: u64 = 1 << 20;
+
+/// Gives the first turn of a lease. It is higher than all that pools may have heard of an account of the same name,
+/// since no lease has a letter in each microsecond: a customer that is removed and made again has such.
+fn first_turn(now: Duration) -> u64 {
+    let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+    let before = TURN_NEXT.fetch_max(now, Ordering::Relaxed).max(now);
+    TURN_NEXT.fetch_add(TURNS, Ordering::Relaxed).max(before)
+}
 
 /// Units of one quota in one window.
 #[derive(Debug)]
@@ -47,11 +58,9 @@ impl Tally {
     }
 
     /// Gives the lease, a new one where there is none.
-    pub(super) fn holder(&mut self) -> &mut Holder {
+    pub(super) fn holder(&mut self, now: Duration) -> &mut Holder {
         let used = self.used;
-        self.lease.get_or_insert_with(|| {
-            Box::new(Holder::new(used, TURNS_NEXT.fetch_add(TURNS, Ordering::Relaxed)))
-        })
+        self.lease.get_or_insert_with(|| Box::new(Holder::new(used, first_turn(now))))
     }
 
     /// Takes units for a request.

@@ -5,7 +5,7 @@
 //!
 //! Invariant: the ceiling is never above the one that the pool knows.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use super::{Ask, LASTS, Letter, Reply, Rest, pace::Pace};
 
@@ -95,6 +95,8 @@ pub struct Holder {
     tight_until: Duration,
     is_recalled: bool,
     is_stopped: bool,
+    /// The limit was lowered, and the pool was not told.
+    is_lowered: bool,
     /// Somebody wants to know what others have used.
     is_asked_about: bool,
     latest: Duration,
@@ -190,6 +192,13 @@ impl Holder {
         (self.short, self.heard_at) = (None, None);
     }
 
+    /// Keeps nothing of what was granted by a limit that was lowered: the pool is asked by the new one.
+    pub fn lower(&mut self) {
+        (self.is_lowered, self.is_recalled) = (self.sent.is_some(), true);
+        self.ceiling = self.ceiling.min(self.taken());
+        (self.short, self.heard_at) = (None, None);
+    }
+
     /// Asks for what others have used, unless that is known well enough.
     pub fn ask_about(&mut self, now: Duration) -> bool {
         let is_known = self.heard_at.is_some_and(|at| now < at.saturating_add(REPORT));
@@ -275,11 +284,13 @@ impl Holder {
         else {
             return;
         };
-        self.ceiling = letter.ceiling.saturating_add(granted);
+        let raised = letter.ceiling.saturating_add(granted);
+        self.ceiling = if self.is_lowered { raised.min(self.taken()) } else { raised };
         self.ends = first.saturating_add(lasts);
-        self.told = (letter.spent, letter.held, self.ceiling);
+        self.told = (letter.spent, letter.held, raised);
         self.told_at = first;
-        (self.rest, self.heard_at) = (rest, Some(first));
+        let is_known = !mem::take(&mut self.is_lowered);
+        (self.rest, self.heard_at) = (rest, is_known.then_some(first));
         self.is_recalled &= self.is_thought_to_have();
         // Whoever waits looks again now.
         self.need = Need::default();

@@ -1,6 +1,12 @@
 //! Accounts that several nodes share: what stands in a lease here, and what is said of it.
 
-use std::{mem, sync::Arc, task::Waker, time::Duration};
+use std::{
+    cmp::Ordering::{Equal, Greater, Less},
+    mem,
+    sync::Arc,
+    task::Waker,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -41,10 +47,12 @@ impl State {
         let (mut violations, mut lack) = (Vec::new(), None);
         for (index, (quota, place)) in limits.quotas.iter().zip(&view.accounts).enumerate() {
             let Some(tally) = self.accounts.get_mut(*place) else { continue };
-            let is_other_limit = mem::replace(&mut tally.limit, quota.units_max()) != tally.limit;
-            let holder = tally.holder();
-            if is_other_limit {
-                holder.correct(|used| used);
+            let before = mem::replace(&mut tally.limit, quota.units_max());
+            let holder = tally.holder(now);
+            match quota.units_max().cmp(&before) {
+                Less => holder.lower(),
+                Equal => {}
+                Greater => holder.correct(|used| used),
             }
             if holder.fits(cost, now) {
                 continue;
@@ -67,7 +75,7 @@ impl State {
         let now = moment(now);
         for place in &view.accounts {
             let Some(tally) = self.accounts.get_mut(*place) else { continue };
-            let holder = tally.holder();
+            let holder = tally.holder(now);
             if !holder.fits(cost, now) {
                 holder.wait(cost);
             }
@@ -86,7 +94,7 @@ impl State {
         for (quota, place) in limits.quotas.iter().zip(&view.accounts) {
             if let Some(tally) = self.accounts.get_mut(*place) {
                 tally.limit = quota.units_max();
-                is_asked |= tally.holder().ask_about(moment(now));
+                is_asked |= tally.holder(moment(now)).ask_about(moment(now));
             }
         }
         is_asked

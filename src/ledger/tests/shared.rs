@@ -260,3 +260,46 @@ fn what_others_used_is_asked_for_once_in_a_while() {
     assert_eq!(accounts.standing(&limits, shared.now).quotas[0].used, 4);
     assert_eq!(accounts.inquire(&limits, shared.now), None);
 }
+
+#[test]
+fn a_limit_that_is_lowered_binds_the_next_request_and_one_that_is_raised_is_asked_about() {
+    let mut shared = Shared::new(2);
+    let before = quotas([quota("calls", 1000, WindowKind::Day)]);
+    for _ in 0..8 {
+        shared.take(0, &before, 1).unwrap().settle(1);
+    }
+    // A letter is on its way by the limit of before.
+    shared.wait(1000);
+    let accounts = shared.ledgers[0].customer("acme");
+    let (letters, _) = accounts.letters(shared.now);
+    let after = quotas([quota("calls", 5, WindowKind::Day)]);
+    assert!(shared.reserve(0, &after, 1).unwrap_err().lack.is_some());
+    for (account, letter) in letters {
+        let now = Duration::try_from(shared.now.as_duration()).unwrap();
+        let reply = shared.pools.entry(of(&account)).or_default().receive(0, &letter, now).unwrap();
+        accounts.receive(&account, &reply, shared.now);
+    }
+    let refused = shared.take(0, &after, 1).unwrap_err();
+    assert_eq!(refused.violations, [Violation::Quota(0)]);
+    assert_eq!(refused.standing.quotas[0].used, 8);
+    // Also what costs nothing more than is left by the limit of before is not to be had on another node.
+    assert_eq!(shared.take(1, &after, 1).unwrap_err().violations, [Violation::Quota(0)]);
+    shared.take(0, &before, 1).unwrap().settle(1);
+}
+
+#[test]
+fn accounts_of_a_customer_that_is_made_again_are_listened_to() {
+    let mut shared = Shared::new(1);
+    let limits = quotas([quota("calls", 10, WindowKind::Day)]);
+    for _ in 0..3 {
+        shared.take(0, &limits, 1).unwrap().settle(1);
+        shared.wait(1000);
+        shared.carry(0);
+        shared.ledgers[0].remove("acme").unwrap();
+        shared.pools.values_mut().for_each(|pool| {
+            let base = i64::try_from(pool.used()).unwrap();
+            pool.adjust(-base);
+        });
+    }
+    shared.take(0, &limits, 1).unwrap().settle(1);
+}

@@ -140,16 +140,15 @@ BEGIN
         LEFT JOIN LATERAL (SELECT * FROM leases AS l WHERE l.pool = a.pool AND l.node = of_node LIMIT 1) AS l ON true
     ), portions AS (
         SELECT h.*, greatest(h.ceiling, h.spent + h.held) AS out,
-            -- Less than nothing is used where more was given back than nodes have said to be charged.
-            least(h."limit" - h.used - h.others_held - h."left" - h.forfeited,
-                h."limit" + greatest(h.ceiling, h.spent + h.held)) AS room
+            h."limit" - h.used - h.others_held - h."left" - h.forfeited AS room
         FROM heard AS h
     ), answers AS (
         SELECT p.*, CASE
-            WHEN p.wanted IS NULL OR p.room - p.out < p.least THEN 0
-            WHEN p.wanted <= greatest(p.least, (p.room - p.out) / share) THEN greatest(p.wanted, p.least)
-            ELSE greatest(p.least, (p.room - p.out) / share) / p.least * p.least END AS portion
-        FROM portions AS p
+            WHEN p.wanted IS NULL OR f.free < p.least THEN 0
+            WHEN p.wanted <= greatest(p.least, f.free / share) THEN greatest(p.wanted, p.least)
+            ELSE greatest(p.least, f.free / share) / p.least * p.least END AS portion
+        -- Less than nothing is used where more was given back than nodes have said to be charged.
+        FROM portions AS p, LATERAL (SELECT least(p.room - p.out, p."limit") AS free) AS f
     ), raised AS (
         -- A debt is no part of what is given, or that would go into it.
         SELECT a.*, CASE WHEN a.is_next AND a.portion > 0 THEN a.out + a.portion ELSE a.ceiling END AS ceiling_now
