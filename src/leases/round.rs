@@ -3,6 +3,7 @@
 use std::{
     mem,
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -157,10 +158,7 @@ impl Round {
                 return true;
             }
         };
-        if self.post.is_away() {
-            self.post.set_away(false);
-            tracing::info!("leases are granted again");
-        }
+        self.reached();
         let now = self.gateway.clock().now();
         for ((sent, accounts), reply) in letters.iter().zip(&writers).zip(replies) {
             if let Some(reply) = reply {
@@ -172,6 +170,13 @@ impl Round {
         true
     }
 
+    fn reached(&self) {
+        if self.post.is_away() {
+            self.post.set_away(false);
+            tracing::info!("leases are granted again");
+        }
+    }
+
     /// Lets nobody wait while the store is away. The same is said again, since each letter stays due.
     fn fail(&mut self, error: &StoreError) {
         if !self.post.is_away() {
@@ -181,7 +186,8 @@ impl Round {
                 "no leases are granted: what is held is spent, and then callers are answered 503"
             );
         }
-        std::thread::sleep(PAUSE);
+        self.expires_at = Instant::now() + PATIENCE;
+        thread::sleep(PAUSE);
     }
 
     /// Ends all leases of this process: another one has taken its place, or the node was forgotten.
@@ -196,15 +202,17 @@ impl Round {
         }
     }
 
-    /// Takes the leases of nodes for lost that have been silent for too long.
+    /// Takes the leases of nodes for lost that have been silent for too long. By that it is also found out that the
+    /// server is back, so that nobody is refused before.
     fn expire(&mut self) {
         let now = Instant::now();
-        if now < self.expires_at || self.post.is_away() {
+        if now < self.expires_at {
             return;
         }
-        self.expires_at = now + EXPIRE;
+        self.expires_at = now + if self.post.is_away() { PATIENCE } else { EXPIRE };
         match self.leases.expire(EXPIRED_MAX, None) {
             Ok(lost) => {
+                self.reached();
                 for Lost { node, booked: Booked { customer, account, units } } in lost {
                     let quota = &*account.quota;
                     tracing::warn!(
@@ -216,12 +224,7 @@ impl Round {
                     );
                 }
             }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "leases are not looked at"
-                );
-            }
+            Err(error) => self.fail(&error),
         }
     }
 }

@@ -122,7 +122,7 @@ impl Recall {
 impl Leases {
     /// Connects with the first statement; the tables are there.
     pub fn new(server: Server) -> Result<Self, StoreError> {
-        let connection = Connection::new(Arc::new(server), Role::Writer);
+        let connection = Connection::new(Arc::new(server), Role::Leases);
         Ok(Self { connection: connection.map_err(|error| StoreError::new("open", error))? })
     }
 

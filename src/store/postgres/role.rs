@@ -7,7 +7,7 @@ use super::leases::RECALLS;
 /// How long a statement may take.
 pub(super) const SHORT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
 
-/// How long one may take of who tells that it is there: the others wait for it no longer than that.
+/// How long one may take of who tells that it is there, or of leases: others wait for it no longer than that.
 const SOON: Duration = Duration::from_secs(3);
 
 /// By how much sooner than we the server gives a statement up, so that it can say so.
@@ -23,6 +23,8 @@ const LISTEN: &str =
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Role {
+    /// One that carries what is said of leases, for which requests wait.
+    Leases,
     /// One that writes, and listens for what others write.
     Peer,
     Reader,
@@ -35,7 +37,7 @@ impl Role {
     /// How long a statement may take where nothing else is said.
     pub(super) fn limit(self) -> Duration {
         match self {
-            Self::Peer | Self::Recalled => SOON,
+            Self::Leases | Self::Peer | Self::Recalled => SOON,
             Self::Reader | Self::Writer => SHORT,
         }
     }
@@ -45,12 +47,12 @@ impl Role {
         let (limit, idle) = (server_limit(self.limit()), IDLE.as_millis());
         let only = match self {
             Self::Reader | Self::Recalled => "on",
-            Self::Peer | Self::Writer => "off",
+            Self::Leases | Self::Peer | Self::Writer => "off",
         };
         let listen = match self {
             Self::Peer => LISTEN.to_owned(),
             Self::Recalled => format!("LISTEN {RECALLS}"),
-            Self::Reader | Self::Writer => String::new(),
+            Self::Leases | Self::Reader | Self::Writer => String::new(),
         };
         format!(
             "SET statement_timeout = {limit};
