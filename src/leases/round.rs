@@ -99,6 +99,8 @@ impl Round {
         match self.ends_at {
             None => {
                 self.ends_at = Some(now + LAST_WORDS);
+                // All of them are listed, and what was to be looked at later is said at once.
+                self.schedule = Schedule::new(now);
                 let ledger = self.gateway.ledger();
                 for id in ledger.ids() {
                     if let Some(accounts) = ledger.find(&id) {

@@ -82,6 +82,11 @@ impl CountingUpstream {
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::SeqCst)
     }
+
+    /// Gives the count, to be looked at from elsewhere.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
+    }
 }
 
 impl Drop for CountingUpstream {
@@ -183,7 +188,8 @@ impl Gateway {
         Ok(gateway)
     }
 
-    fn is_ready(&self) -> bool {
+    /// Tells whether it would be sent requests.
+    pub(crate) fn is_ready(&self) -> bool {
         get(self.admin, "/readyz", &[]).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
@@ -222,9 +228,18 @@ impl Gateway {
 
     /// Makes an admin call that succeeds, and gives its answer.
     pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        self.call("POST", path, &body.to_string())
+    }
+
+    /// Reads something by an admin call.
+    pub(crate) fn read(&self, path: &str) -> serde_json::Value {
+        self.call("GET", path, "")
+    }
+
+    fn call(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
         let authorization = self.authorization();
         let fields = [("authorization", &*authorization), ("content-type", "application/json")];
-        let answer = exchange(self.admin, "POST", path, &fields, &body.to_string()).unwrap();
+        let answer = exchange(self.admin, method, path, &fields, body).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 20"), "{answer}");
         serde_json::from_str(body).unwrap()
@@ -327,10 +342,16 @@ impl Client {
 
     /// Asks and gives status and body.
     pub(crate) fn ask(&mut self, path: &str, key: &str) -> std::io::Result<(u16, String)> {
+        self.ask_whole(path, key).map(|answer| (answer.status, answer.body))
+    }
+
+    /// Asks and gives the answer.
+    pub(crate) fn ask_whole(&mut self, path: &str, key: &str) -> std::io::Result<Answer> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\n\r\n");
         self.reader.get_mut().write_all(request.as_bytes())?;
         let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        let (mut status, mut length, mut line) = (0, 0, String::new());
+        let (mut status, mut retry_after) = (0, None);
+        let (mut length, mut line) = (0, String::new());
         loop {
             line.clear();
             if self.reader.read_line(&mut line)? == 0 {
@@ -344,10 +365,21 @@ impl Client {
                 status = rest[..3].parse().map_err(|_| broken())?;
             } else if let Some(value) = text.strip_prefix("content-length: ") {
                 length = value.parse().map_err(|_| broken())?;
+            } else if let Some(value) = text.strip_prefix("retry-after: ") {
+                retry_after = Some(value.parse().map_err(|_| broken())?);
             }
         }
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body)?;
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Answer { status, retry_after, body })
     }
+}
+
+/// An answer to a [`Client`].
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In how many seconds to ask again, where that is said.
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: String,
 }

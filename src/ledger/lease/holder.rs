@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// How old what the pool knows may be.
-const REPORT: Duration = Duration::from_millis(900);
+pub(in crate::ledger) const REPORT: Duration = Duration::from_millis(900);
 
 /// How long nothing is said while a long request holds something.
 const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
@@ -237,7 +237,8 @@ impl Holder {
             at(Duration::ZERO);
         }
         if !self.is_told() {
-            at(self.told_at.max(self.changed_at).saturating_add(REPORT));
+            let last = self.told_at.max(self.changed_at);
+            at(if self.is_stopped { Duration::ZERO } else { last.saturating_add(REPORT) });
         } else if self.held > 0 {
             // The pool hears of it all the same, so that it is not taken for lost while a request lasts.
             at(self.told_at.saturating_add(RENEWAL));
@@ -339,7 +340,7 @@ impl Holder {
     }
 
     /// Tells whether the pool knows all of what there is to know.
-    fn is_told(&self) -> bool {
+    pub(in crate::ledger) fn is_told(&self) -> bool {
         (self.spent, self.held, self.ceiling) == self.told
     }
 

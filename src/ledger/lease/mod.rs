@@ -23,6 +23,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub(in crate::ledger) use self::holder::REPORT;
 pub use self::{
     holder::{Holder, Lack},
     pool::{Forfeit, NotEnded, Pool, SHARE},

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::State;
 use crate::ledger::{
     AccountId, Limits, Quota, Standing, Violation, When,
-    lease::{Holder, Lack, Letter, Reply},
+    lease::{Holder, Lack, Letter, REPORT, Reply},
     tally::Tally,
     view::View,
 };
@@ -23,6 +23,8 @@ use crate::ledger::{
 pub(in crate::ledger) struct Leased {
     /// When whoever carries letters looks at it next; zero where it is listed.
     looks_at: Option<Duration>,
+    /// That is later than what happens now is to be said.
+    is_late: bool,
     /// Counts what was heard, so that nobody waits for what has come.
     heard: u64,
     waiters: Vec<Waker>,
@@ -110,7 +112,12 @@ impl State {
         let Some(leased) = &mut self.leased else { return false };
         let is_soon = match (leased.looks_at, view) {
             (None, _) => true,
-            (Some(Duration::ZERO), _) | (Some(_), None) => false,
+            (Some(Duration::ZERO), _) => false,
+            _ if leased.is_late => {
+                let mut leases = self.accounts.iter().filter_map(|tally| tally.lease.as_ref());
+                leases.any(|lease| !lease.is_told())
+            }
+            (Some(_), None) => false,
             (Some(_), Some(view)) => {
                 let tallies = view.accounts.iter().filter_map(|place| self.accounts.get(*place));
                 tallies.filter_map(|tally| tally.lease.as_ref()).any(|lease| lease.is_urgent(now))
@@ -148,6 +155,7 @@ impl State {
         }
         if let Some(leased) = &mut self.leased {
             leased.looks_at = due.map(|due| due.max(Duration::from_nanos(1)));
+            leased.is_late = due.is_some_and(|due| due > now.saturating_add(REPORT));
         }
         self.drop_ended();
         (letters, due)

@@ -261,6 +261,62 @@ fn what_others_used_is_asked_for_once_in_a_while() {
     assert_eq!(accounts.inquire(&limits, shared.now), None);
 }
 
+/// The pool hears within a second of what happens, also where it was told of a request that was in flight then.
+#[test]
+fn what_happens_is_said_soon_where_nothing_else_is_to_be_said_for_long() {
+    let mut shared = Shared::new(1);
+    let limits = quotas([quota("calls", 1000, WindowKind::Day)]);
+    let accounts = shared.ledgers[0].customer("acme");
+    let due = |shared: &Shared| accounts.letters(shared.now).1.unwrap();
+    // What is kept is kept for longer.
+    shared.take(0, &limits, 1).unwrap().settle(1);
+    shared.wait(1000);
+    shared.carry(0);
+    assert!(due(&shared) > Duration::from_secs(1));
+    for _ in 0..3 {
+        let hold = shared.reserve(0, &limits, 1).unwrap();
+        assert!(is_listed(shared.post(0)));
+        assert!(due(&shared) <= Duration::from_secs(1));
+        shared.wait(1000);
+        assert_eq!(shared.carry(0), 1);
+        assert!(due(&shared) > Duration::from_secs(1));
+        hold.settle(1);
+        assert!(is_listed(shared.post(0)));
+        assert!(due(&shared) <= Duration::from_secs(1));
+        shared.wait(1000);
+        assert_eq!(shared.carry(0), 1);
+        assert!(due(&shared) > Duration::from_secs(1));
+    }
+    assert_eq!(shared.used("calls"), 4);
+    // What costs nothing has nothing to tell.
+    shared.reserve(0, &limits, 0).unwrap().settle(0);
+    assert!(!is_listed(shared.post(0)));
+}
+
+#[test]
+fn who_ends_says_all_at_once() {
+    let mut shared = Shared::new(1);
+    let limits = quotas([quota("calls", 1000, WindowKind::Day)]);
+    let accounts = shared.ledgers[0].customer("acme");
+    shared.take(0, &limits, 1).unwrap().settle(1);
+    accounts.stop_leases();
+    assert_eq!(shared.carry(0), 1);
+    assert_eq!(accounts.letters(shared.now), (vec![], None));
+    assert_eq!(shared.used("calls"), 1);
+    assert!(shared.pools.values().all(|pool| pool.free(1000) == 999));
+    // What happened since the last word as well.
+    let mut shared = Shared::new(1);
+    let accounts = shared.ledgers[0].customer("acme");
+    let holds = [(); 3].map(|()| shared.take(0, &limits, 300).unwrap());
+    shared.carry(0);
+    accounts.letters(shared.now);
+    holds.into_iter().for_each(|hold| hold.settle(300));
+    accounts.stop_leases();
+    assert_eq!(shared.carry(0), 1);
+    assert_eq!(accounts.letters(shared.now), (vec![], None));
+    assert_eq!(shared.used("calls"), 900);
+}
+
 #[test]
 fn a_limit_that_is_lowered_binds_the_next_request_and_one_that_is_raised_is_asked_about() {
     let mut shared = Shared::new(2);

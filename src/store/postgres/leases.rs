@@ -151,7 +151,7 @@ impl Leases {
         let waits: Vec<_> =
             letters.iter().map(|one| one.letter.ask.is_some_and(|ask| ask.is_waited_for)).collect();
         let sql = "SELECT * FROM exchange_leases($1, $2,
-            coalesce($3, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), $4, $5, $6, $7, $8, $9, $10, $11,
+            coalesce($3, now_ms()), $4, $5, $6, $7, $8, $9, $10, $11,
             $12, $13, $14, $15, $16, $17, $18)";
         let rows = self.connection.rows(
             "write to",
@@ -225,7 +225,7 @@ impl Leases {
     /// Takes leases for lost whose end has come, of so many accounts at most.
     pub fn expire(&self, most: usize, now: Option<Timestamp>) -> Result<Vec<Lost>, StoreError> {
         let sql = "SELECT customer, scope, quota, window_start, window_end, units, node FROM expire_leases(
-            coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), $2)";
+            coalesce($1, now_ms()), $2)";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let read = |row: &Row| {
             Ok(Lost { node: value::text(row, 6)?.into_owned(), booked: read_booked(row, 5)? })

@@ -20,7 +20,12 @@ pub(super) enum Mode {
     /// What ends a transaction arrives, its answer does not, and the connection ends.
     LoseAnswerToCommit,
     Pass,
+    /// What passes is under way for a time.
+    Slow,
 }
+
+/// How long that is, in each direction.
+const SLOW: Duration = Duration::from_millis(25);
 
 pub(super) struct Relay {
     pub(super) address: SocketAddr,
@@ -73,6 +78,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Mutex<Shared>, is_up: b
     while let Ok(length @ 1..) = from.read(&mut bytes) {
         while mode() == Mode::Frozen {
             thread::sleep(Duration::from_millis(5));
+        }
+        if mode() == Mode::Slow {
+            thread::sleep(SLOW);
         }
         let piece = &bytes[..length];
         let is_commit = is_up && piece.windows(8).any(|part| part == b"; COMMIT");

@@ -3,6 +3,7 @@
 mod changes;
 mod counting;
 mod presence;
+mod processes;
 mod rates;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 #[expect(clippy::duplicate_mod, reason = "one relay does for all tests")]
