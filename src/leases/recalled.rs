@@ -51,6 +51,7 @@ impl Recalled {
         // The end is no part of what makes it this account.
         let window = Window { start: *start, end: None };
         let account = AccountId { scope: (**scope).into(), quota: (**quota).into(), window };
+        self.gateway.metrics().leases().recalls.add(1);
         accounts.recall(&account, self.gateway.clock().now());
     }
 }

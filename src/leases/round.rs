@@ -149,6 +149,7 @@ impl Round {
     fn trip(&mut self) -> bool {
         let Bag { letters, writers } = mem::take(&mut self.bag);
         let Membership { node, run, .. } = *self.membership;
+        let began = Instant::now();
         let replies = match self.leases.exchange(node, run, &letters, None) {
             Ok(Some(replies)) => replies,
             Ok(None) => {
@@ -161,6 +162,9 @@ impl Round {
             }
         };
         self.reached();
+        let counted = self.gateway.metrics().leases();
+        counted.trips.take(began.elapsed());
+        counted.letters.add(u64::try_from(letters.len()).unwrap_or(0));
         let now = self.gateway.clock().now();
         for ((sent, accounts), reply) in letters.iter().zip(&writers).zip(replies) {
             if let Some(reply) = reply {
@@ -181,6 +185,7 @@ impl Round {
 
     /// Lets nobody wait while the store is away. The same is said again, since each letter stays due.
     fn fail(&mut self, error: &StoreError) {
+        self.gateway.metrics().leases().failures.add(1);
         if !self.post.is_away() {
             self.post.set_away(true);
             tracing::error!(

@@ -8,6 +8,7 @@ mod certificates;
 pub mod exposition;
 mod family;
 pub mod handshakes;
+pub mod leases;
 pub mod page;
 pub mod process;
 pub mod requests;
@@ -30,6 +31,7 @@ pub struct Metrics {
     workers: Mutex<Vec<Arc<Worker>>>,
     endpoints: Arc<Endpoints>,
     audience: Arc<Audience>,
+    leases: leases::Leases,
     /// Configurations put in force since the start.
     pub reloads: AtomicU64,
     /// Configurations that were refused.
@@ -104,6 +106,11 @@ impl Metrics {
     /// Gives the number of records of recent requests that were dropped.
     pub fn records_dropped(&self) -> u64 {
         self.records_dropped.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Gives what is counted of leases.
+    pub fn leases(&self) -> &leases::Leases {
+        &self.leases
     }
 
     /// Gives the endpoints of all workers.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use super::{
     Worker, certificates,
     family::{Family, Labels, Series, labels},
-    handshakes, process, upstreams,
+    handshakes, leases, process, upstreams,
 };
 use crate::{
     gateway::Gateway,
@@ -27,6 +27,8 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     families.extend(memory(gateway));
     families.extend(books(&workers, keeper));
     families.extend(store(keeper, is_healthy));
+    let post = gateway.ledger().post().map(|post| &**post);
+    families.extend(leases::families(gateway.metrics().leases(), post));
     families.extend(upstreams::families(gateway.metrics().endpoints()));
     families.extend(configuration(gateway));
     families.extend(notifications(gateway));

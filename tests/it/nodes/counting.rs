@@ -34,5 +34,10 @@ fn nodes_serve_a_limit_exactly() {
     assert_eq!(served.into_inner(), 1000);
     for node in &nodes {
         assert_eq!(node.used("acme"), (1000, 0));
+        let told = node.admin("GET", "/metrics").text().to_owned();
+        assert!(told.contains("faregate_lease_up 1"), "{told}");
+        let letters =
+            told.lines().find_map(|line| line.strip_prefix("faregate_lease_letters_total "));
+        assert!(letters.unwrap().parse::<u64>().unwrap() > 0);
     }
 }
