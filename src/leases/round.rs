@@ -1,6 +1,7 @@
 //! What the thread does: it gathers letters, makes the trip, and hands out the replies.
 
 use std::{
+    collections::HashSet,
     mem,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -53,6 +54,8 @@ pub(super) struct Round {
 struct Bag {
     letters: Vec<Addressed>,
     writers: Vec<Arc<Accounts>>,
+    /// Where the writers are: of an account there is one letter in a trip.
+    known: HashSet<usize>,
 }
 
 impl Round {
@@ -115,15 +118,27 @@ impl Round {
 
     /// Waits for who has something to say, and gathers what that is.
     fn gather(&mut self) {
-        let next = self.schedule.next(Instant::now()).unwrap_or(PATIENCE).min(PATIENCE);
+        let next = match self.bag.letters.is_empty() {
+            true => self.schedule.next(Instant::now()).unwrap_or(PATIENCE).min(PATIENCE),
+            false => Duration::ZERO,
+        };
         for accounts in self.post.take(next) {
-            self.ask(accounts);
+            self.ask_soon(accounts);
         }
         while self.bag.letters.len() < TOGETHER
             && let Some(due) = self.schedule.take(Instant::now())
         {
             let now = self.gateway.clock().now();
-            due.into_iter().filter(|one| one.has_letters(now)).for_each(|one| self.ask(one));
+            due.into_iter().filter(|one| one.has_letters(now)).for_each(|one| self.ask_soon(one));
+        }
+    }
+
+    /// Asks now, or for the next trip where this one has enough.
+    fn ask_soon(&mut self, accounts: Arc<Accounts>) {
+        if self.bag.letters.len() < TOGETHER {
+            self.ask(accounts);
+        } else {
+            self.schedule.put(accounts, Duration::ZERO, Instant::now());
         }
     }
 
@@ -134,7 +149,14 @@ impl Round {
         if !self.gateway.ledger().find(id).is_some_and(|known| Arc::ptr_eq(&known, &accounts)) {
             return;
         }
+        // What it has to say besides is said behind the reply.
+        if self.bag.known.contains(&Arc::as_ptr(&accounts).addr()) {
+            return;
+        }
         let (letters, due) = accounts.letters(self.gateway.clock().now());
+        if !letters.is_empty() {
+            self.bag.known.insert(Arc::as_ptr(&accounts).addr());
+        }
         for (account, letter) in letters {
             let customer = id.into();
             self.bag.letters.push(Addressed { customer, account, letter });
@@ -147,7 +169,7 @@ impl Round {
 
     /// Carries what is gathered, and hands out the replies. `false` where nobody listens to this process any more.
     fn trip(&mut self) -> bool {
-        let Bag { letters, writers } = mem::take(&mut self.bag);
+        let Bag { letters, writers, known: _ } = mem::take(&mut self.bag);
         let Membership { node, run, .. } = *self.membership;
         let began = Instant::now();
         let replies = match self.leases.exchange(node, run, &letters, None) {

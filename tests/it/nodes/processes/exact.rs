@@ -45,13 +45,13 @@ fn spend(cost: u64, limit: u64) {
 
 #[test]
 fn limit_is_served_to_the_unit_by_all_nodes_together() {
-    spend(1, number("FAREGATE_NODES_LIMIT", 3000));
+    spend(1, number("FAREGATE_NODES_LIMIT", 30_000));
 }
 
 /// The limit is no multiple of the cost.
 #[test]
 fn costs_of_three_are_taken_whole() {
-    let limit = number("FAREGATE_NODES_LIMIT", 3000);
+    let limit = number("FAREGATE_NODES_LIMIT", 30_000);
     spend(3, limit - limit % 3 + 2);
 }
 
@@ -96,8 +96,13 @@ fn few_units_are_given_to_as_many_of_the_callers_who_come_at_once() {
          hundred {slow:?}",
         rig.received(),
     );
-    let wrong = answers.iter().find(|(got, _)| !matches!(got, Got::Served | Got::Refused));
+    let known = |got: &Got| matches!(got, Got::Served | Got::Refused | Got::Unavailable);
+    let wrong = answers.iter().find(|(got, _)| !known(got));
     assert!(wrong.is_none(), "{wrong:?}");
+    // Who waits for others to give back is told after 0.4 s that they do not, which a busy machine may not keep.
+    let unavailable = answers.iter().filter(|(got, _)| *got == Got::Unavailable).count();
+    println!("{unavailable} answers 503");
+    assert!(unavailable * 100 <= answers.len(), "{unavailable} answers 503");
     let received = received.into_inner().unwrap();
     let each: Vec<_> = received.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(each.iter().all(|served| *served == UNITS), "{each:?}");

@@ -14,7 +14,7 @@ const LOST: usize = 1;
 const OTHERS: &[usize] = &[0, 2];
 
 /// What others have to go on with.
-const NO_PAUSE: Duration = Duration::from_secs(1);
+const NO_PAUSE: Duration = Duration::from_secs(3);
 
 /// Nodes under load, of which one is lost in the middle of it.
 struct Scene {
