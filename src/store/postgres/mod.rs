@@ -55,7 +55,7 @@ use crate::{
 };
 
 pub use self::{
-    changes::{Head, Knowledge, Own, Told, Whole},
+    changes::{Found, Head, Knowledge, Own, Told, Whole},
     copying::Destination,
     leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,

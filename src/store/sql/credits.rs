@@ -15,10 +15,10 @@ use crate::{
 };
 use jiff::Timestamp;
 
-const GRANTS: &str = "grants";
+pub(in crate::store) const GRANTS: &str = "grants";
 const PURSES: &str = "purses";
 
-const COLUMNS: &str = r#"g.id, g.number, p.customer, p.currency, g.amount, g."left", g.priority,
+pub(in crate::store) const COLUMNS: &str = r#"g.id, g.number, p.customer, p.currency, g.amount, g."left", g.priority,
     g.source, g.effective, g.expires, g.note, g.actor, g.created_at
     FROM grants AS g JOIN purses AS p ON p.id = g.purse"#;
 
@@ -232,7 +232,7 @@ fn enter(
     database.enter(now, &entry)
 }
 
-fn read(cells: &mut Cells<'_>) -> Result<GrantRecord, StoreError> {
+pub(in crate::store) fn read(cells: &mut Cells<'_>) -> Result<GrantRecord, StoreError> {
     Ok(GrantRecord {
         id: cells.get()?,
         number: cells.count()?,
