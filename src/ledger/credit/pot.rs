@@ -22,6 +22,8 @@ pub(super) struct Pot {
     left: Nanos,
     /// By requests of this node.
     held: Nanos,
+    /// Until when a grant is passed over whose rest did not come when it was waited for.
+    pub(super) passed_until: Option<Duration>,
     /// What this node has of a grant that others draw on as well.
     pub(super) lease: Option<Box<Holder>>,
     /// What calls draw on that this grant pays alone: the same for each of them.
@@ -30,7 +32,8 @@ pub(super) struct Pot {
 
 impl Pot {
     pub(super) fn new(grant: Grant, left: Nanos) -> Self {
-        Self { grant, left, held: Nanos::ZERO, lease: None, whole: None }
+        let held = Nanos::ZERO;
+        Self { grant, left, held, passed_until: None, lease: None, whole: None }
     }
 
     pub(super) fn is_usable(&self, now: Timestamp) -> bool {

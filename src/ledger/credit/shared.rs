@@ -22,8 +22,8 @@ use crate::{
     model::{Money, Nanos},
 };
 
-/// So long a grant of which nothing was left anywhere is not asked about again while others pay.
-const DRAINED: Duration = Duration::from_secs(5);
+/// So long a grant of which nothing was left anywhere, or nothing came, is not waited for again while others pay.
+const PASSED: Duration = Duration::from_secs(5);
 
 /// Why a price is not drawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,8 +39,8 @@ pub(in crate::ledger) enum Gap {
 enum Trust {
     /// What was heard just now.
     Fresh,
-    /// That nothing was left of a grant a while ago.
-    Drained,
+    /// That nothing was left of a grant a while ago, or that nothing came.
+    Recent,
     /// What is here counts alone.
     Here,
 }
@@ -138,9 +138,9 @@ impl Purse {
         }
         // What is owed is nobody's to spend.
         let all = price.saturating_add(units(self.debt));
-        let drained = self.plan(all, when, Trust::Drained);
-        if drained.is_complete() {
-            return Ok(self.take(&drained, price, now));
+        let recent = self.plan(all, when, Trust::Recent);
+        if recent.is_complete() {
+            return Ok(self.take(&recent, price, now));
         }
         let plan = self.plan(all, when, Trust::Fresh);
         if plan.is_complete() {
@@ -209,17 +209,22 @@ impl Plan {
     /// Adds what a grant has of what is missing.
     fn add(&mut self, place: usize, pot: &mut Pot, when: When, trust: Trust) {
         let (arrived, now) = (moment(when.arrived), moment(when.now));
+        let is_passed = trust == Trust::Recent && pot.is_passed(self.missing, now);
         let holder = pot.holder(now);
         let here = holder.left(now).min(self.missing);
         let most = match trust {
             Trust::Here => Some(here),
-            Trust::Drained => holder.most(arrived, now, DRAINED),
+            Trust::Recent if is_passed => Some(here),
+            Trust::Recent => holder.most(arrived, now, PASSED),
             Trust::Fresh => holder.most(arrived, now, Duration::ZERO),
         };
         // More than is known to be there is not asked for; what is not known may be all.
         let most = most.unwrap_or(u64::MAX);
         let wanted = most.min(self.missing);
         let lack = (wanted > here).then(|| holder.lack(wanted, arrived, now));
+        if lack == Some(Lack::Unavailable) {
+            pot.passed_until = Some(now.saturating_add(PASSED));
+        }
         let found = if lack == Some(Lack::Wait) {
             self.waits.push((place, wanted));
             wanted
@@ -233,6 +238,22 @@ impl Plan {
 }
 
 impl Pot {
+    /// Tells whether it is passed over by a call that others can pay. Once in a while it is asked about all the same,
+    /// which nobody waits for.
+    fn is_passed(&mut self, missing: u64, now: Duration) -> bool {
+        let Some(until) = self.passed_until else { return false };
+        let holder = self.holder(now);
+        if holder.left(now) >= missing {
+            self.passed_until = None;
+            return false;
+        }
+        if now >= until {
+            holder.wait(missing);
+            self.passed_until = Some(now.saturating_add(PASSED));
+        }
+        true
+    }
+
     /// Takes for a call what is here.
     fn take(&mut self, units: u64, now: Duration) -> Arc<Draw> {
         self.hold(nanos(units));

@@ -260,13 +260,18 @@ fn another_grant_pays_where_the_first_ones_rest_does_not_come() {
     shared.grant(100, 100, None);
     shared.pay_in_time(0, 50).unwrap().settle(charge(50));
     shared.pay_in_time(1, 1).unwrap().settle(charge(1));
-    // Node 1 has some of the first and is silent.
-    let hold = shared.pay_alone(0, 80).unwrap();
-    assert!(hold.taken().draw.unwrap().of(1, Nanos(80)).any(|(grant, _)| **grant == *"g2"));
-    hold.settle(charge(80));
-    // Of 200 are 130 spent by what was said: whether the rest is there is not known.
-    assert_eq!(shared.pay_alone(0, 71).unwrap_err(), Paid::Missing);
-    assert_eq!(shared.pay_alone(0, 70).unwrap_err(), Paid::Lacks(Lacking::Unavailable));
+    // Node 1 has some of the first and is silent, which the first call waits for and no other one.
+    for (nanos, patience) in [(80, 500), (10, 50), (10, 50), (10, 50)] {
+        let arrived = shared.now;
+        let hold = shared.pay_alone(0, nanos).unwrap();
+        let shares: Vec<_> = hold.taken().draw.unwrap().of(1, Nanos(nanos)).collect();
+        assert!(nanos < 80 || shares.iter().any(|(grant, _)| ***grant == *"g2"), "{shares:?}");
+        assert!(shared.now <= after(arrived, patience * MS), "{nanos}");
+        hold.settle(charge(nanos));
+    }
+    // Of 200 are 160 spent by what was said: whether the rest is there is not known.
+    assert_eq!(shared.pay_alone(0, 41).unwrap_err(), Paid::Missing);
+    assert_eq!(shared.pay_alone(0, 40).unwrap_err(), Paid::Lacks(Lacking::Unavailable));
 }
 
 #[test]
