@@ -97,25 +97,29 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
 
-    INSERT INTO pools (customer, scope, quota, window_start, window_end, used, written_off)
-    SELECT a.customer, a.scope, a.quota, a.start, a.ends, least(coalesce(u.used, 0), 4611686018427387904),
-        coalesce((SELECT sum(n.spent) FROM node_usage AS n WHERE n.account = u.id), 0)
-    FROM unnest(customers, scopes, quotas, starts, window_ends) AS a(customer, scope, quota, start, ends)
-    LEFT JOIN usage AS u ON u.customer = a.customer AND u.scope = a.scope AND u.quota = a.quota
-        AND u.window_start = a.start
-    WHERE NOT EXISTS (SELECT FROM pools AS p WHERE p.customer = a.customer AND p.scope = a.scope
-        AND p.quota = a.quota AND p.window_start = a.start)
-    ORDER BY a.customer COLLATE "C", a.scope COLLATE "C", a.quota COLLATE "C", a.start
-    ON CONFLICT DO NOTHING;
+    -- Once more where one was forgotten before it was locked, or what is said of the others would not be theirs.
+    LOOP
+        INSERT INTO pools (customer, scope, quota, window_start, window_end, used, written_off)
+        SELECT a.customer, a.scope, a.quota, a.start, a.ends, least(coalesce(u.used, 0), 4611686018427387904),
+            coalesce((SELECT sum(n.spent) FROM node_usage AS n WHERE n.account = u.id), 0)
+        FROM unnest(customers, scopes, quotas, starts, window_ends) AS a(customer, scope, quota, start, ends)
+        LEFT JOIN usage AS u ON u.customer = a.customer AND u.scope = a.scope AND u.quota = a.quota
+            AND u.window_start = a.start
+        WHERE NOT EXISTS (SELECT FROM pools AS p WHERE p.customer = a.customer AND p.scope = a.scope
+            AND p.quota = a.quota AND p.window_start = a.start)
+        ORDER BY a.customer COLLATE "C", a.scope COLLATE "C", a.quota COLLATE "C", a.start
+        ON CONFLICT DO NOTHING;
 
-    SELECT array_agg(l.id ORDER BY l.place) INTO places FROM (
-        SELECT p.id, a.place
-        FROM unnest(customers, scopes, quotas, starts) WITH ORDINALITY AS a(customer, scope, quota, start, place)
-        JOIN pools AS p ON p.customer = a.customer AND p.scope = a.scope AND p.quota = a.quota
-            AND p.window_start = a.start
-        ORDER BY p.customer, p.scope, p.quota, p.window_start
-        FOR UPDATE OF p
-    ) AS l;
+        SELECT array_agg(l.id ORDER BY l.place) INTO places FROM (
+            SELECT p.id, a.place
+            FROM unnest(customers, scopes, quotas, starts) WITH ORDINALITY AS a(customer, scope, quota, start, place)
+            JOIN pools AS p ON p.customer = a.customer AND p.scope = a.scope AND p.quota = a.quota
+                AND p.window_start = a.start
+            ORDER BY p.customer, p.scope, p.quota, p.window_start
+            FOR UPDATE OF p
+        ) AS l;
+        EXIT WHEN cardinality(places) = cardinality(customers);
+    END LOOP;
 
     RETURN QUERY
     -- What the letter says of the node's own lease, unless that was heard, beside what there is of others.
