@@ -91,6 +91,11 @@ impl Changes {
     /// Looks at changes in their order, up to one of this process of which its memory learns just now.
     fn look(&mut self, peer: &Peer, gateway: &Gateway, told: Vec<Told>) -> Progress {
         for Told { number, run, what } in told {
+            if run == self.run && matches!(what, Some(Announcement::Indebted { .. })) {
+                // Memory has it from the request itself, and is told nothing by a fold.
+                self.seen = number;
+                continue;
+            }
             if run == self.run {
                 match peer.own().knows(number) {
                     Knowledge::Coming => return Progress::Partial,

@@ -79,7 +79,8 @@ pub(crate) fn learn_numbers(gateway: &Gateway, change: &Announcement) {
                 AccountId { scope: scope.as_str().into(), quota: quota.as_str().into(), window };
             ledger.customer(customer).adjust(&account, *units);
         }
-        Announcement::Owed { customer, currency, nanos } => {
+        Announcement::Indebted { customer, currency, nanos }
+        | Announcement::Owed { customer, currency, nanos } => {
             ledger.customer(customer).owe(*currency, Nanos(*nanos));
         }
         Announcement::Customer { .. }

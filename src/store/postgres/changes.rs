@@ -108,12 +108,15 @@ impl Own {
 }
 
 /// Tells changes, as the last of what a transaction does: who tells any waits for who has told some. Gives the
-/// number of the last one.
+/// number of the last one, if there is one.
 pub(super) fn tell(
     connection: &Connection,
     run: u64,
     changes: &[Announcement],
-) -> Result<u64, StoreError> {
+) -> Result<Option<u64>, StoreError> {
+    if changes.is_empty() {
+        return Ok(None);
+    }
     let what: Result<Vec<_>, _> = changes.iter().map(query::json).collect();
     let what = what?;
     let what: Vec<_> = what.iter().map(|what| text::encode(what)).collect();
@@ -125,7 +128,7 @@ pub(super) fn tell(
     let run = i64::try_from(run).unwrap_or(i64::MAX);
     let rows = connection.rows("write to", sql, &[&run, &what])?;
     let row = rows.first().ok_or_else(|| StoreError::new("write to", "changes have no number"))?;
-    value::integer(row, 0).map(unsigned)
+    value::integer(row, 0).map(unsigned).map(Some)
 }
 
 /// Gives up to where there are changes.

@@ -68,13 +68,13 @@ const COLUMNS: &str =
     "n.id, n.run, n.version, n.started_at, n.seen_at, n.is_stopped, n.seen_at > now_ms() - $1,
     h.accounts, h.units, h.forfeited";
 
-/// What each has of leases.
+/// What each has of leases. Money is no sum of units.
 const NODES: &str = "nodes AS n, LATERAL (
     SELECT count(*) FILTER (WHERE NOT l.is_forfeited) AS accounts,
-        coalesce(sum(l.unspent) FILTER (WHERE NOT l.is_forfeited), 0)::bigint AS units,
-        coalesce(sum(l.unspent) FILTER (WHERE l.is_forfeited), 0)::bigint AS forfeited
-    FROM (SELECT o.is_forfeited, greatest(o.ceiling - o.spent, o.held) AS unspent FROM leases AS o
-        WHERE o.node = n.id) AS l WHERE l.unspent > 0) AS h";
+        coalesce(sum(l.unspent) FILTER (WHERE NOT l.is_forfeited AND NOT l.is_money), 0)::bigint AS units,
+        coalesce(sum(l.unspent) FILTER (WHERE l.is_forfeited AND NOT l.is_money), 0)::bigint AS forfeited
+    FROM (SELECT o.is_forfeited, greatest(o.ceiling - o.spent, o.held) AS unspent, p.scope = 'grant' AS is_money
+        FROM leases AS o JOIN pools AS p ON p.id = o.pool WHERE o.node = n.id) AS l WHERE l.unspent > 0) AS h";
 
 /// Lists all nodes by their ids.
 pub(super) fn list(connection: &Connection) -> Result<Vec<NodeRecord>, StoreError> {
@@ -88,7 +88,7 @@ pub(super) fn forget(connection: &Connection, id: &str) -> Result<Option<NodeRec
     let sql = format!("SELECT {COLUMNS} FROM {NODES} WHERE n.id = $2 FOR UPDATE OF n");
     let rows = connection.rows("read", &sql, &[&LIVE_MS, &id])?;
     let Some(record) = rows.first().map(read).transpose()? else { return Ok(None) };
-    if record.state != NodeState::Live && record.holds.units == 0 {
+    if record.state != NodeState::Live && record.holds.accounts == 0 {
         leases::forget(connection, id)?;
     }
     Ok(Some(record))

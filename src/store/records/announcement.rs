@@ -31,6 +31,16 @@ pub enum Announcement {
     },
     /// Enforcement is on or off.
     Enforcement,
+    /// A customer owes more by what was folded of a journal. The memory of the process that wrote it has known that
+    /// since the request ended.
+    Indebted {
+        /// Who.
+        customer: String,
+        /// In which currency.
+        currency: Currency,
+        /// How much more, in nano-units.
+        nanos: i64,
+    },
     /// A customer owes more, or less.
     Owed {
         /// Who.
