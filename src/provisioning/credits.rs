@@ -12,7 +12,7 @@ use super::{Change, Effect, InputDate, Rejection, valid::Errors};
 use crate::{
     ledger::{Accounts, Grant, id_of},
     model::{Currency, Money, Nanos},
-    store::records::{GrantRecord, GrantSource, new_id},
+    store::records::{GrantRecord, GrantSource, SharedLeft, new_id},
 };
 
 /// The most that one grant gives: a billion of the currency's unit.
@@ -138,16 +138,8 @@ impl Change<'_> {
         let ended = self.records.ended_grants(self.now, max)?;
         let is_all = ended.len() < max;
         for grant in ended {
-            let customer = grant.customer.as_str();
-            let (left, repayment) = match self.gateway.ledger().find(customer) {
-                // As memory has it, since the store is behind; and not while a call holds any of it.
-                Some(accounts) => {
-                    let Some(left) = accounts.left_unheld(&grant.id) else { continue };
-                    (left, Some(Repayment::promise(accounts, grant.currency, left)))
-                }
-                // It was the money of a customer who is gone.
-                None => (grant.left, None),
-            };
+            let Some(left) = self.left_of_ended(&grant)? else { continue };
+            let repayment = self.repayment(&grant.customer, grant.currency, left)?;
             let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
             self.records.expire_grant(self.now, &grant, left, repays)?;
             let GrantRecord { id, customer, currency, .. } = grant;
@@ -160,6 +152,34 @@ impl Change<'_> {
             self.applied.effects.extend(repayment.map(Effect::Repay));
         }
         Ok(is_all)
+    }
+
+    /// Gives what is left of a grant that has ended; `None` while calls hold some of it, on any node.
+    fn left_of_ended(&mut self, grant: &GrantRecord) -> Result<Option<Nanos>, Rejection> {
+        Ok(match self.records.shared_left(grant)? {
+            Some(SharedLeft::Out) => None,
+            Some(SharedLeft::Left(left)) => Some(left),
+            None => match self.gateway.ledger().find(&grant.customer) {
+                // As memory has it, since the store is behind.
+                Some(accounts) => accounts.left_unheld(&grant.id),
+                // It was the money of a customer who is gone.
+                None => Some(grant.left),
+            },
+        })
+    }
+
+    /// Promises what a customer owes, so much at most; `None` for one who is gone.
+    fn repayment(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+        most: Nanos,
+    ) -> Result<Option<Repayment>, Rejection> {
+        let Some(accounts) = self.gateway.ledger().find(customer) else { return Ok(None) };
+        // What another node repays at this moment is owed by memory still.
+        let owed = self.records.owed_shared(customer, currency)?;
+        let most = owed.map_or(most, |owed| owed.min(most));
+        Ok(Some(Repayment::promise(accounts, currency, most)))
     }
 
     /// Refuses a customer that is not there.
@@ -178,9 +198,8 @@ impl Change<'_> {
             let message = format!("at most {BALANCE_MAX} may be left of all grants together");
             return Err(Rejection::field("amount", message));
         }
-        let accounts = self.gateway.ledger().customer(customer);
-        let repayment = Repayment::promise(accounts, currency, nanos);
-        let repays = repayment.nanos();
+        let repayment = self.repayment(customer, currency, nanos)?;
+        let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
         let left = nanos.saturating_sub(repays);
         let mut record = GrantRecord {
             id: new_id("grant", self.now),
@@ -200,7 +219,7 @@ impl Change<'_> {
         record.number = self.records.put_grant(&record, repays)?;
         let (grant, customer) = (grant_of(&record), customer.to_owned());
         self.applied.effects.push(Effect::Grant { customer, grant, left });
-        self.applied.effects.push(Effect::Repay(repayment));
+        self.applied.effects.extend(repayment.map(Effect::Repay));
         Ok(record)
     }
 

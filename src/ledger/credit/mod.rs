@@ -18,8 +18,8 @@ use super::{
 };
 use crate::model::{Currency, Money, Nanos};
 
-/// The scope of the accounts that grants are, where several nodes draw on them.
-const SCOPE: &str = "grant";
+/// The scope of the accounts that grants are, where several nodes draw on them: no quota has it.
+pub const GRANT_SCOPE: &str = "grant";
 
 /// Money that a customer was given.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,7 +44,7 @@ impl Grant {
     /// Gives the account that it is where several nodes draw on it: its limit is the amount.
     fn account(&self) -> AccountId {
         let window = Window { start: self.effective, end: self.expires };
-        AccountId { scope: SCOPE.into(), quota: Arc::clone(&self.id), window }
+        AccountId { scope: GRANT_SCOPE.into(), quota: Arc::clone(&self.id), window }
     }
 }
 

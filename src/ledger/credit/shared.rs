@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    Credit, Purse, SCOPE, Short,
+    Credit, GRANT_SCOPE, Purse, Short,
     pot::{Pot, nanos, units},
 };
 use crate::{
@@ -100,7 +100,7 @@ impl Credit {
 
     /// Gives what this node has of a grant.
     pub(in crate::ledger) fn lease_mut(&mut self, account: &AccountId) -> Option<&mut Box<Holder>> {
-        if *account.scope != *SCOPE {
+        if *account.scope != *GRANT_SCOPE {
             return None;
         }
         let mut pots = self.0.iter_mut().flat_map(|purse| &mut purse.grants);

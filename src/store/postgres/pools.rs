@@ -12,10 +12,13 @@ use super::{
     text,
     value::{self, integer},
 };
-use crate::store::{
-    StoreError, instant,
-    records::{AccountKey, Difference, GRANT_SCOPE},
-    sql::query::{limit, ms},
+use crate::{
+    ledger::GRANT_SCOPE,
+    store::{
+        StoreError, instant,
+        records::{AccountKey, Difference},
+        sql::query::{limit, ms},
+    },
 };
 
 /// Makes a pool of what the books have.

@@ -4,13 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger::Window,
+    ledger::{GRANT_SCOPE, Window},
     model::{Currency, Nanos},
     store::records::AccountKey,
 };
-
-/// The scope of grants among the accounts that nodes share: no quota has it.
-pub const GRANT_SCOPE: &str = "grant";
 
 /// Money that a customer was given.
 #[derive(Clone, Debug, Eq, PartialEq)]

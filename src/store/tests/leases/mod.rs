@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        AccountId,
+        AccountId, GRANT_SCOPE,
         lease::{Ask, Letter, Pool, Reply},
     },
     model::Nanos,
