@@ -41,7 +41,10 @@ const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a request waits for others to give back before it is told that they do not.
-const RECALL: Duration = Duration::from_millis(400);
+const RECALL: Duration = Duration::from_millis(800);
+
+/// For so long behind a request that waited in vain others are told so at once, unless something is heard.
+const IN_VAIN: Duration = Duration::from_secs(2);
 
 /// How long a request waits for an answer at all.
 const PATIENCE: Duration = Duration::from_millis(1000);
@@ -90,6 +93,8 @@ pub struct Holder {
     rest: Rest,
     /// What there is besides is known, and no older than this.
     heard_at: Option<Duration>,
+    /// Until then nobody waits, since somebody did in vain.
+    in_vain_until: Duration,
     /// The last question was answered with nothing, which came at this time.
     short: Option<Duration>,
     tight_until: Duration,
@@ -151,7 +156,18 @@ impl Holder {
     }
 
     /// Tells why a request that came at `arrived` does not fit.
-    pub fn lack(&self, cost: u64, arrived: Duration, now: Duration) -> Lack {
+    pub fn lack(&mut self, cost: u64, arrived: Duration, now: Duration) -> Lack {
+        let lack = self.reason(cost, arrived, now);
+        if lack == Lack::Wait && now < self.in_vain_until {
+            return Lack::Unavailable;
+        }
+        if lack == Lack::Unavailable {
+            self.in_vain_until = now.saturating_add(IN_VAIN);
+        }
+        lack
+    }
+
+    fn reason(&self, cost: u64, arrived: Duration, now: Duration) -> Lack {
         if self.is_stopped {
             return Lack::Unavailable;
         }
@@ -305,6 +321,10 @@ impl Holder {
         self.is_recalled &= self.is_thought_to_have();
         // Whoever waits looks again now.
         self.need = Need::default();
+        // Where others have something left and do not give it back nothing is new.
+        if granted > 0 || rest.free > 0 || rest.left == 0 {
+            self.in_vain_until = Duration::ZERO;
+        }
         if letter.ask.is_some() {
             self.short = (granted == 0).then_some(now);
             if granted == 0 {
@@ -421,8 +441,8 @@ impl Holder {
     /// Follows a clock that was set back: what was to happen at a time of before happens now.
     fn follow(&mut self, now: Duration) {
         if now < self.latest {
-            let Self { told_at, changed_at, last_take, granted_at, tight_until, .. } = self;
-            for time in [told_at, changed_at, last_take, granted_at, tight_until] {
+            let Self { told_at, changed_at, last_take, granted_at, .. } = self;
+            for time in [told_at, changed_at, last_take, granted_at] {
                 *time = now.min(*time);
             }
             self.ends = self.ends.min(now.saturating_add(LASTS));
@@ -430,6 +450,7 @@ impl Holder {
                 (sent.first, sent.latest) = (now.min(sent.first), now.min(sent.latest));
             }
             (self.short, self.heard_at) = (None, None);
+            (self.tight_until, self.in_vain_until) = (now, now);
         }
         self.latest = now;
     }

@@ -261,7 +261,7 @@ fn another_grant_pays_where_the_first_ones_rest_does_not_come() {
     shared.pay_in_time(0, 50).unwrap().settle(charge(50));
     shared.pay_in_time(1, 1).unwrap().settle(charge(1));
     // Node 1 has some of the first and is silent, which the first call waits for and no other one.
-    for (nanos, patience) in [(80, 500), (10, 50), (10, 50), (10, 50)] {
+    for (nanos, patience) in [(80, 900), (10, 50), (10, 50), (10, 50)] {
         let arrived = shared.now;
         let hold = shared.pay_alone(0, nanos).unwrap();
         let shares: Vec<_> = hold.taken().draw.unwrap().of(1, Nanos(nanos)).collect();
