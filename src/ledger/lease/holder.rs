@@ -93,8 +93,8 @@ pub struct Holder {
     rest: Rest,
     /// What there is besides is known, and no older than this.
     heard_at: Option<Duration>,
-    /// Until then nobody waits, since somebody did in vain.
-    in_vain_until: Duration,
+    /// Somebody waited in vain: until then nobody waits for as many units.
+    in_vain: Option<(Duration, u64)>,
     /// The last question was answered with nothing, which came at this time.
     short: Option<Duration>,
     tight_until: Duration,
@@ -157,22 +157,27 @@ impl Holder {
 
     /// Tells why a request that came at `arrived` does not fit.
     pub fn lack(&mut self, cost: u64, arrived: Duration, now: Duration) -> Lack {
-        let lack = self.reason(cost, arrived, now);
-        if lack == Lack::Wait && now < self.in_vain_until {
-            return Lack::Unavailable;
-        }
-        if lack == Lack::Unavailable {
-            self.in_vain_until = now.saturating_add(IN_VAIN);
+        // What is left here, and is not enough, goes back when more is asked for.
+        let missing = cost.saturating_sub(self.room());
+        let lack = self.reason(missing, arrived, now);
+        match (lack, self.in_vain) {
+            (Lack::Wait, Some((until, units))) if now < until && missing >= units => {
+                return Lack::Unavailable;
+            }
+            (Lack::Unavailable, _) => {
+                // Where nothing at all is answered, also what is free does not come.
+                let units = if self.rest.free < missing { missing } else { 0 };
+                self.in_vain = Some((now.saturating_add(IN_VAIN), units));
+            }
+            _ => {}
         }
         lack
     }
 
-    fn reason(&self, cost: u64, arrived: Duration, now: Duration) -> Lack {
+    fn reason(&self, missing: u64, arrived: Duration, now: Duration) -> Lack {
         if self.is_stopped {
             return Lack::Unavailable;
         }
-        // What is left here, and is not enough, goes back when more is asked for.
-        let missing = cost.saturating_sub(self.room());
         if let Some(heard_at) = self.heard_at
             && self.rest.free < missing
         {
@@ -322,8 +327,8 @@ impl Holder {
         // Whoever waits looks again now.
         self.need = Need::default();
         // Where others have something left and do not give it back nothing is new.
-        if granted > 0 || rest.free > 0 || rest.left == 0 {
-            self.in_vain_until = Duration::ZERO;
+        if granted > 0 || rest.left == 0 || self.in_vain.is_some_and(|(_, units)| units == 0) {
+            self.in_vain = None;
         }
         if letter.ask.is_some() {
             self.short = (granted == 0).then_some(now);
@@ -450,7 +455,7 @@ impl Holder {
                 (sent.first, sent.latest) = (now.min(sent.first), now.min(sent.latest));
             }
             (self.short, self.heard_at) = (None, None);
-            (self.tight_until, self.in_vain_until) = (now, now);
+            (self.tight_until, self.in_vain) = (now, None);
         }
         self.latest = now;
     }
