@@ -94,7 +94,7 @@ impl Scene {
         let received = rig.received();
         rig.stop(&schema, limit);
         let unknown =
-            "SELECT coalesce(sum(units), 0) FROM customer_minutes WHERE ending = 'unknown'";
+            "SELECT coalesce(sum(requests), 0) FROM customer_minutes WHERE ending = 'unknown'";
         let unknown: u64 = schema.ask(unknown).parse().unwrap();
         println!("{received} received of {limit}, {unknown} of unknown ending");
         assert!(received <= limit && received + unknown >= limit);
