@@ -31,7 +31,7 @@ pub(super) struct Behind {
     pub(super) debts: Vec<Announcement>,
 }
 
-/// What it puts into `names` is true only once the transaction is committed.
+/// Writes all but what comes behind it. What it puts into `names` is true only once the transaction is committed.
 pub(super) fn write(
     connection: &Connection,
     names: &mut Names,

@@ -68,7 +68,7 @@ pub struct Booked {
     pub customer: String,
     /// Which of its accounts.
     pub account: AccountId,
-    /// How much.
+    /// How much; of a grant in nano-units.
     pub units: u64,
 }
 

@@ -1,6 +1,6 @@
 -- What several nodes count with against one limit, of units or of a grant's money: src/ledger/lease/pool.rs in tables,
--- under one lock for each account, that of its row of pools. Who needs several takes them in the order of their names. Folds write none of
--- the first two, since they may take long.
+-- under one lock for each account, that of its row of pools. Who needs several takes them in the order of their names.
+-- Folds write neither pools nor leases, since they may take long.
 
 -- What the books have of all accounts: of units, and of grants, each of which is an account whose limit is its amount
 -- in nano-units. The number of a grant's is below zero, so that it is none of usage. A join finds one account in it by
@@ -27,8 +27,9 @@ CREATE TABLE pools (
     held         BIGINT NOT NULL DEFAULT 0,
     "left"       BIGINT NOT NULL DEFAULT 0,
     forfeited    BIGINT NOT NULL DEFAULT 0,
-    -- Counts as used beyond the books: what was out at nodes that were forgotten, and what the present processes of
-    -- nodes had charged when the account was not shared yet, since they may say it again.
+    -- Counts as used beyond the books: what was out at nodes that were forgotten, what the present processes of
+    -- nodes had charged when the account was not shared yet, since they may say it again, and all of a grant that the
+    -- customer does not have.
     written_off  BIGINT NOT NULL DEFAULT 0,
     UNIQUE (customer, scope, quota, window_start)
 ) WITH (fillfactor = 80);
@@ -56,8 +57,8 @@ CREATE TABLE leases (
 CREATE INDEX leases_by_node ON leases (node);
 CREATE INDEX leases_due ON leases (due) WHERE due IS NOT NULL;
 
--- What the journals of a node have of an account, by its number in the books, since its earlier processes were recovered: what
--- is folded of its present one. Written by folds.
+-- What the journals of a node have of an account, by its number in the books, since its earlier processes were
+-- recovered: what is folded of its present one. Written by folds.
 CREATE TABLE node_usage (
     account BIGINT NOT NULL,
     node    TEXT   NOT NULL COLLATE "C",
@@ -111,8 +112,9 @@ BEGIN
     LOOP
         -- Where a pool is there its books are not looked for.
         INSERT INTO pools (customer, scope, quota, window_start, window_end, used, written_off)
-        SELECT a.customer, a.scope, a.quota, a.start, a.ends, least(coalesce(b.used, 0), 4611686018427387904),
-            coalesce((SELECT sum(n.spent) FROM node_usage AS n WHERE n.account = b.account), 0)
+        SELECT a.customer, a.scope, a.quota, a.start, a.ends,
+            least(coalesce(b.used, 0), 4611686018427387904) + m.missing,
+            coalesce((SELECT sum(n.spent) FROM node_usage AS n WHERE n.account = b.account), 0) + m.missing
         FROM (
             SELECT a.*
             FROM unnest(customers, scopes, quotas, starts, window_ends) AS a(customer, scope, quota, start, ends)
@@ -121,7 +123,10 @@ BEGIN
             OFFSET 0
         ) AS a
         LEFT JOIN LATERAL (SELECT * FROM books AS b WHERE b.customer = a.customer AND b.scope = a.scope
-            AND b.quota = a.quota AND b.window_start = a.start LIMIT 1) AS b ON true
+            AND b.quota = a.quota AND b.window_start = a.start LIMIT 1) AS b ON true,
+        -- No limit of a letter is above this.
+        LATERAL (SELECT CASE WHEN a.scope = 'grant' AND b.account IS NULL THEN 1152921504606846976 ELSE 0 END)
+            AS m(missing)
         ORDER BY a.customer COLLATE "C", a.scope COLLATE "C", a.quota COLLATE "C", a.start
         ON CONFLICT DO NOTHING;
 

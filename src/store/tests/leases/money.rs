@@ -14,12 +14,12 @@ struct Shared {
 
 /// A place with a grant of ten, that of the account [`GRANT`].
 fn shared() -> Shared {
-    shared_with(grant("grant_1", 10), 0)
+    shared_with(&grant("grant_1", 10), 0)
 }
 
-fn shared_with(grant: GrantRecord, repays: i64) -> Shared {
+fn shared_with(grant: &GrantRecord, repays: i64) -> Shared {
     let mut place = Place::new();
-    put(&mut place, &grant, repays);
+    put(&mut place, grant, repays);
     let leases = Leases::new(server(place.name())).unwrap();
     Shared { place, leases }
 }
@@ -119,7 +119,7 @@ fn leases_of_grants_begin_with_what_the_books_have() {
 
 #[test]
 fn leases_of_grants_see_what_is_repaid_and_what_expires() {
-    let Shared { mut place, leases } = shared_with(grant("grant_1", 10), 3);
+    let Shared { mut place, leases } = shared_with(&grant("grant_1", 10), 3);
     assert_eq!((sums(&place), books_left(&place), owed(&place)), (Some((3, 0, 0, 0)), 7, -3));
     let node = (0, begin(&place, 0));
     assert_eq!(send(&leases, node, GRANT, asks(1, 1)).rest.free, 6);
@@ -132,18 +132,21 @@ fn leases_of_grants_see_what_is_repaid_and_what_expires() {
     assert_eq!(count(&place, "pools"), 1);
 }
 
+/// As one of a customer that was removed, until the node knows.
 #[test]
-fn leases_of_a_grant_that_is_not_there_are_booked_once_it_is_owed() {
+fn leases_of_a_grant_that_is_not_there_are_not_given_and_what_was_charged_is_owed() {
     let Shared { mut place, leases } = shared();
     let account = AccountId { quota: "grant_9".into(), ..account(GRANT) };
-    let letter = Addressed { customer: CUSTOMER.into(), account, letter: says(1, 4, 0, 4) };
+    let letter = Letter { limit: u64::MAX, spent: 4, ceiling: 4, ..asks(1, 1) };
+    let letter = Addressed { customer: CUSTOMER.into(), account, letter };
     let run = begin(&place, 0);
-    leases.exchange(node_id(0), run, &[letter], None).unwrap().unwrap();
+    let replies = leases.exchange(node_id(0), run, &[letter], None).unwrap().unwrap();
+    assert_eq!(replies[0].unwrap().granted, 0);
+    assert_eq!(verify(&place), []);
     charge(&mut place.store, 0, "grant_9", 4, 1);
     assert_eq!((owed(&place), count(&place, "node_usage")), (4, 0));
     begin(&place, 0);
-    leases.recover(node_id(0)).unwrap();
-    assert_eq!(pools(&place)["grant_9"], (0, 0, 0, 0));
+    assert_eq!(sum(&leases.recover(node_id(0)).unwrap().missing), 4);
     assert_eq!(verify(&place), []);
 }
 
@@ -346,7 +349,7 @@ fn leases_of_a_removed_customers_money_are_gone() {
 #[test]
 fn leases_of_grants_that_ended_are_forgotten_once_nothing_is_left() {
     let ends = GrantRecord { expires: Some(at(100)), ..grant("grant_1", 10) };
-    let Shared { mut place, leases } = shared_with(ends, 0);
+    let Shared { mut place, leases } = shared_with(&ends, 0);
     let account =
         AccountId { window: Window { start: at(0), end: Some(at(100)) }, ..account(GRANT) };
     let letter = Addressed { customer: CUSTOMER.into(), account, letter: says(1, 2, 0, 2) };
