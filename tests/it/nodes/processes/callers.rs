@@ -135,13 +135,18 @@ impl Callers {
 
     /// Waits until nodes give this and nothing else, to many questions.
     pub(super) fn wait_only(&self, got: Got, nodes: &[usize]) {
-        wait_for(&format!("nothing but {got:?}"), || {
+        self.wait_either(&[got], nodes);
+    }
+
+    /// Waits until nodes give nothing but these, to many questions.
+    pub(super) fn wait_either(&self, answers: &[Got], nodes: &[usize]) {
+        wait_for(&format!("nothing but {answers:?}"), || {
             let seen = self.since(Instant::now() - Duration::from_millis(400));
             nodes
                 .iter()
                 .all(|node| {
                     let mut of_node = seen.iter().filter(|seen| seen.node == *node);
-                    of_node.clone().count() > 3 && of_node.all(|seen| seen.got == got)
+                    of_node.clone().count() > 3 && of_node.all(|seen| answers.contains(&seen.got))
                 })
                 .then_some(())
         });

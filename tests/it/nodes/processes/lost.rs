@@ -41,7 +41,8 @@ impl Scene {
         let began = Instant::now();
         let mut scene = Self { schema, rig, callers, limit, began, id, unspent: 0 };
         // They have spent all that is not on the one that is lost.
-        scene.callers.wait_only(Got::Unavailable, OTHERS);
+        // Of money what its calls held may be all that is left.
+        scene.callers.wait_either(&[Got::Unavailable, Got::InFlight], OTHERS);
         let unspent = scene.number(&format!(
             "SELECT coalesce(sum(greatest(ceiling - spent, held)), 0) FROM leases WHERE node = '{}'",
             scene.id
@@ -64,8 +65,7 @@ impl Scene {
         let last = others.iter().filter(|seen| seen.got == Got::Served).map(|seen| seen.at).max();
         let gaps = [OTHERS[0], OTHERS[1]]
             .map(|node| longest_gap(&others, node, self.began, last.unwrap()));
-        let first =
-            others.iter().filter(|seen| seen.got == Got::Unavailable).min_by_key(|seen| seen.at);
+        let first = others.iter().filter(|seen| seen.got != Got::Served).min_by_key(|seen| seen.at);
         let (received, unspent) = (self.rig.received(), self.unspent);
         let at_first = self.limit - first.unwrap().received;
         println!(
