@@ -120,10 +120,12 @@ impl Credit {
 
     /// Asks what others have drawn of grants in force. Tells whether there is something to ask.
     pub(in crate::ledger) fn ask_about(&mut self, now: Timestamp) -> bool {
+        let (moment, mut is_asked) = (moment(now), false);
         let pots = self.0.iter_mut().flat_map(|purse| &mut purse.grants);
-        let usable = pots.filter(|pot| pot.is_usable(now));
-        let moment = moment(now);
-        usable.fold(false, |is_asked, pot| pot.holder(moment).ask_about(moment) || is_asked)
+        for pot in pots.filter(|pot| pot.is_usable(now)) {
+            is_asked |= pot.holder(moment).ask_about(moment);
+        }
+        is_asked
     }
 }
 
