@@ -136,9 +136,12 @@ impl Change<'_> {
     /// Takes from grants that have ended what is left of them, up to `max`; tells whether that was all.
     pub fn expire_grants(&mut self, max: usize) -> Result<bool, Rejection> {
         let ended = self.records.ended_grants(self.now, max)?;
-        let is_all = ended.len() < max;
+        let (found, mut expired) = (ended.len(), 0_usize);
         for grant in ended {
-            let Some(left) = self.left_of_ended(&grant)? else { continue };
+            let left = self.left_of_ended(&grant)?.filter(|left| *left != Nanos::ZERO);
+            // Of some it is not known yet, and of some not in the store.
+            let Some(left) = left else { continue };
+            expired = expired.saturating_add(1);
             let repayment = self.repayment(&grant.customer, grant.currency, left)?;
             let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
             self.records.expire_grant(self.now, &grant, left, repays)?;
@@ -151,7 +154,7 @@ impl Change<'_> {
             });
             self.applied.effects.extend(repayment.map(Effect::Repay));
         }
-        Ok(is_all)
+        Ok(found < max || expired == 0)
     }
 
     /// Gives what is left of a grant that has ended; `None` while calls hold some of it, on any node.

@@ -1,6 +1,8 @@
 //! One balance, whoever spends it: what ends, what is owed, and what is repaid.
 
-use std::thread;
+use std::{thread, time::UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::support::wait_until_equal;
@@ -55,7 +57,8 @@ fn verify(gateway: &Gateway) {
 fn what_nobody_spent_of_a_grant_that_has_ended_is_taken_once() {
     let upstream = Upstream::ok();
     let scene = Scene::new(priced, &upstream);
-    let ends = jiff::Timestamp::now() + Duration::from_secs(4);
+    let ends = UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(4);
+    let ends = jiff::Timestamp::UNIX_EPOCH + ends;
     grant(&scene.first, &json!({"amount": "1", "currency": "USD", "expires": ends.to_string()}));
     grant(&scene.second, &json!({"amount": "1", "currency": "USD"}));
     wait_money(&scene, "2.000000000");
@@ -63,8 +66,8 @@ fn what_nobody_spent_of_a_grant_that_has_ended_is_taken_once() {
     call(&scene.second, 5);
     wait_money(&scene, "1.880000000");
     // It is looked for every 15 seconds.
-    let deadline = std::time::Instant::now() + Duration::from_secs(40);
-    while amounts(&scene.first, "expired").is_empty() && std::time::Instant::now() < deadline {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while amounts(&scene.first, "expired").is_empty() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(amounts(&scene.first, "expired"), ["-0.880000000"]);
