@@ -11,8 +11,8 @@ use crate::{
     store::{
         Reader, StoreError, instant,
         records::{
-            Announcement, AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Receivers,
-            Records,
+            Announcement, AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, DueRecord,
+            Receivers, Records,
         },
     },
     webhooks::{
@@ -23,6 +23,9 @@ use crate::{
 
 /// How many deliveries of an endpoint that is not there are given up in one transaction.
 const FAILED_MAX: usize = 10_000;
+
+/// How many deliveries are put in order in one transaction.
+const ORDERED_MAX: usize = 1000;
 
 /// Reads by a connection of its own and writes by the store's thread.
 pub(super) struct KeptOutbox {
@@ -40,6 +43,8 @@ pub(super) struct Found {
     pub(super) due: Due,
     /// Endpoints that have something due and are not there.
     pub(super) missing: Vec<(String, Missing)>,
+    /// Whether something is due that has others before it.
+    pub(super) is_disordered: bool,
 }
 
 impl KeptOutbox {
@@ -49,13 +54,20 @@ impl KeptOutbox {
     }
 
     async fn look(&self, ask: Ask) -> Result<Due, OutboxError> {
+        let now = ask.now;
         let (gateway, reader) = (Arc::clone(&self.gateway), Arc::clone(&self.reader));
         let looking = tokio::task::spawn_blocking(move || {
             // A panic while it was held left a connection that is in no transaction.
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             find(&**reader, &gateway, &ask)
         });
-        let Found { mut due, missing } = looking.await??;
+        let Found { mut due, missing, is_disordered } = looking.await??;
+        if is_disordered {
+            let work = move |records: &mut dyn Records| records.put_in_order(now, ORDERED_MAX);
+            self.keeper.submit(work, |()| ()).await??;
+            // It stood in the place of others.
+            due.next = Some(Timestamp::MIN);
+        }
         for (endpoint, reason) in missing {
             self.give_up(endpoint, reason).await?;
             // What stood behind it is to be looked at.
@@ -109,7 +121,12 @@ pub(super) fn find(reads: &dyn Reader, gateway: &Gateway, ask: &Ask) -> Result<F
     let is_operator_full = full.iter().any(|endpoint| &*endpoint.0 == OPERATOR);
     let to = if is_operator_full { Receivers::Customers } else { Receivers::All };
     let mut found = Found::default();
-    for row in reads.due_deliveries(to, *now, max.saturating_add(busy.len()))? {
+    for due in reads.due_deliveries(to, *now, max.saturating_add(busy.len()))? {
+        let DueRecord { delivery: row, is_first } = due;
+        if !is_first {
+            found.is_disordered = true;
+            continue;
+        }
         let lane = lane(&row);
         if busy.contains(&lane) || full.contains(&lane.endpoint) {
             continue;

@@ -3,6 +3,7 @@
 mod copying;
 mod failures;
 mod leases;
+mod meanwhile;
 mod postgres;
 mod relay;
 pub(super) mod sqlite;
