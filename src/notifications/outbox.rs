@@ -8,6 +8,7 @@ use super::tell::OPERATOR;
 use crate::{
     gateway::Gateway,
     keeper::Keeper,
+    nodes::Membership,
     store::{
         Reader, StoreError, instant,
         records::{
@@ -31,6 +32,7 @@ const ORDERED_MAX: usize = 1000;
 pub(super) struct KeptOutbox {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
+    membership: Arc<Membership>,
     reader: Arc<Mutex<Box<dyn Reader>>>,
 }
 
@@ -49,19 +51,41 @@ pub(super) struct Found {
 
 impl KeptOutbox {
     /// Joins what the sender reads and writes by.
-    pub(super) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>, reader: Box<dyn Reader>) -> Self {
-        Self { gateway, keeper, reader: Arc::new(Mutex::new(reader)) }
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        keeper: Arc<Keeper>,
+        membership: Arc<Membership>,
+        reader: Box<dyn Reader>,
+    ) -> Self {
+        Self { gateway, keeper, membership, reader: Arc::new(Mutex::new(reader)) }
+    }
+
+    /// Counts what waits.
+    pub(super) async fn pending(&self) -> Result<u64, StoreError> {
+        self.read(|reads, _| reads.pending_deliveries()).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reader, &Gateway) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (gateway, reader) = (Arc::clone(&self.gateway), Arc::clone(&self.reader));
+        let reading = tokio::task::spawn_blocking(move || {
+            // A panic while it was held left a connection that is in no transaction.
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            read(&**reader, &gateway)
+        });
+        reading.await.unwrap_or_else(|error| Err(StoreError::new("read", error)))
     }
 
     async fn look(&self, ask: Ask) -> Result<Due, OutboxError> {
         let now = ask.now;
-        let (gateway, reader) = (Arc::clone(&self.gateway), Arc::clone(&self.reader));
-        let looking = tokio::task::spawn_blocking(move || {
-            // A panic while it was held left a connection that is in no transaction.
-            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            find(&**reader, &gateway, &ask)
-        });
-        let Found { mut due, missing, is_disordered } = looking.await??;
+        let found = self.read(move |reads, gateway| find(reads, gateway, &ask)).await?;
+        // A process that was held still while it read finds another one at it.
+        if !self.membership.lead().is_held() {
+            return Ok(Due::default());
+        }
+        let Found { mut due, missing, is_disordered } = found;
         if is_disordered {
             let work = move |records: &mut dyn Records| records.put_in_order(now, ORDERED_MAX);
             self.keeper.submit(work, |()| ()).await??;

@@ -40,6 +40,35 @@ fn an_event_that_is_put_while_the_one_before_it_ends_is_due() {
     assert_eq!(due(&place), [("2".to_owned(), true)]);
 }
 
+#[test]
+fn whoever_sends_is_woken_for_what_another_one_puts() {
+    let mut place = Place::new();
+    let mut other = Postgres::open(server(place.name())).unwrap();
+    let peer = other.join(node(), "1").unwrap().shared.unwrap().peer;
+    peer.head().unwrap();
+    let soon = Duration::from_millis(100);
+    let mut is_woken = |state: Option<DeliveryState>| {
+        place
+            .write(|records| match state {
+                Some(state) => records.put_delivery(1, state, 1, Some(at(10)), None, None),
+                None => records.put_event(&event("1")).map(drop),
+            })
+            .unwrap();
+        peer.wait(soon)
+    };
+    assert!(is_woken(None));
+    assert!(!is_woken(Some(DeliveryState::Pending)), "it is tried again by who sends");
+    assert!(!is_woken(Some(DeliveryState::Failed)));
+    assert!(is_woken(Some(DeliveryState::Pending)), "somebody wants it to be sent again");
+    place
+        .write(|records| {
+            records.announce(Announcement::Enforcement);
+            Ok(())
+        })
+        .unwrap();
+    assert!(!peer.wait(soon), "a change is no event");
+}
+
 /// Two folds tell something about one customer.
 #[test]
 fn events_that_are_put_at_the_same_time_are_sent_one_after_the_other() {

@@ -2,6 +2,7 @@
 
 mod copying;
 mod failures;
+mod lead;
 mod leases;
 mod meanwhile;
 mod postgres;

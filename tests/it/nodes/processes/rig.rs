@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::{
     process::{CountingUpstream, FAREGATE, Gateway, free_address},
     support::{Schema, wait_until_equal},
+    webhooks::SECRET,
 };
 
 /// The key of the customer that most tests have.
@@ -29,11 +30,13 @@ pub(super) struct Plan {
     pub(super) window: &'static str,
     /// So many customers have it besides `acme`: `c0` with the key `key-0`, and so on.
     pub(super) customers: u64,
+    /// Who is told of each tenth of the limit.
+    pub(super) receiver: Option<SocketAddr>,
 }
 
 impl Plan {
     pub(super) fn of(limit: u64) -> Self {
-        Self { limit, window: "lifetime", customers: 0 }
+        Self { limit, window: "lifetime", customers: 0, receiver: None }
     }
 }
 
@@ -109,12 +112,13 @@ impl Node {
             gateway: None,
         };
         fs::write(node.file(), node.configuration(plan, url, upstream)).unwrap();
+        fs::write(node.directory.path().join("hook-secret"), SECRET).unwrap();
         node.move_clock(0);
         node
     }
 
     fn configuration(&self, plan: &Plan, url: &str, upstream: SocketAddr) -> String {
-        let Plan { limit, window, customers } = plan;
+        let Plan { limit, window, customers, receiver } = plan;
         let mut text = format!(
             r#"
             [store]
@@ -147,6 +151,12 @@ impl Node {
             self.admin,
             KeyDigest::of(KEY.as_bytes()),
         );
+        if let Some(receiver) = receiver {
+            text.push_str(&format!(
+                "[webhooks]\nurl = \"http://{receiver}/in\"\nsecret = {{ file = \"hook-secret\" }}\n\
+                 thresholds = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]\n"
+            ));
+        }
         for customer in 0..*customers {
             let digest = KeyDigest::of(format!("key-{customer}").as_bytes());
             text.push_str(&format!(
@@ -200,6 +210,10 @@ impl Node {
         let told = if status.success() { &stdout } else { &stderr };
         let told = String::from_utf8_lossy(told).into_owned();
         if status.success() { Ok(told) } else { Err(told) }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.gateway.is_some()
     }
 
     pub(super) fn gateway(&self) -> &Gateway {
