@@ -266,12 +266,13 @@ struct Made {
 
 /// Gives what the ledger knows of a grant.
 pub fn grant_of(record: &GrantRecord) -> Grant {
-    let GrantRecord { id, number, currency, priority, effective, expires, .. } = record;
+    let GrantRecord { id, number, currency, amount, priority, effective, expires, .. } = record;
     let (number, currency, priority) = (*number, *currency, *priority);
     Grant {
         id: Arc::from(&**id),
         number,
         currency,
+        amount: *amount,
         priority,
         effective: *effective,
         expires: *expires,

@@ -160,8 +160,7 @@ impl Holder {
         if let Some(heard_at) = self.heard_at
             && self.rest.free < missing
         {
-            let is_known = heard_at >= arrived || now < heard_at.saturating_add(self.believes());
-            if is_known && !self.rest.is_enough(missing) {
+            if self.is_known(arrived, now) && !self.rest.is_enough(missing) {
                 return Lack::UsedUp;
             }
             if heard_at >= arrived.saturating_add(RECALL) {
@@ -169,6 +168,17 @@ impl Holder {
             }
         }
         if now >= arrived.saturating_add(PATIENCE) { Lack::Unavailable } else { Lack::Wait }
+    }
+
+    /// Gives what a request that came at `arrived` finds at most, here and elsewhere; `None` where that is not known.
+    /// That nothing was left elsewhere is believed for `patience` at least.
+    pub fn most(&self, arrived: Duration, now: Duration, patience: Duration) -> Option<u64> {
+        let Rest { free, left, .. } = self.rest;
+        let elsewhere = free.saturating_add(left);
+        let is_drained = elsewhere == 0
+            && self.heard_at.is_some_and(|heard_at| now < heard_at.saturating_add(patience));
+        let is_known = is_drained || self.is_known(arrived, now);
+        is_known.then(|| self.room().saturating_add(elsewhere))
     }
 
     /// Notes that a request waits. It asks again when a reply has come, and after some milliseconds.
@@ -315,6 +325,11 @@ impl Holder {
         self.spent
     }
 
+    /// Gives what requests in flight hold.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Gives what the account had besides, when that was last heard.
     pub fn rest(&self) -> &Rest {
         &self.rest
@@ -322,13 +337,13 @@ impl Holder {
 
     /// Tells whether nothing can come of it any more and all is told.
     pub fn is_over(&self) -> bool {
-        let Self { spent, held, ceiling, ref sent, is_stopped, told, .. } = *self;
-        is_stopped
-            && sent.is_none()
-            && held == 0
-            && ceiling <= spent
-            && told.0 == spent
-            && told.1 == 0
+        self.is_stopped && self.has_said_all()
+    }
+
+    /// Tells whether it has nothing, and all that it had is told.
+    pub fn has_said_all(&self) -> bool {
+        let Self { spent, held, ceiling, ref sent, told, .. } = *self;
+        sent.is_none() && held == 0 && ceiling <= spent && told.0 == spent && told.1 == 0
     }
 
     fn taken(&self) -> u64 {
@@ -348,6 +363,12 @@ impl Holder {
     fn is_thought_to_have(&self) -> bool {
         let (spent, held, ceiling) = self.told;
         ceiling > spent.saturating_add(held)
+    }
+
+    /// Tells whether what there is besides was heard behind `arrived`, or is believed still.
+    fn is_known(&self, arrived: Duration, now: Duration) -> bool {
+        let is_known = |at: Duration| at >= arrived || now < at.saturating_add(self.believes());
+        self.heard_at.is_some_and(is_known)
     }
 
     /// For how long it is believed that there is nothing, once that was heard.

@@ -103,13 +103,13 @@ const COLUMNS: &str =
     h.accounts, h.units, h.forfeited,
     EXISTS (SELECT FROM lead AS l WHERE l.node = n.id AND l.ends > now_ms())";
 
-/// What each has of leases.
+/// What each has of leases. Money is no sum of units.
 const NODES: &str = "nodes AS n, LATERAL (
     SELECT count(*) FILTER (WHERE NOT l.is_forfeited) AS accounts,
-        coalesce(sum(l.unspent) FILTER (WHERE NOT l.is_forfeited), 0)::bigint AS units,
-        coalesce(sum(l.unspent) FILTER (WHERE l.is_forfeited), 0)::bigint AS forfeited
-    FROM (SELECT o.is_forfeited, greatest(o.ceiling - o.spent, o.held) AS unspent FROM leases AS o
-        WHERE o.node = n.id) AS l WHERE l.unspent > 0) AS h";
+        coalesce(sum(l.unspent) FILTER (WHERE NOT l.is_forfeited AND NOT l.is_money), 0)::bigint AS units,
+        coalesce(sum(l.unspent) FILTER (WHERE l.is_forfeited AND NOT l.is_money), 0)::bigint AS forfeited
+    FROM (SELECT o.is_forfeited, greatest(o.ceiling - o.spent, o.held) AS unspent, p.scope = 'grant' AS is_money
+        FROM leases AS o JOIN pools AS p ON p.id = o.pool WHERE o.node = n.id) AS l WHERE l.unspent > 0) AS h";
 
 /// Lists all nodes by their ids.
 pub(super) fn list(connection: &Connection) -> Result<Vec<NodeRecord>, StoreError> {
@@ -123,7 +123,7 @@ pub(super) fn forget(connection: &Connection, id: &str) -> Result<Option<NodeRec
     let sql = format!("SELECT {COLUMNS} FROM {NODES} WHERE n.id = $2 FOR UPDATE OF n");
     let rows = connection.rows("read", &sql, &[&LIVE_MS, &id])?;
     let Some(record) = rows.first().map(read).transpose()? else { return Ok(None) };
-    if record.state != NodeState::Live && record.holds.units == 0 {
+    if record.state != NodeState::Live && record.holds.accounts == 0 {
         leases::forget(connection, id)?;
     }
     Ok(Some(record))

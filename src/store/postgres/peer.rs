@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    changes::{self, Head, Own, Told, Whole},
+    changes::{self, Found, Head, Own, Told},
     connection::{Connection, Role},
     nodes::{self, Beat},
     server::Server,
@@ -59,7 +59,7 @@ impl Peer {
     }
 
     /// Reads customers as one state of the store has them; those that are not there are left out.
-    pub fn customers(&self, ids: &[String]) -> Result<Vec<Whole>, StoreError> {
+    pub fn customers(&self, ids: &[String]) -> Result<Found, StoreError> {
         changes::customers(&self.connection, ids)
     }
 

@@ -11,8 +11,8 @@ use crate::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
             CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord, EntryKind,
             EntryRecord, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace,
-            NodeRecord, Owed, OwnedAccountKey, Receivers, ReportRange, ReportRow, SubscriptionEnd,
-            ThresholdRecord, Verified,
+            NodeRecord, Owed, OwnedAccountKey, Receivers, ReportRange, ReportRow, SharedLeft,
+            SubscriptionEnd, ThresholdRecord, Verified,
         },
     },
 };
@@ -243,6 +243,18 @@ pub trait Records: Reads {
         left: Nanos,
         repays: Nanos,
     ) -> Result<(), StoreError>;
+
+    /// Gives what is left of a grant that has ended, by the word of all who share it, and lets nobody change that
+    /// until the transaction ends. `None` where one process has the store for itself, whose memory knows.
+    fn shared_left(&mut self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError>;
+
+    /// Gives what a customer owes by the books, and lets nobody change that until the transaction ends. `None` where
+    /// one process has the store for itself, whose memory knows.
+    fn owed_shared(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+    ) -> Result<Option<Nanos>, StoreError>;
 
     /// Adds to what a customer owes, and enters it; `reference` is the correction's id.
     fn owe(

@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ledger::Window,
     model::{Currency, Nanos},
+    store::records::AccountKey,
 };
+
+/// The scope of grants among the accounts that nodes share: no quota has it.
+pub const GRANT_SCOPE: &str = "grant";
 
 /// Money that a customer was given.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +41,23 @@ pub struct GrantRecord {
     pub actor: String,
     /// When.
     pub created_at: Timestamp,
+}
+
+impl GrantRecord {
+    /// Gives the account that nodes share it by: its limit is the amount, in nano-units.
+    pub fn account(&self) -> AccountKey<'_> {
+        let window = Window { start: self.effective, end: self.expires };
+        AccountKey { customer: &self.customer, scope: GRANT_SCOPE, quota: &self.id, window }
+    }
+}
+
+/// What is left of a grant by the word of all who share it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SharedLeft {
+    /// Nobody has any of it to spend, and so much was not spent.
+    Left(Nanos),
+    /// Somebody has some of it, or had and is silent, so it is not known yet.
+    Out,
 }
 
 /// Where the money of a grant comes from.

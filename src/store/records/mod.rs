@@ -23,8 +23,8 @@ use crate::{
 pub use access::{Reads, Records};
 pub use announcement::Announcement;
 pub use ledger::{
-    Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
-    Verified,
+    Difference, EntryAccount, EntryKind, EntryRecord, GRANT_SCOPE, GrantRecord, GrantSource,
+    LedgerPlace, Owed, SharedLeft, Verified,
 };
 pub use nodes::{NodeHolds, NodeRecord, NodeState};
 

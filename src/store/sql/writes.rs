@@ -11,7 +11,7 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
             CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, NodeRecord, Records, ThresholdRecord,
+            KeyRecord, NodeRecord, Records, SharedLeft, ThresholdRecord,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, pseudonyms,
@@ -103,6 +103,18 @@ impl Records for Rows<Writer<'_>> {
         repays: Nanos,
     ) -> Result<(), StoreError> {
         credits::expire(self.database(), now, grant, left, repays)
+    }
+
+    fn shared_left(&mut self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError> {
+        self.database().shared_left(grant)
+    }
+
+    fn owed_shared(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+    ) -> Result<Option<Nanos>, StoreError> {
+        self.database().owed_shared(customer, currency)
     }
 
     fn owe(

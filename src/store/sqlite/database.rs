@@ -8,15 +8,20 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::store::{
-    StoreError,
-    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
-    sql::{
-        Amount, Database, Params, Row, Source, Value,
-        movement::{Account, Entry},
-        params, query,
+use crate::{
+    model::{Currency, Nanos},
+    store::{
+        StoreError,
+        records::{
+            AccountKey, Difference, EntryRecord, GrantRecord, LedgerPlace, NodeRecord, SharedLeft,
+        },
+        sql::{
+            Amount, Database, Params, Row, Source, Value,
+            movement::{Account, Entry},
+            params, query,
+        },
+        sqlite::{entries, ledger},
     },
-    sqlite::{entries, ledger},
 };
 
 impl Source for Connection {
@@ -104,6 +109,14 @@ impl Database for Connection {
 
     fn forget_shared_windows(&self, _: Timestamp, _: usize) -> Result<bool, StoreError> {
         Ok(true)
+    }
+
+    fn shared_left(&self, _: &GrantRecord) -> Result<Option<SharedLeft>, StoreError> {
+        Ok(None)
+    }
+
+    fn owed_shared(&self, _: &str, _: Currency) -> Result<Option<Nanos>, StoreError> {
+        Ok(None)
     }
 
     fn verify_shared(&self, _: &mut dyn FnMut(Difference)) -> Result<(), StoreError> {

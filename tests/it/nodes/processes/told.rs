@@ -131,7 +131,7 @@ impl Scene {
                 addresses.iter().map(|address| Client::connect(*address).unwrap()).collect();
             for call in 0..CALLS {
                 let node = usize::try_from(customer + call).unwrap() % NODES;
-                let key = format!("key-{customer}");
+                let key = format!("key-of-c{customer}");
                 let answer = clients[node].ask_whole("/one/x", &key).unwrap();
                 assert_eq!(Got::from(&answer), Got::Served, "{}", answer.body);
             }
