@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
-    nodes::Membership,
+    nodes::{Lead, Membership},
     store::{self, Booked, Head, Joined, Shared, Store},
 };
 
@@ -38,7 +38,8 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let node = journal.node();
     // From here on nobody listens to an earlier process of the node, all of whose journal is folded.
     let Joined { run, shared } = store.join(node, env!("CARGO_PKG_VERSION"))?;
-    let membership = Arc::new(Membership::new(node, run));
+    let lead = if shared.is_some() { Lead::of_many() } else { Lead::of_one() };
+    let membership = Arc::new(Membership::new(node, run, lead));
     if let Some(Shared { leases, .. }) = &shared {
         report_shared(&leases.recover(node)?);
     }

@@ -175,10 +175,10 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         },
         stop: stopping.clone(),
     });
-    let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
+    let tasks = Tasks::new(&gateway, &keeper, &books.membership, outbox_reader)?;
     let control = Control {
         listeners,
-        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
+        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper), books.membership),
         tasks,
         admin,
         workers: workers.map_err(StartError::Thread)?,

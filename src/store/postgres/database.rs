@@ -126,6 +126,10 @@ impl Database for Connection {
         nodes::forget(self, id)
     }
 
+    fn has_others(&self) -> bool {
+        true
+    }
+
     /// In which order tables are gone through is the server's to say.
     fn join(&self) -> &'static str {
         "JOIN"

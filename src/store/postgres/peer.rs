@@ -33,9 +33,9 @@ impl Peer {
         Ok(Self { connection, node, run, own })
     }
 
-    /// Says that it is there, and asks who else is.
-    pub fn beat(&self) -> Result<Beat, StoreError> {
-        nodes::beat(&self.connection, self.node, self.run)
+    /// Says that it is there, and asks who else is, and whether it does what is done once for all.
+    pub fn beat(&self, wants_lead: bool) -> Result<Beat, StoreError> {
+        nodes::beat(&self.connection, self.node, self.run, wants_lead)
     }
 
     /// Says that it has stopped.
@@ -73,9 +73,10 @@ impl Peer {
         &self.own
     }
 
-    /// Waits until there is something to hear, or so long.
-    pub fn wait(&self, limit: Duration) {
+    /// Waits until there is something to hear, or so long; tells whether events were put into the outbox.
+    pub fn wait(&self, limit: Duration) -> bool {
         self.connection.wait(limit);
+        !self.connection.take_told().is_empty()
     }
 
     /// Gives what ends [`Peer::wait`] before its time.

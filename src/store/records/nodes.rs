@@ -21,6 +21,8 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// What it has of accounts that all nodes share.
     pub holds: NodeHolds,
+    /// Whether it does what is done once for all nodes.
+    pub leads: bool,
 }
 
 /// What a node has of accounts that all nodes share, as far as it said so.

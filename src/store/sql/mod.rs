@@ -115,6 +115,10 @@ pub(super) trait Database {
     /// Removes a node that is not live, in a transaction; gives what it was.
     fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError>;
 
+    /// Tells whether others may write at the same time: what a transaction reads may be another's to change until it
+    /// is committed.
+    fn has_others(&self) -> bool;
+
     /// Gives the word that joins a table to the one by which its rows are to be found.
     fn join(&self) -> &'static str;
 }

@@ -180,9 +180,10 @@ impl Records for Rows<Writer<'_>> {
     fn put_threshold(
         &mut self,
         account: &AccountKey<'_>,
-        told: &ThresholdRecord,
-    ) -> Result<(), StoreError> {
-        accounts::put_threshold(self.database(), account, told)
+        known: Option<&ThresholdRecord>,
+        record: &ThresholdRecord,
+    ) -> Result<bool, StoreError> {
+        accounts::put_threshold(self.database(), account, known, record)
     }
 
     fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError> {
@@ -209,6 +210,10 @@ impl Records for Rows<Writer<'_>> {
         max: usize,
     ) -> Result<usize, StoreError> {
         events::fail(self.database(), endpoint, reason, max)
+    }
+
+    fn put_in_order(&mut self, now: Timestamp, max: usize) -> Result<(), StoreError> {
+        events::put_in_order(self.database(), now, max)
     }
 
     fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError> {

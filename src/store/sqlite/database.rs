@@ -136,6 +136,11 @@ impl Database for Connection {
         entries::entered_balance(self, account)
     }
 
+    /// One process has the file for itself, and one connection of it writes.
+    fn has_others(&self) -> bool {
+        false
+    }
+
     /// The first table of such a join is gone through first.
     fn join(&self) -> &'static str {
         "CROSS JOIN"

@@ -17,6 +17,7 @@ use super::callers::Got;
 use crate::{
     process::{CountingUpstream, FAREGATE, Gateway, free_address},
     support::{Schema, wait_until_equal},
+    webhooks::SECRET,
 };
 
 /// The key of the customer that most tests have.
@@ -36,11 +37,13 @@ pub(super) struct Plan {
     pub(super) window: &'static str,
     /// So many customers have it besides `acme`: `c0`, `c1` and so on.
     pub(super) customers: u64,
+    /// Who is told of each tenth of the limit.
+    pub(super) receiver: Option<SocketAddr>,
 }
 
 impl Plan {
     pub(super) fn of(limit: u64) -> Self {
-        Self { limit, is_paid: false, window: "lifetime", customers: 0 }
+        Self { limit, is_paid: false, window: "lifetime", customers: 0, receiver: None }
     }
 
     /// Of money.
@@ -172,12 +175,13 @@ impl Node {
             gateway: None,
         };
         fs::write(node.file(), node.configuration(plan, url, upstream)).unwrap();
+        fs::write(node.directory.path().join("hook-secret"), SECRET).unwrap();
         node.move_clock(0);
         node
     }
 
     fn configuration(&self, plan: &Plan, url: &str, upstream: SocketAddr) -> String {
-        let Plan { limit, window, .. } = plan;
+        let Plan { limit, window, receiver, .. } = plan;
         let (price, of_plan) = match plan.is_paid {
             true => ("price = \"0.01 USD\"", ""),
             false => ("", "plan = \"all\""),
@@ -210,6 +214,12 @@ impl Node {
             "#,
             self.address, self.admin,
         );
+        if let Some(receiver) = receiver {
+            text.push_str(&format!(
+                "[webhooks]\nurl = \"http://{receiver}/in\"\nsecret = {{ file = \"hook-secret\" }}\n\
+                 thresholds = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]\n"
+            ));
+        }
         for customer in plan.names() {
             let digest = KeyDigest::of(format!("key-of-{customer}").as_bytes());
             text.push_str(&format!("[customers.{customer}]\n{of_plan}\nkeys = [\"{digest}\"]\n"));
@@ -261,6 +271,10 @@ impl Node {
         let told = if status.success() { &stdout } else { &stderr };
         let told = String::from_utf8_lossy(told).into_owned();
         if status.success() { Ok(told) } else { Err(told) }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.gateway.is_some()
     }
 
     pub(super) fn gateway(&self) -> &Gateway {
