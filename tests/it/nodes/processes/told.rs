@@ -91,10 +91,14 @@ impl Receiver {
         self.told.lock().unwrap().clone()
     }
 
-    /// Waits until it was told so many events, of those that came again one.
+    /// Waits until it was told so many events, of those that came again one; each further one comes soon.
     fn wait_told(&self, count: usize) {
         let told = || self.told().into_iter().map(|told| told.id).collect::<BTreeSet<_>>().len();
-        wait_for(&format!("{count} events"), || (told() >= count).then_some(()));
+        let mut known = told();
+        while known < count {
+            let what = format!("one more event than {known} of {count}");
+            known = wait_for(&what, || Some(told()).filter(|told| *told > known));
+        }
     }
 }
 
