@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
-use crate::{answer::headers::field_value, config, http1::Fields};
+use crate::{answer::headers::field_value, config, http1::Fields, pay::x402};
 
 /// The fields of the gateway's own answers that a page may read, beside those that any page may.
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
                        faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
-                       faregate-code";
+                       faregate-code, payment-required, payment-response";
 
 /// How the names of the fields begin that only the gateway may say.
 const PREFIX: &[u8] = b"access-control-";
@@ -36,9 +36,14 @@ enum Allowed {
 }
 
 impl Policy {
-    /// Makes the policy of a checked configuration.
-    pub fn new(cors: &config::Cors) -> Self {
+    /// Makes the policy of a checked configuration. Where payments come with requests a page may send one.
+    pub fn new(cors: &config::Cors, takes_payments: bool) -> Self {
         let config::Cors { origins, headers, expose, credentials, max_age } = cors;
+        let mut headers = headers.clone();
+        let payment = HeaderName::from_static(x402::SIGNATURE);
+        if takes_payments && !headers.contains(&payment) {
+            headers.push(payment);
+        }
         let lines = |origin: &str| lines(origin, expose, *credentials);
         let allowed = match origins.as_slice() {
             [any] if &**any == "*" => Allowed::Any(lines("*")),
@@ -48,7 +53,7 @@ impl Policy {
         };
         Self {
             allowed,
-            headers: field_value(&list(headers)),
+            headers: field_value(&list(&headers)),
             max_age: HeaderValue::from(max_age.as_secs()),
         }
     }
@@ -134,13 +139,16 @@ mod tests {
     use super::*;
 
     fn policy(origins: &[&str], credentials: bool) -> Policy {
-        Policy::new(&config::Cors {
-            origins: origins.iter().map(|origin| (*origin).into()).collect(),
-            headers: vec![header::AUTHORIZATION, header::CONTENT_TYPE],
-            expose: vec![HeaderName::from_static("link"), HeaderName::from_static("x-own")],
-            credentials,
-            max_age: Duration::from_secs(60),
-        })
+        Policy::new(
+            &config::Cors {
+                origins: origins.iter().map(|origin| (*origin).into()).collect(),
+                headers: vec![header::AUTHORIZATION, header::CONTENT_TYPE],
+                expose: vec![HeaderName::from_static("link"), HeaderName::from_static("x-own")],
+                credentials,
+                max_age: Duration::from_secs(60),
+            },
+            false,
+        )
     }
 
     fn request(origins: &[&'static str]) -> HeaderMap {

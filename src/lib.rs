@@ -28,6 +28,7 @@ pub mod model;
 pub mod nodes;
 pub mod notifications;
 pub mod outgoing;
+pub mod pay;
 pub mod process;
 pub mod progress;
 mod protobuf;

@@ -100,6 +100,11 @@ impl Progress {
         self.clocks.set(clocks);
     }
 
+    /// Gives the clocks.
+    pub fn clocks(&self) -> Clocks {
+        self.clocks.get()
+    }
+
     /// Notes that it is a WebSocket from here on: its total time has no end, and it says why it ends.
     pub fn set_tunnel(&self) {
         self.clocks.set(Clocks { total: None, ..self.clocks.get() });

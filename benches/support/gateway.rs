@@ -25,7 +25,7 @@ use faregate::{
         Sinks,
         access_log::{self, Format},
     },
-    worker::{Connection, IdMaker, Stop, Worker, watch::Watch},
+    worker::{Connection, IdMaker, Stop, Worker, books::Books, watch::Watch},
 };
 use http::{Request, StatusCode, request::Parts};
 use tokio::sync::watch;
@@ -158,26 +158,27 @@ pub(crate) fn steps(exchange: &mut Exchange, call: &Call) -> Result<Reserved, Re
     exchange.note_target(&target);
     assert!(pages::find(&target, exchange).is_none(), "no page of the gateway's own is measured");
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
-    exchange.note_route(&routed);
+    exchange.note_route(&routed, false);
     let identified = authenticate::identify(routed, head, exchange)?;
     exchange.note_caller(identified.payer().caller());
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
-    let reserved = written(exchange, quota::quota(entitled, exchange))?;
+    let books = Rc::clone(exchange.books());
+    let reserved = written(&books, quota::quota(entitled, None, exchange))?;
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     Ok(reserved)
 }
 
 /// Runs a future that waits for the append of what it puts, and for nothing else.
-fn written<T>(exchange: &Exchange, future: impl Future<Output = T>) -> T {
+fn written<T>(books: &Books, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return done;
         }
-        exchange.books().write();
+        books.write();
     }
 }

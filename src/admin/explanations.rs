@@ -17,10 +17,12 @@ use crate::{
     chain::forecast::{Question, forecast},
     config::Retention,
     explain::{ExplanationDocument, ForecastDocument},
+    gateway::Gateway,
     model::{Methods, Route, duration_text},
     provisioning::FieldError,
     requests::{Archive, Record},
     snapshot::Snapshot,
+    store::records::Reads,
 };
 
 /// How long to wait for a record that may be on its way to its file, again and again: who has read an
@@ -61,7 +63,13 @@ pub(super) async fn show(
         found = find(&state, id).await?;
     }
     match found {
-        Some(record) => Ok(Json(ExplanationDocument::of(&record))),
+        Some(record) => {
+            let id = id.to_string();
+            let payment = move |reads: &dyn Reads, _: &Gateway| Ok(reads.payment_by_request(&id)?);
+            // Without the store the rest is told all the same.
+            let payment = state.read(payment).await.ok().flatten();
+            Ok(Json(ExplanationDocument::of(&record).with(payment)))
+        }
         None => {
             let (now, retention) =
                 (state.gateway.clock().now(), state.gateway.snapshot().retention);

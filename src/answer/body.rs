@@ -12,6 +12,7 @@ use crate::{
     answer::{Code, CreditShortage, QuotaDenial, quota::Binding},
     json,
     ledger::Overage,
+    pay::x402::Offer,
 };
 
 /// What a body says.
@@ -27,6 +28,8 @@ pub(super) struct Body<'a> {
     pub(super) short: Short<'a>,
     /// Where the caller can buy or pay.
     pub(super) link: Option<&'a str>,
+    /// What the call can be paid by as it is made.
+    pub(super) offer: Option<&'a Offer>,
     /// What is said beside the reason.
     pub(super) context: &'a Context<'a>,
 }
@@ -43,7 +46,8 @@ pub(super) struct Short<'a> {
 impl Body<'_> {
     /// Writes it.
     pub(super) fn push(&self, text: &mut Vec<u8>) {
-        let Self { code, status, detail, short: Short { quota, credit }, link, context } = self;
+        let Self { code, status, detail, short: Short { quota, credit }, link, offer, context } =
+            self;
         text.extend_from_slice(b"{\"type\":\"");
         self.push_type(text);
         text.extend_from_slice(b"\",\"title\":");
@@ -63,6 +67,9 @@ impl Body<'_> {
         }
         if let Some(credit) = credit {
             push_credit(credit, text);
+        }
+        if let Some(offer) = offer {
+            push_offers(offer, text);
         }
         if let Some(href) = link {
             push_actions(*code, href, text);
@@ -185,6 +192,17 @@ fn push_credit(shortage: &CreditShortage, text: &mut Vec<u8>) {
     text.push(b'}');
 }
 
+/// Writes an offer for each way to pay as the call is made. What it asks is a document already.
+fn push_offers(offer: &Offer, text: &mut Vec<u8>) {
+    text.extend_from_slice(b",\"offers\":[{\"rail\":\"x402\",\"price\":");
+    json::push_quoted(&offer.price.nanos.to_string(), text);
+    text.extend_from_slice(b",\"currency\":");
+    json::push_quoted(offer.price.currency.as_str(), text);
+    text.extend_from_slice(b",\"x402Version\":2,\"accepts\":[");
+    text.extend_from_slice(offer.document().as_bytes());
+    text.extend_from_slice(b"]}]");
+}
+
 fn push_actions(code: Code, href: &str, text: &mut Vec<u8>) {
     let rels: &[&str] = match code {
         Code::PaymentOverdue | Code::PaymentIncomplete => &["payment"],
@@ -215,6 +233,9 @@ mod tests {
         #[test]
         fn no_text_breaks_a_body_open(base_url: String, plan: String, href: String, detail: String) {
             let context = Context {
+                offer: None,
+                resource: [""; 3],
+                receipt: None,
                 request_id: Uuid::from_u128(7),
                 outward_id: None,
                 now: jiff::Timestamp::UNIX_EPOCH,
@@ -228,7 +249,15 @@ mod tests {
             let code = Code::PaymentOverdue;
             let (link, detail) = (Some(&*href), &*detail);
             let mut text = Vec::new();
-            Body { code, status: code.status(), detail, short: Short::default(), link, context: &context }
+            Body {
+                code,
+                status: code.status(),
+                detail,
+                short: Short::default(),
+                link,
+                offer: None,
+                context: &context,
+            }
                 .push(&mut text);
             let parsed: Value = serde_json::from_slice(&text).unwrap();
             let id = "00000000-0000-0000-0000-000000000007";

@@ -37,6 +37,7 @@ codes! {
     ApiKeyExpired => "api_key_expired", 401, "API key expired", "Use a newer key.";
     ApiKeyRevoked => "api_key_revoked", 401, "API key revoked", "Use another key; this one was taken back.";
     AmbiguousCredentials => "ambiguous_credentials", 401, "Two different API keys", "Send one API key, in one place.";
+    PaymentMalformed => "payment_malformed", 400, "Payment malformed", "Correct the payment as the detail says. Nothing was paid.";
     PaymentRequired => "payment_required", 402, "Payment required", "Pay for the call: buy credit, or a plan.";
     SubscriptionRequired => "subscription_required", 402, "Subscription required", "Subscribe to a plan.";
     SubscriptionNotStarted => "subscription_not_started", 402, "Subscription not started", "Wait for the start of the subscription.";
@@ -50,6 +51,9 @@ codes! {
     CostExceedsAllowance => "cost_exceeds_allowance", 402, "Costs more than the whole allowance", "Change to a larger plan; waiting does not help.";
     InsufficientCredits => "insufficient_credits", 402, "Credit too low", "Buy credit, or a plan that includes the route.";
     SpendCapReached => "spend_cap_reached", 402, "Spend cap reached", "Wait for the quota to renew, if it does, raise the spend cap, or change to a larger plan.";
+    PaymentInvalid => "payment_invalid", 402, "Payment not good", "Pay again, by the offer of this answer. Nothing was paid.";
+    PaymentExpired => "payment_expired", 402, "Payment too late", "Pay again, by the offer of this answer. Nothing was paid.";
+    PaymentFailed => "payment_failed", 402, "Payment failed", "See that the wallet holds enough, and pay again by the offer of this answer. Nothing was paid.";
     ApiKeyDisabled => "api_key_disabled", 403, "API key disabled", "Ask the operator to enable the key.";
     AccountSuspended => "account_suspended", 403, "Account suspended", "Ask the operator; a payment does not help.";
     OriginNotAllowed => "origin_not_allowed", 403, "Not allowed from here", "Call from a network that the key is allowed for; a page, from an origin that the operator lists.";
@@ -58,6 +62,8 @@ codes! {
     RouteNotFound => "route_not_found", 404, "No such route", "Check the host and the path.";
     MethodNotAllowed => "method_not_allowed", 405, "Method not allowed", "Use a method that the Allow field lists.";
     RequestTimeout => "request_timeout", 408, "Request too slow", "Send the request again, and its body without long pauses. Nothing was charged.";
+    PaymentAlreadyUsed => "payment_already_used", 409, "Payment already used", "Ask without a payment for a new offer, and pay that.";
+    PaymentPending => "payment_pending", 409, "Payment not settled yet", "Send the same payment again as Retry-After says. Do not pay again.";
     BodyTooLarge => "body_too_large", 413, "Request body too large", "Send a smaller body.";
     UriTooLong => "uri_too_long", 414, "Request target too long", "Send a shorter path and query.";
     ExpectationFailed => "expectation_failed", 417, "Expectation not supported", "Send no Expect field, or `100-continue`.";
@@ -71,6 +77,7 @@ codes! {
     UpstreamError => "upstream_error", 502, "Upstream failed", "Try again later. Nothing was charged.";
     UpstreamPaymentRequired => "upstream_payment_required", 502, "Upstream asks its operator for payment", "Report it to the operator: it is their account, not yours. Nothing was charged.";
     QuotaUnavailable => "quota_unavailable", 503, "Counting is unavailable", "Try again shortly. Nothing was charged.";
+    PaymentUnavailable => "payment_unavailable", 503, "Payments cannot be taken", "Send the same payment again shortly. Nothing was paid.";
     Overloaded => "overloaded", 503, "Overloaded", "Try again shortly. Nothing was charged.";
     UpstreamTimeout => "upstream_timeout", 504, "Upstream too slow", "Try again later. Nothing was charged.";
 }

@@ -9,6 +9,10 @@ use crate::answer::{
     Code, CreditDenial, CreditShortage, Fault, QuotaDenial,
     quota::{seconds_until, whole_seconds},
 };
+use crate::model::Money;
+
+/// When it is worth asking again what became of a payment.
+const PENDING_SECONDS: i64 = 5;
 
 /// Why a request is refused; each is the caller's doing and charges nothing.
 #[derive(Clone, Debug)]
@@ -67,8 +71,33 @@ pub enum Denial {
     MissingApiKey,
     /// A method that a gateway does not serve.
     NotImplemented,
+    /// The payment that came with the request opened one already, or pays for another.
+    PaymentAlreadyUsed,
+    /// The time of the payment is over.
+    PaymentExpired,
+    /// The payment did not move, and will not.
+    PaymentFailed {
+        /// What was said of it, for programs.
+        reason: String,
+    },
     /// The first payment is not done.
     PaymentIncomplete,
+    /// The payment pays for something else, or is not good.
+    PaymentInvalid {
+        /// Why, for programs.
+        reason: Cow<'static, str>,
+    },
+    /// What should be a payment is none, in the way told.
+    PaymentMalformed(&'static str),
+    /// What became of the payment is not known yet.
+    PaymentPending,
+    /// The request comes without a key and without a payment.
+    PaymentRequired {
+        /// What the call costs.
+        price: Option<Money>,
+        /// Whether a key would do as well.
+        takes_keys: bool,
+    },
     /// The key may not be used from this network.
     OriginNotAllowed,
     /// Pages of this origin may not use the API.
@@ -132,8 +161,15 @@ impl Denial {
             Self::NotImplemented => Code::NotImplemented,
             Self::OriginNotAllowed => Code::OriginNotAllowed,
             Self::PageNotAllowed => Code::OriginNotAllowed,
+            Self::PaymentAlreadyUsed => Code::PaymentAlreadyUsed,
+            Self::PaymentExpired => Code::PaymentExpired,
+            Self::PaymentFailed { .. } => Code::PaymentFailed,
             Self::PaymentIncomplete => Code::PaymentIncomplete,
+            Self::PaymentInvalid { .. } => Code::PaymentInvalid,
+            Self::PaymentMalformed(_) => Code::PaymentMalformed,
             Self::PaymentOverdue => Code::PaymentOverdue,
+            Self::PaymentPending => Code::PaymentPending,
+            Self::PaymentRequired { .. } => Code::PaymentRequired,
             Self::PlanUpgradeRequired => Code::PlanUpgradeRequired,
             Self::QuotaExceeded(denial) => denial.code(),
             Self::RouteNotFound => Code::RouteNotFound,
@@ -182,8 +218,24 @@ impl Denial {
             Self::NotImplemented => "The method is not served here.".into(),
             Self::OriginNotAllowed => "The API key may not be used from this address.".into(),
             Self::PageNotAllowed => "Pages of this origin may not call the API.".into(),
+            Self::PaymentAlreadyUsed => {
+                "The payment opened a request before, or was made for another route.".into()
+            }
+            Self::PaymentExpired => "The time in which the payment could be settled is over.".into(),
+            Self::PaymentFailed { .. } => "The payment could not be settled; nothing was paid.".into(),
             Self::PaymentIncomplete => "The first payment is not complete.".into(),
+            Self::PaymentInvalid { .. } => {
+                "The payment is not good for this call; nothing was paid.".into()
+            }
+            Self::PaymentMalformed(why) => (*why).into(),
             Self::PaymentOverdue => "A payment is overdue.".into(),
+            Self::PaymentPending => {
+                "What became of the payment is not known yet. Do not pay again: send the same payment later.".into()
+            }
+            Self::PaymentRequired { price, .. } => {
+                let price = price.map_or_else(String::new, |price| format!(" It costs {price}."));
+                format!("The call must be paid for.{price}").into()
+            }
             Self::PlanUpgradeRequired => "Your plan does not include this route.".into(),
             Self::QuotaExceeded(denial) => denial.detail().into(),
             Self::RouteNotFound => "No route takes this host and path.".into(),
@@ -219,11 +271,37 @@ impl Denial {
         }
     }
 
+    /// Tells whether a payment with the next request would help. Never while it is not known what became of one, and not
+    /// where a limit stands in the way of whoever pays.
+    pub(super) fn asks_for_payment(&self) -> bool {
+        matches!(
+            self,
+            Self::CreditExceeded(_)
+                | Self::PaymentExpired
+                | Self::PaymentFailed { .. }
+                | Self::PaymentInvalid { .. }
+                | Self::PaymentMalformed(_)
+                | Self::PaymentRequired { .. }
+        )
+    }
+
+    /// Gives what programs are told of the payment that came.
+    pub(super) fn payment_reason(&self) -> Option<&str> {
+        match self {
+            Self::PaymentExpired => Some("invalid_exact_evm_payload_authorization_valid_before"),
+            Self::PaymentFailed { reason } => Some(reason),
+            Self::PaymentInvalid { reason } => Some(reason),
+            Self::PaymentMalformed(_) => Some("invalid_payload"),
+            _ => None,
+        }
+    }
+
     /// Gives the seconds after which waiting alone helps; `None` when it does not.
     pub fn retry_after(&self, now: Timestamp) -> Option<i64> {
         match self {
             Self::BalanceInFlight(_) => Some(1),
             Self::CreditExceeded(denial) => denial.reason.retry_after(now),
+            Self::PaymentPending => Some(PENDING_SECONDS),
             Self::QuotaExceeded(denial) => denial.retry_after(),
             Self::SubscriptionNotStarted { starts } => Some(seconds_until(*starts, now)),
             Self::TooManyGuesses { wait } => Some(whole_seconds(*wait)),

@@ -9,6 +9,8 @@ pub enum Fault {
     Internal,
     /// A stop is under way, or there is no room.
     Overloaded,
+    /// Nobody can be asked to settle a payment. Nothing moved.
+    PaymentUnavailable,
     /// The journal cannot be written, so nothing may be served that must be counted.
     QuotaUnavailable,
     /// The upstream cannot be reached, or cut the exchange before its head.
@@ -25,6 +27,7 @@ impl Fault {
         match self {
             Self::Internal => Code::InternalError,
             Self::Overloaded => Code::Overloaded,
+            Self::PaymentUnavailable => Code::PaymentUnavailable,
             Self::QuotaUnavailable => Code::QuotaUnavailable,
             Self::UpstreamError => Code::UpstreamError,
             Self::UpstreamPaymentRequired => Code::UpstreamPaymentRequired,
@@ -37,6 +40,7 @@ impl Fault {
         match self {
             Self::Internal => "The gateway failed to handle the request.",
             Self::Overloaded => "The gateway cannot take the request now.",
+            Self::PaymentUnavailable => "The payment cannot be settled now, so nothing was paid.",
             Self::QuotaUnavailable => "The request cannot be counted now, so it was not forwarded.",
             Self::UpstreamError => "The upstream could not be reached or gave no valid answer.",
             Self::UpstreamPaymentRequired => "The upstream refused the operator's own account.",
@@ -48,6 +52,7 @@ impl Fault {
     pub fn retry_after(self) -> Option<i64> {
         match self {
             Self::Overloaded | Self::QuotaUnavailable => Some(1),
+            Self::PaymentUnavailable => Some(5),
             Self::Internal
             | Self::UpstreamError
             | Self::UpstreamPaymentRequired

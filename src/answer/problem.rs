@@ -15,6 +15,7 @@ use crate::{
     },
     chain::origin::Scheme,
     http1::Fields,
+    pay::x402::{self, Offer},
 };
 
 /// What a refusal says beside its own reason.
@@ -38,8 +39,16 @@ pub struct Context<'a> {
     pub upgrade_url: Option<&'a str>,
     /// The operator's own statuses by code.
     pub status_by_code: &'a HashMap<Code, StatusCode>,
+    /// What the call can be paid by as it is made.
+    pub offer: Option<&'a Offer>,
+    /// The address of what is asked for, in parts.
+    pub resource: [&'a str; 3],
+    /// What became of the payment that came with the request.
+    pub receipt: Option<&'a HeaderValue>,
 }
 
+static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(x402::REQUIRED);
+static PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(x402::RESPONSE);
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole answer of a refusal.
@@ -65,8 +74,13 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let code = denial.code();
     let quota = denial.quota();
     let short = Short { quota, credit: denial.credit() };
-    let mut problem = respond(code, &denial.detail(), short, context);
+    let offer = context.offer.filter(|_| denial.asks_for_payment());
+    let mut problem = respond(code, &denial.detail(), short, offer, context);
     let fields = &mut problem.fields;
+    if let Some(offer) = offer {
+        let required = offer.header(denial.payment_reason(), &context.resource);
+        fields.push_text(&PAYMENT_REQUIRED, &required);
+    }
     if let Some(seconds) = denial.retry_after(context.now) {
         fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
@@ -88,7 +102,7 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
 }
 
 fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
-    let mut problem = respond(fault.code(), fault.detail(), Short::default(), context);
+    let mut problem = respond(fault.code(), fault.detail(), Short::default(), None, context);
     if let Some(seconds) = fault.retry_after() {
         problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
@@ -103,11 +117,14 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
             "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scope}\""
         ));
     }
-    if denial.code().status() != StatusCode::UNAUTHORIZED {
+    let is_key_missing = matches!(denial, Denial::PaymentRequired { takes_keys: true, .. });
+    if denial.code().status() != StatusCode::UNAUTHORIZED && !is_key_missing {
         return None;
     }
     Some(match denial {
-        Denial::MissingApiKey => format!("Bearer realm=\"{realm}\""),
+        Denial::MissingApiKey | Denial::PaymentRequired { .. } => {
+            format!("Bearer realm=\"{realm}\"")
+        }
         Denial::AmbiguousCredentials => {
             format!("Bearer realm=\"{realm}\", error=\"invalid_request\"")
         }
@@ -118,11 +135,17 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
 /// Room for most bodies, so that writing one does not grow it step by step.
 const BODY_BYTES: usize = 1024;
 
-fn respond(code: Code, detail: &str, short: Short<'_>, context: &Context<'_>) -> Problem {
+fn respond(
+    code: Code,
+    detail: &str,
+    short: Short<'_>,
+    offer: Option<&Offer>,
+    context: &Context<'_>,
+) -> Problem {
     let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    Body { code, status, detail, short, link, context }.push(&mut body);
+    Body { code, status, detail, short, link, offer, context }.push(&mut body);
     let mut fields = Fields::with_room();
     fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
     fields.push_text(&header::CACHE_CONTROL, "no-store");
@@ -132,6 +155,9 @@ fn respond(code: Code, detail: &str, short: Short<'_>, context: &Context<'_>) ->
             let mut id = Uuid::encode_buffer();
             fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
         }
+    }
+    if let Some(receipt) = context.receipt {
+        fields.push(&PAYMENT_RESPONSE, receipt);
     }
     if let Some(href) = link {
         fields.push_written(&header::LINK, |value| {

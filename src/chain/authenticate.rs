@@ -14,6 +14,7 @@ use crate::{
         credential,
         exchange::Exchange,
         payer::{About, Payer},
+        payment,
         route::Routed,
     },
     guesses::{GuessLimit, Guesses},
@@ -25,7 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Identified {
     routed: Routed,
-    /// [`Payer::Nobody`] on a public route and nowhere else: only [`identify`] makes it so.
+    /// [`Payer::Nobody`] on a public route and nowhere else, [`Payer::Stranger`] where the request can be paid for as it is
+    /// made: only [`identify`] makes it so.
     payer: Payer,
 }
 
@@ -40,9 +42,21 @@ pub struct Authenticated {
 pub fn identify(routed: Routed, head: &Parts, exchange: &Exchange) -> Result<Identified, Denial> {
     let payer = match routed.route().access {
         Access::Public => Payer::Nobody,
-        Access::Key => Payer::of(find_caller(head, exchange), routed.is_enforced())?,
+        Access::Key | Access::Payment => match find_caller(head, exchange) {
+            Err(Denial::MissingApiKey) => without_key(&routed, head)?,
+            found => Payer::of(found, routed.is_enforced())?,
+        },
     };
     Ok(Identified { routed, payer })
+}
+
+/// Decides about a request without a key: where it can be paid for as it is made, that is asked later.
+fn without_key(routed: &Routed, head: &Parts) -> Result<Payer, Denial> {
+    match payment::offer(routed.route(), head) {
+        Some(_) if routed.is_enforced() => Ok(Payer::Stranger),
+        Some(_) => Payer::of(Err(payment::required(routed.route())), false),
+        None => Payer::of(Err(Denial::MissingApiKey), routed.is_enforced()),
+    }
 }
 
 /// Finds the caller by the key that a request carries. From an address where too many keys failed

@@ -70,7 +70,7 @@ fn decide(
     route::answers(route, method).map_err(|denial| (None, denial))?;
     match route.access {
         Access::Public => return Ok(()),
-        Access::Key => {}
+        Access::Key | Access::Payment => {}
     }
     let about = |about| move |denial| (Some(about), denial);
     authenticate::permits(caller, route, address, lookup.now).map_err(about(About::Key))?;

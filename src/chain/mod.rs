@@ -16,6 +16,7 @@ pub mod options;
 pub mod origin;
 pub mod pages;
 pub mod payer;
+pub mod payment;
 mod preflight;
 pub mod query;
 pub mod quota;
@@ -148,7 +149,7 @@ async fn run(
         preflight::check_page(head, exchange)?;
     }
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
-    exchange.note_route(&routed);
+    exchange.note_route(&routed, payment::offer(routed.route(), head).is_some());
     if is_switch {
         route::opens_websocket(routed.route())?;
     }
@@ -160,8 +161,9 @@ async fn run(
     let authenticated = authenticate::authenticate(identified, exchange.peer(), exchange.now())?;
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
+    let payment = payment::read(head, entitled.routed(), entitled.payer(), exchange)?;
     let upload = upload::upload(body, exchange)?;
-    let reserved = quota::quota(entitled, exchange).await?;
+    let reserved = quota::quota(entitled, payment, exchange).await?;
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, is_switch, exchange).await?;

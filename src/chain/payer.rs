@@ -23,6 +23,8 @@ pub enum Payer {
     Nobody,
     /// Nobody: it would have been refused.
     Overlooked(Overlooked),
+    /// Nobody who is known: what comes with the request must pay.
+    Stranger,
 }
 
 /// A refusal that is overlooked. Made here alone.
@@ -69,11 +71,20 @@ impl Payer {
         }
     }
 
+    /// Tells whether a refusal about what was bought is carried out.
+    pub(super) fn is_refused(&self, by_route: bool) -> bool {
+        match self {
+            Self::Caller(caller) => is_enforced(by_route, About::Plan, caller),
+            Self::Stranger => by_route,
+            Self::Nobody | Self::Overlooked(_) => false,
+        }
+    }
+
     /// Gives the caller, as far as it is known.
     pub fn caller(&self) -> Option<&Arc<Caller>> {
         match self {
             Self::Caller(caller) => Some(caller),
-            Self::Nobody => None,
+            Self::Nobody | Self::Stranger => None,
             Self::Overlooked(overlooked) => overlooked.caller.as_ref(),
         }
     }
@@ -82,14 +93,14 @@ impl Payer {
     pub(super) fn paying(&self) -> Option<&Arc<Caller>> {
         match self {
             Self::Caller(caller) => Some(caller),
-            Self::Nobody | Self::Overlooked(_) => None,
+            Self::Nobody | Self::Overlooked(_) | Self::Stranger => None,
         }
     }
 
     /// Gives the code of the refusal that is overlooked.
     pub fn shadow(&self) -> Option<Code> {
         match self {
-            Self::Caller(_) | Self::Nobody => None,
+            Self::Caller(_) | Self::Nobody | Self::Stranger => None,
             Self::Overlooked(overlooked) => Some(overlooked.code),
         }
     }

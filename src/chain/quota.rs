@@ -1,5 +1,6 @@
 //! Fourth step: the units are taken, from all limits or from none, and written down. What the plan does not
-//! cover is paid from the caller's money, if the route has a price.
+//! cover is paid from the caller's money, if the route has a price, and what that does not cover by the payment that comes
+//! with the request, if one does.
 //!
 //! Order: the ledger first, because it decides; the journal second, and only when it has the record
 //! is anything forwarded. A crash in between loses a take that nobody was served for. Who goes away in
@@ -16,6 +17,7 @@ use crate::{
     chain::{
         exchange::Exchange,
         payer::{About, Payer},
+        payment::{self, Brought, Paid},
         reservation::Reservation,
         route::Routed,
         subscription::{Entitled, Notice},
@@ -38,10 +40,15 @@ pub struct Reserved {
     payer: Payer,
     notice: Option<Notice>,
     reservation: Option<Reservation>,
+    paid: Option<Paid>,
 }
 
-/// Takes the units of an entitled request. Where nobody pays none are taken.
-pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, Refusal> {
+/// Takes the units of an entitled request, or has its payment settled. Where nobody pays nothing is taken.
+pub async fn quota(
+    entitled: Entitled,
+    payment: Option<Brought>,
+    exchange: &mut Exchange,
+) -> Result<Reserved, Refusal> {
     let (routed, payer, notice, uncovered) = entitled.into_parts();
     if let Some(denial) = uncovered.as_ref().filter(|_| payer.paying().is_some()) {
         exchange.note(|trail| trail.uncovered(denial.code()));
@@ -54,6 +61,21 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
             Some(when_known(&caller.accounts, clock, exchange.now(), take).await?)
         }
     };
+    let found = match (found, &payer) {
+        (None, Payer::Stranger) => Some(Err(payment::required(routed.route()))),
+        (found, _) => found,
+    };
+    if let Some(Err(denial)) = &found
+        && let Some(brought) = payment
+        && payment::may_pay(denial)
+        && payer.is_refused(routed.is_enforced())
+    {
+        let paid = payment::pay(brought, &routed, &payer, exchange).await?;
+        return Ok(Reserved { routed, payer, notice, reservation: None, paid: Some(paid) });
+    }
+    if let (Payer::Stranger, Some(Err(denial))) = (&payer, &found) {
+        return Err(denial.clone().into());
+    }
     let found = |caller: &Arc<Caller>| {
         let source = Source { caller: Arc::clone(caller), route: routed.entry().clone() };
         found.map(|hold| Ok((hold?, source))).transpose()
@@ -67,7 +89,7 @@ pub async fn quota(entitled: Entitled, exchange: &Exchange) -> Result<Reserved, 
             Some(write_down(hold, source, exchange.books(), id, now, progress).await?)
         }
     };
-    Ok(Reserved { routed, payer, notice, reservation })
+    Ok(Reserved { routed, payer, notice, reservation, paid: None })
 }
 
 /// Takes the units from the allowance, or where that does not cover them the price from the money.
@@ -226,9 +248,10 @@ impl Reserved {
         }
     }
 
-    /// Gives the money taken; `None` where the allowance pays, or nobody.
+    /// Gives the money taken, from the caller's or by a payment; `None` where the allowance pays, or nobody.
     pub fn price(&self) -> Option<Money> {
-        self.reservation.as_ref().and_then(Reservation::price)
+        let held = self.reservation.as_ref().and_then(Reservation::price);
+        held.or_else(|| self.paid.as_ref().map(Paid::price))
     }
 
     /// Gives the code of a refusal that is overlooked.
@@ -237,7 +260,9 @@ impl Reserved {
     }
 
     /// Hands its parts to the next step.
-    pub(super) fn into_parts(self) -> (Routed, Payer, Option<Notice>, Option<Reservation>) {
-        (self.routed, self.payer, self.notice, self.reservation)
+    pub(super) fn into_parts(
+        self,
+    ) -> (Routed, Payer, Option<Notice>, Option<Reservation>, Option<Paid>) {
+        (self.routed, self.payer, self.notice, self.reservation, self.paid)
     }
 }

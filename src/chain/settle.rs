@@ -25,6 +25,7 @@ use crate::{
     chain::{
         exchange::Exchange,
         forward::Forwarded,
+        payment::{self, Paid},
         reply::Reply,
         reservation::Reservation,
         subscription::Notice,
@@ -58,6 +59,7 @@ pub enum AnswerBody {
 pub struct PassingBody {
     exchange: Box<Exchange>,
     reservation: Option<Reservation>,
+    paid: Option<Paid>,
     /// Brings the body, and goes back to the pool after a clean end.
     connection: Option<Lane>,
     /// What comes is WebSocket.
@@ -76,8 +78,16 @@ pub struct PassingBody {
 
 /// Turns the upstream's answer into the caller's.
 pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
-    let Forwarded { mut head, connection, route, shadow, notice, mut reservation, tunnel } =
-        forwarded;
+    let Forwarded {
+        mut head,
+        connection,
+        route,
+        shadow,
+        notice,
+        mut reservation,
+        mut paid,
+        tunnel,
+    } = forwarded;
     let (status, fields) = (head.status, &mut head.fields);
     // Where messages are paid for, the opening shows only that the first one could be.
     let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
@@ -105,6 +115,16 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
             fields.push_text(&PRICE, &price.to_string());
         }
     }
+    if exchange.snapshot().x402.is_some() {
+        payment::drop_said(fields);
+    }
+    if let (Some(receipt), Some(paid)) = (exchange.receipt(), &paid) {
+        payment::tell(receipt, fields);
+        fields.push_text(&COST, "0");
+        if charged && !awaits_status {
+            fields.push_text(&PRICE, &paid.price().to_string());
+        }
+    }
     if let Some(code) = shadow {
         fields.push_text(&SHADOW, code.name());
         fields.push_text(&COST, "0");
@@ -119,6 +139,10 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
         reservation.settle(Ending::Uncharged);
         exchange.note_reserved(0, None);
     }
+    if !charged && let Some(paid) = paid.take() {
+        paid.settle(Ending::Uncharged);
+        exchange.note_reserved(0, None);
+    }
     exchange.progress().set_head();
     exchange.progress().set_waiting(Waiting::Client);
     let is_over = connection.is_body_over();
@@ -126,6 +150,7 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let mut body = PassingBody {
         exchange,
         reservation,
+        paid,
         connection,
         tunnel,
         stay,
@@ -219,6 +244,9 @@ impl PassingBody {
         }
         if let Some(reservation) = self.reservation.take() {
             reservation.settle(self.told(ending));
+        }
+        if let Some(paid) = self.paid.take() {
+            paid.settle(self.told(ending));
         }
         // A connection that may still owe something, in either direction, is not used again.
         let uploaded = self.progress().upload() == Upload::Done;
@@ -330,6 +358,7 @@ impl Drop for PassingBody {
         // The reservation's own drop settles it without writing here; only the line is made now.
         let ending = self.progress().ending();
         drop(self.reservation.take());
+        drop(self.paid.take());
         if !self.over {
             self.finish(ending, Instant::now());
         }

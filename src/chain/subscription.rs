@@ -80,6 +80,11 @@ pub fn covers(
 }
 
 impl Entitled {
+    /// Gives the request with its route.
+    pub(super) fn routed(&self) -> &Routed {
+        &self.routed
+    }
+
     /// Gives who pays, as far as that is decided.
     pub fn payer(&self) -> &Payer {
         &self.payer

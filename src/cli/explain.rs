@@ -116,10 +116,23 @@ fn subject(document: &Value) -> Vec<(&'static str, String)> {
         lines.push(("answer", format!("{status} after {} ms", cell(&document["duration_ms"]))));
         lines.push(("ending", cell(&document["ending"])));
         lines.push(("charged", units_and_money(&document["charged"], &document["credit"])));
+        if !document["payment"].is_null() {
+            lines.push(("payment", payment(&document["payment"])));
+        }
     } else {
         lines.push(("cost", units_and_money(&document["cost"], &document["price"])));
     }
     lines
+}
+
+/// Writes what is known of the payment that came with a request.
+fn payment(payment: &Value) -> String {
+    let told = |field: &str| cell(&payment[field]);
+    let mut text = format!("{}, {} on {}", told("state"), told("amount"), told("network"));
+    for field in ["transaction", "reason"].into_iter().filter(|field| !payment[*field].is_null()) {
+        text.push_str(&format!(", {field} {}", told(field)));
+    }
+    format!("{text}, proof {}", told("proof"))
 }
 
 /// Writes what was taken: units, or money where that paid.
@@ -247,6 +260,8 @@ mod tests {
             "decision": "refused", "code": "quota_exceeded", "shadow": null,
             "detail": "The monthly allowance of 1000 requests has 1 left, and this call costs 2.",
             "status": 402, "ending": "refused", "charged": 0, "duration_ms": 0.087,
+            "payment": {"state": "unknown", "proof": "eip3009:x", "amount": "10000",
+                "network": "eip155:8453", "transaction": null, "reason": "no answer"},
         })));
     }
 

@@ -60,6 +60,9 @@ impl Ledger {
 fn row(entry: &Value) -> Vec<String> {
     let whose = entry["scope"].as_str().map(|scope| format!(" of {}", plain(scope)));
     let of = match (&entry["quota"], &entry["credit"]) {
+        (Value::Null, currency) if !entry["payment"].is_null() => {
+            format!("{} by payment", cell(currency))
+        }
         (Value::Null, currency) => cell(currency),
         (quota, _) => format!("{}{}", cell(quota), whose.unwrap_or_default()),
     };
@@ -119,6 +122,9 @@ mod tests {
                 "quota": "daily", "scope": "application/mobile", "credit": null,
                 "minute": "2026-11-20T10:04:00Z", "route": "forecast", "requests": 1,
                 "amount": 1, "balance": 9}),
+            json!({"sequence": 9, "at": "2026-11-20T10:05:00Z", "kind": "paid", "quota": null,
+                "credit": "USD", "payment": "eip3009:x", "route": "forecast",
+                "amount": "0.010000000", "balance": "0.010000000"}),
         ];
         entries.iter().for_each(|entry| table.row(row(entry)));
         insta::assert_snapshot!(table.page());

@@ -20,6 +20,7 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
         Route, Upstream, WebSocket, duration_text,
     },
+    pay::x402::Terms,
     store::Database,
     telemetry::{
         access_log, messages,
@@ -46,6 +47,7 @@ pub fn describe(config: &Config) -> Value {
         status_by_code,
         webhooks,
         traces,
+        x402,
         upstreams,
         routes,
         plans,
@@ -71,6 +73,7 @@ pub fn describe(config: &Config) -> Value {
         "answers": {"status": status},
         "webhooks": of_webhooks(webhooks),
         "traces": traces.as_deref().map(of_traces),
+        "payments": {"x402": x402.as_deref().map(of_x402)},
         "upstreams": upstreams,
         "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
         "plans": plans,
@@ -380,6 +383,33 @@ fn of_queue(limit: &Limit) -> Value {
     json!({"length": queue_length, "timeout": duration_text(*queue_timeout)})
 }
 
+fn of_x402(terms: &Terms) -> Value {
+    let Terms {
+        verify: _,
+        settle: _,
+        facilitator,
+        chain: _,
+        asset,
+        asset_name,
+        asset_version,
+        decimals,
+        rate: _,
+        rate_text,
+        pay_to,
+    } = terms;
+    json!({
+        "facilitator": facilitator,
+        "network": terms.network(),
+        "asset": asset.to_string(),
+        "asset_name": asset_name,
+        "asset_version": asset_version,
+        "decimals": decimals,
+        "usd_rate": rate_text,
+        "pay_to": pay_to.to_string(),
+        "settle": "before",
+    })
+}
+
 fn of_route(route: &Route) -> Value {
     let Route {
         name,
@@ -391,6 +421,8 @@ fn of_route(route: &Route) -> Value {
         access,
         cost,
         price,
+        // It comes from the price.
+        offer: _,
         scopes,
         enforce,
         charge_on,
@@ -410,6 +442,7 @@ fn of_route(route: &Route) -> Value {
         "strip_prefix": strip_prefix,
         "access": match access {
             Access::Key => "key",
+            Access::Payment => "payment",
             Access::Public => "public",
         },
         "cost": cost,

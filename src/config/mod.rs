@@ -32,6 +32,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
+    pay::x402::Terms,
     server::tls::Tls,
     store::Database,
     telemetry::{access_log, level::Level, messages, traces::Traces},
@@ -64,6 +65,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Which requests are traced, and where that goes; `None` when none is.
     pub traces: Option<Arc<Traces>>,
+    /// What payments with requests go by; `None` takes none.
+    pub x402: Option<Arc<Terms>>,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.

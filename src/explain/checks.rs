@@ -140,7 +140,7 @@ pub(super) enum Outcome {
     Passed,
     /// It said no.
     Refused,
-    /// It said no, and the customer's money was asked instead.
+    /// It said no, and what comes next was asked instead: the customer's money, or the payment that came with the request.
     Uncovered,
 }
 
@@ -189,9 +189,16 @@ impl Facts<'_> {
         match self.stop {
             Some(stop) if stop.step == step => stop.outcome(),
             Some(stop) if stop.step < step => Outcome::NotReached,
-            _ if is_public && step > Step::Method => Outcome::NotReached,
+            _ if (is_public || self.is_stranger()) && step > Step::Method => Outcome::NotReached,
             _ => Outcome::Passed,
         }
+    }
+
+    /// Tells whether nobody was asked for a key, because the request could be paid for as it was made.
+    fn is_stranger(&self) -> bool {
+        let is_priced = self.route.is_some_and(|route| route.price.is_some());
+        let came_to_pay = self.stop.is_none_or(|stop| stop.step >= Step::Credit);
+        is_priced && self.caller.is_none() && came_to_pay
     }
 
     /// The check that found that what was bought does not cover the route, and the code of that.
@@ -216,7 +223,11 @@ impl Stop {
         let money = decided.and_then(|decided| decided.money.as_ref());
         let is_by_money =
             money.is_some_and(|money| [Answer::InFlight, Answer::Missing].contains(&money.answer));
-        let step = if is_by_money { Step::Credit } else { Step::of(code, decided.is_some())? };
+        let step = match Step::of(code, decided.is_some()) {
+            Some(Step::Payment) => Step::Payment,
+            _ if is_by_money => Step::Credit,
+            step => step?,
+        };
         Some(Self { step, code, is_overlooked })
     }
 
@@ -338,6 +349,10 @@ fn credit(facts: &Facts<'_>, decided: &Decided) -> Check {
         Answer::Limited => (Outcome::NotReached, None),
         Answer::Pays => (Outcome::Passed, None),
         Answer::InFlight => (facts.outcome_of(true), Some(Code::BalanceInFlight)),
+        // The payment that came with the request did.
+        Answer::Missing if facts.stop.is_none() => {
+            (Outcome::Uncovered, Some(Code::InsufficientCredits))
+        }
         Answer::Missing => (facts.outcome_of(true), Some(Code::InsufficientCredits)),
     };
     let standing = Some(paying.credit).filter(|_| outcome != Outcome::NotReached);

@@ -20,7 +20,9 @@ use self::{
 use crate::{
     answer::{Code, Ending},
     chain::forecast::{Forecast, Question},
+    model::Money,
     requests::{CallerFacts, Record, RouteFacts},
+    store::records::{PaymentRecord, PaymentState},
 };
 
 /// What was decided about a request, and how it ended.
@@ -45,6 +47,56 @@ pub struct ExplanationDocument {
     credit: Option<String>,
     /// From the head of the request to the end of the answer.
     duration_ms: f64,
+    /// The payment that came with it, as it stands now, unless it was presented again since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    payment: Option<PaymentDocument>,
+}
+
+/// A payment that came with a request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Payment)]
+pub struct PaymentDocument {
+    /// What really moves.
+    proof: String,
+    /// How it is paid.
+    rail: String,
+    /// Whose money it is.
+    payer: String,
+    /// How far it has come.
+    state: PaymentState,
+    /// The price of the call.
+    #[schema(value_type = String, examples("0.002 USD"))]
+    price: Money,
+    /// Where it moves.
+    network: String,
+    /// How much, in the smallest unit of what moves.
+    amount: String,
+    /// The transaction that it moved with; null while none is known.
+    transaction: Option<String>,
+    /// What was said of it last, where that was no success.
+    reason: Option<String>,
+    /// When it came first.
+    claimed_at: Timestamp,
+}
+
+impl From<PaymentRecord> for PaymentDocument {
+    fn from(record: PaymentRecord) -> Self {
+        let PaymentRecord {
+            proof,
+            rail,
+            payer,
+            state,
+            price,
+            network,
+            amount,
+            settlement: transaction,
+            reason,
+            claimed_at,
+            ..
+        } = record;
+        Self { proof, rail, payer, state, price, network, amount, transaction, reason, claimed_at }
+    }
 }
 
 /// What would be decided about a request that is not made, now.
@@ -188,7 +240,14 @@ impl ExplanationDocument {
             charged: *charged,
             credit: credit.map(|money| money.to_string()),
             duration_ms: milliseconds(*duration),
+            payment: None,
         }
+    }
+
+    /// Tells of the payment that came with it, too.
+    #[must_use]
+    pub fn with(self, payment: Option<PaymentRecord>) -> Self {
+        Self { payment: payment.map(PaymentDocument::from), ..self }
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Step {
     Quota,
     /// The customer's money pays what the plan does not cover; listed where the route has a price.
     Credit,
+    /// The payment that came with the request is good, settled and not spent yet; listed where it is not.
+    Payment,
     /// What was taken is written down; listed where it could not be.
     Journal,
 }
@@ -97,6 +99,13 @@ impl Step {
             Code::BalanceInFlight | Code::InsufficientCredits | Code::PaymentRequired => {
                 Self::Credit
             }
+            Code::PaymentAlreadyUsed
+            | Code::PaymentExpired
+            | Code::PaymentFailed
+            | Code::PaymentInvalid
+            | Code::PaymentMalformed
+            | Code::PaymentPending
+            | Code::PaymentUnavailable => Self::Payment,
             Code::QuotaUnavailable => Self::Journal,
             Code::InternalError
             | Code::Overloaded

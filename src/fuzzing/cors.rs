@@ -17,13 +17,16 @@ const LISTED: [&str; 2] = ["https://a.example", "https://b.example:8443"];
 /// upstream said of it is left.
 pub(super) fn fields(data: &[u8]) {
     let fields = input::fields(data);
-    let policy = Policy::new(&config::Cors {
-        origins: LISTED.map(Into::into).to_vec(),
-        headers: vec![header::AUTHORIZATION],
-        expose: Vec::new(),
-        credentials: true,
-        max_age: Duration::from_secs(60),
-    });
+    let policy = Policy::new(
+        &config::Cors {
+            origins: LISTED.map(Into::into).to_vec(),
+            headers: vec![header::AUTHORIZATION],
+            expose: Vec::new(),
+            credentials: true,
+            max_age: Duration::from_secs(60),
+        },
+        true,
+    );
     let origins: Vec<_> = fields.get_all(header::ORIGIN).iter().collect();
     let is_listed = match origins.as_slice() {
         [only] => LISTED.iter().any(|listed| only == listed),

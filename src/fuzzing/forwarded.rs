@@ -123,6 +123,7 @@ fn write(
         tls: None,
     };
     let told = Told {
+        takes_payments: true,
         identity: None,
         request_id: HeaderValue::from_static("id"),
         version: http::Version::HTTP_11,

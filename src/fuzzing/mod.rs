@@ -15,6 +15,7 @@ mod http2;
 mod input;
 mod letter;
 mod origin;
+mod payment;
 mod request;
 mod target;
 mod values;
@@ -24,7 +25,7 @@ mod websocket;
 type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of the folder with its inputs.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("admin_body", admin::body),
     ("answer_head", answer::head),
     ("chunked", chunked::body),
@@ -38,6 +39,7 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("journal_definition", crate::journal::fuzz::definition),
     ("money", values::money),
     ("origin", origin::fields),
+    ("payment", payment::header),
     ("proxy_protocol", request::proxy_protocol),
     ("query", target::query),
     ("request_head", request::head),

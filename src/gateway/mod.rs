@@ -5,7 +5,7 @@ mod fixed;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ use crate::{
     model::Upstream,
     nodes::Writing,
     notifications::Notifications,
+    pay::Till,
     provisioning::Corrections,
     roster::{Conflict, Live, Lookup},
     server::addresses::Addresses,
@@ -59,6 +60,8 @@ pub struct Gateway {
     fixed: Fixed,
     /// Places for handshakes that are under way.
     handshakes: Semaphore,
+    /// Where payments are brought, once somebody takes them.
+    till: OnceLock<Till>,
     /// Told at each reload that puts a snapshot in force.
     reloaded: watch::Sender<()>,
     /// The state of the files that were read last. Held during a reload, so that the last one that was
@@ -137,6 +140,7 @@ impl Gateway {
             ),
             file,
             handshakes: Semaphore::new(config.server.limits.handshakes),
+            till: OnceLock::new(),
             fixed: Fixed::of(config),
         }
     }
@@ -304,6 +308,17 @@ impl Gateway {
     /// Gives the places for TLS handshakes that are under way.
     pub fn handshakes(&self) -> &Semaphore {
         &self.handshakes
+    }
+
+    /// Gives where payments are brought; `None` while nobody takes them.
+    pub(crate) fn till(&self) -> Option<&Till> {
+        self.till.get()
+    }
+
+    /// Lets payments be brought.
+    pub(crate) fn take_payments(&self, till: Till) {
+        // A gateway starts once.
+        let _ = self.till.set(till);
     }
 
     /// Gives what is told by webhook, and to whom.

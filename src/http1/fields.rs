@@ -69,6 +69,17 @@ impl Fields {
         lines.find_map(|line| value(line).and_then(|range| line.get(range))).map(<[u8]>::trim_ascii)
     }
 
+    /// Gives the values of all fields of a name, which is in lower case here.
+    pub(crate) fn find_all(&self, name: &str) -> Vec<Vec<u8>> {
+        let lines = self.lines.split(|byte| *byte == b'\n');
+        let value = |line: &[u8]| {
+            let is_it = line.get(..name.len())?.eq_ignore_ascii_case(name.as_bytes());
+            let value = line.get(name.len()..)?.strip_prefix(b":")?;
+            is_it.then(|| value.trim_ascii().to_vec())
+        };
+        lines.filter_map(value).collect()
+    }
+
     /// Takes out the fields whose names begin so, in whatever case.
     pub fn remove_beginning(&mut self, prefix: &[u8]) {
         let is_named = |line: &[u8]| {

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 
-use crate::model::{Money, Upstream};
+use crate::{
+    model::{Money, Upstream},
+    pay::x402::Offer,
+};
 
 /// A route in its checked form.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Route {
     pub cost: u64,
     /// What one call costs a caller whose plan does not cover it; positive.
     pub price: Option<Money>,
+    /// What a call costs that is paid for as it is made; `None` where that is not possible.
+    pub offer: Option<Arc<Offer>>,
     /// Scopes that the key must have, all of them.
     pub scopes: Vec<Arc<str>>,
     /// Whether who may not be served is refused, rather than forwarded all the same.
@@ -45,6 +50,8 @@ pub enum Access {
     /// Callers with an API key.
     #[default]
     Key,
+    /// Callers with an API key, and who pays as it calls.
+    Payment,
     /// Everyone, uncounted.
     Public,
 }

@@ -1,6 +1,7 @@
-//! Requests that the gateway makes of its own accord, to receivers of webhooks and of traces.
+//! Requests that the gateway makes of its own accord: to receivers of webhooks and of traces, and to those who settle
+//! payments.
 //!
-//! Nothing here is on the path of a request.
+//! Nothing here is on the path of a request but of one that is paid for as it comes.
 
 mod client;
 mod guard;
@@ -9,7 +10,7 @@ pub(crate) mod retry_after;
 mod target;
 mod tls;
 
-pub(crate) use client::request;
+pub(crate) use client::{Answer, Fault, request};
 pub use client::{Client, Timing};
 pub use guard::Forbidden;
 pub use resolver::{Resolved, Resolver, SystemResolver};

@@ -31,6 +31,7 @@ use crate::{
     keeper::Keeper,
     memory,
     notifications::{Tasks, UsageWatch},
+    pay::Cashier,
     provisioning,
     requests::{self, Archive},
     roster::Conflict,
@@ -177,10 +178,13 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         stop: stopping.clone(),
     });
     let tasks = Tasks::new(&gateway, &keeper, &books.membership, outbox_reader)?;
+    let (cashier, till) = Cashier::new(&gateway, &keeper)?;
+    gateway.take_payments(till);
     let control = Control {
         listeners,
         upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper), books.membership),
         tasks,
+        cashier,
         admin,
         workers: workers.map_err(StartError::Thread)?,
         gateway: Arc::clone(&gateway),
@@ -220,6 +224,7 @@ struct Control {
     listeners: Listeners,
     admin: admin::State,
     tasks: Tasks,
+    cashier: Cashier,
     upkeep: Upkeep,
     workers: Vec<thread::Handle>,
     gateway: Arc<Gateway>,
@@ -245,6 +250,7 @@ impl Control {
             listeners: Listeners { data, redirects, admin: admin_listener },
             admin,
             tasks,
+            cashier,
             upkeep,
             workers,
             gateway,
@@ -252,6 +258,8 @@ impl Control {
         } = self;
         let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let telling = tokio::spawn(tasks.run(stopping.clone()));
+        let (workers_ended, no_more) = watch::channel(false);
+        let settling = tokio::spawn(cashier.run(no_more));
         let keeping = tokio::spawn(upkeep.run(stopping.clone()));
         let mut redirecting = JoinSet::new();
         for (listener, port) in redirects {
@@ -268,7 +276,9 @@ impl Control {
         // Health is told while what is in flight ends.
         let ends = move || workers.into_iter().for_each(thread::Handle::join);
         let _ = tokio::task::spawn_blocking(ends).await;
+        workers_ended.send_replace(true);
         // They have hold of the keeper, and end by themselves.
+        let _ = settling.await;
         let _ = telling.await;
         let _ = keeping.await;
         let _ = checking.await;

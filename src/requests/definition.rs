@@ -46,7 +46,7 @@ impl RouteFacts {
     /// Takes what explains of a route.
     pub fn of(route: &Route) -> Self {
         let is_public = match route.access {
-            Access::Key => false,
+            Access::Key | Access::Payment => false,
             Access::Public => true,
         };
         let scopes = route.scopes.clone();

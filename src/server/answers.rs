@@ -77,6 +77,9 @@ impl Answers<'_> {
         let problem = problem::answer(
             refusal,
             &problem::Context {
+                offer: None,
+                resource: [""; 3],
+                receipt: None,
                 request_id,
                 outward_id: None,
                 now: self.worker.gateway().clock().now(),

@@ -120,6 +120,7 @@ pub(super) fn compare_movements(store: &Sqlite, customer: usize) {
     let (mut units, mut nanos) = (BTreeMap::new(), 0);
     let mut add = |account: &EntryAccount, amount: i64| match account {
         EntryAccount::Credit { .. } => nanos += amount,
+        EntryAccount::Payment { proof, .. } => panic!("nobody pays as it calls here: {proof}"),
         EntryAccount::Quota { scope, quota, window } => {
             *units.entry((scope.clone(), quota.clone(), window.start)).or_insert(0) += amount;
         }

@@ -19,6 +19,7 @@ use crate::{
     cors,
     guesses::GuessLimit,
     model::{Access, Money, Plan, Route, Upstream},
+    pay::x402::Terms,
     roster::Declared,
     telemetry::traces::Traces,
     tls::Validity,
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub webhooks: Webhooks,
     /// Which requests are traced, and where that goes; `None` when none is.
     pub traces: Option<Arc<Traces>>,
+    /// What payments with requests go by; `None` takes none.
+    pub x402: Option<Arc<Terms>>,
     /// The realm of challenges.
     pub realm: Arc<str>,
     /// All upstreams.
@@ -70,12 +73,13 @@ impl Snapshot {
             generation: uid::next(),
             server: config.server.clone(),
             key_locations: config.key_locations.clone(),
-            cors: config.cors.as_ref().map(cors::Policy::new),
+            cors: config.cors.as_ref().map(|cors| cors::Policy::new(cors, config.x402.is_some())),
             guesses: config.guesses,
             retention: config.retention,
             status_by_code: config.status_by_code.clone(),
             webhooks: config.webhooks.clone(),
             traces: config.traces.clone(),
+            x402: config.x402.clone(),
             realm: problem::realm(config.server.public_url.as_deref()),
             upstreams: config.upstreams.clone(),
             routes: RouteTable::new(&config.routes),

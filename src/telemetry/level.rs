@@ -32,7 +32,7 @@ const OWN: &str = "faregate";
 
 /// The gateway's own modules, so that a slip of the pen is not taken for one. A test compares them
 /// with the crate's list.
-const MODULES: [&str; 41] = [
+const MODULES: [&str; 42] = [
     "admin",
     "answer",
     "chain",
@@ -56,6 +56,7 @@ const MODULES: [&str; 41] = [
     "nodes",
     "notifications",
     "outgoing",
+    "pay",
     "process",
     "progress",
     "protobuf",

@@ -13,6 +13,7 @@ use crate::{
     config::KeyLocation,
     http1::{push_field, trailers},
     model::{HostHeader, Upstream},
+    pay::x402,
     roster::Identity,
     telemetry::traces::Trace,
 };
@@ -103,6 +104,8 @@ pub struct Told<'a> {
     pub authority: &'a HeaderValue,
     /// Where a key may stand; nothing goes up that could be taken for one.
     pub key_locations: &'a [KeyLocation],
+    /// Payments that come with requests are taken, and are nothing for an upstream.
+    pub takes_payments: bool,
     /// Its place in a trace; without one the client's own `traceparent` and `tracestate` pass.
     pub trace: Option<&'a Trace>,
 }
@@ -203,11 +206,12 @@ fn write_host(head: &mut Head<'_>, upstream: &Upstream, told: &Told<'_>) {
 }
 
 fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
-    let Told { trace, key_locations, .. } = *told;
+    let Told { trace, key_locations, takes_payments, .. } = *told;
     let is_dropped = |name: &str| match name {
         "host" => true,
         "traceparent" => trace.is_some(),
         "tracestate" => trace.is_some_and(|trace| !trace.keeps_state()),
+        x402::SIGNATURE | x402::SIGNATURE_V1 => takes_payments,
         "client-cert" | "client-cert-chain" => told.origin.is_none(),
         _ => is_dropped_from_request(name),
     };

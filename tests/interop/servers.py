@@ -125,6 +125,12 @@ class Servers:
         # `require` looks there; `import` would not.
         return program("node"), {**os.environ, "NODE_PATH": str(self.libraries / "node_modules")}
 
+    def need_module(self, *names):
+        """Fails unless these libraries for Node are there."""
+        for name in names:
+            if not (self.libraries / "node_modules" / name).exists():
+                raise Missing(f"{name} for Node (tests/interop/install brings it)")
+
     def _write_files(self):
         self.files.mkdir(parents=True)
         self.pages.mkdir()

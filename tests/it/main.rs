@@ -34,6 +34,7 @@ mod observe;
 mod overage;
 mod overload;
 mod pages;
+mod payments;
 mod postgres;
 mod process;
 mod quota;

@@ -135,6 +135,9 @@ pub(crate) struct EntryDocument {
     /// The grant; left out for a quota and for what is owed.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    /// The proof of a payment that came with a request; left out for what is no payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
     /// The minute in which it was consumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     minute: Option<Timestamp>,
@@ -148,7 +151,8 @@ pub(crate) struct EntryDocument {
     amount: Amount,
     /// Likewise.
     balance: Amount,
-    /// What tells more of it: the id of a correction or a grant.
+    /// What tells more of it: the id of a correction or a grant; of a payment the transaction that it moved with, or
+    /// the request that it was spent on.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
 }
@@ -178,7 +182,7 @@ impl From<EntryRecord> for EntryDocument {
             balance,
             reference,
         } = record;
-        let is_money = matches!(account, EntryAccount::Credit { .. });
+        let is_money = !matches!(account, EntryAccount::Quota { .. });
         let told =
             |value| if is_money { Amount::Money(Nanos(value)) } else { Amount::Units(value) };
         let (amount, balance) = (told(amount), told(balance));
@@ -191,6 +195,7 @@ impl From<EntryRecord> for EntryDocument {
             window: None,
             credit: None,
             grant: None,
+            payment: None,
             minute,
             route,
             requests,
@@ -201,6 +206,9 @@ impl From<EntryRecord> for EntryDocument {
         match account {
             EntryAccount::Credit { currency, grant } => {
                 Self { credit: Some(currency), grant, ..base }
+            }
+            EntryAccount::Payment { currency, proof } => {
+                Self { credit: Some(currency), payment: Some(proof), ..base }
             }
             EntryAccount::Quota { scope, quota, window } => Self {
                 quota: Some(quota),

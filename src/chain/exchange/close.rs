@@ -42,6 +42,7 @@ impl Exchange {
             path,
             route,
             route_uid: _,
+            is_payable: _,
             caller,
             decided: _,
             status,

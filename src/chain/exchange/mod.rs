@@ -58,6 +58,8 @@ pub struct Exchange {
     told: Told,
     /// The form in which it is a call of gRPC.
     grpc: Option<grpc::Form>,
+    /// What its caller is told of the payment that came with it.
+    receipt: Option<HeaderValue>,
     /// Until when its caller waits, if that is said.
     deadline: Option<Instant>,
     is_over: bool,
@@ -72,6 +74,8 @@ struct Told {
     route: Option<Arc<Route>>,
     /// The route's number; 0 without one.
     route_uid: u64,
+    /// It can be paid for as it is made.
+    is_payable: bool,
     caller: Option<Arc<Caller>>,
     /// 0 while none is given.
     status: u16,
@@ -127,6 +131,7 @@ impl Exchange {
             path: head.uri.path_and_query().cloned(),
             route: None,
             route_uid: 0,
+            is_payable: false,
             caller: None,
             decided: RefCell::default(),
             status: 0,
@@ -152,6 +157,7 @@ impl Exchange {
             trace,
             told,
             grpc: form,
+            receipt: None,
             deadline,
             is_over: false,
         }
@@ -169,7 +175,9 @@ impl Exchange {
     }
 
     /// Notes the route, and sets the clocks that it and its upstream give.
-    pub fn note_route(&mut self, routed: &Routed) {
+    ///
+    /// What can be paid for as it is made is offered where it is refused for want of payment.
+    pub fn note_route(&mut self, routed: &Routed, is_payable: bool) {
         let route = routed.route();
         let total = route.request_timeout.map(|timeout| self.arrival.started + timeout);
         self.progress.set_clocks(Clocks {
@@ -178,6 +186,7 @@ impl Exchange {
             response: route.upstream.response_timeout,
             upstream_idle: route.upstream.idle_timeout,
         });
+        self.told.is_payable = is_payable;
         self.told.route = Some(Arc::clone(route));
         self.told.route_uid = routed.entry().uid;
         if let Some(trace) = &mut self.trace {
@@ -205,6 +214,16 @@ impl Exchange {
     pub fn note_units(&mut self, units: u64, price: Option<Money>) {
         self.told.more_units = units;
         self.told.more_price = price;
+    }
+
+    /// Notes what the caller is told of the payment that came with it.
+    pub(super) fn note_receipt(&mut self, receipt: HeaderValue) {
+        self.receipt = Some(receipt);
+    }
+
+    /// Gives what the caller is told of the payment that came with it.
+    pub(super) fn receipt(&self) -> Option<&HeaderValue> {
+        self.receipt.as_ref()
     }
 
     /// Notes the status that the caller gets.

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use http::HeaderValue;
+use http::{HeaderValue, uri::PathAndQuery};
 
 use super::Exchange;
 use crate::{
     answer::problem::{self, BaseUrl},
     chain::origin::{Origin, Scheme},
+    pay::x402::Offer,
 };
 
 impl Exchange {
@@ -45,6 +46,18 @@ impl Exchange {
         }
     }
 
+    /// Gives the address of what is asked for, in parts; without a query, which is nobody else's business.
+    pub fn resource(&self) -> [&str; 3] {
+        let [scheme, authority] = self.base_url().parts();
+        [scheme, authority, self.told.path.as_ref().map_or("/", PathAndQuery::path)]
+    }
+
+    /// Gives what it can be paid by as it is made.
+    fn offer(&self) -> Option<&Offer> {
+        let route = self.told.route.as_deref().filter(|_| self.told.is_payable)?;
+        route.offer.as_deref()
+    }
+
     /// Gives what a refusal says beside its own reason.
     pub fn context(&self) -> problem::Context<'_> {
         let snapshot = self.snapshot();
@@ -63,6 +76,9 @@ impl Exchange {
             plan: plan.map(|plan| &*plan.id),
             upgrade_url: url.or_else(|| on_sale().find_map(|plan| plan.upgrade_url.as_deref())),
             status_by_code: &snapshot.status_by_code,
+            offer: self.offer(),
+            resource: self.resource(),
+            receipt: self.receipt(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         Refused, credential,
         exchange::Exchange,
         payer::Payer,
+        payment::Paid,
         quota::Reserved,
         reservation::Reservation,
         route::Routed,
@@ -43,6 +44,7 @@ pub struct Forwarded {
     pub(super) shadow: Option<Code>,
     pub(super) notice: Option<Notice>,
     pub(super) reservation: Option<Reservation>,
+    pub(super) paid: Option<Paid>,
     /// What was opened, where the answer is a switch of protocols.
     pub(super) tunnel: Option<Tunnel>,
 }
@@ -62,7 +64,7 @@ struct Sent {
     tunnel: Option<Tunnel>,
 }
 
-/// Sends a reserved request up. On failure the reservation is settled before this returns.
+/// Sends a reserved request up. On failure the reservation or the payment is settled before this returns.
 pub async fn forward(
     reserved: Reserved,
     head: &mut request::Parts,
@@ -70,16 +72,19 @@ pub async fn forward(
     is_switch: bool,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
-    let (routed, payer, notice, reservation) = reserved.into_parts();
+    let (routed, payer, notice, reservation, paid) = reserved.into_parts();
     let call = Call { routed: &routed, payer: &payer, is_switch };
     match send(&call, head, body, exchange).await {
         Ok(Sent { head, connection, tunnel }) => {
             let (route, shadow) = (Arc::clone(routed.route()), payer.shadow());
-            Ok(Forwarded { head, connection, route, shadow, notice, reservation, tunnel })
+            Ok(Forwarded { head, connection, route, shadow, notice, reservation, paid, tunnel })
         }
         Err(refused) => {
             if let Some(reservation) = reservation {
                 reservation.settle(refused.ending);
+            }
+            if let Some(paid) = paid {
+                paid.settle(refused.ending);
             }
             Err(refused)
         }
@@ -151,6 +156,7 @@ fn request(
         host: routed.target().host().map(Host::value),
         authority,
         key_locations: locations,
+        takes_payments: exchange.snapshot().x402.is_some(),
         trace: exchange.trace(),
     };
     credential::remove(&mut head.headers, locations);

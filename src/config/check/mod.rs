@@ -18,6 +18,7 @@ mod networks;
 mod number;
 mod overlap;
 mod path;
+mod payments;
 mod pem;
 mod plans;
 mod retention;
@@ -54,6 +55,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         answers,
         webhooks,
         traces,
+        payments,
         upstreams,
         routes,
         plans,
@@ -79,7 +81,12 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     };
     let traces = traces::check(traces, &listeners, directory, problems);
     let upstreams = upstreams::check(upstreams, &listeners, directory, problems);
+    let is_x402_written = payments.value().is_none_or(|table| !table.x402.is_absent());
+    let is_written = !payments.is_absent() && is_x402_written;
+    let x402 = payments::check(payments, problems);
     let surroundings = routes::Surroundings {
+        x402: x402.as_ref(),
+        is_x402_wrong: is_written && x402.is_none(),
         upstreams: &upstreams,
         reserved_prefix: server.as_ref().map(|server| &*server.reserved_prefix),
         request_timeout: server.as_ref().and_then(|server| server.limits.request_timeout),
@@ -100,6 +107,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         status_by_code,
         webhooks,
         traces,
+        x402,
         upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
         routes: routes.checked,
         plans: plans.into_iter().map(|plan| plan.checked).collect(),

@@ -3,7 +3,10 @@
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::table::{FromToml, Value, not_available};
+use super::{
+    payments::Settle,
+    table::{FromToml, Value, not_available},
+};
 use crate::{
     config::{
         ClientAuth, TlsVersion,
@@ -46,8 +49,14 @@ fn choice<T: Copy>(
 
 impl FromToml for Access {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let allowed = [("key", Self::Key), ("public", Self::Public)];
-        choice(value, &allowed, &["payment"], problems)
+        let allowed = [("key", Self::Key), ("payment", Self::Payment), ("public", Self::Public)];
+        choice(value, &allowed, &[], problems)
+    }
+}
+
+impl FromToml for Settle {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("before", Self::Before)], &["after-headers"], problems)
     }
 }
 

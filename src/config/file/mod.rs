@@ -7,6 +7,7 @@ mod choice;
 mod cors;
 mod customers;
 mod location;
+mod payments;
 mod plans;
 mod routes;
 mod server;
@@ -21,6 +22,7 @@ mod webhooks;
 pub(super) use choice::Zone;
 pub(super) use cors::CorsTable;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
+pub(super) use payments::{PaymentsTable, X402Table};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet};
 pub(super) use server::{
@@ -50,6 +52,7 @@ pub(super) struct File {
     pub(super) answers: Field<AnswersTable>,
     pub(super) webhooks: Field<WebhooksTable>,
     pub(super) traces: Field<TracesTable>,
+    pub(super) payments: Field<PaymentsTable>,
     pub(super) upstreams: Field<Vec<Named<UpstreamTable>>>,
     pub(super) routes: Field<Vec<Spanned<RouteTable>>>,
     pub(super) plans: Field<Vec<Named<PlanTable>>>,
@@ -87,12 +90,12 @@ impl File {
             answers: table.field("answers"),
             webhooks: table.field("webhooks"),
             traces: table.field("traces"),
+            payments: table.field("payments"),
             upstreams: table.field("upstreams"),
             routes: table.field("routes"),
             plans: table.field("plans"),
             customers: table.field("customers"),
         };
-        table.later(&["payments"]);
         table.finish();
         read
     }

@@ -1,5 +1,6 @@
 mod cors;
 mod damage;
+mod payments;
 mod reports;
 mod secrets;
 mod traces;

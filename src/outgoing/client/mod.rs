@@ -90,6 +90,23 @@ pub(crate) enum Fault {
     Tls(io::Error),
 }
 
+impl Fault {
+    /// Tells whether nothing was sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Forbidden(_)
+            | Self::LateConnection(_)
+            | Self::Lookup(_)
+            | Self::NoAddress
+            | Self::Request(_)
+            | Self::Roots
+            | Self::Tls(_) => true,
+            Self::Http(_) | Self::LateAnswer(_) => false,
+        }
+    }
+}
+
 /// How much of an answer is read, head and body each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 

@@ -41,6 +41,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         access: Access::Key,
         cost: 1,
         price: None,
+        offer: None,
         scopes: Vec::new(),
         enforce: true,
         charge_on: ChargeOn::default(),

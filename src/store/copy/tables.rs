@@ -30,7 +30,7 @@ const LEDGER: &str = "(SELECT number, carried,
     coalesce((SELECT max(entered) FROM entries), -9223372036854775808) AS entered FROM ledger)";
 
 /// All of them. Customers and what belongs to them come first, then what was counted.
-pub(in crate::store) const TABLES: [Table; 24] = [
+pub(in crate::store) const TABLES: [Table; 25] = [
     table(
         "customers",
         "id",
@@ -85,6 +85,12 @@ pub(in crate::store) const TABLES: [Table; 24] = [
         "grants",
         "number",
         "number id purse amount left priority source effective expires note actor created_at",
+    ),
+    numbered(
+        "payments",
+        "number",
+        "number proof rail customer payer route request_id price currency network amount task state \
+            attempt claimed_at changed_at next_attempt settlement reason held",
     ),
     numbered("names", "id", "id name"),
     table(

@@ -137,6 +137,7 @@ pub(super) fn balances(
             (CASE n."of" WHEN 0 THEN coalesce((SELECT used FROM usage WHERE id = n.id), 0)
                 - coalesce((SELECT sum(amount) FROM consumption AS c
                     WHERE c."of" = 0 AND c.account = n.id), 0)
+            WHEN 2 THEN coalesce((SELECT held FROM payments WHERE number = n.id), 0)
             ELSE coalesce((SELECT sum("left") FROM grants WHERE purse = n.id), 0)
                 - coalesce((SELECT owed FROM purses WHERE id = n.id), 0)
                 + coalesce((SELECT sum(amount) FROM consumption AS c

@@ -11,8 +11,8 @@ use crate::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
             CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord, EntryKind,
             EntryRecord, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace,
-            NodeRecord, Owed, OwnedAccountKey, Receivers, ReportRange, ReportRow, SharedLeft,
-            SubscriptionEnd, ThresholdRecord, Verified,
+            NodeRecord, Owed, OwnedAccountKey, PaymentRecord, PaymentStep, Receivers, ReportRange,
+            ReportRow, SharedLeft, SubscriptionEnd, ThresholdRecord, Verified,
         },
     },
 };
@@ -175,6 +175,18 @@ pub trait Reads {
         max: usize,
     ) -> Result<(Vec<EntryRecord>, bool), StoreError>;
 
+    /// Finds a payment by its proof.
+    fn payment(&self, proof: &str) -> Result<Option<PaymentRecord>, StoreError>;
+
+    /// Finds the payment that a request presented, if no other did since.
+    fn payment_by_request(&self, request_id: &str) -> Result<Option<PaymentRecord>, StoreError>;
+
+    /// Gives up to `max` payments that are to be asked about by now, the longest due first.
+    fn due_payments(&self, now: Timestamp, max: usize) -> Result<Vec<PaymentRecord>, StoreError>;
+
+    /// Tells whether payments stand in a ledger.
+    fn has_payments(&self, customer: &str) -> Result<bool, StoreError>;
+
     /// Adds up the whole ledger and calls `each` for everything that is not what it comes to.
     fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError>;
 
@@ -230,6 +242,21 @@ pub trait Records: Reads {
         units: i64,
         why: (EntryKind, Option<&str>),
     ) -> Result<(), StoreError>;
+
+    /// Writes a new payment and gives its number; `None` where its proof is there already.
+    fn put_payment(&mut self, payment: &PaymentRecord) -> Result<Option<i64>, StoreError>;
+
+    /// Takes a payment a step on, enters what that means, and gives it as it is then. `None` where it is not any
+    /// more as it was.
+    fn advance_payment(
+        &mut self,
+        now: Timestamp,
+        was: &PaymentRecord,
+        step: &PaymentStep<'_>,
+    ) -> Result<Option<PaymentRecord>, StoreError>;
+
+    /// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
+    fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError>;
 
     /// Writes a new grant and enters it; gives its number. `repays` of it goes to what is owed.
     fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError>;

@@ -95,8 +95,14 @@ pub enum EntryKind {
     Granted,
     /// A change of plan took it to a window that begins elsewhere.
     Moved,
+    /// A payment that came with a request.
+    Paid,
     /// A grant paid what was owed.
     Repaid,
+    /// What a payment was spent on was not served, so that it is there for another request.
+    Returned,
+    /// A request was let through for a payment.
+    Spent,
 }
 
 impl EntryKind {
@@ -109,7 +115,10 @@ impl EntryKind {
             Self::Expired => "expired",
             Self::Granted => "granted",
             Self::Moved => "moved",
+            Self::Paid => "paid",
             Self::Repaid => "repaid",
+            Self::Returned => "returned",
+            Self::Spent => "spent",
         }
     }
 }
@@ -135,7 +144,7 @@ pub struct EntryRecord {
     pub amount: i64,
     /// Of units what is used then, of money what is left of all grants, less what is owed.
     pub balance: i64,
-    /// What tells more of it: the id of a correction.
+    /// What tells more of it: the id of a correction; of a payment the transaction, or the request.
     pub reference: Option<String>,
 }
 
@@ -148,6 +157,13 @@ pub enum EntryAccount {
         currency: Currency,
         /// The grant; `None` for what is owed.
         grant: Option<String>,
+    },
+    /// A payment that came with a request.
+    Payment {
+        /// What it is.
+        currency: Currency,
+        /// Its proof.
+        proof: String,
     },
     /// Units of a quota.
     Quota {

@@ -7,6 +7,7 @@ mod access;
 mod announcement;
 mod ledger;
 mod nodes;
+mod payments;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ pub use ledger::{
     SharedLeft, Verified,
 };
 pub use nodes::{NodeHolds, NodeRecord, NodeState};
+pub use payments::{PaymentRecord, PaymentState, PaymentStep};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

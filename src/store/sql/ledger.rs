@@ -10,7 +10,7 @@ use crate::{
         sql::{
             Database,
             credits::currency,
-            movement::{Account, PURSE, USAGE},
+            movement::{Account, PAYMENT, PURSE, USAGE},
             params,
             query::{self, Cells},
         },
@@ -19,17 +19,19 @@ use crate::{
 
 /// The accounts of the customer `?1`.
 pub(in crate::store) const MINE: &str = r#"mine("of", account) AS (
-    SELECT 0, id FROM usage WHERE customer = ?1 UNION ALL SELECT 1, id FROM purses WHERE customer = ?1)"#;
+    SELECT 0, id FROM usage WHERE customer = ?1 UNION ALL SELECT 1, id FROM purses WHERE customer = ?1
+    UNION ALL SELECT 2, number FROM payments WHERE customer = ?1)"#;
 
 /// What an account is called.
 pub(in crate::store) const NAMES: &str = r#"LEFT JOIN usage AS u ON x."of" = 0 AND u.id = x.account
     LEFT JOIN purses AS p ON x."of" = 1 AND p.id = x.account
+    LEFT JOIN payments AS y ON x."of" = 2 AND y.number = x.account
     LEFT JOIN grants AS g ON x."grant" <> 0 AND g.number = x."grant"
     LEFT JOIN names AS n ON n.id = x.route"#;
 
 /// The columns that [`read_account`] takes.
 pub(in crate::store) const COLUMNS: &str = r#"x."of", u.scope, u.quota, u.window_start, u.window_end, p.currency, g.id,
-    n.name"#;
+    y.currency, y.proof, coalesce(n.name, y.route)"#;
 
 /// Gives entries, the oldest first, from the one after a place; what is gathered and not entered comes
 /// behind the last one. Beside them tells whether there are more.
@@ -156,6 +158,7 @@ fn gathered(database: &dyn Database, customer: &str) -> Result<Vec<EntryRecord>,
 fn account_of(id: i64, account: &EntryAccount) -> Account {
     match account {
         EntryAccount::Credit { .. } => Account { of: PURSE, id },
+        EntryAccount::Payment { .. } => Account { of: PAYMENT, id },
         EntryAccount::Quota { .. } => Account { of: USAGE, id },
     }
 }
@@ -165,14 +168,19 @@ fn read_account(cells: &mut Cells<'_>) -> Result<(EntryAccount, Option<String>),
     let of: i64 = cells.get()?;
     let account = if of == PURSE {
         cells.skip(4);
-        EntryAccount::Credit { currency: currency(cells)?, grant: cells.get()? }
+        let account = EntryAccount::Credit { currency: currency(cells)?, grant: cells.get()? };
+        cells.skip(2);
+        account
+    } else if of == PAYMENT {
+        cells.skip(6);
+        EntryAccount::Payment { currency: currency(cells)?, proof: cells.get()? }
     } else {
         let account = EntryAccount::Quota {
             scope: cells.get()?,
             quota: cells.get()?,
             window: Window { start: cells.instant()?, end: cells.optional_instant()? },
         };
-        cells.skip(2);
+        cells.skip(4);
         account
     };
     Ok((account, cells.get()?))

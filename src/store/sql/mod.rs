@@ -14,6 +14,7 @@ mod events;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod movement;
+mod payments;
 pub(super) mod pseudonyms;
 pub(super) mod query;
 pub(super) mod reads;

@@ -15,6 +15,8 @@ pub(in crate::store) struct Account {
 pub(in crate::store) const USAGE: i64 = 0;
 /// A row of `purses`.
 pub(in crate::store) const PURSE: i64 = 1;
+/// A row of `payments`.
+pub(in crate::store) const PAYMENT: i64 = 2;
 
 /// The number of no grant.
 pub(in crate::store) const NO_GRANT: i64 = 0;

@@ -20,9 +20,10 @@ const REMOVALS: [&str; 6] = [
 ];
 
 /// The rows stay what they are, since the ledger refers to them. A pseudonym is a new one each time.
-const RENAMINGS: [&str; 4] = [
+const RENAMINGS: [&str; 5] = [
     "UPDATE usage SET customer = ?2 WHERE customer = ?1",
     "UPDATE purses SET customer = ?2 WHERE customer = ?1",
+    "UPDATE payments SET customer = ?2 WHERE customer = ?1",
     // The minutes go with their series.
     "UPDATE usage_series SET customer = ?2 WHERE customer = ?1",
     "UPDATE open_reservations SET customer = ?2 WHERE customer = ?1",

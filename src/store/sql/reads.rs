@@ -10,12 +10,13 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
             DeliveryRecord, DeliveryState, Difference, DueRecord, EntryRecord, GrantRecord,
-            IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey, Reads,
-            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
+            IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey,
+            PaymentRecord, Reads, Receivers, ReportRange, ReportRow, SubscriptionEnd,
+            ThresholdRecord, Verified,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, ledger,
-            pseudonyms, report, subscriptions, verify,
+            payments, pseudonyms, report, subscriptions, verify,
         },
     },
 };
@@ -222,6 +223,22 @@ impl<S: Source> Reads for Rows<S> {
         max: usize,
     ) -> Result<(Vec<EntryRecord>, bool), StoreError> {
         ledger::page(self.database(), customer, after, max)
+    }
+
+    fn payment(&self, proof: &str) -> Result<Option<PaymentRecord>, StoreError> {
+        payments::find(self.database(), proof)
+    }
+
+    fn payment_by_request(&self, request_id: &str) -> Result<Option<PaymentRecord>, StoreError> {
+        payments::find_by_request(self.database(), request_id)
+    }
+
+    fn due_payments(&self, now: Timestamp, max: usize) -> Result<Vec<PaymentRecord>, StoreError> {
+        payments::due(self.database(), now, max)
+    }
+
+    fn has_payments(&self, customer: &str) -> Result<bool, StoreError> {
+        payments::has_any(self.database(), customer)
     }
 
     fn verify(&self, each: &mut dyn FnMut(Difference)) -> Result<Verified, StoreError> {

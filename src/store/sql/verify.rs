@@ -9,7 +9,7 @@ use crate::store::{
     records::{Difference, Verified},
     sql::{
         Database,
-        movement::{Account, NO_GRANT, PURSE, USAGE},
+        movement::{Account, NO_GRANT, PAYMENT, PURSE, USAGE},
         params,
         query::{self, Cells},
     },
@@ -32,11 +32,16 @@ pub(super) fn verify(
         sums.add_gathered(state)?;
         sums.compare_usage(state, &mut found, &mut tell)?;
         sums.compare_purses(state, &mut found, &mut tell)?;
+        sums.compare_payments(state, &mut found, &mut tell)?;
         sums.compare_grants(state, &mut found, &mut tell)?;
         state.verify_shared(&mut |difference| tell(difference, &mut found))
     })?;
     for (Account { of, id }, sum) in sums.accounts.into_iter().filter(|(_, sum)| *sum != 0) {
-        let table = if of == USAGE { "usage" } else { "purses" };
+        let table = match of {
+            USAGE => "usage",
+            PAYMENT => "payments",
+            _ => "purses",
+        };
         tell(difference("", format!("{table} {id}, which is not there"), sum, 0), &mut found);
     }
     Ok(found)
@@ -138,6 +143,26 @@ impl Sums {
                 let (owed, left): (i64, i64) = (cells.get()?, cells.get()?);
                 *balance = i128::from(left) - i128::from(owed);
                 Ok((customer, format!("nano-units of {currency} in all")))
+            })
+        })
+    }
+
+    fn compare_payments(
+        &mut self,
+        database: &dyn Database,
+        found: &mut Verified,
+        tell: Tell<'_>,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT number, customer, currency, proof, held FROM payments";
+        query::each(database, "payments", sql, params![], |mut cells| {
+            let account = Account { of: PAYMENT, id: cells.get()? };
+            let expected = self.accounts.remove(&account).unwrap_or(0);
+            found.accounts = found.accounts.saturating_add(1);
+            compare(found, tell, cells, expected, |cells, held| {
+                let (customer, currency): (String, String) = (cells.get()?, cells.get()?);
+                let proof: String = cells.get()?;
+                *held = cells.get::<i64>()?.into();
+                Ok((customer, format!("nano-units of {currency} paid and not served of {proof}")))
             })
         })
     }

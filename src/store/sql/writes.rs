@@ -11,11 +11,12 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
             CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, NodeRecord, Records, SharedLeft, ThresholdRecord,
+            KeyRecord, NodeRecord, PaymentRecord, PaymentStep, Records, SharedLeft,
+            ThresholdRecord,
         },
         sql::{
-            Database, Source, accounts, audit, calls, credits, customers, events, keys, pseudonyms,
-            reads::Rows, subscriptions,
+            Database, Source, accounts, audit, calls, credits, customers, events, keys, payments,
+            pseudonyms, reads::Rows, subscriptions,
         },
     },
 };
@@ -89,6 +90,23 @@ impl Records for Rows<Writer<'_>> {
         why: (EntryKind, Option<&str>),
     ) -> Result<(), StoreError> {
         accounts::add_used(self.database(), now, account, units, why)
+    }
+
+    fn put_payment(&mut self, payment: &PaymentRecord) -> Result<Option<i64>, StoreError> {
+        payments::put(self.database(), payment)
+    }
+
+    fn advance_payment(
+        &mut self,
+        now: Timestamp,
+        was: &PaymentRecord,
+        step: &PaymentStep<'_>,
+    ) -> Result<Option<PaymentRecord>, StoreError> {
+        payments::advance(self.database(), now, was, step)
+    }
+
+    fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError> {
+        payments::forget(self.database(), was)
     }
 
     fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError> {

@@ -14,7 +14,7 @@ use crate::store::{
     StoreError,
     records::EntryKind,
     sql::{
-        movement::{Account, Consumption, Entry, HOUR_MS, MINUTE_MS, PURSE, USAGE},
+        movement::{Account, Consumption, Entry, HOUR_MS, MINUTE_MS, PAYMENT, PURSE, USAGE},
         params,
         query::{self, limit, ms},
     },
@@ -157,6 +157,7 @@ struct Scale<'c> {
     /// What rows of `usage` have, read ahead and in their order, the next one last.
     ahead: Vec<(i64, i64)>,
     has: CachedStatement<'c>,
+    held: CachedStatement<'c>,
     gathered: CachedStatement<'c>,
     /// In which something is gathered.
     minutes: Vec<i64>,
@@ -175,6 +176,7 @@ impl<'c> Scale<'c> {
                 r#"SELECT coalesce((SELECT sum("left") FROM grants WHERE purse = ?1), 0) - owed
                     FROM purses WHERE id = ?1"#,
             )?,
+            held: prepare("SELECT held FROM payments WHERE number = ?1")?,
             gathered: prepare(
                 r#"SELECT coalesce(sum(amount), 0) FROM consumption
                     WHERE minute = ?1 AND "of" = ?2 AND account = ?3"#,
@@ -211,7 +213,11 @@ impl<'c> Scale<'c> {
         let has = match self.read_ahead((of, id)) {
             Some(used) => Some(used),
             None => {
-                let statement = if of == USAGE { &mut self.used } else { &mut self.has };
+                let statement = match of {
+                    USAGE => &mut self.used,
+                    PAYMENT => &mut self.held,
+                    _ => &mut self.has,
+                };
                 statement.query_row([id], |row| row.get(0)).optional()?
             }
         };

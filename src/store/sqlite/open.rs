@@ -92,7 +92,7 @@ pub enum OpenError {
 
 /// What brings a database from each version to the next; the first one begins with an empty file.
 /// Released ones are never changed.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_usage.sql"),
     include_str!("migrations/0002_customers.sql"),
     include_str!("migrations/0003_minutes.sql"),
@@ -100,10 +100,11 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_key_hours.sql"),
     include_str!("migrations/0006_spend_cap.sql"),
     include_str!("migrations/0007_ledger.sql"),
+    include_str!("migrations/0008_payments.sql"),
 ];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 7;
+pub(super) const VERSION: i64 = 8;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.

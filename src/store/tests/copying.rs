@@ -60,14 +60,18 @@ INSERT INTO usage_minutes VALUES (-60000, 1, 1, 1, 2, 0), (60000, 1, 1, 3, 4, 0)
 INSERT INTO usage_hours VALUES ('acme', -3600000, 1), ('acme', 0, 1);
 INSERT INTO purses VALUES (4, 'acme', 'USD', 25);
 INSERT INTO grants VALUES (6, 'grant_1', 4, 1000, 900, 0, 'purchase', 0, NULL, NULL, 'admin', 1);
+INSERT INTO payments VALUES
+    (3, 'p' || char(1), 'x402', 'acme', '0x1', 'r', 'q', 7, 'USD', 'n', '9', '{}', 'settled', 5, 1, 2, NULL, '0x2', NULL, 7),
+    (5, 'q', 'x402', '0x1', '0x1', 'r', 'q', 7, 'USD', 'n', '9', '{}', 'unknown', 3, 1, 2, 9, NULL, 'why', 0);
 INSERT INTO names VALUES (1, 'r'), (2, 's');
 INSERT INTO consumption VALUES (180000, 0, 7, 0, 1, 2, 2), (180000, 1, 4, 6, 1, 1, 60), (180000, 1, 4, 0, 1, 1, 25);
 INSERT INTO entries VALUES (120000, 0, 7, 1, 'consumed', 0, 60000, 1, 2, 9, 10, NULL),
     (120000, 1, 4, 2, 'granted', 6, NULL, NULL, NULL, 1000, 1000, 'grant_1'),
     (180000, 1, 4, 3, 'consumed', 6, 120000, 1, 1, -40, 960, NULL),
-    (180000, 0, 9, 4, 'consumed', 0, 120000, 2, 1, 3, 3, NULL);
+    (180000, 0, 9, 4, 'consumed', 0, 120000, 2, 1, 3, 3, NULL),
+    (180000, 2, 3, 5, 'paid', 0, NULL, NULL, NULL, 7, 7, '0x2');
 INSERT INTO carried VALUES (0, 7, 0, 1);
-UPDATE ledger SET number = 4, carried = 60000;
+UPDATE ledger SET number = 5, carried = 60000;
 "#;
 
 fn source() -> (TempSource, Sqlite) {

@@ -3,6 +3,7 @@
 mod events;
 mod ledger;
 mod odd_texts;
+mod payments;
 mod records;
 mod removal;
 mod report;

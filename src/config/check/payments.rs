@@ -1,0 +1,246 @@
+//! `[payments]`: by what a call may be paid for as it is made.
+
+use std::sync::Arc;
+
+use super::number::within;
+use crate::{
+    config::{
+        file::{Field, PaymentsTable, Spanned, X402Table},
+        report::{Problem, Problems, Span},
+        wording::quote,
+    },
+    model::{Access, Money},
+    outgoing::{Target, Trust},
+    pay::x402::{Address, Offer, Rate, Terms},
+};
+
+/// What the prices of routes are said in, by x402.
+const CURRENCY: &str = "USD";
+
+/// The longest name and version of a token.
+const NAME_MAX: usize = 128;
+
+/// The most decimals that a token has.
+const DECIMALS_MAX: u8 = 36;
+
+/// Checks `[payments]`; gives the terms of x402, if it is there and right.
+pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Option<Arc<Terms>> {
+    let PaymentsTable { x402 } = field.value()?;
+    let table = x402.value()?;
+    let X402Table {
+        span,
+        facilitator,
+        network,
+        asset,
+        asset_name,
+        asset_version,
+        decimals,
+        usd_rate,
+        pay_to,
+    } = table;
+    let facilitator = check_facilitator(facilitator, *span, problems);
+    let chain = check_network(network, *span, problems);
+    let asset = check_address(asset, "asset", "the token's contract", *span, problems);
+    let asset_name = check_name(asset_name, "asset_name", *span, problems);
+    let asset_version = check_name(asset_version, "asset_version", *span, problems);
+    let decimals = check_decimals(decimals, *span, problems);
+    let rate = check_rate(usd_rate, problems);
+    let pay_to = check_address(pay_to, "pay_to", "the wallet that is paid", *span, problems);
+    let ((rate, rate_text), (verify, settle)) = rate.zip(facilitator)?;
+    Some(Arc::new(Terms {
+        facilitator: verify.origin(),
+        verify,
+        settle,
+        chain: chain?,
+        asset: asset?,
+        asset_name: asset_name?,
+        asset_version: asset_version?,
+        decimals: decimals?,
+        rate,
+        rate_text,
+        pay_to: pay_to?,
+    }))
+}
+
+/// What a route has of payments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Priced<'a> {
+    pub(super) access: Access,
+    pub(super) price: &'a Field<Money>,
+    pub(super) checked: Option<Money>,
+    /// Where the route stands.
+    pub(super) span: Span,
+}
+
+/// Makes the offer of a route: what a call costs that is paid for as it is made. What is wrong with the terms is told
+/// already.
+pub(super) fn offer(
+    terms: Option<&Arc<Terms>>,
+    route: Priced<'_>,
+    is_wrong: bool,
+    problems: &mut Problems,
+) -> Option<Arc<Offer>> {
+    let Priced { access, price, checked, span } = route;
+    let offer = match (terms, checked.zip(price.span())) {
+        (Some(terms), Some((price, span))) if access != Access::Public => {
+            check_price(terms, price, span, problems)
+        }
+        _ => None,
+    };
+    // Where the terms are wrong, that is told.
+    if access == Access::Payment && offer.is_none() && !is_wrong {
+        let message = "a route that is open to who pays needs a price and a way to pay";
+        let help = "write price = \"0.002 USD\", and `[payments.x402]` with a facilitator, a token and a wallet";
+        problems.add(Problem::error(span, message).help(help));
+    }
+    offer
+}
+
+fn check_price(
+    terms: &Arc<Terms>,
+    price: Money,
+    span: Span,
+    problems: &mut Problems,
+) -> Option<Arc<Offer>> {
+    if price.currency.as_str() != CURRENCY {
+        let message = format!("a price in {} is not offered by x402", price.currency);
+        let help = "write it in USD; customers with money in the other currency pay as before";
+        problems.add(Problem::warning(span, message).help(help));
+        return None;
+    }
+    let offer = Offer::new(terms, price).map(Arc::new);
+    if offer.is_none() {
+        let help = "compare `decimals` and `usd_rate` of `[payments.x402]` with the token's";
+        let message = "the price is beyond what the token can count";
+        problems.add(Problem::error(span, message).help(help));
+    }
+    offer
+}
+
+fn check_facilitator(
+    field: &Field<String>,
+    table: Span,
+    problems: &mut Problems,
+) -> Option<(Target, Target)> {
+    let Spanned { value, span } = required(
+        field,
+        "facilitator",
+        "write facilitator = \"https://…\", whoever verifies and settles payments",
+        table,
+        problems,
+    )?;
+    let base = value.trim_end_matches('/');
+    let parse = |path| Target::parse(&format!("{base}{path}"), Trust::Operator);
+    // What stands behind a question mark would stand before the path.
+    let both = match base.contains('?') {
+        true => {
+            return wrong(*span, "the URL has a query", "leave out what begins with `?`", problems);
+        }
+        false => parse("/verify").and_then(|verify| Ok((verify, parse("/settle")?))),
+    };
+    match both {
+        Ok((verify, settle)) => {
+            if !verify.is_https() && !verify.is_loopback() {
+                let message = "payments go over http, where others on the way can change what is said of them";
+                problems.add(Problem::warning(*span, message).help("write https://…").hidden());
+            }
+            Some((verify, settle))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (message, help) = text
+                .split_once("; ")
+                .unwrap_or((&text, "write a whole URL, such as https://HOST/PATH"));
+            wrong(*span, message, help, problems)
+        }
+    }
+}
+
+/// Gives the number of a chain. Its name is that of CAIP-2.
+fn check_network(field: &Field<String>, table: Span, problems: &mut Problems) -> Option<u64> {
+    let help = "write network = \"eip155:8453\" for Base, \"eip155:84532\" for Base Sepolia";
+    let Spanned { value, span } = required(field, "network", help, table, problems)?;
+    let chain = value.strip_prefix("eip155:").and_then(|number| {
+        let chain: u64 = number.parse().ok()?;
+        (chain > 0 && chain.to_string() == number).then_some(chain)
+    });
+    if chain.is_none() {
+        let message = format!("{} is not a network that payments are taken on", quote(value));
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    chain
+}
+
+/// Reads an address. What stands there is not shown: it may be a key.
+fn check_address(
+    field: &Field<String>,
+    name: &str,
+    what: &str,
+    table: Span,
+    problems: &mut Problems,
+) -> Option<Address> {
+    let help = format!("write {name} = \"0x…\", {what}: `0x` and 40 hexadecimal digits");
+    let Spanned { value, span } = required(field, name, &help, table, problems)?;
+    match Address::parse(value).filter(|address| !address.is_zero()) {
+        None => wrong(*span, "this is no address", &help, problems),
+        address => address,
+    }
+}
+
+fn check_name(
+    field: &Field<String>,
+    name: &str,
+    table: Span,
+    problems: &mut Problems,
+) -> Option<String> {
+    let help = format!(
+        "write {name} as the token's contract says it (EIP-712); with another one no signature is good"
+    );
+    let Spanned { value, span } = required(field, name, &help, table, problems)?;
+    if value.is_empty() || value.len() > NAME_MAX {
+        let message = format!("`{name}` is empty or longer than {NAME_MAX} bytes");
+        problems.add(Problem::error(*span, message).help(help));
+        return None;
+    }
+    Some(value.clone())
+}
+
+fn check_decimals(field: &Field<i64>, table: Span, problems: &mut Problems) -> Option<u8> {
+    let help = "write decimals = 6 for USDC; the token's contract says how many it has";
+    let given = required(field, "decimals", help, table, problems)?;
+    within(given, 0..=DECIMALS_MAX, problems)
+}
+
+/// Gives the rate and its text.
+fn check_rate(field: &Field<String>, problems: &mut Problems) -> Option<(Rate, String)> {
+    let text = match (field.given(), field.span()) {
+        (Some(given), _) => given.value.as_str(),
+        (None, None) => "1",
+        (None, Some(_)) => return None,
+    };
+    match text.parse() {
+        Ok(rate) => Some((rate, text.to_owned())),
+        Err(error) => {
+            let span = field.span().unwrap_or_default();
+            let message = format!("{} is no rate", quote(text));
+            problems.add(Problem::error(span, message).help(format!("{error}")));
+            None
+        }
+    }
+}
+
+fn required<'f, T>(
+    field: &'f Field<T>,
+    name: &str,
+    help: &str,
+    table: Span,
+    problems: &mut Problems,
+) -> Option<&'f Spanned<T>> {
+    let missing = || Problem::error(table, format!("`[payments.x402]` has no `{name}`")).help(help);
+    field.required(problems, missing)
+}
+
+fn wrong<T>(span: Span, message: &str, help: &str, problems: &mut Problems) -> Option<T> {
+    problems.add(Problem::error(span, message).help(help).hidden());
+    None
+}

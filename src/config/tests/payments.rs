@@ -1,0 +1,102 @@
+use super::*;
+
+const X402: &str = r#"
+[payments.x402]
+facilitator = "https://facilitator.example/x402/"
+network = "eip155:8453"
+asset = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
+asset_name = "USD Coin"
+asset_version = "2"
+decimals = 6
+pay_to = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+"#;
+
+const ROUTES: &str = r#"
+[upstreams.api]
+url = "http://127.0.0.1:9"
+[[routes]]
+name = "priced"
+path = "/priced"
+upstream = "api"
+price = "0.002 USD"
+[[routes]]
+name = "open"
+path = "/open"
+upstream = "api"
+access = "payment"
+price = "1 USD"
+[[routes]]
+name = "euro"
+path = "/euro"
+upstream = "api"
+price = "1 EUR"
+[[routes]]
+name = "bare"
+path = "/bare"
+upstream = "api"
+"#;
+
+fn whole(tables: &str) -> String {
+    format!("[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://a\"\n{tables}")
+}
+
+#[test]
+fn routes_with_a_price_in_dollars_are_offered() {
+    let loaded = Loaded::parse(&whole(&format!("{X402}{ROUTES}")), Path::new(PATH));
+    let report = loaded.report().render(Purpose::Check, Colour::Plain);
+    assert!(report.contains("a price in EUR is not offered by x402"), "{report}");
+    let config = loaded.into_config().unwrap();
+    let amount = |name: &str| {
+        let route = config.routes.iter().find(|route| *route.name == *name).unwrap();
+        let offer = route.offer.as_ref()?;
+        let document: serde_json::Value = serde_json::from_str(offer.document()).unwrap();
+        Some(document["amount"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(amount("priced").as_deref(), Some("2000"));
+    assert_eq!(amount("open").as_deref(), Some("1000000"));
+    assert_eq!((amount("euro"), amount("bare")), (None, None));
+    let described = describe(&config);
+    insta::assert_json_snapshot!("x402_described", described["payments"]);
+    // Without it a price is for credit alone.
+    let without =
+        Loaded::parse(&whole(&ROUTES.replace("access = \"payment\"", "")), Path::new(PATH));
+    assert!(without.into_config().unwrap().routes.iter().all(|route| route.offer.is_none()));
+}
+
+#[test]
+fn wrong_payments_are_told() {
+    insta::assert_snapshot!("payments_without_anything", report("[payments.x402]\n"));
+    let wrong = r#"
+[payments]
+secret = "s3cr3t"
+[payments.x402]
+facilitator = "http://facilitator.example/?k=s3cr3t"
+network = "base"
+asset = "0x12"
+asset_name = ""
+asset_version = 2
+decimals = 37
+usd_rate = "1e3"
+pay_to = "s3cr3t"
+settle = "after-headers"
+v1 = true
+"#;
+    let told = report(wrong);
+    assert!(!told.contains("s3cr3t"), "{told}");
+    insta::assert_snapshot!("payments_that_are_wrong", told);
+    let clear = X402.replace("https://", "http://");
+    let loaded = Loaded::parse(&whole(&format!("{clear}{ROUTES}")), Path::new(PATH));
+    let told = loaded.report().render(Purpose::Check, Colour::Plain);
+    assert!(told.contains("payments go over http"), "{told}");
+    let unpaid = ROUTES.replace("price = \"1 USD\"", "");
+    let loaded = Loaded::parse(&whole(&format!("{X402}{unpaid}")), Path::new(PATH));
+    insta::assert_snapshot!(
+        "payment_without_a_price",
+        loaded.report().render(Purpose::Run, Colour::Plain)
+    );
+    let loaded = Loaded::parse(&whole(ROUTES), Path::new(PATH));
+    insta::assert_snapshot!(
+        "payment_without_a_way",
+        loaded.report().render(Purpose::Run, Colour::Plain)
+    );
+}

@@ -1,0 +1,252 @@
+//! What the books say of a payment, and what is written of it: each of these is one transaction.
+//!
+//! Order: a payment is claimed before anybody is asked whether it is good, and it is written that it is being settled
+//! before anybody is asked to settle it. What is settled is spent in the same transaction, before the request is
+//! forwarded: so a crash charges what it leaves open, and no proof opens a second request.
+//!
+//! Race: two that present one proof find the same row, one after the other, since whoever writes has the store for
+//! itself; and who comes late with an answer finds that the row went on without it (`attempt`).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Presented, Wrong, x402::facilitator::SETTLE};
+use crate::{
+    model::Nanos,
+    store::{
+        StoreError,
+        records::{EntryKind, PaymentRecord, PaymentState, PaymentStep, Records},
+    },
+};
+
+/// How long nothing may happen to a claim or a settlement before whoever made it is taken for gone.
+const STALE: Duration = Duration::from_secs(SETTLE.as_secs() * 2);
+
+/// How long after an attempt it is asked again what became of a settlement, from the first time on. Behind the last of
+/// these it is asked no more: whoever settles it will not know better.
+const PAUSES: [Duration; 10] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(3600),
+    Duration::from_secs(4 * 3600),
+    Duration::from_secs(12 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// Which request presents a payment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct For {
+    /// Its id.
+    pub(crate) request_id: String,
+    /// The route that it asks for.
+    pub(crate) route: String,
+    /// The customer whose key it carries, if it carries one.
+    pub(crate) customer: Option<String>,
+}
+
+/// What the books say of a payment that is presented.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It is this request's to settle.
+    Claimed(PaymentRecord),
+    /// It did not move, and will not.
+    Failed {
+        /// What was said of it.
+        reason: String,
+    },
+    /// It is settled, or looked at, or what became of it is not known.
+    Pending,
+    /// It was settled before, and is spent on this request.
+    Spent(PaymentRecord),
+    /// It opened a request already, or pays for another.
+    Used,
+    /// It cannot be settled.
+    Wrong(Wrong),
+}
+
+/// Claims a payment, or tells why it is not to be had. One that is not settled is claimed only where it is `good`: pays
+/// what is asked, and in time.
+pub(super) fn claim(
+    records: &mut dyn Records,
+    now: Timestamp,
+    presented: &Presented,
+    of: &For,
+    good: Result<(), Wrong>,
+) -> Result<Found, StoreError> {
+    let Some(known) = records.payment(&presented.proof)? else {
+        if let Err(wrong) = good {
+            return Ok(Found::Wrong(wrong));
+        }
+        let mut payment = new(now, presented, of);
+        return Ok(match records.put_payment(&payment)? {
+            Some(number) => {
+                payment.number = number;
+                Found::Claimed(payment)
+            }
+            None => Found::Pending,
+        });
+    };
+    if known.route != of.route {
+        return Ok(Found::Used);
+    }
+    match known.state {
+        PaymentState::Claimed if is_stale(&known, now) => {
+            if let Err(wrong) = good {
+                return Ok(Found::Wrong(wrong));
+            }
+            let step =
+                PaymentStep { request_id: &of.request_id, ..step(PaymentState::Claimed, &known) };
+            let taken = records.advance_payment(now, &known, &step)?;
+            Ok(taken.map_or(Found::Pending, Found::Claimed))
+        }
+        PaymentState::Claimed | PaymentState::Settling | PaymentState::Unknown => {
+            Ok(Found::Pending)
+        }
+        PaymentState::Settled => {
+            let spent = [spent(&known, &of.request_id)];
+            let step = PaymentStep {
+                request_id: &of.request_id,
+                entries: &spent,
+                ..step(PaymentState::Used, &known)
+            };
+            let taken = records.advance_payment(now, &known, &step)?;
+            Ok(taken.map_or(Found::Pending, Found::Spent))
+        }
+        PaymentState::Used => Ok(Found::Used),
+        PaymentState::Failed => Ok(Found::Failed { reason: known.reason.unwrap_or_default() }),
+    }
+}
+
+/// Writes that somebody is about to be asked to settle it. What comes behind it must be told, or is asked for.
+pub(super) fn begin(
+    records: &mut dyn Records,
+    now: Timestamp,
+    claimed: &PaymentRecord,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let next_attempt = now.checked_add(STALE).ok();
+    let step = PaymentStep { next_attempt, ..step(PaymentState::Settling, claimed) };
+    records.advance_payment(now, claimed, &step)
+}
+
+/// Writes that it moved. It is spent at once on the request that presents it; what moved behind the back of
+/// that request is there for another.
+pub(super) fn settle(
+    records: &mut dyn Records,
+    now: Timestamp,
+    settling: &PaymentRecord,
+    transaction: &str,
+    spends: bool,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let paid = (EntryKind::Paid, settling.price.nanos, transaction);
+    let entries = [paid, spent(settling, &settling.request_id)];
+    let (state, entries) = match spends {
+        true => (PaymentState::Used, &entries[..]),
+        false => (PaymentState::Settled, entries.get(..1).unwrap_or_default()),
+    };
+    let step = PaymentStep { settlement: Some(transaction), entries, ..step(state, settling) };
+    records.advance_payment(now, settling, &step)
+}
+
+/// Writes that it did not move, and will not.
+pub(super) fn fail(
+    records: &mut dyn Records,
+    now: Timestamp,
+    settling: &PaymentRecord,
+    reason: &str,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let step = PaymentStep { reason: Some(reason), ..step(PaymentState::Failed, settling) };
+    records.advance_payment(now, settling, &step)
+}
+
+/// Writes that it is not known whether it moved, and when that is asked next.
+pub(super) fn doubt(
+    records: &mut dyn Records,
+    now: Timestamp,
+    settling: &PaymentRecord,
+    reason: &str,
+    transaction: Option<&str>,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    // Claiming and beginning were two steps, and each time that it is asked again is two.
+    let round = usize::try_from(settling.attempt.saturating_sub(2) / 2).unwrap_or(usize::MAX);
+    let next_attempt = PAUSES.get(round).and_then(|pause| now.checked_add(*pause).ok());
+    let step = PaymentStep {
+        next_attempt,
+        reason: Some(reason),
+        settlement: transaction,
+        ..step(PaymentState::Unknown, settling)
+    };
+    records.advance_payment(now, settling, &step)
+}
+
+/// Takes one that is to be asked about, so that nobody else asks meanwhile.
+pub(super) fn take_due(
+    records: &mut dyn Records,
+    now: Timestamp,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let Some(due) = records.due_payments(now, 1)?.pop() else { return Ok(None) };
+    let next_attempt = now.checked_add(STALE).ok();
+    let reason = due.reason.as_deref();
+    let step = PaymentStep { next_attempt, reason, ..step(PaymentState::Unknown, &due) };
+    records.advance_payment(now, &due, &step)
+}
+
+/// Gives a payment back that was spent on a request which was not served.
+pub(super) fn give_back(
+    records: &mut dyn Records,
+    now: Timestamp,
+    used: &PaymentRecord,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let entries = [(EntryKind::Returned, used.price.nanos, used.request_id.as_str())];
+    let step = PaymentStep { entries: &entries, ..step(PaymentState::Settled, used) };
+    records.advance_payment(now, used, &step)
+}
+
+fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
+    let Presented { proof, payer, price, network, amount, order, window: _, fit: _ } = presented;
+    PaymentRecord {
+        number: 0,
+        proof: proof.clone(),
+        rail: "x402".to_owned(),
+        customer: of.customer.clone().unwrap_or_else(|| payer.clone()),
+        payer: payer.clone(),
+        route: of.route.clone(),
+        request_id: of.request_id.clone(),
+        price: *price,
+        network: network.clone(),
+        amount: amount.clone(),
+        task: order.clone(),
+        state: PaymentState::Claimed,
+        attempt: 1,
+        claimed_at: now,
+        changed_at: now,
+        next_attempt: None,
+        settlement: None,
+        reason: None,
+        held: Nanos::ZERO,
+    }
+}
+
+/// A step that changes nothing but the state.
+fn step(state: PaymentState, from: &PaymentRecord) -> PaymentStep<'_> {
+    PaymentStep {
+        state,
+        next_attempt: None,
+        request_id: &from.request_id,
+        settlement: None,
+        reason: None,
+        entries: &[],
+    }
+}
+
+fn spent<'a>(payment: &PaymentRecord, request_id: &'a str) -> (EntryKind, Nanos, &'a str) {
+    (EntryKind::Spent, Nanos(payment.price.nanos.0.saturating_neg()), request_id)
+}
+
+fn is_stale(payment: &PaymentRecord, now: Timestamp) -> bool {
+    payment.changed_at.checked_add(STALE).is_ok_and(|until| until <= now)
+}

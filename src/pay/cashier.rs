@@ -1,0 +1,283 @@
+//! The task that settles payments: it claims them, asks, writes down what it is told, and asks again about what it
+//! was not told.
+//!
+//! It is on no worker's thread, so that a request that is given up does not break off a settlement.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    books::{self, Found},
+    till::{Bill, Order, Refused, Reply, Till},
+    x402::{
+        Terms,
+        facilitator::{Asked, Facilitator, Settled, Verified},
+    },
+};
+use crate::{
+    gateway::Gateway,
+    keeper::Keeper,
+    outgoing::{Resolver, Roots, RootsError, SystemResolver},
+    store::{
+        StoreError,
+        records::{PaymentRecord, Records},
+    },
+};
+
+/// How often it looks for payments whose outcome is to be asked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many of them are asked for at a time.
+const ASKED_MAX: usize = 16;
+
+/// How long a payment that is given back is tried to be written, and how often.
+const WRITE_PAUSE: Duration = Duration::from_millis(500);
+const WRITES: u32 = 20;
+
+/// The task, not started yet.
+pub(crate) struct Cashier {
+    desk: Arc<Desk>,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// What all that it does needs.
+struct Desk {
+    gateway: Arc<Gateway>,
+    keeper: Arc<Keeper>,
+    facilitator: Facilitator,
+}
+
+impl Cashier {
+    /// Makes the task of a gateway, and where workers bring payments.
+    pub(crate) fn new(
+        gateway: &Arc<Gateway>,
+        keeper: &Arc<Keeper>,
+    ) -> Result<(Self, Till), RootsError> {
+        let (till, orders) = Till::new();
+        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+        let facilitator = Facilitator::new(&resolver, &Roots::System)?;
+        let desk = Desk { gateway: Arc::clone(gateway), keeper: Arc::clone(keeper), facilitator };
+        Ok((Self { desk: Arc::new(desk), orders }, till))
+    }
+
+    /// Runs until the workers have ended. What is asked then is found out after the next start; what is to be given
+    /// back is given back first.
+    pub(crate) async fn run(self, mut ended: watch::Receiver<bool>) {
+        let Self { desk, mut orders } = self;
+        let mut asking = JoinSet::new();
+        let mut returning = JoinSet::new();
+        let mut looking = JoinSet::new();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Settle(bill)) => drop(asking.spawn(Arc::clone(&desk).settle(*bill))),
+                    Some(Order::GiveBack(payment)) => {
+                        returning.spawn(Arc::clone(&desk).give_back(*payment));
+                    }
+                    None => break,
+                },
+                Some(_) = asking.join_next() => {}
+                Some(_) = returning.join_next() => {}
+                Some(_) = looking.join_next() => {}
+                _ = look.tick(), if looking.len() < ASKED_MAX => {
+                    looking.spawn(Arc::clone(&desk).ask_again());
+                }
+                _ = ended.wait_for(|ended| *ended) => orders.close(),
+            }
+        }
+        while returning.join_next().await.is_some() {}
+    }
+}
+
+impl Desk {
+    async fn settle(self: Arc<Self>, bill: Bill) {
+        let Bill { presented, of, good, terms, reply } = bill;
+        let now = self.gateway.clock().now();
+        let claim =
+            move |records: &mut dyn Records| books::claim(records, now, &presented, &of, good);
+        match self.write(claim).await {
+            Ok(Found::Claimed(payment)) => self.settle_claimed(payment, &terms, reply).await,
+            Ok(Found::Failed { reason }) => reply.refuse(Refused::Failed { reason }),
+            Ok(Found::Pending) => reply.refuse(Refused::Pending),
+            Ok(Found::Spent(payment)) => reply.grant(payment),
+            Ok(Found::Used) => reply.refuse(Refused::AlreadyUsed),
+            Ok(Found::Wrong(wrong)) => reply.refuse(Refused::Wrong(wrong)),
+            Err(error) => {
+                tracing::error!(%error, "a payment cannot be claimed");
+                reply.refuse(Refused::Unavailable);
+            }
+        }
+    }
+
+    async fn settle_claimed(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
+        let refused = match self.facilitator.verify(terms, &asked(&claimed)).await {
+            Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
+            Verified::Unavailable => Refused::Unavailable,
+            Verified::Valid => return self.settle_verified(claimed, terms, reply).await,
+        };
+        self.forget(claimed).await;
+        reply.refuse(refused);
+    }
+
+    async fn settle_verified(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
+        let now = self.gateway.clock().now();
+        let begun = self.write(move |records| books::begin(records, now, &claimed)).await;
+        let settling = match begun {
+            Ok(Some(settling)) => settling,
+            // It took so long that another has it.
+            Ok(None) => return reply.refuse(Refused::Pending),
+            Err(error) => {
+                tracing::error!(%error, "a payment is not settled");
+                return reply.refuse(Refused::Unavailable);
+            }
+        };
+        let settled = self.facilitator.settle(terms, &asked(&settling)).await;
+        match settled {
+            Settled::Failed { reason } => {
+                let failed = reason.clone();
+                let at = self.gateway.clock().now();
+                let written =
+                    self.write(move |records| books::fail(records, at, &settling, &failed)).await;
+                match written {
+                    Ok(Some(_)) => reply.refuse(Refused::Failed { reason }),
+                    _ => reply.refuse(Refused::Pending),
+                }
+            }
+            Settled::NotAsked => {
+                self.forget(settling).await;
+                reply.refuse(Refused::Unavailable);
+            }
+            Settled::Success { transaction } => {
+                match self.write_settled(settling, transaction, true).await {
+                    Some(payment) => reply.grant(payment),
+                    None => reply.refuse(Refused::Pending),
+                }
+            }
+            Settled::Unknown { reason, transaction } => {
+                self.write_doubt(settling, reason, transaction).await;
+                reply.refuse(Refused::Pending);
+            }
+        }
+    }
+
+    /// Asks what became of one settlement, if one is due. To ask for the same again is safe: what it orders can be
+    /// carried out once.
+    async fn ask_again(self: Arc<Self>) {
+        let Some(terms) = self.gateway.look(|snapshot| snapshot.x402.clone()) else { return };
+        let now = self.gateway.clock().now();
+        let taken = match self.write(move |records| books::take_due(records, now)).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(%error, "payments cannot be looked at"),
+        };
+        match self.facilitator.settle(&terms, &asked(&taken)).await {
+            Settled::Success { transaction } => {
+                drop(self.write_settled(taken, transaction, false).await);
+            }
+            // That it cannot be carried out now does not say that it was not before.
+            Settled::Failed { reason } => self.write_doubt(taken, reason, None).await,
+            Settled::NotAsked => self.write_doubt(taken, "not asked".to_owned(), None).await,
+            Settled::Unknown { reason, transaction } => {
+                self.write_doubt(taken, reason, transaction).await;
+            }
+        }
+    }
+
+    async fn write_settled(
+        &self,
+        settling: PaymentRecord,
+        transaction: String,
+        spends: bool,
+    ) -> Option<PaymentRecord> {
+        let now = self.gateway.clock().now();
+        let (proof, told) = (settling.proof.clone(), transaction.clone());
+        let settle = move |records: &mut dyn Records| {
+            books::settle(records, now, &settling, &transaction, spends)
+        };
+        let written = self.write(settle).await;
+        let cause = match written {
+            Ok(Some(payment)) => return Some(payment),
+            Ok(None) => "it went on elsewhere".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(
+            proof,
+            transaction = told,
+            cause,
+            "a payment moved that is not written down"
+        );
+        None
+    }
+
+    async fn write_doubt(
+        &self,
+        settling: PaymentRecord,
+        reason: String,
+        transaction: Option<String>,
+    ) {
+        let now = self.gateway.clock().now();
+        let proof = settling.proof.clone();
+        let told = reason.clone();
+        let doubt = move |records: &mut dyn Records| {
+            books::doubt(records, now, &settling, &reason, transaction.as_deref())
+        };
+        match self.write(doubt).await {
+            Ok(Some(payment)) if payment.next_attempt.is_none() => tracing::error!(
+                proof,
+                reason = told,
+                "what became of a payment is not known and asked for no more"
+            ),
+            Ok(_) => {}
+            // It is found as being settled, when its time is over.
+            Err(error) => tracing::error!(%error, proof, "what is not known is not written down"),
+        }
+    }
+
+    /// Forgets a claim by which nothing moved. One that cannot be forgotten may be claimed again in a minute.
+    async fn forget(&self, payment: PaymentRecord) {
+        let forgotten = self.write(move |records| records.forget_payment(&payment)).await;
+        if let Err(error) = forgotten {
+            tracing::error!(%error, "a claim that came to nothing is not forgotten");
+        }
+    }
+
+    async fn give_back(self: Arc<Self>, used: PaymentRecord) {
+        let mut last = None;
+        for _ in 0..WRITES {
+            let (now, used) = (self.gateway.clock().now(), used.clone());
+            match self.write(move |records| books::give_back(records, now, &used)).await {
+                Ok(_) => return,
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(WRITE_PAUSE).await;
+        }
+        let cause = last.map(|error| error.to_string());
+        tracing::error!(proof = used.proof, cause, "a payment is not given back");
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.keeper.submit(work, |_| ()).await;
+        answer.unwrap_or_else(|_| Err(StoreError::new("write to", "its thread has ended")))
+    }
+}
+
+fn asked(payment: &PaymentRecord) -> Asked {
+    let PaymentRecord { task, payer, network, amount, .. } = payment;
+    Asked {
+        order: task.clone(),
+        payer: payer.clone(),
+        network: network.clone(),
+        amount: amount.clone(),
+    }
+}

@@ -1,0 +1,63 @@
+//! Paying with the request: a proof that comes beside it is claimed, settled, and opens one request.
+//!
+//! Invariant: one proof, one grant. What is kept of a payment is found by what really moves, not by how it was
+//! sent, and is written before anybody is asked about it.
+//!
+//! Invariant: unknown is not failed. While it is not known what became of a settlement nobody is asked to pay again.
+
+mod books;
+mod cashier;
+#[cfg(test)]
+mod tests;
+mod till;
+pub mod x402;
+
+use std::borrow::Cow;
+
+pub(crate) use self::{
+    books::For,
+    cashier::Cashier,
+    till::{Grant, Outcome, Refused, Till},
+};
+use crate::model::Money;
+
+/// A payment as a request brings it: read, signed by whose money it is, and compared with what is offered for the request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Presented {
+    /// What really moves, in its one form: nothing else has this text, whatever it is wrapped in.
+    pub(crate) proof: String,
+    /// Whose money it is.
+    pub(crate) payer: String,
+    /// The price that it pays.
+    pub(crate) price: Money,
+    /// Where it moves.
+    pub(crate) network: String,
+    /// How much, in the smallest unit of what moves.
+    pub(crate) amount: String,
+    /// What whoever settles it is sent.
+    pub(crate) order: String,
+    /// When it can be settled.
+    pub(crate) window: Window,
+    /// Whether it pays what is asked. Only what pays that is settled; what was settled before opens a request all the same.
+    pub(crate) fit: Result<(), Wrong>,
+}
+
+/// When a payment can be settled, in seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Window {
+    /// The first.
+    pub(crate) from: u64,
+    /// The last.
+    pub(crate) until: u64,
+}
+
+/// What is wrong with a payment that was not claimed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Wrong {
+    /// Its time is over.
+    Expired,
+    /// It pays for something else, or nobody signed it; the reason is for programs.
+    Invalid(Cow<'static, str>),
+    /// It is none, for people.
+    Malformed(&'static str),
+}

@@ -1,0 +1,183 @@
+//! What the books say of a payment that comes again, at each point of its way.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    Presented, Window, Wrong,
+    books::{self, For, Found},
+};
+use crate::store::{
+    Sqlite, Store, StoreError, Verdict,
+    records::{PaymentRecord, PaymentState, Records},
+};
+
+struct Place {
+    _temp: tempfile::TempDir,
+    store: Sqlite,
+    now: Timestamp,
+}
+
+impl Place {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&temp.path().join("faregate.db")).unwrap();
+        Self { _temp: temp, store, now: "2026-11-20T00:00:00Z".parse().unwrap() }
+    }
+
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Records, Timestamp) -> Result<T, StoreError>,
+    ) -> T {
+        let (mut work, mut done) = (Some(work), None);
+        let now = self.now;
+        let next = &mut |records: &mut dyn Records| {
+            let Some(work) = work.take() else { return Verdict::Done };
+            done = Some(work(records, now).unwrap());
+            Verdict::Keep
+        };
+        self.store.transact(next).unwrap();
+        done.unwrap()
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now.checked_add(Duration::from_secs(seconds)).unwrap();
+    }
+
+    fn claim(&mut self, of: &For) -> Found {
+        self.claim_when(of, Ok(()))
+    }
+
+    fn claim_when(&mut self, of: &For, good: Result<(), Wrong>) -> Found {
+        self.write(|records, now| books::claim(records, now, &presented(), of, good))
+    }
+
+    fn claimed(&mut self) -> PaymentRecord {
+        match self.claim(&request("weather")) {
+            Found::Claimed(payment) => payment,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn settling(&mut self) -> PaymentRecord {
+        let claimed = self.claimed();
+        self.write(|records, now| books::begin(records, now, &claimed)).unwrap()
+    }
+
+    fn due(&mut self) -> Option<PaymentRecord> {
+        self.write(books::take_due)
+    }
+}
+
+fn presented() -> Presented {
+    Presented {
+        proof: "p".to_owned(),
+        payer: "0xpayer".to_owned(),
+        price: "0.01 USD".parse().unwrap(),
+        network: "eip155:1".to_owned(),
+        amount: "10000".to_owned(),
+        order: "{}".to_owned(),
+        window: Window { from: 0, until: u64::MAX },
+        fit: Ok(()),
+    }
+}
+
+fn request(route: &str) -> For {
+    For { request_id: "r".to_owned(), route: route.to_owned(), customer: None }
+}
+
+#[test]
+fn claim_whose_owner_is_gone_may_be_taken_over_and_the_owner_is_late() {
+    let mut place = Place::new();
+    let first = place.claimed();
+    place.pass(59);
+    assert!(matches!(place.claim(&request("weather")), Found::Pending));
+    place.pass(1);
+    assert!(matches!(place.claim(&request("maps")), Found::Used));
+    let late = place.claim_when(&request("weather"), Err(Wrong::Expired));
+    assert!(matches!(late, Found::Wrong(Wrong::Expired)), "{late:?}");
+    let second = place.claimed();
+    assert_eq!(second.number, first.number);
+    assert_eq!(place.write(|records, now| books::begin(records, now, &first)), None);
+    place.write(|records, _| records.forget_payment(&first));
+    assert!(place.write(|records, now| books::begin(records, now, &second)).is_some());
+}
+
+#[test]
+fn what_is_too_late_is_not_written() {
+    let mut place = Place::new();
+    let found = place.claim_when(&request("weather"), Err(Wrong::Expired));
+    assert!(matches!(found, Found::Wrong(Wrong::Expired)), "{found:?}");
+    assert_eq!(place.write(|records, _| records.payment("p")), None);
+}
+
+/// One that was settled opens a request long after its time, and not two.
+#[test]
+fn settled_payment_is_good_for_one_request_whenever_it_comes() {
+    let mut place = Place::new();
+    let settling = place.settling();
+    let settled = place.write(|records, now| books::settle(records, now, &settling, "0x1", false));
+    assert_eq!(settled.unwrap().state, PaymentState::Settled);
+    place.pass(86_400);
+    let found = place.claim_when(&request("weather"), Err(Wrong::Expired));
+    let Found::Spent(used) = found else { panic!("{found:?}") };
+    assert!(matches!(place.claim(&request("weather")), Found::Used));
+    let returned = place.write(|records, now| books::give_back(records, now, &used)).unwrap();
+    assert_eq!(returned.held, returned.price.nanos);
+    // It is given back once.
+    assert_eq!(place.write(|records, now| books::give_back(records, now, &used)), None);
+    assert!(matches!(place.claim(&request("weather")), Found::Spent(_)));
+}
+
+/// Doubt is asked about ever more seldom, ten times, and stays doubt when nothing comes of it.
+#[test]
+fn doubt_is_asked_about_until_it_is_given_up_and_never_becomes_a_failure() {
+    let mut place = Place::new();
+    let mut payment = place.settling();
+    let mut pauses = Vec::new();
+    loop {
+        let doubted =
+            place.write(|records, now| books::doubt(records, now, &payment, "no answer", None));
+        let doubted = doubted.unwrap();
+        assert_eq!(doubted.state, PaymentState::Unknown);
+        assert!(matches!(place.claim(&request("weather")), Found::Pending));
+        let Some(next) = doubted.next_attempt else { break };
+        let pause = next.duration_since(place.now).as_secs();
+        pauses.push(pause);
+        place.pass(u64::try_from(pause).unwrap() - 1);
+        assert_eq!(place.due(), None);
+        place.pass(1);
+        payment = place.due().unwrap();
+        // Nobody else asks meanwhile.
+        assert_eq!(place.due(), None);
+    }
+    assert_eq!(pauses, [2, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400]);
+    place.pass(10_000_000);
+    assert_eq!(place.due(), None);
+    assert!(matches!(place.claim(&request("weather")), Found::Pending));
+}
+
+/// What was being settled at a crash is asked about a minute later.
+#[test]
+fn settlement_whose_owner_is_gone_is_asked_about() {
+    let mut place = Place::new();
+    let settling = place.settling();
+    place.pass(59);
+    assert_eq!(place.due(), None);
+    place.pass(1);
+    let asked = place.due().unwrap();
+    let late = place.write(|records, now| books::settle(records, now, &settling, "0x1", true));
+    assert_eq!(late, None);
+    let settled = place.write(|records, now| books::settle(records, now, &asked, "0x1", false));
+    assert_eq!(settled.unwrap().settlement.as_deref(), Some("0x1"));
+}
+
+#[test]
+fn failure_is_told_again() {
+    let mut place = Place::new();
+    let settling = place.settling();
+    place.write(|records, now| books::fail(records, now, &settling, "poor"));
+    let found = place.claim(&request("weather"));
+    assert!(matches!(&found, Found::Failed { reason } if reason == "poor"), "{found:?}");
+}

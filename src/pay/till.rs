@@ -1,0 +1,202 @@
+//! Where workers bring payments: a bounded queue to whoever settles them, and what is given for one.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::{Presented, Wrong, books::For, x402::Terms};
+use crate::{answer::Ending, store::records::PaymentRecord};
+
+/// How many payments may be under way in one process, from their claim to the end of what they paid for.
+const PLACES: usize = 4096;
+
+/// Where workers bring payments.
+#[derive(Debug)]
+pub(crate) struct Till {
+    orders: mpsc::Sender<Order>,
+    /// The proofs that are looked at, so that the same one a hundred times costs the store one look.
+    under_way: Arc<Mutex<HashSet<String>>>,
+    places: Arc<Semaphore>,
+}
+
+/// What is brought.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A payment is to be given back.
+    GiveBack(Box<PaymentRecord>),
+    /// A payment is to be settled.
+    Settle(Box<Bill>),
+}
+
+/// A payment that is to be settled.
+#[derive(Debug)]
+pub(super) struct Bill {
+    pub(super) presented: Presented,
+    pub(super) of: For,
+    /// Whether it may be settled: pays what is asked, and in time.
+    pub(super) good: Result<(), Wrong>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) reply: Reply,
+}
+
+/// Where the answer goes.
+pub(super) struct Reply {
+    pub(super) to: oneshot::Sender<Outcome>,
+    pub(super) given: Given,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}
+
+/// What a payment has of its process while it is under way.
+pub(super) struct Given {
+    place: OwnedSemaphorePermit,
+    orders: mpsc::Sender<Order>,
+    _mark: Mark,
+}
+
+/// The proof among those that are looked at; its drop takes it out.
+struct Mark {
+    proof: String,
+    under_way: Arc<Mutex<HashSet<String>>>,
+}
+
+/// What came of a payment.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is settled, and spent on the request.
+    Granted(Grant),
+    /// It opens nothing.
+    Refused(Refused),
+}
+
+/// Why a payment opens nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Refused {
+    /// It opened a request before.
+    AlreadyUsed,
+    /// It did not move, and will not.
+    Failed {
+        /// What was said of it.
+        reason: String,
+    },
+    /// What became of it is not known, or will be in a moment.
+    Pending,
+    /// Nobody can be asked about it. Nothing moved.
+    Unavailable,
+    /// It is not good. Nothing moved.
+    Wrong(Wrong),
+}
+
+/// A payment that is spent on one request. Unless it is kept, its drop gives it back.
+#[must_use = "a payment that is dropped is given back"]
+pub(crate) struct Grant {
+    payment: Option<Box<PaymentRecord>>,
+    orders: mpsc::Sender<Order>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Till {
+    /// Makes one, and the other end of its queue.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Order>) {
+        // Each payment under way brings itself, and is brought back, once at most: so there is always room.
+        let (orders, receiver) = mpsc::channel(PLACES * 2);
+        let places = Arc::new(Semaphore::new(PLACES));
+        (Self { orders, under_way: Arc::default(), places }, receiver)
+    }
+
+    /// Brings a payment. What it is for goes on when its outcome is there; who goes away meanwhile leaves a payment
+    /// that was settled for another request.
+    pub(crate) async fn pay(
+        &self,
+        presented: Presented,
+        of: For,
+        good: Result<(), Wrong>,
+        terms: Arc<Terms>,
+    ) -> Outcome {
+        let unavailable = Outcome::Refused(Refused::Unavailable);
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return unavailable };
+        let Some(mark) = Mark::set(&self.under_way, &presented.proof) else {
+            return Outcome::Refused(Refused::Pending);
+        };
+        let (to, outcome) = oneshot::channel();
+        let given = Given { place, orders: self.orders.clone(), _mark: mark };
+        let reply = Reply { to, given };
+        let bill = Bill { presented, of, good, terms, reply };
+        if self.orders.try_send(Order::Settle(Box::new(bill))).is_err() {
+            return unavailable;
+        }
+        // Nobody answers once the gateway stops: then it may be at any point.
+        outcome.await.unwrap_or(Outcome::Refused(Refused::Pending))
+    }
+}
+
+impl Mark {
+    fn set(under_way: &Arc<Mutex<HashSet<String>>>, proof: &str) -> Option<Self> {
+        let is_first =
+            under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(proof.to_owned());
+        is_first.then(|| Self { proof: proof.to_owned(), under_way: Arc::clone(under_way) })
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.proof);
+    }
+}
+
+impl Reply {
+    /// Refuses.
+    pub(super) fn refuse(self, refused: Refused) {
+        let Self { to, given } = self;
+        // Before it is told: who is told may come again at once.
+        drop(given);
+        // Who left need not know.
+        let _ = to.send(Outcome::Refused(refused));
+    }
+
+    /// Grants. Where nobody takes it any more it is given back.
+    pub(super) fn grant(self, payment: PaymentRecord) {
+        let Self { to, given: Given { place, orders, _mark: mark } } = self;
+        // The books tell of it from here on.
+        drop(mark);
+        let grant = Grant { payment: Some(Box::new(payment)), orders, _place: place };
+        let _ = to.send(Outcome::Granted(grant));
+    }
+}
+
+impl Grant {
+    /// Gives what is known of the payment.
+    pub(crate) fn payment(&self) -> Option<&PaymentRecord> {
+        self.payment.as_deref()
+    }
+
+    /// Ends it with what it paid for: kept where that is charged, else given back.
+    pub(crate) fn end(mut self, ending: Ending) {
+        if ending.charges() {
+            self.payment = None;
+        }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        let Some(payment) = self.payment.take() else { return };
+        if let Err(error) = self.orders.try_send(Order::GiveBack(payment)) {
+            tracing::error!(%error, "a payment stays spent on a request that was not served");
+        }
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Grant").field(&self.payment.as_ref().map(|payment| payment.number)).finish()
+    }
+}

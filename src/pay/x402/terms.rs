@@ -1,0 +1,102 @@
+//! What the operator says of payments by x402: which token on which network, to whom, and through whom.
+
+use std::sync::Arc;
+
+use crate::{model::Money, outgoing::Target};
+
+use super::{
+    amount::{Rate, atomic},
+    eip712::Domain,
+    number::{Address, Word},
+    wire::{Extra, Requirements},
+};
+
+/// The one scheme that is offered.
+const SCHEME: &str = "exact";
+
+/// How long a payer has from an offer to the end of the settlement.
+const TIMEOUT_SECONDS: u64 = 60;
+
+/// The terms of all payments by x402, in their checked form.
+#[derive(Debug)]
+pub struct Terms {
+    /// Where payments are verified.
+    pub(crate) verify: Target,
+    /// Where they are settled.
+    pub(crate) settle: Target,
+    /// The URL that both begin with, as it is shown.
+    pub(crate) facilitator: String,
+    /// The number of the chain (`eip155:NUMBER`).
+    pub(crate) chain: u64,
+    /// The token.
+    pub(crate) asset: Address,
+    /// What the token calls itself where it checks signatures.
+    pub(crate) asset_name: String,
+    /// The version that it gives there.
+    pub(crate) asset_version: String,
+    /// How many decimals it has.
+    pub(crate) decimals: u8,
+    /// Whole tokens for a dollar.
+    pub(crate) rate: Rate,
+    /// The same as written.
+    pub(crate) rate_text: String,
+    /// Who is paid.
+    pub(crate) pay_to: Address,
+}
+
+/// What one call over a route costs by x402.
+#[derive(Debug)]
+pub struct Offer {
+    pub(super) terms: Arc<Terms>,
+    /// The price that it comes from.
+    pub(crate) price: Money,
+    pub(super) requirements: Requirements,
+    /// The same as a document.
+    pub(super) document: String,
+    /// The amount in the form that is signed.
+    pub(super) amount: Word,
+    pub(super) domain: Domain,
+}
+
+impl Terms {
+    /// Gives the network's name.
+    pub(crate) fn network(&self) -> String {
+        format!("eip155:{}", self.chain)
+    }
+}
+
+impl Offer {
+    /// Makes the offer of a price in dollars; `None` where the amount is beyond what is counted.
+    pub(crate) fn new(terms: &Arc<Terms>, price: Money) -> Option<Self> {
+        let Terms { asset, asset_name, asset_version, decimals, rate, pay_to, chain, .. } =
+            &**terms;
+        let amount = atomic(price.nanos, *rate, *decimals)?.to_string();
+        let requirements = Requirements {
+            scheme: SCHEME,
+            network: terms.network(),
+            asset: asset.to_string(),
+            pay_to: pay_to.to_string(),
+            max_timeout_seconds: TIMEOUT_SECONDS,
+            extra: Extra { name: asset_name.clone(), version: asset_version.clone() },
+            amount,
+        };
+        Some(Self {
+            amount: Word::from_decimal(&requirements.amount)?,
+            domain: Domain::new(asset_name, asset_version, *chain, *asset),
+            document: serde_json::to_string(&requirements).ok()?,
+            terms: Arc::clone(terms),
+            price,
+            requirements,
+        })
+    }
+
+    /// Gives the terms that it follows.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms)
+    }
+
+    /// Gives what is asked, as a document of JSON.
+    pub(crate) fn document(&self) -> &str {
+        &self.document
+    }
+}

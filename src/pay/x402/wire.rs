@@ -1,0 +1,251 @@
+//! The three headers of x402 version 2 over HTTP, and what a facilitator is sent.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    eip712::Authorization,
+    number::{Address, Word, hex},
+    strict,
+};
+
+/// The version that is spoken.
+pub(super) const VERSION: u64 = 2;
+
+/// The longest value of a header that is read.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest signature that is passed on: those of wallets that are contracts have no length of their own.
+const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
+
+/// Why what a request brings is no payment, for people. It repeats nothing of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+/// What is asked for one call.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Requirements {
+    pub(super) scheme: &'static str,
+    pub(super) network: String,
+    pub(super) amount: String,
+    pub(super) asset: String,
+    pub(super) pay_to: String,
+    pub(super) max_timeout_seconds: u64,
+    pub(super) extra: Extra,
+}
+
+/// What the wallet must know of the token to sign.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Extra {
+    pub(super) name: String,
+    pub(super) version: String,
+}
+
+/// What a payment gives, as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Payment {
+    /// The requirements that it says it meets.
+    pub(super) accepted: Accepted,
+    pub(super) authorization: Authorization,
+    /// `0x` and its digits.
+    pub(super) signature: String,
+    /// The address that it says it is for.
+    pub(super) resource: Option<String>,
+}
+
+/// The requirements that a payment says it meets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Accepted(Map<String, Value>);
+
+/// Encodes a document as the value of a header.
+pub(super) fn encode(document: &[u8]) -> String {
+    STANDARD.encode(document)
+}
+
+/// Reads the value of `PAYMENT-SIGNATURE`.
+pub(super) fn decode(header: &[u8]) -> Result<Payment, Malformed> {
+    if header.len() > HEADER_BYTES_MAX {
+        return Err(Malformed("The payment is too large."));
+    }
+    let text = STANDARD.decode(header);
+    let text = text.map_err(|_| Malformed("The payment is not in base64."))?;
+    let Some(Value::Object(mut payment)) = strict::parse(&text) else {
+        return Err(Malformed("The payment is not a JSON object, or not strictly one."));
+    };
+    if payment.get("x402Version").and_then(Value::as_u64) != Some(VERSION) {
+        return Err(Malformed("The payment is not of x402 version 2."));
+    }
+    let (Some(Value::Object(accepted)), Some(Value::Object(payload))) =
+        (payment.remove("accepted"), payment.remove("payload"))
+    else {
+        return Err(Malformed("The payment lacks `accepted` or `payload`."));
+    };
+    let signature = signature(&payload)?;
+    let authorization = authorization(&payload)?;
+    let resource = resource(&payment)?;
+    Ok(Payment { accepted: Accepted(accepted), authorization, signature, resource })
+}
+
+fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
+    let signature = text(payload, "signature")?;
+    let digits = signature.strip_prefix("0x").unwrap_or_default();
+    let is_hex = !digits.is_empty()
+        && digits.len() <= SIGNATURE_BYTES_MAX * 2
+        && digits.len().is_multiple_of(2)
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex { Ok(signature.to_owned()) } else { Err(Malformed("The signature is none.")) }
+}
+
+fn authorization(payload: &Map<String, Value>) -> Result<Authorization, Malformed> {
+    let Some(Value::Object(given)) = payload.get("authorization") else {
+        return Err(Malformed("The payment has no `authorization` of EIP-3009."));
+    };
+    let address = |name| {
+        let address = Address::parse(text(given, name)?);
+        address.ok_or(Malformed("An address is `0x` and 40 hexadecimal digits."))
+    };
+    let number = |name| {
+        let number = Word::from_decimal(text(given, name)?);
+        number.ok_or(Malformed("A number is written in decimal digits, below 2 to the power 256."))
+    };
+    let nonce = hex(text(given, "nonce")?);
+    Ok(Authorization {
+        from: address("from")?,
+        to: address("to")?,
+        value: number("value")?,
+        valid_after: number("validAfter")?,
+        valid_before: number("validBefore")?,
+        nonce: nonce.ok_or(Malformed("A nonce is `0x` and 64 hexadecimal digits."))?,
+    })
+}
+
+fn resource(payment: &Map<String, Value>) -> Result<Option<String>, Malformed> {
+    match payment.get("resource") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(resource)) => text(resource, "url").map(|url| Some(url.to_owned())),
+        Some(_) => Err(Malformed("`resource` is not an object.")),
+    }
+}
+
+fn text<'v>(object: &'v Map<String, Value>, name: &str) -> Result<&'v str, Malformed> {
+    let text = object.get(name).and_then(Value::as_str);
+    text.ok_or(Malformed("A part of the payment is missing, or is no text."))
+}
+
+impl Accepted {
+    /// Tells whether these are the requirements that are offered. What is beside them says nothing.
+    pub(super) fn is(&self, offered: &Requirements) -> bool {
+        let Requirements { scheme, network, amount, asset, pay_to, max_timeout_seconds, extra } =
+            offered;
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
+        let is_address = |name: &str, offered: &str| {
+            let given = text(name).and_then(Address::parse);
+            given.is_some() && given == Address::parse(offered)
+        };
+        let given_extra = |name: &str| self.0.get("extra")?.get(name)?.as_str();
+        text("scheme") == Some(*scheme)
+            && text("network") == Some(network)
+            && text("amount") == Some(amount)
+            && is_address("asset", asset)
+            && is_address("payTo", pay_to)
+            && self.0.get("maxTimeoutSeconds").and_then(Value::as_u64) == Some(*max_timeout_seconds)
+            && given_extra("name") == Some(&extra.name)
+            && given_extra("version") == Some(&extra.version)
+    }
+}
+
+/// What a facilitator is asked to verify or to settle. It has what was checked and nothing else of what the
+/// client sent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Order<'a> {
+    x402_version: u64,
+    payment_payload: Payload<'a>,
+    payment_requirements: &'a Requirements,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    x402_version: u64,
+    resource: Resource<'a>,
+    accepted: &'a Requirements,
+    payload: Signed<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Resource<'a> {
+    url: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Signed<'a> {
+    signature: &'a str,
+    authorization: Written<'a>,
+}
+
+/// An authorization as it is written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    from: String,
+    to: String,
+    value: &'a str,
+    valid_after: String,
+    valid_before: String,
+    nonce: String,
+}
+
+impl<'a> Order<'a> {
+    /// Makes it of a payment that meets the requirements.
+    pub(super) fn new(payment: &'a Payment, offered: &'a Requirements, url: &'a str) -> Self {
+        let Authorization { from, to, value: _, valid_after, valid_before, nonce } =
+            &payment.authorization;
+        let authorization = Written {
+            from: from.to_string(),
+            to: to.to_string(),
+            value: &offered.amount,
+            valid_after: valid_after.to_string(),
+            valid_before: valid_before.to_string(),
+            nonce: nonce_text(nonce),
+        };
+        let payload = Signed { signature: &payment.signature, authorization };
+        Self {
+            x402_version: VERSION,
+            payment_payload: Payload {
+                x402_version: VERSION,
+                resource: Resource { url },
+                accepted: offered,
+                payload,
+            },
+            payment_requirements: offered,
+        }
+    }
+}
+
+/// Writes a nonce in its one form.
+pub(super) fn nonce_text(nonce: &[u8; 32]) -> String {
+    nonce.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What a payer is told of a settlement (`PAYMENT-RESPONSE`).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Settlement<'a> {
+    pub(super) success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_reason: Option<&'a str>,
+    pub(super) transaction: &'a str,
+    pub(super) network: &'a str,
+    pub(super) payer: &'a str,
+}
+
+impl Settlement<'_> {
+    /// Encodes it.
+    pub(super) fn header(&self) -> String {
+        // A struct of texts is always written.
+        encode(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}

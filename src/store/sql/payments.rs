@@ -1,0 +1,195 @@
+//! Payments that came with a request.
+
+use jiff::Timestamp;
+
+use crate::{
+    model::{Money, Nanos},
+    store::{
+        StoreError,
+        records::{PaymentRecord, PaymentStep},
+        sql::{
+            Database,
+            credits::currency,
+            movement::{Account, Entry, NO_GRANT, PAYMENT},
+            params,
+            query::{self, Cells, limit, ms, name_of},
+        },
+    },
+};
+
+const PAYMENTS: &str = "payments";
+
+const COLUMNS: &str =
+    "number, proof, rail, customer, payer, route, request_id, price, currency, network,
+    amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held";
+
+/// Finds the payment of a proof.
+pub(super) fn find(
+    database: &dyn Database,
+    proof: &str,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM payments WHERE proof = ?1");
+    query::one(database, PAYMENTS, &sql, params![proof], read)
+}
+
+/// Finds the payment that a request presented, if no other did since.
+pub(super) fn find_by_request(
+    database: &dyn Database,
+    request_id: &str,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM payments WHERE request_id = ?1");
+    query::one(database, PAYMENTS, &sql, params![request_id], read)
+}
+
+/// Lists those that are to be asked about, the longest due first.
+pub(super) fn due(
+    database: &dyn Database,
+    now: Timestamp,
+    max: usize,
+) -> Result<Vec<PaymentRecord>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM payments WHERE next_attempt IS NOT NULL AND next_attempt <= ?1
+        ORDER BY next_attempt, number LIMIT ?2"
+    );
+    query::all(database, PAYMENTS, &sql, params![ms(now), limit(max)], read)
+}
+
+/// Tells whether a ledger has payments.
+pub(super) fn has_any(database: &dyn Database, customer: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT number FROM payments WHERE customer = ?1 LIMIT 1";
+    let found = query::one(database, PAYMENTS, sql, params![customer], |cells| cells.get::<i64>())?;
+    Ok(found.is_some())
+}
+
+/// Writes a new payment and gives its number; `None` where its proof is there already.
+pub(super) fn put(
+    database: &dyn Database,
+    payment: &PaymentRecord,
+) -> Result<Option<i64>, StoreError> {
+    let PaymentRecord {
+        number: _,
+        proof,
+        rail,
+        customer,
+        payer,
+        route,
+        request_id,
+        price,
+        network,
+        amount,
+        task,
+        state,
+        attempt,
+        claimed_at,
+        changed_at,
+        next_attempt,
+        settlement,
+        reason,
+        held,
+    } = payment;
+    let sql = "INSERT INTO payments (proof, rail, customer, payer, route, request_id, price, currency,
+            network, amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason,
+            held)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+        ON CONFLICT (proof) DO NOTHING RETURNING number";
+    let Money { nanos: Nanos(price), currency } = *price;
+    let (state, claimed_at, changed_at) = (name_of(state)?, ms(*claimed_at), ms(*changed_at));
+    let (next_attempt, Nanos(held)) = (next_attempt.map(ms), *held);
+    let params = params![
+        proof,
+        rail,
+        customer,
+        payer,
+        route,
+        request_id,
+        price,
+        currency.as_str(),
+        network,
+        amount,
+        task,
+        state,
+        *attempt,
+        claimed_at,
+        changed_at,
+        next_attempt,
+        settlement,
+        reason,
+        held,
+    ];
+    query::one(database, PAYMENTS, sql, params, |cells| cells.get())
+}
+
+/// Takes a payment a step on and gives it as it is then; `None` where it is not any more as it was.
+pub(super) fn advance(
+    database: &dyn Database,
+    now: Timestamp,
+    was: &PaymentRecord,
+    step: &PaymentStep<'_>,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let PaymentStep { state, next_attempt, request_id, settlement, reason, entries } = step;
+    let sql = "UPDATE payments SET state = ?4, next_attempt = ?5, request_id = ?6,
+            settlement = coalesce(?7, settlement), reason = ?8, changed_at = ?9, attempt = attempt + 1
+        WHERE number = ?1 AND state = ?2 AND attempt = ?3";
+    let (before, after) = (name_of(was.state)?, name_of(state)?);
+    let (next_attempt, at) = (next_attempt.map(ms), ms(now));
+    let params = params![
+        was.number,
+        before,
+        was.attempt,
+        after,
+        next_attempt,
+        *request_id,
+        *settlement,
+        *reason,
+        at,
+    ];
+    if query::write(database, sql, params)? == 0 {
+        return Ok(None);
+    }
+    for (kind, nanos, reference) in *entries {
+        // One behind the other, so that each is told with its balance.
+        let sql = "UPDATE payments SET held = held + ?2 WHERE number = ?1";
+        query::write(database, sql, params![was.number, nanos.0])?;
+        let entry = Entry {
+            account: Account { of: PAYMENT, id: was.number },
+            kind: *kind,
+            grant: NO_GRANT,
+            consumed: None,
+            amount: nanos.0,
+            reference: Some(reference),
+        };
+        database.enter(now, &entry)?;
+    }
+    find(database, &was.proof)
+}
+
+/// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
+pub(super) fn forget(database: &dyn Database, was: &PaymentRecord) -> Result<(), StoreError> {
+    let sql = "DELETE FROM payments WHERE number = ?1 AND state = ?2 AND attempt = ?3";
+    query::write(database, sql, params![was.number, name_of(was.state)?, was.attempt])?;
+    Ok(())
+}
+
+fn read(cells: &mut Cells<'_>) -> Result<PaymentRecord, StoreError> {
+    Ok(PaymentRecord {
+        number: cells.get()?,
+        proof: cells.get()?,
+        rail: cells.get()?,
+        customer: cells.get()?,
+        payer: cells.get()?,
+        route: cells.get()?,
+        request_id: cells.get()?,
+        price: Money { nanos: Nanos(cells.get()?), currency: currency(cells)? },
+        network: cells.get()?,
+        amount: cells.get()?,
+        task: cells.get()?,
+        state: cells.name()?,
+        attempt: cells.get()?,
+        claimed_at: cells.time()?,
+        changed_at: cells.time()?,
+        next_attempt: cells.optional_time()?,
+        settlement: cells.get()?,
+        reason: cells.get()?,
+        held: Nanos(cells.get()?),
+    })
+}

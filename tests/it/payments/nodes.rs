@@ -1,0 +1,67 @@
+//! Several gateways on one database: one proof opens one request on all of them.
+
+use super::*;
+use crate::support::Schema;
+
+/// Starts three before one upstream, with one who settles.
+fn three(facilitator: &Facilitator, upstream: &Upstream, schema: &Schema) -> Vec<Gateway> {
+    let tables = TABLES.replace("@FACILITATOR@", &facilitator.url());
+    let tables = format!("[store]\nurl = \"{}\"\n{tables}", schema.url());
+    (0..3).map(|_| Gateway::start(&tables, upstream)).collect()
+}
+
+#[test]
+fn one_proof_opens_one_request_on_all_nodes() {
+    let (facilitator, upstream, schema) = (Facilitator::start(), Upstream::ok(), Schema::new());
+    let nodes = three(&facilitator, &upstream, &schema);
+    let offered = offer(&nodes[0].request("GET", "/weather/x", &[]));
+    let wallet = Wallet::new(7);
+    let payment = wallet.field(&Order::of(&offered, 1));
+    let verdicts: Vec<String> = std::thread::scope(|scope| {
+        let ask = |mut client: Client| {
+            let ask = |_| client.request("GET", "/weather/x", &[&payment]).verdict();
+            (0..10).map(ask).collect::<Vec<_>>()
+        };
+        let nodes = nodes.iter().cycle().take(51);
+        let clients: Vec<_> = nodes
+            .map(|node| {
+                let client = node.client();
+                scope.spawn(move || ask(client))
+            })
+            .collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let count = |wanted: &str| verdicts.iter().filter(|verdict| *verdict == wanted).count();
+    assert_eq!(count("200"), 1, "{verdicts:?}");
+    assert_eq!(count("409 payment_already_used") + count("409 payment_pending"), 509);
+    assert_eq!((upstream.count(), facilitator.transfers()), (1, 1));
+    assert_eq!((facilitator.asked("verify"), facilitator.asked("settle")), (1, 1));
+    let path = format!("/v1/customers/{}/ledger", wallet.address());
+    for node in &nodes {
+        assert_eq!(node.admin("GET", &path).json()["items"].as_array().unwrap().len(), 2);
+        assert_eq!(node.admin("POST", "/v1/verify").json()["ok"], true);
+    }
+}
+
+/// What one node does not know any more another finds out.
+#[test]
+fn doubt_of_one_node_is_ended_by_another() {
+    let (facilitator, upstream, schema) = (Facilitator::start(), Upstream::ok(), Schema::new());
+    let mut nodes = three(&facilitator, &upstream, &schema);
+    let offered = offer(&nodes[0].request("GET", "/weather/x", &[]));
+    let payment = Wallet::new(7).field(&Order::of(&offered, 1));
+    facilitator.set(Mood::FailsAfter);
+    let doubted = nodes[0].request("GET", "/weather/x", &[&payment]);
+    assert_eq!(doubted.verdict(), "409 payment_pending");
+    nodes[0].stop();
+    assert_eq!(nodes[1].request("GET", "/weather/x", &[&payment]).verdict(), "409 payment_pending");
+    facilitator.set(Mood::Good);
+    wait_for("the outcome", || {
+        (nodes[2].request("GET", "/weather/x", &[&payment]).status() == 200).then_some(())
+    });
+    assert_eq!(
+        nodes[1].request("GET", "/weather/x", &[&payment]).verdict(),
+        "409 payment_already_used"
+    );
+    assert_eq!((upstream.count(), facilitator.transfers()), (1, 1));
+}
