@@ -47,7 +47,7 @@ const RECALL: Duration = Duration::from_millis(800);
 const IN_VAIN: Duration = Duration::from_secs(2);
 
 /// How long a request waits for an answer at all.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// For so long it is believed that an account is used up of which nothing is out. What changes that is told.
 const USED_UP: Duration = Duration::from_secs(1);

@@ -321,10 +321,10 @@ fn what_is_left_goes_back_for_a_request_that_needs_more() {
 #[test]
 fn without_an_answer_it_is_not_known() {
     let mut holder = Holder::default();
-    assert_eq!(holder.lack(1, at(500), at(1499)), Lack::Wait);
-    assert_eq!(holder.lack(1, at(500), at(1500)), Lack::Unavailable);
+    assert_eq!(holder.lack(1, at(500), at(2499)), Lack::Wait);
+    assert_eq!(holder.lack(1, at(500), at(2500)), Lack::Unavailable);
     // Nobody else waits as long for the same.
-    assert_eq!(holder.lack(1, at(1600), at(1600)), Lack::Unavailable);
+    assert_eq!(holder.lack(1, at(2600), at(2600)), Lack::Unavailable);
 }
 
 #[test]
