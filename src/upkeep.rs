@@ -1,7 +1,7 @@
 //! What keeps the ledger: consumption is entered when its minute is over, grants that have ended expire,
 //! entries that are older than they are kept for are carried, and what nodes shared of windows that are long over is
 //! forgotten. A task of its own, far from any
-//! request, that works in small transactions.
+//! request, that works in small transactions. Of several processes that share a store one does this.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     gateway::Gateway,
     keeper::Keeper,
+    nodes::Membership,
     provisioning::{Change, Rejection},
     store::StoreError,
     worker::Stop,
@@ -38,6 +39,7 @@ const SHARED: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Upkeep {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
+    membership: Arc<Membership>,
     carry_at: Instant,
     /// So that it is logged when failures begin and end.
     is_failing: bool,
@@ -56,8 +58,12 @@ enum UpkeepError {
 
 impl Upkeep {
     /// Makes the task of a gateway.
-    pub(crate) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>) -> Self {
-        Self { gateway, keeper, carry_at: Instant::now(), is_failing: false }
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        keeper: Arc<Keeper>,
+        membership: Arc<Membership>,
+    ) -> Self {
+        Self { gateway, keeper, membership, carry_at: Instant::now(), is_failing: false }
     }
 
     /// Runs until the stop.
@@ -80,6 +86,9 @@ impl Upkeep {
     }
 
     async fn round(&mut self) -> Result<(), UpkeepError> {
+        if !self.membership.lead().is_held() {
+            return Ok(());
+        }
         let now = self.gateway.clock().now();
         let before = now.checked_sub(LATE + Duration::from_secs(60)).unwrap_or(now);
         while !self.enter(now, before).await? {}

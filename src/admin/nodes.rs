@@ -42,6 +42,9 @@ pub(super) struct NodeDocument {
     seen_at: Timestamp,
     /// What it has of accounts that all nodes share.
     holds: NodeHolds,
+    /// Whether it is the one that does what is done once for all nodes: it sends webhooks, tells what time brings, and keeps
+    /// the ledger.
+    leads: bool,
 }
 
 /// What a gateway knows of itself.
@@ -55,9 +58,9 @@ pub struct Node {
 
 impl Node {
     fn document(&self, record: NodeRecord) -> NodeDocument {
-        let NodeRecord { id, run: _, version, started_at, seen_at, state, holds } = record;
+        let NodeRecord { id, run: _, version, started_at, seen_at, state, holds, leads } = record;
         let this = id == self.membership.node.to_string();
-        NodeDocument { id, this, state, version, started_at, seen_at, holds }
+        NodeDocument { id, this, state, version, started_at, seen_at, holds, leads }
     }
 
     /// Of a store that one process has for itself.
@@ -70,6 +73,7 @@ impl Node {
             started_at: self.started_at,
             seen_at: now,
             holds: NodeHolds::default(),
+            leads: true,
         }
     }
 }

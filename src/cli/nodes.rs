@@ -53,6 +53,7 @@ const COLUMNS: &[(&str, Side)] = &[
     ("node", Side::Left),
     ("this one", Side::Left),
     ("state", Side::Left),
+    ("leads", Side::Left),
     ("version", Side::Left),
     ("runs since", Side::Left),
     ("last seen", Side::Left),
@@ -99,7 +100,7 @@ fn is_confirmed(id: &str) -> anyhow::Result<bool> {
 }
 
 fn row(node: &Value) -> Vec<String> {
-    let fields = ["id", "this", "state", "version", "started_at", "seen_at"];
+    let fields = ["id", "this", "state", "leads", "version", "started_at", "seen_at"];
     let told = fields.iter().map(|field| node.get(field));
     let holds = ["units", "accounts", "forfeited"].into_iter();
     let holds = holds.map(|field| node.get("holds").and_then(|holds| holds.get(field)));
@@ -118,7 +119,7 @@ mod tests {
         let mut table = Table::new(COLUMNS);
         table.row(row(&json!({
             "id": "01a1f967-b540-79ff-9e34-f76908c361dc", "this": true, "state": "live",
-            "version": "0.1.0", "started_at": "2026-11-20T00:00:00Z",
+            "leads": true, "version": "0.1.0", "started_at": "2026-11-20T00:00:00Z",
             "seen_at": "2026-11-20T08:00:00Z",
             "holds": { "accounts": 3, "units": 1200, "forfeited": 0 },
         })));

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{
     AccountId, Charge, CreditStanding, Draw, Grant, Hold, Lacking, Limits, Partition, Place, Post,
     Shortage, Standing, Violation,
-    credit::Short,
+    credit::{Gap, Short},
     lease::Lack,
     state::{State, moment},
     sync::{Mutex, MutexGuard},
@@ -69,6 +69,41 @@ fn unpaid(state: &State, standing: Standing, short: Short, price: Money, now: Ti
     }
 }
 
+/// A request that fits all limits, with the lock, so that nothing changes until it takes what it costs.
+struct Admitted<'a> {
+    accounts: &'a Arc<Accounts>,
+    state: MutexGuard<'a, State>,
+    view: Arc<View>,
+    standing: Standing,
+    place: Place,
+    when: When,
+}
+
+impl Admitted<'_> {
+    /// Takes what it costs; with what was drawn for it.
+    #[inline]
+    fn take(self, cost: Charge, drawn: Option<(Arc<Draw>, CreditStanding)>) -> Hold {
+        let Self { accounts, mut state, view, mut standing, place, when } = self;
+        state.take(&view, cost.units, place, &mut standing, when.now);
+        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
+        if cfg!(debug_assertions) {
+            state.check_invariants();
+        }
+        drop(state);
+        accounts.list(is_to_be_listed);
+        Hold::new(Arc::clone(accounts), view, standing, cost, place, drawn)
+    }
+
+    /// Takes nothing.
+    fn refuse(mut self, violations: Vec<Violation>, lack: Option<Lacking>) -> Box<Shortage> {
+        let is_to_be_listed =
+            lack.is_some() && self.state.is_to_be_listed(Some(&self.view), moment(self.when.now));
+        drop(self.state);
+        self.accounts.list(is_to_be_listed);
+        Box::new(Shortage { standing: self.standing, violations, lack })
+    }
+}
+
 impl Accounts {
     /// Begins without usage. Windows are never chosen for a time before the floor. With a post, other nodes
     /// count as well.
@@ -102,25 +137,28 @@ impl Accounts {
         cost: u64,
         when: impl Into<When>,
     ) -> Result<Hold, Box<Shortage>> {
-        let (when, mut state) = (when.into(), self.lock());
+        let admitted = self.admit(place, limits, cost, when.into())?;
+        Ok(admitted.take(Charge::units(cost), None))
+    }
+
+    /// Finds out whether a request fits all limits, and keeps the lock until it is taken.
+    #[inline]
+    fn admit<'a>(
+        self: &'a Arc<Self>,
+        place: Place,
+        limits: &Arc<Limits>,
+        cost: u64,
+        when: When,
+    ) -> Result<Admitted<'a>, Box<Shortage>> {
+        let mut state = self.lock();
         let view = state.advance(&self.id, limits, when.arrived);
-        let mut standing = state.standing(limits, &view, when.arrived);
+        let standing = state.standing(limits, &view, when.arrived);
         let fits = self.check(&mut state, (limits, &view), &standing, (place, cost), when);
-        if let Err((violations, lack)) = fits {
-            let is_to_be_listed =
-                lack.is_some() && state.is_to_be_listed(Some(&view), moment(when.now));
-            drop(state);
-            self.list(is_to_be_listed);
-            return Err(Box::new(Shortage { standing, violations, lack }));
+        let admitted = Admitted { accounts: self, state, view, standing, place, when };
+        match fits {
+            Ok(()) => Ok(admitted),
+            Err((violations, lack)) => Err(admitted.refuse(violations, lack)),
         }
-        state.take(&view, cost, place, &mut standing, when.now);
-        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
-        if cfg!(debug_assertions) {
-            state.check_invariants();
-        }
-        drop(state);
-        self.list(is_to_be_listed);
-        Ok(Hold::new(Arc::clone(self), view, standing, Charge::units(cost), place, None))
     }
 
     /// Checks all limits. Of units that other nodes share it may not be known whether there are enough: then
@@ -144,14 +182,10 @@ impl Accounts {
         match lack {
             _ if !violations.is_empty() => Err((violations, None)),
             None | Some(Lack::UsedUp) => Ok(()),
-            Some(Lack::Wait) if !post.is_away() => {
+            Some(lack) => {
+                // Asked for also where nobody waits, so that it is there for the next one.
                 state.wait(view, cost, when.now);
-                Err((violations, Some(Lacking::Wait { heard: state.heard() })))
-            }
-            Some(Lack::Wait | Lack::Unavailable) => {
-                // Asked for all the same, so that it is there for the next one.
-                state.wait(view, cost, when.now);
-                Err((violations, Some(Lacking::Unavailable)))
+                Err((violations, Some(state.lacking(lack, post.is_away()))))
             }
         }
     }
@@ -179,35 +213,33 @@ impl Accounts {
         price: Money,
         when: impl Into<When>,
     ) -> Result<Hold, Unpaid> {
-        let (when, mut state) = (when.into(), self.lock());
-        let view = state.advance(&self.id, limits, when.arrived);
-        let mut standing = state.standing(limits, &view, when.arrived);
-        let fits = self.check(&mut state, (limits, &view), &standing, (place, cost), when);
-        if let Err((violations, lack)) = fits {
-            let is_to_be_listed =
-                lack.is_some() && state.is_to_be_listed(Some(&view), moment(when.now));
-            drop(state);
-            self.list(is_to_be_listed);
-            return Err(Unpaid::Limits(Box::new(Shortage { standing, violations, lack })));
+        let mut admitted = self.admit(place, limits, cost, when.into()).map_err(Unpaid::Limits)?;
+        let is_away = self.post.as_ref().is_some_and(|post| post.is_away());
+        let Admitted { state, when, .. } = &mut admitted;
+        match state.draw(price, *when, is_away) {
+            Ok(drawn) => {
+                let cost = Charge { units: cost, nanos: price.nanos };
+                Ok(admitted.take(cost, Some(drawn)))
+            }
+            Err(Gap::Lack(lack)) => {
+                let lacking = state.lacking(lack, is_away);
+                Err(Unpaid::Limits(admitted.refuse(Vec::new(), Some(lacking))))
+            }
+            Err(Gap::Short(short)) => {
+                let Admitted { state, standing, when, .. } = admitted;
+                Err(unpaid(&state, standing, short, price, when.now))
+            }
         }
-        let drawn = match state.draw(price, when.arrived) {
-            Ok(drawn) => drawn,
-            Err(short) => return Err(unpaid(&state, standing, short, price, when.arrived)),
-        };
-        state.take(&view, cost, place, &mut standing, when.now);
-        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
-        if cfg!(debug_assertions) {
-            state.check_invariants();
-        }
-        drop(state);
-        self.list(is_to_be_listed);
-        let cost = Charge { units: cost, nanos: price.nanos };
-        Ok(Hold::new(Arc::clone(self), view, standing, cost, place, Some(drawn)))
     }
 
     /// Adds a grant, of which so much is left.
     pub fn grant(&self, grant: &Grant, left: Nanos) {
-        self.lock().credit_mut().add(grant, left);
+        let mut state = self.lock();
+        let is_known = state.credit().is_some_and(|credit| credit.knows(grant));
+        // Where nodes share it all of them are told, also who knows it from the store.
+        if self.post.is_none() || !is_known {
+            state.credit_mut().add(grant, left);
+        }
     }
 
     /// Adds to what the customer owes; takes off if it is negative.

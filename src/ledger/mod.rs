@@ -47,7 +47,7 @@ mod sync {
 
 pub use account::{AccountId, AccountSet, Window};
 pub use book::{Ledger, id_of};
-pub use credit::{CreditStanding, Grant};
+pub use credit::{CreditStanding, GRANT_SCOPE, Grant};
 pub use customer::{Accounts, Unpaid, When};
 pub use draw::{Draw, Share};
 pub use few::Few;

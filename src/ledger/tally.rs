@@ -21,7 +21,7 @@ const TURNS: u64 = 1 << 20;
 
 /// Gives the first turn of a lease. It is higher than all that pools may have heard of an account of the same name,
 /// since no lease has a letter in each microsecond: a customer that is removed and made again has such.
-fn first_turn(now: Duration) -> u64 {
+pub(super) fn first_turn(now: Duration) -> u64 {
     let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
     let before = TURN_NEXT.fetch_max(now, Ordering::Relaxed).max(now);
     TURN_NEXT.fetch_add(TURNS, Ordering::Relaxed).max(before)

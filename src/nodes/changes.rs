@@ -9,7 +9,7 @@ use crate::{
     gateway::Gateway,
     provisioning::{self, ENFORCEMENT, api_key},
     store::{
-        Head, Knowledge, Peer, StoreError, Told, Whole,
+        Found, Head, Knowledge, Peer, StoreError, Told, Whole,
         records::{Announcement, Reads},
     },
 };
@@ -91,6 +91,11 @@ impl Changes {
     /// Looks at changes in their order, up to one of this process of which its memory learns just now.
     fn look(&mut self, peer: &Peer, gateway: &Gateway, told: Vec<Told>) -> Progress {
         for Told { number, run, what } in told {
+            if run == self.run && matches!(what, Some(Announcement::Indebted { .. })) {
+                // Memory has it from the request itself, and is told nothing by a fold.
+                self.seen = number;
+                continue;
+            }
             if run == self.run {
                 match peer.own().knows(number) {
                     Knowledge::Coming => return Progress::Partial,
@@ -160,10 +165,14 @@ impl Changes {
     }
 
     /// Puts what was read into memory, but for what this process has changed meanwhile.
-    fn put(&mut self, gateway: &Gateway, ids: &[String], found: &[Whole]) {
-        let there: HashSet<_> = found.iter().map(|whole| whole.customer.id.as_str()).collect();
+    fn put(&mut self, gateway: &Gateway, ids: &[String], found: &Found) {
+        let Found { customers, grants } = found;
+        let there: HashSet<_> = customers.iter().map(|whole| whole.customer.id.as_str()).collect();
         let turn = gateway.writing().begin();
-        for whole in found.iter().filter(|whole| !turn.is_changed(&whole.customer.id)) {
+        for grant in grants.iter().filter(|grant| !turn.is_changed(&grant.customer)) {
+            provisioning::learn_grant(gateway, grant);
+        }
+        for whole in customers.iter().filter(|whole| !turn.is_changed(&whole.customer.id)) {
             let Whole { customer, subscription, applications, keys } = whole;
             let (subscription, applications) = (subscription.clone(), applications.clone());
             provisioning::learn_customer(gateway, customer.clone(), subscription, applications);
@@ -212,6 +221,14 @@ impl Changes {
                 unread.insert(customer.id);
             } else {
                 provisioning::learn_customer(gateway, customer, subscription, applications);
+            }
+        })?;
+        reads.load_grants(&mut |grant| {
+            let turn = gateway.writing().begin();
+            if turn.is_changed(&grant.customer) {
+                unread.insert(grant.customer);
+            } else {
+                provisioning::learn_grant(gateway, &grant);
             }
         })?;
         reads.load_keys(&mut |key| {

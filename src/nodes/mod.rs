@@ -1,10 +1,11 @@
-//! Who shares the store with this process: it says each second that it is there, and learns who else is and what they
-//! change.
+//! Who shares the store with this process: it says each second that it is there, and learns who else is, what they
+//! change, and whether it is the one that does what is done once for all.
 //!
 //! Invariant: what cannot be learnt changes nothing. While the store is away everything goes on by what was known
 //! last.
 
 mod changes;
+mod lead;
 mod portion;
 mod thread;
 mod writing;
@@ -20,7 +21,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use self::writing::{Turn, Writing};
+pub use self::{
+    lead::Lead,
+    writing::{Turn, Writing},
+};
 use crate::{
     gateway::Gateway,
     store::{Head, NodeId, Peer},
@@ -35,12 +39,18 @@ pub struct Membership {
     pub run: u64,
     /// Whether it is still the node's last process, as far as is known.
     is_heard: AtomicBool,
+    lead: Lead,
 }
 
 impl Membership {
     /// Makes that of a process which the store has just counted.
-    pub fn new(node: NodeId, run: u64) -> Self {
-        Self { node, run, is_heard: true.into() }
+    pub fn new(node: NodeId, run: u64, lead: Lead) -> Self {
+        Self { node, run, is_heard: true.into(), lead }
+    }
+
+    /// Gives the right to do what is done once for all.
+    pub fn lead(&self) -> &Lead {
+        &self.lead
     }
 
     /// Tells whether the others listen to this process: it was not forgotten, and no other process has its

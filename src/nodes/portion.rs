@@ -33,7 +33,7 @@ impl Portions {
             None => now,
         };
         self.last = Some((now, patient_until));
-        let Beat { rank, count, .. } = beat;
+        let Beat { is_heard: _, rank, count, leads: _ } = beat;
         if count >= self.known.count || now >= patient_until {
             self.known = Portion { rank, count };
         }
@@ -49,7 +49,7 @@ mod tests {
     fn fewer_nodes_are_believed_only_when_the_others_had_time_to_be_seen() {
         let (mut portions, began) = (Portions::default(), Instant::now());
         let mut learn = |ms, rank, count| {
-            let beat = Beat { is_heard: true, rank, count };
+            let beat = Beat { is_heard: true, rank, count, leads: None };
             let portion = portions.learn(beat, began + Duration::from_millis(ms));
             (portion.rank, portion.count)
         };

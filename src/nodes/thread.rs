@@ -77,7 +77,9 @@ impl Thread {
                 Ok(Progress::Partial) => SOON,
                 Ok(Progress::Complete) | Err(_) => LOOK.saturating_sub(began.elapsed()),
             };
-            self.peer.wait(pause);
+            if self.peer.wait(pause) && self.membership.lead().is_held() {
+                self.gateway.notifications().wake();
+            }
         }
         if order.load(Ordering::Acquire) == STOP
             && let Err(error) = self.peer.leave()
@@ -90,8 +92,10 @@ impl Thread {
     fn turn(&mut self) -> Result<Progress, StoreError> {
         if Instant::now() >= self.beat_at {
             self.beat_at = Instant::now() + BEAT;
-            let beat = self.peer.beat()?;
+            let (asked, wants_lead) = (Instant::now(), self.membership.lead().is_wanted());
+            let beat = self.peer.beat(wants_lead)?;
             self.hear(beat);
+            self.lead(beat, asked);
         }
         let head = self.peer.head()?;
         let progress = self.changes.catch_up(&self.peer, &self.gateway, head)?;
@@ -112,6 +116,21 @@ impl Thread {
             _ => {}
         }
         self.is_failing = result.is_err();
+    }
+
+    fn lead(&self, beat: Beat, asked: Instant) {
+        let (lead, had_it) = (self.membership.lead(), self.membership.lead().is_held());
+        lead.learn(beat.leads.map(|lasts| asked + lasts));
+        let node = self.membership.node;
+        match (had_it, lead.is_held()) {
+            (false, true) => {
+                tracing::info!(%node, "this node sends webhooks and keeps the ledger for all from now on");
+            }
+            (true, false) => {
+                tracing::info!(%node, "another node may do from now on what is done once for all")
+            }
+            _ => {}
+        }
     }
 
     fn hear(&mut self, beat: Beat) {

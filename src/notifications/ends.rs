@@ -1,11 +1,14 @@
 //! Ends: of subscriptions, by a date or with a trial, and of keys.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use super::tell::{Audience, Teller};
 use crate::{
+    gateway::Gateway,
     model::{ApiKey, CustomerTerms, KeyState, StatusName, SubscriptionTerms},
     snapshot::Snapshot,
     store::StoreError,
@@ -43,6 +46,12 @@ impl Slice {
     }
 }
 
+impl End {
+    fn is_in(self, slices: [Slice; 2]) -> bool {
+        slices.iter().any(|slice| slice.contains(self.at))
+    }
+}
+
 /// Gives the first end of a subscription that is served; what is not served for another reason, such
 /// as a payment that never came, does not end.
 pub(super) fn end(held: &SubscriptionTerms, snapshot: &Snapshot) -> Option<End> {
@@ -64,6 +73,34 @@ pub(super) fn end(held: &SubscriptionTerms, snapshot: &Snapshot) -> Option<End> 
         | StatusName::Unpaid => return None,
     };
     [cancel, trial].into_iter().flatten().min_by_key(|end| end.at)
+}
+
+/// Gives the customers whom the file declares and whose subscriptions end in one of several stretches of time.
+pub(super) fn declared(snapshot: &Snapshot, slices: [Slice; 2]) -> Vec<Arc<CustomerTerms>> {
+    let ends_so = |terms: &Arc<CustomerTerms>| {
+        let held = terms.subscription.as_deref();
+        held.and_then(|held| end(held, snapshot)).is_some_and(|end| end.is_in(slices))
+    };
+    let declared = &snapshot.declared;
+    declared.customer_ids().filter_map(|id| declared.terms(id)).filter(ends_so).collect()
+}
+
+/// Gives the customers in memory whose trials end so, where no column of the store has the end because the plan tells
+/// it.
+pub(super) fn computed(gateway: &Gateway, slices: [Slice; 2]) -> Vec<Arc<CustomerTerms>> {
+    let snapshot = gateway.snapshot();
+    let mut found = Vec::new();
+    gateway.live().each_customer(&mut |terms| {
+        let held = terms.subscription.as_deref();
+        let is_computed = |held: &&SubscriptionTerms| {
+            held.status == StatusName::Trialing && held.trial_end.is_none()
+        };
+        let end = held.filter(is_computed).and_then(|held| end(held, &snapshot));
+        if end.is_some_and(|end| end.is_in(slices)) {
+            found.push(Arc::clone(terms));
+        }
+    });
+    found
 }
 
 impl Teller<'_> {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     tell::{Audience, Teller},
-    threshold,
+    threshold::{self, Verdict},
 };
 use crate::{
     ledger::{Limits, Overage, Quota, Window},
@@ -72,18 +72,25 @@ impl Teller<'_> {
         if highest == 0 && added > 0 {
             return Ok(());
         }
-        let known = self.records.threshold(&account)?;
-        if highest == 0 && known.is_none() {
-            return Ok(());
-        }
         let before = used.saturating_sub(added);
-        let verdict = threshold::judge(levels, known, quota.limit, before, used);
-        for level in &verdict.reached {
-            let data = threshold_reached(subject, quota, window, used, *level);
+        // Who else measures it at this moment tells what he writes first, and what is left is judged anew.
+        let reached = loop {
+            let known = self.records.threshold(&account)?;
+            if highest == 0 && known.is_none() {
+                return Ok(());
+            }
+            let Verdict { record, reached } =
+                threshold::judge(levels, known, quota.limit, before, used);
+            if known == Some(record) {
+                return Ok(());
+            }
+            if self.records.put_threshold(&account, known.as_ref(), &record)? {
+                break reached;
+            }
+        };
+        for level in reached {
+            let data = threshold_reached(subject, quota, window, used, level);
             self.tell(customer, audience, "quota.threshold_reached", &data, None)?;
-        }
-        if known != Some(verdict.record) {
-            self.records.put_threshold(&account, &verdict.record)?;
         }
         Ok(())
     }
@@ -124,7 +131,8 @@ impl Teller<'_> {
         if new.start == window.start && new.end != window.end {
             // Its end was assumed, and is another one by now.
             let Some(known) = self.records.threshold(&account)? else { return Ok(()) };
-            return self.records.put_threshold(&AccountKey { window: new, ..account }, &known);
+            let account = AccountKey { window: new, ..account };
+            return self.records.put_threshold(&account, Some(&known), &known).map(drop);
         }
         let mut data = Map::new();
         data.insert("customer".to_owned(), json!(customer));

@@ -8,11 +8,12 @@ use super::tell::OPERATOR;
 use crate::{
     gateway::Gateway,
     keeper::Keeper,
+    nodes::Membership,
     store::{
         Reader, StoreError, instant,
         records::{
-            Announcement, AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Receivers,
-            Records,
+            Announcement, AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, DueRecord,
+            Receivers, Records,
         },
     },
     webhooks::{
@@ -24,10 +25,14 @@ use crate::{
 /// How many deliveries of an endpoint that is not there are given up in one transaction.
 const FAILED_MAX: usize = 10_000;
 
+/// How many deliveries are put in order in one transaction.
+const ORDERED_MAX: usize = 1000;
+
 /// Reads by a connection of its own and writes by the store's thread.
 pub(super) struct KeptOutbox {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
+    membership: Arc<Membership>,
     reader: Arc<Mutex<Box<dyn Reader>>>,
 }
 
@@ -40,22 +45,53 @@ pub(super) struct Found {
     pub(super) due: Due,
     /// Endpoints that have something due and are not there.
     pub(super) missing: Vec<(String, Missing)>,
+    /// Whether something is due that has others before it.
+    pub(super) is_disordered: bool,
 }
 
 impl KeptOutbox {
     /// Joins what the sender reads and writes by.
-    pub(super) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>, reader: Box<dyn Reader>) -> Self {
-        Self { gateway, keeper, reader: Arc::new(Mutex::new(reader)) }
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        keeper: Arc<Keeper>,
+        membership: Arc<Membership>,
+        reader: Box<dyn Reader>,
+    ) -> Self {
+        Self { gateway, keeper, membership, reader: Arc::new(Mutex::new(reader)) }
+    }
+
+    /// Counts what waits.
+    pub(super) async fn pending(&self) -> Result<u64, StoreError> {
+        self.read(|reads, _| reads.pending_deliveries()).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reader, &Gateway) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (gateway, reader) = (Arc::clone(&self.gateway), Arc::clone(&self.reader));
+        let reading = tokio::task::spawn_blocking(move || {
+            // A panic while it was held left a connection that is in no transaction.
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            read(&**reader, &gateway)
+        });
+        reading.await.unwrap_or_else(|error| Err(StoreError::new("read", error)))
     }
 
     async fn look(&self, ask: Ask) -> Result<Due, OutboxError> {
-        let (gateway, reader) = (Arc::clone(&self.gateway), Arc::clone(&self.reader));
-        let looking = tokio::task::spawn_blocking(move || {
-            // A panic while it was held left a connection that is in no transaction.
-            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            find(&**reader, &gateway, &ask)
-        });
-        let Found { mut due, missing } = looking.await??;
+        let now = ask.now;
+        let found = self.read(move |reads, gateway| find(reads, gateway, &ask)).await?;
+        // A process that was held still while it read finds another one at it.
+        if !self.membership.lead().is_held() {
+            return Ok(Due::default());
+        }
+        let Found { mut due, missing, is_disordered } = found;
+        if is_disordered {
+            let work = move |records: &mut dyn Records| records.put_in_order(now, ORDERED_MAX);
+            self.keeper.submit(work, |()| ()).await??;
+            // It stood in the place of others.
+            due.next = Some(Timestamp::MIN);
+        }
         for (endpoint, reason) in missing {
             self.give_up(endpoint, reason).await?;
             // What stood behind it is to be looked at.
@@ -109,7 +145,12 @@ pub(super) fn find(reads: &dyn Reader, gateway: &Gateway, ask: &Ask) -> Result<F
     let is_operator_full = full.iter().any(|endpoint| &*endpoint.0 == OPERATOR);
     let to = if is_operator_full { Receivers::Customers } else { Receivers::All };
     let mut found = Found::default();
-    for row in reads.due_deliveries(to, *now, max.saturating_add(busy.len()))? {
+    for due in reads.due_deliveries(to, *now, max.saturating_add(busy.len()))? {
+        let DueRecord { delivery: row, is_first } = due;
+        if !is_first {
+            found.is_disordered = true;
+            continue;
+        }
         let lane = lane(&row);
         if busy.contains(&lane) || full.contains(&lane.endpoint) {
             continue;

@@ -1,5 +1,6 @@
 //! What time brings: windows that renew, ends that come near or have come; and the tidying of the
-//! outbox. A task of its own, far from any request, that works in small transactions.
+//! outbox. A task of its own, far from any request, that works in small transactions. Of several processes that share
+//! a store one does this. Each measures the customers whom it knows, under each configuration, and counts what waits.
 //!
 //! Ends that come are looked for in slices of time, and the store keeps up to where: nothing is told
 //! twice, and nothing is lost while the gateway does not run. Ends that are near are looked for anew
@@ -10,12 +11,17 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
 
-use super::{ends::Slice, tell::Teller};
+use super::{
+    KeptOutbox,
+    ends::{self, Slice},
+    tell::Teller,
+};
 use crate::{
     gateway::Gateway,
     keeper::Keeper,
     ledger::Window,
-    model::{CustomerTerms, StatusName},
+    model::{ApiKey, CustomerTerms},
+    nodes::Membership,
     snapshot::Snapshot,
     store::{
         StoreError,
@@ -46,10 +52,14 @@ const TOLD_UNTIL: &str = "notifications.told_until";
 pub(super) struct Sweep {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
-    /// When the last round was.
-    last: Option<Timestamp>,
-    /// The configuration that it was under.
-    generation: u64,
+    membership: Arc<Membership>,
+    outbox: Arc<KeptOutbox>,
+    /// When the last round was, and whether it was for all processes.
+    last: Option<(Timestamp, bool)>,
+    /// The configuration under which everybody was measured.
+    measured: Option<u64>,
+    /// The configuration that the last round for all processes was under.
+    generation: Option<u64>,
     /// Up to when near ends were looked for.
     near_until: Timestamp,
     /// When the walk was; none before the first.
@@ -75,12 +85,20 @@ enum Look {
 
 impl Sweep {
     /// Makes the task of a gateway.
-    pub(super) fn new(gateway: Arc<Gateway>, keeper: Arc<Keeper>) -> Self {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        keeper: Arc<Keeper>,
+        membership: Arc<Membership>,
+        outbox: Arc<KeptOutbox>,
+    ) -> Self {
         Self {
             gateway,
             keeper,
+            membership,
+            outbox,
             last: None,
-            generation: 0,
+            measured: None,
+            generation: None,
             near_until: Timestamp::MIN,
             walked: None,
             is_failing: false,
@@ -92,6 +110,8 @@ impl Sweep {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Stop>) {
         let rounds = async {
             loop {
+                // Who cannot keep what came of a delivery would hold up all the others.
+                self.membership.lead().set_able(self.keeper.is_healthy());
                 let now = self.gateway.clock().now();
                 if self.is_time(now) {
                     let result = self.round(now).await;
@@ -106,30 +126,51 @@ impl Sweep {
         }
     }
 
-    /// Tells whether a round is due: time has passed, in either direction, or the configuration is
-    /// another.
+    /// Tells whether a round is due: time has passed, in either direction, the configuration is
+    /// another, or this process does it for all from now on.
     fn is_time(&self, now: Timestamp) -> bool {
-        let is_over = |last: Timestamp| now.duration_since(last).unsigned_abs() >= PERIOD;
-        self.last.is_none_or(is_over) || self.generation != self.gateway.snapshot().generation
+        let Some((last, was_for_all)) = self.last else { return true };
+        now.duration_since(last).unsigned_abs() >= PERIOD
+            || self.measured != Some(self.gateway.snapshot().generation)
+            || (!was_for_all && self.membership.lead().is_held())
     }
 
     async fn round(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.gateway.snapshot();
-        let is_new = self.last.is_none() || self.generation != snapshot.generation;
-        if Teller::is_heard(&self.gateway, &snapshot) {
-            if is_new {
+        if self.measured != Some(snapshot.generation) {
+            if Teller::is_heard(&self.gateway, &snapshot) {
                 self.measure_everybody().await?;
+            }
+            self.measured = Some(snapshot.generation);
+        }
+        let is_for_all = self.membership.lead().is_held();
+        if is_for_all {
+            self.round_for_all(&snapshot, now).await?;
+        }
+        self.count().await?;
+        self.last = Some((now, is_for_all));
+        Ok(())
+    }
+
+    async fn round_for_all(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let is_new = self.generation != Some(snapshot.generation);
+        if Teller::is_heard(&self.gateway, snapshot) {
+            if is_new {
                 self.near_until = now;
                 self.walked = None;
             }
             self.renewals().await?;
-            self.ends(&snapshot, now, is_new).await?;
+            self.ends(snapshot, now, is_new).await?;
         } else {
             self.forget_time().await?;
         }
-        self.tidy(now).await?;
-        self.last = Some(now);
-        self.generation = snapshot.generation;
+        let before = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
+        self.tell(move |teller| teller.records.forget_deliveries(before)).await?;
+        self.generation = Some(snapshot.generation);
         Ok(())
     }
 
@@ -251,17 +292,9 @@ impl Sweep {
         near: Slice,
         come: Slice,
     ) -> Result<(), StoreError> {
-        let ends_in = |terms: &CustomerTerms| {
-            let held = terms.subscription.as_deref();
-            let end = held.and_then(|held| super::ends::end(held, snapshot));
-            end.is_some_and(|end| near.contains(end.at) || come.contains(end.at))
-        };
-        let declared = &snapshot.declared;
-        let customers = declared.customer_ids().filter_map(|id| declared.terms(id));
-        let customers: Vec<_> = customers.filter(|terms| ends_in(terms)).collect();
-        let keys =
-            declared.api_keys().filter(|key| key.expires.is_some_and(|at| near.contains(at)));
-        let keys: Vec<_> = keys.cloned().collect();
+        let customers = ends::declared(snapshot, [near, come]);
+        let is_near = |key: &&Arc<ApiKey>| key.expires.is_some_and(|at| near.contains(at));
+        let keys: Vec<_> = snapshot.declared.api_keys().filter(is_near).cloned().collect();
         self.all_of(customers, near, come).await?;
         for keys in keys.chunks(PAGE) {
             let keys = keys.to_vec();
@@ -284,21 +317,7 @@ impl Sweep {
         // What came between the last walk of another process and its last round is looked at again.
         let from = walked.checked_sub(WALK).unwrap_or(Timestamp::MIN);
         let (near, come) = (Slice { from: now, to: horizon }, Slice { from, to: now });
-        let found = tokio::task::spawn_blocking(move || {
-            let snapshot = gateway.snapshot();
-            let mut found = Vec::new();
-            gateway.live().each_customer(&mut |terms| {
-                let held = terms.subscription.as_deref();
-                let is_computed = |held: &&crate::model::SubscriptionTerms| {
-                    held.status == StatusName::Trialing && held.trial_end.is_none()
-                };
-                let end = held.filter(is_computed).and_then(|h| super::ends::end(h, &snapshot));
-                if end.is_some_and(|end| near.contains(end.at) || come.contains(end.at)) {
-                    found.push(Arc::clone(terms));
-                }
-            });
-            found
-        });
+        let found = tokio::task::spawn_blocking(move || ends::computed(&gateway, [near, come]));
         self.all_of(found.await.unwrap_or_default(), near, come).await
     }
 
@@ -329,14 +348,9 @@ impl Sweep {
         .await
     }
 
-    /// Forgets what ended long ago, and counts what waits.
-    async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
-        let before = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
-        let pending = self.tell(move |teller| {
-            teller.records.forget_deliveries(before)?;
-            teller.records.pending_deliveries()
-        });
-        let pending = pending.await?;
+    /// Counts what waits.
+    async fn count(&self) -> Result<(), StoreError> {
+        let pending = self.outbox.pending().await?;
         self.gateway.notifications().count(pending);
         if pending > 0 {
             self.gateway.notifications().wake();

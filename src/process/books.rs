@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::StartError;
+use super::{StartError, sharing};
 use crate::{
     config::Config,
     journal::{Follower, Journal, Recovery, Writer},
     ledger::{AccountId, Ledger},
-    nodes::Membership,
-    store::{self, Booked, Head, Joined, Shared, Store},
+    nodes::{Lead, Membership},
+    store::{self, Head, Joined, Shared, Store},
 };
 
 /// Journal, store and ledger, with what is known from before.
@@ -38,9 +38,10 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let node = journal.node();
     // From here on nobody listens to an earlier process of the node, all of whose journal is folded.
     let Joined { run, shared } = store.join(node, env!("CARGO_PKG_VERSION"))?;
-    let membership = Arc::new(Membership::new(node, run));
+    let lead = if shared.is_some() { Lead::of_many() } else { Lead::of_one() };
+    let membership = Arc::new(Membership::new(node, run, lead));
     if let Some(Shared { leases, .. }) = &shared {
-        report_shared(&leases.recover(node)?);
+        sharing::report(&leases.recover(node)?);
     }
     // Before anything is read of what others may change.
     let shared = shared.map(|shared| shared.peer.head().map(|head| (shared, head))).transpose()?;
@@ -63,22 +64,6 @@ pub(super) fn open(config: &Config, now: Timestamp) -> Result<Books, StartError>
     let (writers, follower) =
         journal.start(&*store, workers, config.store.durability).map_err(StartError::Thread)?;
     Ok(Books { ledger, writers, follower, store, recovery, membership, shared })
-}
-
-/// Tells what the node's earlier processes had of accounts that nodes share.
-fn report_shared(recovery: &store::Recovery) {
-    let sum =
-        |booked: &[Booked]| booked.iter().fold(0_u64, |sum, one| sum.saturating_add(one.units));
-    let (recovered, missing) = (sum(&recovery.recovered), sum(&recovery.missing));
-    if recovered > 0 {
-        tracing::info!(recovered, "units that counted as used were not, by the journal");
-    }
-    if missing > 0 {
-        tracing::warn!(
-            missing,
-            "units that had been told to the other nodes are not in the journal, so they are not charged"
-        );
-    }
 }
 
 fn report(recovery: &Recovery) {

@@ -5,6 +5,7 @@
 
 mod books;
 mod listeners;
+mod sharing;
 
 use std::{
     io,
@@ -17,8 +18,10 @@ use std::{
 
 use tokio::{sync::watch, task::JoinSet};
 
-use self::listeners::{Addresses, Listeners};
-
+use self::{
+    listeners::{Addresses, Listeners},
+    sharing::Sharing,
+};
 use crate::{
     admin::{self, token},
     clock::{Clock, Comparison},
@@ -26,16 +29,14 @@ use crate::{
     gateway::{self, Gateway, ReloadError},
     journal::{Recovery, ReplayError, Writer},
     keeper::Keeper,
-    leases::Carrier,
     memory,
-    nodes::{Membership, Nodes},
     notifications::{Tasks, UsageWatch},
     pay::Cashier,
     provisioning,
     requests::{self, Archive},
     roster::Conflict,
     server::{acceptor, redirect, thread},
-    store::{Head, OpenError, Shared},
+    store::OpenError,
     telemetry::{
         Sinks, access_log,
         messages::LevelHandle,
@@ -176,12 +177,12 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         },
         stop: stopping.clone(),
     });
-    let tasks = Tasks::new(&gateway, &keeper, outbox_reader)?;
+    let tasks = Tasks::new(&gateway, &keeper, &books.membership, outbox_reader)?;
     let (cashier, till) = Cashier::new(&gateway, &keeper)?;
     gateway.take_payments(till);
     let control = Control {
         listeners,
-        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper)),
+        upkeep: Upkeep::new(Arc::clone(&gateway), Arc::clone(&keeper), books.membership),
         tasks,
         cashier,
         admin,
@@ -204,32 +205,6 @@ pub fn start(config: &Config, options: Options) -> Result<Running, StartError> {
         exporter,
         recovery: books.recovery,
     })
-}
-
-/// The threads of a gateway that shares its store with others.
-#[derive(Debug)]
-struct Sharing {
-    nodes: Nodes,
-    carrier: Carrier,
-}
-
-impl Sharing {
-    fn start(
-        (shared, head): (Shared, Head),
-        gateway: &Arc<Gateway>,
-        membership: &Arc<Membership>,
-    ) -> io::Result<Self> {
-        let Shared { peer, leases, recalls } = shared;
-        let nodes = Nodes::start(peer, Arc::clone(membership), Arc::clone(gateway), head)?;
-        let carrier = Carrier::start(Arc::clone(gateway), leases, recalls, Arc::clone(membership))?;
-        Ok(Self { nodes, carrier })
-    }
-
-    /// Gives back what is left of leases.
-    fn give_back(self) -> Nodes {
-        self.carrier.stop();
-        self.nodes
-    }
 }
 
 fn start_workers(

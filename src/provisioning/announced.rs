@@ -1,13 +1,13 @@
 //! What the other processes that share a store learn of a change, and what one of them does with it.
 
-use super::{Effect, load};
+use super::{Effect, credits::grant_of, load};
 use crate::{
     gateway::Gateway,
-    ledger::{AccountId, Grant, Window},
+    ledger::{AccountId, Window},
     model::{Nanos, SubscriptionTerms},
     store::{
         instant,
-        records::{Announcement, ApplicationRecord, CustomerRecord},
+        records::{Announcement, ApplicationRecord, CustomerRecord, GrantRecord},
     },
 };
 
@@ -27,18 +27,9 @@ impl Effect {
                 }
             }
             Self::Enforce(_) => Announcement::Enforcement,
-            Self::Grant { customer, grant, left } => Announcement::Granted {
-                customer: customer.clone(),
-                id: grant.id.to_string(),
-                number: grant.number,
-                currency: grant.currency,
-                priority: grant.priority,
-                effective: grant.effective,
-                expires: grant.expires,
-                left: left.0,
-            },
-            // It is in the file's words again after a start.
-            Self::Level(_) => return None,
+            Self::Grant { customer, .. } => Announcement::Customer { id: customer.clone() },
+            // A level is in the file's words again after a start, and when a grant ends everybody knows.
+            Self::Level(_) | Self::TakeFromGrant { .. } => return None,
             Self::Owe { customer, currency, nanos } => Announcement::Owed {
                 customer: customer.clone(),
                 currency: *currency,
@@ -58,12 +49,6 @@ impl Effect {
                 let nanos = nanos.0.saturating_neg();
                 Announcement::Owed { customer, currency, nanos }
             }
-            Self::TakeFromGrant { customer, currency, id, nanos } => Announcement::Taken {
-                customer: customer.clone(),
-                currency: *currency,
-                grant: id.clone(),
-                nanos: nanos.0,
-            },
         })
     }
 
@@ -84,7 +69,7 @@ impl Effect {
     }
 }
 
-/// Brings what another process changed of counts and money into memory, once.
+/// Brings what another process changed of counts and debts into memory, once.
 pub(crate) fn learn_numbers(gateway: &Gateway, change: &Announcement) {
     let ledger = gateway.ledger();
     match change {
@@ -94,31 +79,9 @@ pub(crate) fn learn_numbers(gateway: &Gateway, change: &Announcement) {
                 AccountId { scope: scope.as_str().into(), quota: quota.as_str().into(), window };
             ledger.customer(customer).adjust(&account, *units);
         }
-        Announcement::Granted {
-            customer,
-            id,
-            number,
-            currency,
-            priority,
-            effective,
-            expires,
-            left,
-        } => {
-            let grant = Grant {
-                id: id.as_str().into(),
-                number: *number,
-                currency: *currency,
-                priority: *priority,
-                effective: *effective,
-                expires: *expires,
-            };
-            ledger.customer(customer).grant(&grant, Nanos(*left));
-        }
-        Announcement::Owed { customer, currency, nanos } => {
+        Announcement::Indebted { customer, currency, nanos }
+        | Announcement::Owed { customer, currency, nanos } => {
             ledger.customer(customer).owe(*currency, Nanos(*nanos));
-        }
-        Announcement::Taken { customer, currency, grant, nanos } => {
-            ledger.customer(customer).take_from_grant(*currency, grant, Nanos(*nanos));
         }
         Announcement::Customer { .. }
         | Announcement::Enforcement
@@ -136,6 +99,11 @@ pub(crate) fn learn_customer(
     let has_webhook = customer.has_webhook();
     let terms = load::terms(customer, subscription, applications);
     Effect::PutCustomer { terms, has_webhook }.apply(gateway);
+}
+
+/// Puts a stored grant into memory. It may be known already.
+pub(crate) fn learn_grant(gateway: &Gateway, grant: &GrantRecord) {
+    gateway.ledger().customer(&grant.customer).grant(&grant_of(grant), grant.left);
 }
 
 /// Lets nobody call for a customer that is stored no more.

@@ -12,7 +12,7 @@ use super::{Change, Effect, InputDate, Rejection, valid::Errors};
 use crate::{
     ledger::{Accounts, Grant, id_of},
     model::{Currency, Money, Nanos},
-    store::records::{GrantRecord, GrantSource, new_id},
+    store::records::{GrantRecord, GrantSource, SharedLeft, new_id},
 };
 
 /// The most that one grant gives: a billion of the currency's unit.
@@ -136,18 +136,13 @@ impl Change<'_> {
     /// Takes from grants that have ended what is left of them, up to `max`; tells whether that was all.
     pub fn expire_grants(&mut self, max: usize) -> Result<bool, Rejection> {
         let ended = self.records.ended_grants(self.now, max)?;
-        let is_all = ended.len() < max;
+        let (found, mut expired) = (ended.len(), 0_usize);
         for grant in ended {
-            let customer = grant.customer.as_str();
-            let (left, repayment) = match self.gateway.ledger().find(customer) {
-                // As memory has it, since the store is behind; and not while a call holds any of it.
-                Some(accounts) => {
-                    let Some(left) = accounts.left_unheld(&grant.id) else { continue };
-                    (left, Some(Repayment::promise(accounts, grant.currency, left)))
-                }
-                // It was the money of a customer who is gone.
-                None => (grant.left, None),
-            };
+            let left = self.left_of_ended(&grant)?.filter(|left| *left != Nanos::ZERO);
+            // Of some it is not known yet, and of some not in the store.
+            let Some(left) = left else { continue };
+            expired = expired.saturating_add(1);
+            let repayment = self.repayment(&grant.customer, grant.currency, left)?;
             let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
             self.records.expire_grant(self.now, &grant, left, repays)?;
             let GrantRecord { id, customer, currency, .. } = grant;
@@ -159,7 +154,35 @@ impl Change<'_> {
             });
             self.applied.effects.extend(repayment.map(Effect::Repay));
         }
-        Ok(is_all)
+        Ok(found < max || expired == 0)
+    }
+
+    /// Gives what is left of a grant that has ended; `None` while calls hold some of it, on any node.
+    fn left_of_ended(&mut self, grant: &GrantRecord) -> Result<Option<Nanos>, Rejection> {
+        Ok(match self.records.shared_left(grant)? {
+            Some(SharedLeft::Out) => None,
+            Some(SharedLeft::Left(left)) => Some(left),
+            None => match self.gateway.ledger().find(&grant.customer) {
+                // As memory has it, since the store is behind.
+                Some(accounts) => accounts.left_unheld(&grant.id),
+                // It was the money of a customer who is gone.
+                None => Some(grant.left),
+            },
+        })
+    }
+
+    /// Promises what a customer owes, so much at most; `None` for one who is gone.
+    fn repayment(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+        most: Nanos,
+    ) -> Result<Option<Repayment>, Rejection> {
+        let Some(accounts) = self.gateway.ledger().find(customer) else { return Ok(None) };
+        // What another node repays at this moment is owed by memory still.
+        let owed = self.records.owed_shared(customer, currency)?;
+        let most = owed.map_or(most, |owed| owed.min(most));
+        Ok(Some(Repayment::promise(accounts, currency, most)))
     }
 
     /// Refuses a customer that is not there.
@@ -178,9 +201,8 @@ impl Change<'_> {
             let message = format!("at most {BALANCE_MAX} may be left of all grants together");
             return Err(Rejection::field("amount", message));
         }
-        let accounts = self.gateway.ledger().customer(customer);
-        let repayment = Repayment::promise(accounts, currency, nanos);
-        let repays = repayment.nanos();
+        let repayment = self.repayment(customer, currency, nanos)?;
+        let repays = repayment.as_ref().map_or(Nanos::ZERO, Repayment::nanos);
         let left = nanos.saturating_sub(repays);
         let mut record = GrantRecord {
             id: new_id("grant", self.now),
@@ -200,7 +222,7 @@ impl Change<'_> {
         record.number = self.records.put_grant(&record, repays)?;
         let (grant, customer) = (grant_of(&record), customer.to_owned());
         self.applied.effects.push(Effect::Grant { customer, grant, left });
-        self.applied.effects.push(Effect::Repay(repayment));
+        self.applied.effects.extend(repayment.map(Effect::Repay));
         Ok(record)
     }
 
@@ -266,12 +288,13 @@ struct Made {
 
 /// Gives what the ledger knows of a grant.
 pub fn grant_of(record: &GrantRecord) -> Grant {
-    let GrantRecord { id, number, currency, priority, effective, expires, .. } = record;
+    let GrantRecord { id, number, currency, amount, priority, effective, expires, .. } = record;
     let (number, currency, priority) = (*number, *currency, *priority);
     Grant {
         id: Arc::from(&**id),
         number,
         currency,
+        amount: *amount,
         priority,
         effective: *effective,
         expires: *expires,

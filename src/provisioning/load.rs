@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::credits::grant_of;
+use super::announced;
 use crate::{
     gateway::Gateway,
     model::{ApiKey, CustomerTerms, SubscriptionTerms},
@@ -60,9 +60,7 @@ pub fn load(gateway: &Gateway, reads: &dyn Reads) -> Result<(), StoreError> {
     reads.load_owed(&mut |customer, owed| {
         ledger.customer(customer).owe(owed.currency, owed.nanos);
     })?;
-    reads.load_grants(&mut |grant| {
-        ledger.customer(&grant.customer).grant(&grant_of(&grant), grant.left);
-    })?;
+    reads.load_grants(&mut |grant| announced::learn_grant(gateway, &grant))?;
     if reads.setting(super::ENFORCEMENT)?.as_deref() == Some("off") {
         gateway.set_enforcing(false);
     }

@@ -27,7 +27,9 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(crate) use self::announced::{learn_absence, learn_customer, learn_numbers, learn_removal};
+pub(crate) use self::announced::{
+    learn_absence, learn_customer, learn_grant, learn_numbers, learn_removal,
+};
 pub use self::{
     adjustments::{Adjusted, AdjustmentInput, CreditAdjustment, CreditChoice},
     applications::ApplicationInput,

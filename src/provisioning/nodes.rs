@@ -14,7 +14,7 @@ impl Change<'_> {
         if before.state == NodeState::Live {
             return Err(Rejection::NodeIsLive(id.to_owned()));
         }
-        if before.holds.units > 0 {
+        if before.holds.accounts > 0 {
             return Err(Rejection::NodeHolds(id.to_owned()));
         }
         self.audit("node.forget", None, id, Some(&before), None::<&()>)

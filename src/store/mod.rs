@@ -28,7 +28,7 @@ pub use self::{
     copy::{Copied, CopyError, Step as CopyStep, Watcher, copy},
     opened::{Database, OpenError, open, refuse_emptied},
     postgres::{
-        Addressed, Asked, Beat, Booked, Destination, Head, Knowledge, Leases, Lost,
+        Addressed, Asked, Beat, Booked, Destination, Found, Head, Knowledge, Leases, Lost,
         OpenError as PostgresError, Own, Peer, Postgres, RECALLS, Recall, Recalls, Recovery,
         Server, Told, Trust, UrlError, Whole,
     },

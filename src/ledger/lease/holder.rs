@@ -41,7 +41,10 @@ const RENEWAL: Duration = Duration::from_secs(LASTS.as_secs() / 3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a request waits for others to give back before it is told that they do not.
-const RECALL: Duration = Duration::from_millis(400);
+const RECALL: Duration = Duration::from_millis(800);
+
+/// For so long behind a request that waited in vain others are told so at once, unless something is heard.
+const IN_VAIN: Duration = Duration::from_secs(2);
 
 /// How long a request waits for an answer at all.
 const PATIENCE: Duration = Duration::from_millis(1000);
@@ -90,6 +93,8 @@ pub struct Holder {
     rest: Rest,
     /// What there is besides is known, and no older than this.
     heard_at: Option<Duration>,
+    /// Somebody waited in vain: until then nobody waits for as many units.
+    in_vain: Option<(Duration, u64)>,
     /// The last question was answered with nothing, which came at this time.
     short: Option<Duration>,
     tight_until: Duration,
@@ -151,17 +156,32 @@ impl Holder {
     }
 
     /// Tells why a request that came at `arrived` does not fit.
-    pub fn lack(&self, cost: u64, arrived: Duration, now: Duration) -> Lack {
+    pub fn lack(&mut self, cost: u64, arrived: Duration, now: Duration) -> Lack {
+        // What is left here, and is not enough, goes back when more is asked for.
+        let missing = cost.saturating_sub(self.room());
+        let lack = self.reason(missing, arrived, now);
+        match (lack, self.in_vain) {
+            (Lack::Wait, Some((until, units))) if now < until && missing >= units => {
+                return Lack::Unavailable;
+            }
+            (Lack::Unavailable, _) => {
+                // Where nothing at all is answered, also what is free does not come.
+                let units = if self.rest.free < missing { missing } else { 0 };
+                self.in_vain = Some((now.saturating_add(IN_VAIN), units));
+            }
+            _ => {}
+        }
+        lack
+    }
+
+    fn reason(&self, missing: u64, arrived: Duration, now: Duration) -> Lack {
         if self.is_stopped {
             return Lack::Unavailable;
         }
-        // What is left here, and is not enough, goes back when more is asked for.
-        let missing = cost.saturating_sub(self.room());
         if let Some(heard_at) = self.heard_at
             && self.rest.free < missing
         {
-            let is_known = heard_at >= arrived || now < heard_at.saturating_add(self.believes());
-            if is_known && !self.rest.is_enough(missing) {
+            if self.is_known(arrived, now) && !self.rest.is_enough(missing) {
                 return Lack::UsedUp;
             }
             if heard_at >= arrived.saturating_add(RECALL) {
@@ -169,6 +189,17 @@ impl Holder {
             }
         }
         if now >= arrived.saturating_add(PATIENCE) { Lack::Unavailable } else { Lack::Wait }
+    }
+
+    /// Gives what a request that came at `arrived` finds at most, here and elsewhere; `None` where that is not known.
+    /// That nothing was left elsewhere is believed for `patience` at least.
+    pub fn most(&self, arrived: Duration, now: Duration, patience: Duration) -> Option<u64> {
+        let Rest { free, left, .. } = self.rest;
+        let elsewhere = free.saturating_add(left);
+        let is_drained = elsewhere == 0
+            && self.heard_at.is_some_and(|heard_at| now < heard_at.saturating_add(patience));
+        let is_known = is_drained || self.is_known(arrived, now);
+        is_known.then(|| self.room().saturating_add(elsewhere))
     }
 
     /// Notes that a request waits. It asks again when a reply has come, and after some milliseconds.
@@ -295,6 +326,10 @@ impl Holder {
         self.is_recalled &= self.is_thought_to_have();
         // Whoever waits looks again now.
         self.need = Need::default();
+        // Where others have something left and do not give it back nothing is new.
+        if granted > 0 || rest.left == 0 || self.in_vain.is_some_and(|(_, units)| units == 0) {
+            self.in_vain = None;
+        }
         if letter.ask.is_some() {
             self.short = (granted == 0).then_some(now);
             if granted == 0 {
@@ -315,6 +350,11 @@ impl Holder {
         self.spent
     }
 
+    /// Gives what requests in flight hold.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Gives what the account had besides, when that was last heard.
     pub fn rest(&self) -> &Rest {
         &self.rest
@@ -322,13 +362,13 @@ impl Holder {
 
     /// Tells whether nothing can come of it any more and all is told.
     pub fn is_over(&self) -> bool {
-        let Self { spent, held, ceiling, ref sent, is_stopped, told, .. } = *self;
-        is_stopped
-            && sent.is_none()
-            && held == 0
-            && ceiling <= spent
-            && told.0 == spent
-            && told.1 == 0
+        self.is_stopped && self.has_said_all()
+    }
+
+    /// Tells whether it has nothing, and all that it had is told.
+    pub fn has_said_all(&self) -> bool {
+        let Self { spent, held, ceiling, ref sent, told, .. } = *self;
+        sent.is_none() && held == 0 && ceiling <= spent && told.0 == spent && told.1 == 0
     }
 
     fn taken(&self) -> u64 {
@@ -348,6 +388,12 @@ impl Holder {
     fn is_thought_to_have(&self) -> bool {
         let (spent, held, ceiling) = self.told;
         ceiling > spent.saturating_add(held)
+    }
+
+    /// Tells whether what there is besides was heard behind `arrived`, or is believed still.
+    fn is_known(&self, arrived: Duration, now: Duration) -> bool {
+        let is_known = |at: Duration| at >= arrived || now < at.saturating_add(self.believes());
+        self.heard_at.is_some_and(is_known)
     }
 
     /// For how long it is believed that there is nothing, once that was heard.
@@ -400,8 +446,8 @@ impl Holder {
     /// Follows a clock that was set back: what was to happen at a time of before happens now.
     fn follow(&mut self, now: Duration) {
         if now < self.latest {
-            let Self { told_at, changed_at, last_take, granted_at, tight_until, .. } = self;
-            for time in [told_at, changed_at, last_take, granted_at, tight_until] {
+            let Self { told_at, changed_at, last_take, granted_at, .. } = self;
+            for time in [told_at, changed_at, last_take, granted_at] {
                 *time = now.min(*time);
             }
             self.ends = self.ends.min(now.saturating_add(LASTS));
@@ -409,6 +455,7 @@ impl Holder {
                 (sent.first, sent.latest) = (now.min(sent.first), now.min(sent.latest));
             }
             (self.short, self.heard_at) = (None, None);
+            (self.tight_until, self.in_vain) = (now, None);
         }
         self.latest = now;
     }

@@ -278,18 +278,23 @@ fn units_that_do_not_come_back_are_not_taken_for_used_up() {
     pool.receive(OTHER, &said(1, [0, 0, 0], ask(1, 1)), at(0));
     let (lack, after) = refused(&mut pool, &mut holder, 1, at(0));
     assert_eq!(lack, Lack::Unavailable);
-    assert!((at(400)..=at(450)).contains(&after), "{after:?}");
+    assert!((at(800)..=at(850)).contains(&after), "{after:?}");
+    // The next ones do not wait as well, for a while.
+    assert_eq!(refused(&mut pool, &mut holder, 1, at(1000)), (Lack::Unavailable, at(0)));
+    assert_eq!(holder.lack(1, at(2700), at(2700)), Lack::Unavailable);
+    assert_eq!(refused(&mut pool, &mut holder, 1, at(3000)).0, Lack::Unavailable);
     // The other one says that a request holds it: that is so for a moment.
-    pool.receive(OTHER, &said(2, [0, 1, 1], None), at(600));
-    assert_eq!(refused(&mut pool, &mut holder, 1, at(600)).0, Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(650), at(650)), Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(800), at(800)), Lack::Wait);
+    pool.receive(OTHER, &said(2, [0, 1, 1], None), at(4000));
+    holder.wait(1);
+    talk(&mut pool, &mut holder, 100, at(4000));
+    assert_eq!(holder.lack(1, at(4050), at(4050)), Lack::UsedUp);
+    assert_eq!(holder.lack(1, at(4200), at(4200)), Lack::Wait);
     // And that it is spent: now nothing is out, and for a second nobody asks; unless something was changed.
-    pool.receive(OTHER, &said(3, [1, 0, 1], None), at(800));
-    assert_eq!(refused(&mut pool, &mut holder, 1, at(800)).0, Lack::UsedUp);
-    assert_eq!(holder.lack(1, at(1700), at(1700)), Lack::UsedUp);
+    pool.receive(OTHER, &said(3, [1, 0, 1], None), at(4200));
+    assert_eq!(refused(&mut pool, &mut holder, 1, at(4200)).0, Lack::UsedUp);
+    assert_eq!(holder.lack(1, at(5100), at(5100)), Lack::UsedUp);
     holder.correct(|used| used);
-    assert_eq!(holder.lack(1, at(1700), at(1700)), Lack::Wait);
+    assert_eq!(holder.lack(1, at(5100), at(5100)), Lack::Wait);
 }
 
 #[test]
@@ -315,9 +320,11 @@ fn what_is_left_goes_back_for_a_request_that_needs_more() {
 
 #[test]
 fn without_an_answer_it_is_not_known() {
-    let holder = Holder::default();
+    let mut holder = Holder::default();
     assert_eq!(holder.lack(1, at(500), at(1499)), Lack::Wait);
     assert_eq!(holder.lack(1, at(500), at(1500)), Lack::Unavailable);
+    // Nobody else waits as long for the same.
+    assert_eq!(holder.lack(1, at(1600), at(1600)), Lack::Unavailable);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 
 use super::State;
 use crate::ledger::{
-    AccountId, Limits, Quota, Standing, Violation, When,
+    AccountId, Lacking, Limits, Quota, Standing, Violation, When,
+    credit::Credit,
     lease::{Holder, Lack, Letter, REPORT, Reply},
     tally::Tally,
     view::View,
@@ -99,7 +100,7 @@ impl State {
                 is_asked |= tally.holder(moment(now)).ask_about(moment(now));
             }
         }
-        is_asked
+        self.credit.as_mut().is_some_and(|credit| credit.ask_about(now)) || is_asked
     }
 
     /// Tells whether it is to be listed, now that something was taken, settled or asked for; then it counts
@@ -114,13 +115,14 @@ impl State {
             (None, _) => true,
             (Some(Duration::ZERO), _) => false,
             _ if leased.is_late => {
-                let mut leases = self.accounts.iter().filter_map(|tally| tally.lease.as_ref());
-                leases.any(|lease| !lease.is_told())
+                let leases = self.accounts.iter().filter_map(|tally| tally.lease.as_deref());
+                leases.chain(of_grants(&self.credit)).any(|lease| !lease.is_told())
             }
             (Some(_), None) => false,
             (Some(_), Some(view)) => {
                 let tallies = view.accounts.iter().filter_map(|place| self.accounts.get(*place));
-                tallies.filter_map(|tally| tally.lease.as_ref()).any(|lease| lease.is_urgent(now))
+                let leases = tallies.filter_map(|tally| tally.lease.as_deref());
+                leases.chain(of_grants(&self.credit)).any(|lease| lease.is_urgent(now))
             }
         };
         if is_soon {
@@ -152,6 +154,10 @@ impl State {
                 letters.push((id.clone(), letter));
             }
             due = [due, holder.due(now)].into_iter().flatten().min();
+        }
+        if let Some(credit) = &mut self.credit {
+            let due_of_grants = credit.letters(latest, now, &mut letters);
+            due = [due, due_of_grants].into_iter().flatten().min();
         }
         if let Some(leased) = &mut self.leased {
             leased.looks_at = due.map(|due| due.max(Duration::from_nanos(1)));
@@ -189,8 +195,9 @@ impl State {
 
     /// Stops all leases: the node ends, or is not listened to any more.
     pub(in crate::ledger) fn stop_leases(&mut self) -> Vec<Waker> {
-        let leases = self.accounts.iter_mut().filter_map(|tally| tally.lease.as_mut());
-        leases.for_each(|lease| lease.stop());
+        let leases = self.accounts.iter_mut().filter_map(|tally| tally.lease.as_deref_mut());
+        let of_grants = self.credit.iter_mut().flat_map(|credit| credit.leases_mut());
+        leases.chain(of_grants).for_each(Holder::stop);
         self.hear()
     }
 
@@ -205,6 +212,14 @@ impl State {
         true
     }
 
+    /// Tells what a request does about a lack: nobody is waited for who is away.
+    pub(in crate::ledger) fn lacking(&self, lack: Lack, is_away: bool) -> Lacking {
+        match lack {
+            Lack::Wait if !is_away => Lacking::Wait { heard: self.heard() },
+            Lack::Wait | Lack::Unavailable | Lack::UsedUp => Lacking::Unavailable,
+        }
+    }
+
     /// Counts what was heard.
     pub(in crate::ledger) fn heard(&self) -> u64 {
         self.leased.as_ref().map_or(0, |leased| leased.heard)
@@ -217,9 +232,15 @@ impl State {
     }
 
     fn lease_mut(&mut self, account: &AccountId) -> Option<&mut Box<Holder>> {
-        let place = self.accounts.position(|tally| tally.id.is(account))?;
-        self.accounts.get_mut(place)?.lease.as_mut()
+        if let Some(place) = self.accounts.position(|tally| tally.id.is(account)) {
+            return self.accounts.get_mut(place)?.lease.as_mut();
+        }
+        self.credit.as_mut()?.lease_mut(account)
     }
+}
+
+fn of_grants(credit: &Option<Box<Credit>>) -> impl Iterator<Item = &Holder> {
+    credit.iter().flat_map(|credit| credit.leases())
 }
 
 impl Standing {

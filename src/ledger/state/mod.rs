@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use self::leased::Leased;
 pub(super) use self::leased::moment;
 use super::{
-    AccountId, AccountSet, CreditStanding, Few, Limits, Place, Portion, Standing,
-    credit::{Credit, Short},
+    AccountId, AccountSet, CreditStanding, Few, Limits, Place, Portion, Standing, When,
+    credit::{Credit, Gap, Short},
     draw::Draw,
     part::Part,
     slots::Slots,
@@ -195,13 +195,19 @@ impl State {
         self.credit.get_or_insert_default()
     }
 
-    /// Takes a price from the customer's money.
+    /// Takes a price from the customer's money. Where other nodes take of it as well, `is_away` tells that these
+    /// cannot be asked.
     pub(super) fn draw(
         &mut self,
         price: Money,
-        now: Timestamp,
-    ) -> Result<(Arc<Draw>, CreditStanding), Short> {
-        self.credit.as_mut().map_or(Err(Short::Missing), |credit| credit.draw(price, now))
+        when: When,
+        is_away: bool,
+    ) -> Result<(Arc<Draw>, CreditStanding), Gap> {
+        let credit = self.credit.as_mut().ok_or(Gap::Short(Short::Missing))?;
+        match self.leased {
+            Some(_) => credit.draw_shared(price, when, is_away),
+            None => credit.draw(price, when.arrived).map_err(Gap::Short),
+        }
     }
 
     /// Tells whether a price could be taken from the customer's money, and gives what there is.

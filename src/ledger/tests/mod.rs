@@ -13,6 +13,7 @@ mod places;
 mod rate;
 mod scopes;
 mod shared;
+mod shared_money;
 mod threads;
 mod window;
 mod zone;

@@ -10,8 +10,8 @@ use crate::{
     model::SubscriptionTerms,
     store::{
         StoreError,
-        records::{Announcement, ApplicationRecord, CustomerRecord, KeyRecord},
-        sql::{customers, keys, query},
+        records::{Announcement, ApplicationRecord, CustomerRecord, GrantRecord, KeyRecord},
+        sql::{credits, customers, keys, query},
     },
 };
 
@@ -52,6 +52,15 @@ pub struct Whole {
     pub applications: Vec<ApplicationRecord>,
     /// By id, without their last use.
     pub keys: Vec<KeyRecord>,
+}
+
+/// What is stored of some customers.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that are there.
+    pub customers: Vec<Whole>,
+    /// Grants of which something is left, also of customers that the configuration file declares.
+    pub grants: Vec<GrantRecord>,
 }
 
 /// How far this process's own changes have come, which it reads as well as the others'.
@@ -99,12 +108,15 @@ impl Own {
 }
 
 /// Tells changes, as the last of what a transaction does: who tells any waits for who has told some. Gives the
-/// number of the last one.
+/// number of the last one, if there is one.
 pub(super) fn tell(
     connection: &Connection,
     run: u64,
     changes: &[Announcement],
-) -> Result<u64, StoreError> {
+) -> Result<Option<u64>, StoreError> {
+    if changes.is_empty() {
+        return Ok(None);
+    }
     let what: Result<Vec<_>, _> = changes.iter().map(query::json).collect();
     let what = what?;
     let what: Vec<_> = what.iter().map(|what| text::encode(what)).collect();
@@ -116,7 +128,7 @@ pub(super) fn tell(
     let run = i64::try_from(run).unwrap_or(i64::MAX);
     let rows = connection.rows("write to", sql, &[&run, &what])?;
     let row = rows.first().ok_or_else(|| StoreError::new("write to", "changes have no number"))?;
-    value::integer(row, 0).map(unsigned)
+    value::integer(row, 0).map(unsigned).map(Some)
 }
 
 /// Gives up to where there are changes.
@@ -152,7 +164,7 @@ pub(super) fn drop_old(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Reads customers as one state of the store has them; those that are not there are left out.
-pub(super) fn customers(connection: &Connection, ids: &[String]) -> Result<Vec<Whole>, StoreError> {
+pub(super) fn customers(connection: &Connection, ids: &[String]) -> Result<Found, StoreError> {
     let ids: Vec<_> = ids.iter().map(|id| text::encode(id)).collect();
     connection.reading(|| {
         let sql = format!("{} WHERE c.id = ANY($1)", customers::SELECT_BOTH);
@@ -182,6 +194,14 @@ pub(super) fn customers(connection: &Connection, ids: &[String]) -> Result<Vec<W
                 whole.keys.push(key);
             }
         }
-        Ok(found.into_values().collect())
+        let sql = format!(
+            r#"SELECT {} WHERE p.customer = ANY($1) AND g."left" <> 0 ORDER BY g.number"#,
+            credits::COLUMNS
+        );
+        let grants = connection.rows("read", &sql, &[&ids])?;
+        let grants =
+            grants.iter().map(|row| credits::read(&mut query::Cells::new(row, credits::GRANTS)));
+        let grants = grants.collect::<Result<_, _>>()?;
+        Ok(Found { customers: found.into_values().collect(), grants })
     })
 }

@@ -3,13 +3,18 @@
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::{connection::Connection, entries, ledger, nodes, pools, value::Sent};
-use crate::store::{
-    StoreError,
-    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
-    sql::{
-        Amount, Database, Params, Row, Source,
-        movement::{Account, Entry},
+use super::{connection::Connection, entries, ledger, money, nodes, pools, value::Sent};
+use crate::{
+    model::{Currency, Nanos},
+    store::{
+        StoreError,
+        records::{
+            AccountKey, Difference, EntryRecord, GrantRecord, LedgerPlace, NodeRecord, SharedLeft,
+        },
+        sql::{
+            Amount, Database, Params, Row, Source,
+            movement::{Account, Entry},
+        },
     },
 };
 
@@ -87,6 +92,14 @@ impl Database for Connection {
         pools::forget_windows(self, before, max)
     }
 
+    fn shared_left(&self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError> {
+        money::left(self, grant).map(Some)
+    }
+
+    fn owed_shared(&self, customer: &str, currency: Currency) -> Result<Option<Nanos>, StoreError> {
+        money::owed(self, customer, currency).map(Some)
+    }
+
     fn verify_shared(&self, each: &mut dyn FnMut(Difference)) -> Result<(), StoreError> {
         pools::verify(self, each)
     }
@@ -111,6 +124,10 @@ impl Database for Connection {
 
     fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
         nodes::forget(self, id)
+    }
+
+    fn has_others(&self) -> bool {
+        true
     }
 
     /// In which order tables are gone through is the server's to say.

@@ -11,37 +11,45 @@ use super::{
     minutes,
     names::Names,
     owners::Owners,
-    usage::{add_usage, take_credits},
+    usage::{Taken, add_usage, take_credits},
     value,
 };
 use crate::store::{
     Commit, Consumed, ConsumedRow, OpenReservation, Position, ReservationId, StoreError,
+    records::Announcement,
     sql::{
         movement::{Account, Consumption, MINUTE_MS, NO_GRANT, PURSE, USAGE},
         query::{ms, signed},
     },
 };
 
-/// Gives what is to be entered into the ledger behind it. What it puts into `names` is true only once the
-/// transaction is committed.
+/// What comes behind a fold, in its transaction.
+pub(super) struct Behind {
+    /// What is to be entered into the ledger.
+    pub(super) over: Vec<Consumption>,
+    /// What other processes are to learn.
+    pub(super) debts: Vec<Announcement>,
+}
+
+/// Writes all but what comes behind it. What it puts into `names` is true only once the transaction is committed.
 pub(super) fn write(
     connection: &Connection,
     names: &mut Names,
     commit: &Commit<'_>,
-) -> Result<Vec<Consumption>, StoreError> {
+) -> Result<Behind, StoreError> {
     let Commit { node, now, usage, credits, consumed, minutes, opened, closed, positions } = commit;
     let node = node.to_string();
     set_positions(connection, &node, positions)?;
     let owners = Owners::new(connection, commit)?;
     let accounts = add_usage(connection, &owners, &node, usage)?;
-    let grants = take_credits(connection, &owners, credits)?;
+    let Taken { places: grants, debts } = take_credits(connection, &owners, &node, credits)?;
     let routes = names.numbers(connection, consumed.iter().map(|row| row.route))?;
     let consumed = numbered((&accounts, &grants), &routes, consumed)?;
     let over = gather(connection, *now, consumed)?;
     minutes::add(connection, &owners, minutes)?;
     insert_open(connection, &owners, &node, opened)?;
     delete_closed(connection, &node, closed)?;
-    Ok(over)
+    Ok(Behind { over, debts })
 }
 
 /// A position that is not ahead: the store has this part of the journal already.

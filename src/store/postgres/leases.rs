@@ -68,7 +68,7 @@ pub struct Booked {
     pub customer: String,
     /// Which of its accounts.
     pub account: AccountId,
-    /// How much.
+    /// How much; of a grant in nano-units.
     pub units: u64,
 }
 
@@ -200,15 +200,15 @@ impl Leases {
         let limits: Vec<_> = accounts.iter().map(|one| bounded(one.limit)).collect();
         // An account that no node has asked for has what the books have.
         let sql = r#"SELECT a.place,
-                greatest(a."limit" - coalesce(p.used + p.held + p."left" + p.forfeited, u.used, 0), 0),
-                coalesce(p."left", 0), greatest(coalesce(p.used + p.forfeited, u.used, 0), 0),
+                greatest(a."limit" - coalesce(p.used + p.held + p."left" + p.forfeited, b.used, 0), 0),
+                coalesce(p."left", 0), greatest(coalesce(p.used + p.forfeited, b.used, 0), 0),
                 coalesce(p.held, 0), coalesce(p.forfeited, 0)
             FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
                 WITH ORDINALITY AS a(customer, scope, quota, window_start, "limit", place)
             LEFT JOIN pools AS p ON p.customer = a.customer AND p.scope = a.scope AND p.quota = a.quota
                 AND p.window_start = a.window_start
-            LEFT JOIN usage AS u ON p.id IS NULL AND u.customer = a.customer AND u.scope = a.scope
-                AND u.quota = a.quota AND u.window_start = a.window_start"#;
+            LEFT JOIN LATERAL (SELECT * FROM books AS b WHERE p.id IS NULL AND b.customer = a.customer
+                AND b.scope = a.scope AND b.quota = a.quota AND b.window_start = a.window_start LIMIT 1) AS b ON true"#;
         let Accounts { customers, scopes, quotas, starts, ends: _ } = &names;
         let rows =
             self.connection.rows("read", sql, &[customers, scopes, quotas, starts, &limits])?;

@@ -20,7 +20,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{leases::RECALLS, value::Sent};
+use super::value::Sent;
 use crate::store::copy::{Owned, Table};
 
 /// The parameters of a statement.
@@ -117,7 +117,7 @@ impl Link {
     }
 }
 
-/// What the server told and nobody took yet.
+/// What the server told in words and nobody took yet.
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<Vec<String>>);
 
@@ -145,7 +145,7 @@ pub(super) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(notification) = message {
-            if notification.channel() == RECALLS {
+            if !notification.payload().is_empty() {
                 told.put(notification.payload());
             }
             notified.notify_one();

@@ -18,6 +18,7 @@ mod ledger;
 mod link;
 mod migrate;
 mod minutes;
+mod money;
 mod names;
 mod nodes;
 mod owners;
@@ -55,7 +56,7 @@ use crate::{
 };
 
 pub use self::{
-    changes::{Head, Knowledge, Own, Told, Whole},
+    changes::{Found, Head, Knowledge, Own, Told, Whole},
     copying::Destination,
     leases::{Addressed, Asked, Booked, Leases, Lost, RECALLS, Recall, Recovery},
     migrate::OpenError,
@@ -110,23 +111,24 @@ impl Postgres {
     ) -> Result<(), StoreError> {
         let connection = &self.connection;
         self.fence(commit.node)?;
-        let over = fold::write(connection, names, commit)?;
-        entries::enter(connection, commit.now, over)?;
+        let behind = fold::write(connection, names, commit)?;
+        entries::enter(connection, commit.now, behind.over)?;
         connection.set_savepoint()?;
         let result = after(&mut Rows::new(Writer::new(connection)));
         match result {
             // The server refuses everything behind a statement that failed, whoever does not mind it.
-            Ok(()) if !connection.is_spoilt() => connection.release(),
+            Ok(()) if !connection.is_spoilt() => connection.release()?,
             Ok(()) => {
                 tracing::error!("what goes with the usage is not written");
-                connection.go_back()
+                connection.go_back()?;
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "what goes with the usage is not written");
-                connection.go_back()
+                connection.go_back()?;
             }
         }
+        changes::tell(connection, self.run, &behind.debts).map(drop)
     }
 
     /// Does works until there is none left; gives the number of the last change that was told.
@@ -151,10 +153,7 @@ impl Postgres {
                 }
             }
         }
-        if announced.is_empty() {
-            return Ok(None);
-        }
-        changes::tell(connection, self.run, &announced).map(Some)
+        changes::tell(connection, self.run, &announced)
     }
 
     /// Waits, in a transaction, until no other one writes the node's folds: what an earlier process left behind on

@@ -41,6 +41,11 @@ impl Owners {
         self.0.get(name).map_or_else(|| id_of(name), String::as_str)
     }
 
+    /// Tells whether what was written under a name is a removed customer's.
+    pub(super) fn is_removed(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Gives it as it is written.
     pub(super) fn written<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
         text::encode(self.of(name))

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    changes::{self, Head, Own, Told, Whole},
+    changes::{self, Found, Head, Own, Told},
     connection::{Connection, Role},
     nodes::{self, Beat},
     server::Server,
@@ -33,9 +33,9 @@ impl Peer {
         Ok(Self { connection, node, run, own })
     }
 
-    /// Says that it is there, and asks who else is.
-    pub fn beat(&self) -> Result<Beat, StoreError> {
-        nodes::beat(&self.connection, self.node, self.run)
+    /// Says that it is there, and asks who else is, and whether it does what is done once for all.
+    pub fn beat(&self, wants_lead: bool) -> Result<Beat, StoreError> {
+        nodes::beat(&self.connection, self.node, self.run, wants_lead)
     }
 
     /// Says that it has stopped.
@@ -59,7 +59,7 @@ impl Peer {
     }
 
     /// Reads customers as one state of the store has them; those that are not there are left out.
-    pub fn customers(&self, ids: &[String]) -> Result<Vec<Whole>, StoreError> {
+    pub fn customers(&self, ids: &[String]) -> Result<Found, StoreError> {
         changes::customers(&self.connection, ids)
     }
 
@@ -73,9 +73,10 @@ impl Peer {
         &self.own
     }
 
-    /// Waits until there is something to hear, or so long.
-    pub fn wait(&self, limit: Duration) {
+    /// Waits until there is something to hear, or so long; tells whether events were put into the outbox.
+    pub fn wait(&self, limit: Duration) -> bool {
         self.connection.wait(limit);
+        !self.connection.take_told().is_empty()
     }
 
     /// Gives what ends [`Peer::wait`] before its time.

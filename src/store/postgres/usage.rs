@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::{connection::Connection, entries::TOGETHER, owners::Owners, text, value::integer};
 use crate::{
     ledger::Window,
+    model::Nanos,
     store::{
         CreditRow, StoreError, UsageRow,
+        records::Announcement,
         sql::{
             movement::NO_GRANT,
             query::{ms, signed},
@@ -96,26 +98,43 @@ fn add_sums<'a>(
     Ok(())
 }
 
-/// Gives the purses and the numbers of the grants, in the same order.
+/// What became of the money that a fold takes.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// The purses and the numbers of the grants, in the order of the rows.
+    pub(super) places: Vec<(i64, i64)>,
+    /// What is owed for it by customers that are still there.
+    pub(super) debts: Vec<Announcement>,
+}
+
+/// Takes money of grants, and adds to what is owed.
 pub(super) fn take_credits(
     connection: &Connection,
     owners: &Owners,
+    node: &str,
     rows: &[CreditRow<'_>],
-) -> Result<Vec<(i64, i64)>, StoreError> {
+) -> Result<Taken, StoreError> {
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Taken::default());
     }
     let mut taken = BTreeMap::<&str, i64>::new();
     for row in rows.iter().filter(|row| !row.grant.is_empty()) {
         let sum = taken.entry(row.grant).or_default();
         *sum = sum.saturating_add(row.nanos.0);
     }
-    let grants = take_of_grants(connection, &taken)?;
+    let grants = take_of_grants(connection, node, &taken)?;
     // A grant that is not there, as in a store that was put back, is owed like what none pays.
     let mut owed = BTreeMap::<(&str, &str), i64>::new();
+    let mut debts = Vec::new();
     for row in rows.iter().filter(|row| !grants.contains_key(row.grant)) {
-        let sum = owed.entry((owners.of(row.customer), row.currency.as_str())).or_default();
-        *sum = sum.saturating_add(row.nanos.0);
+        let CreditRow { customer, currency, grant: _, nanos } = *row;
+        let owner = owners.of(customer);
+        let sum = owed.entry((owner, row.currency.as_str())).or_default();
+        *sum = sum.saturating_add(nanos.0);
+        if nanos != Nanos::ZERO && !owners.is_removed(customer) {
+            let (customer, nanos) = (owner.to_owned(), nanos.0);
+            debts.push(Announcement::Indebted { customer, currency, nanos });
+        }
     }
     let purses = add_owed(connection, &owed)?;
     let missing = || StoreError::new("write to", "a purse has no number");
@@ -126,22 +145,34 @@ pub(super) fn take_credits(
             Ok((*purse.ok_or_else(missing)?, NO_GRANT))
         }
     };
-    rows.iter().map(number_of).collect()
+    Ok(Taken { places: rows.iter().map(number_of).collect::<Result<_, _>>()?, debts })
 }
 
-/// Gives the purse and the number of each that is there.
+/// Gives the purse and the number of each that is there. What the node charged is noted beside it, as of units.
 fn take_of_grants<'a>(
     connection: &Connection,
+    node: &str,
     taken: &BTreeMap<&'a str, i64>,
 ) -> Result<HashMap<&'a str, (i64, i64)>, StoreError> {
-    let sql = r#"UPDATE grants AS g SET "left" = g."left" - n.nanos
-        FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n(id, nanos, at)
-        WHERE g.id = n.id RETURNING n.at, g.purse, g.number"#;
+    let sql = r#"WITH locked AS (
+            SELECT n.at, n.nanos, g.number
+            FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n(id, nanos, at)
+            JOIN grants AS g ON g.id = n.id ORDER BY g.number FOR NO KEY UPDATE OF g
+        ), written AS (
+            UPDATE grants AS g SET "left" = g."left" - l.nanos FROM locked AS l WHERE g.number = l.number
+            RETURNING l.at, l.nanos, g.purse, g.number
+        ), noted AS (
+            INSERT INTO node_usage AS u (account, node, spent)
+            SELECT -w.number, $3, w.nanos FROM written AS w WHERE w.nanos > 0
+            ON CONFLICT (account, node) DO UPDATE
+                SET spent = least(u.spent::numeric + excluded.spent, 9223372036854775807)::bigint
+        )
+        SELECT at, purse, number FROM written"#;
     let ids: Vec<_> = taken.keys().map(|id| text::encode(id)).collect();
     let nanos: Vec<_> = taken.values().copied().collect();
     let mut found = HashMap::new();
     let grants: Vec<_> = taken.keys().copied().collect();
-    for row in &connection.rows("write to", sql, &[&ids, &nanos])? {
+    for row in &connection.rows("write to", sql, &[&ids, &nanos, &node])? {
         let at = usize::try_from(integer(row, 0)?).unwrap_or(0);
         if let Some(id) = at.checked_sub(1).and_then(|at| grants.get(at)) {
             found.insert(*id, (integer(row, 1)?, integer(row, 2)?));

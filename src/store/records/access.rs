@@ -9,10 +9,10 @@ use crate::{
         StoreError,
         records::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
-            CustomerRecord, DeliveryRecord, DeliveryState, Difference, EntryKind, EntryRecord,
-            EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed,
-            OwnedAccountKey, PaymentRecord, PaymentStep, Receivers, ReportRange, ReportRow,
-            SubscriptionEnd, ThresholdRecord, Verified,
+            CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord, EntryKind,
+            EntryRecord, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace,
+            NodeRecord, Owed, OwnedAccountKey, PaymentRecord, PaymentStep, Receivers, ReportRange,
+            ReportRow, SharedLeft, SubscriptionEnd, ThresholdRecord, Verified,
         },
     },
 };
@@ -103,13 +103,13 @@ pub trait Reads {
     fn pending_deliveries(&self) -> Result<u64, StoreError>;
 
     /// Gives the pending deliveries whose time has come, the oldest of each (endpoint, customer)
-    /// alone, so that order is kept.
+    /// alone, so that order is kept. Where several processes put events some may not be the oldest, which they tell.
     fn due_deliveries(
         &self,
         to: Receivers,
         now: Timestamp,
         max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+    ) -> Result<Vec<DueRecord>, StoreError>;
 
     /// Gives the first time after `after` at which a pending delivery is due.
     fn next_delivery(
@@ -271,6 +271,18 @@ pub trait Records: Reads {
         repays: Nanos,
     ) -> Result<(), StoreError>;
 
+    /// Gives what is left of a grant that has ended, by the word of all who share it, and lets nobody change that
+    /// until the transaction ends. `None` where one process has the store for itself, whose memory knows.
+    fn shared_left(&mut self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError>;
+
+    /// Gives what a customer owes by the books, and lets nobody change that until the transaction ends. `None` where
+    /// one process has the store for itself, whose memory knows.
+    fn owed_shared(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+    ) -> Result<Option<Nanos>, StoreError>;
+
     /// Adds to what a customer owes, and enters it; `reference` is the correction's id.
     fn owe(
         &mut self,
@@ -324,12 +336,14 @@ pub trait Records: Reads {
     /// Keeps an event for delivery, due at once; tells whether it is new.
     fn put_event(&mut self, event: &EventRecord) -> Result<bool, StoreError>;
 
-    /// Writes which thresholds of an account were told.
+    /// Writes which thresholds of an account were told, if that is still as it is known: `false` where another process
+    /// has told some meanwhile.
     fn put_threshold(
         &mut self,
         account: &AccountKey<'_>,
-        told: &ThresholdRecord,
-    ) -> Result<(), StoreError>;
+        known: Option<&ThresholdRecord>,
+        record: &ThresholdRecord,
+    ) -> Result<bool, StoreError>;
 
     /// Forgets which thresholds of an account were told.
     fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError>;
@@ -352,6 +366,9 @@ pub trait Records: Reads {
         reason: &str,
         max: usize,
     ) -> Result<usize, StoreError>;
+
+    /// Lets wait what is due and not the oldest of its (endpoint, customer), up to `max` of it.
+    fn put_in_order(&mut self, now: Timestamp, max: usize) -> Result<(), StoreError>;
 
     /// Removes deliveries that ended before the time.
     fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError>;

@@ -1,11 +1,11 @@
 //! What a change is about, as the other processes that share the store learn of it.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Currency;
 
-/// Of what a customer is or may, only whose it is: it is read anew as a whole. Of counts and money, by how much.
+/// Of what a customer is, may or was given, only whose it is: it is read anew as a whole. Of counts and debts, by how
+/// much.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Announcement {
@@ -24,31 +24,22 @@ pub enum Announcement {
         /// How many are given back (positive) or charged.
         units: i64,
     },
-    /// A customer, its subscription, its applications or its keys are new or changed.
+    /// A customer, its subscription, its applications, its keys or its grants are new or changed.
     Customer {
         /// Which one.
         id: String,
     },
     /// Enforcement is on or off.
     Enforcement,
-    /// Money was given.
-    Granted {
-        /// To whom.
+    /// A customer owes more by what was folded of a journal. The memory of the process that wrote it has known that
+    /// since the request ended.
+    Indebted {
+        /// Who.
         customer: String,
-        /// The grant.
-        id: String,
-        /// Its number.
-        number: u64,
-        /// What it is.
+        /// In which currency.
         currency: Currency,
-        /// When it is drawn on.
-        priority: u8,
-        /// From when on.
-        effective: Timestamp,
-        /// Until when.
-        expires: Option<Timestamp>,
-        /// What is left of it, in nano-units.
-        left: i64,
+        /// How much more, in nano-units.
+        nanos: i64,
     },
     /// A customer owes more, or less.
     Owed {
@@ -65,16 +56,5 @@ pub enum Announcement {
         id: String,
         /// Its name in journals.
         name: String,
-    },
-    /// A grant has ended.
-    Taken {
-        /// Whose.
-        customer: String,
-        /// What it is.
-        currency: Currency,
-        /// The grant.
-        grant: String,
-        /// What was left of it, in nano-units.
-        nanos: i64,
     },
 }

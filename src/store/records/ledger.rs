@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger::Window,
+    ledger::{GRANT_SCOPE, Window},
     model::{Currency, Nanos},
+    store::records::AccountKey,
 };
 
 /// Money that a customer was given.
@@ -37,6 +38,23 @@ pub struct GrantRecord {
     pub actor: String,
     /// When.
     pub created_at: Timestamp,
+}
+
+impl GrantRecord {
+    /// Gives the account that nodes share it by: its limit is the amount, in nano-units.
+    pub fn account(&self) -> AccountKey<'_> {
+        let window = Window { start: self.effective, end: self.expires };
+        AccountKey { customer: &self.customer, scope: GRANT_SCOPE, quota: &self.id, window }
+    }
+}
+
+/// What is left of a grant by the word of all who share it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SharedLeft {
+    /// Nobody has any of it to spend, and so much was not spent.
+    Left(Nanos),
+    /// Somebody has some of it, or had and is silent, so it is not known yet.
+    Out,
 }
 
 /// Where the money of a grant comes from.

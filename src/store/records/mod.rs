@@ -25,7 +25,7 @@ pub use access::{Reads, Records};
 pub use announcement::Announcement;
 pub use ledger::{
     Difference, EntryAccount, EntryKind, EntryRecord, GrantRecord, GrantSource, LedgerPlace, Owed,
-    Verified,
+    SharedLeft, Verified,
 };
 pub use nodes::{NodeHolds, NodeRecord, NodeState};
 pub use payments::{PaymentRecord, PaymentState, PaymentStep};
@@ -233,6 +233,16 @@ pub struct DeliveryRecord {
     pub last_status: Option<u16>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+/// A pending delivery whose time has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DueRecord {
+    /// It.
+    pub delivery: DeliveryRecord,
+    /// Whether nothing older waits for the same endpoint about the same customer. What does was put at the same time
+    /// by another process; see [`Records::put_in_order`].
+    pub is_first: bool,
 }
 
 /// Whose endpoints deliveries are for.

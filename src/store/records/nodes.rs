@@ -21,16 +21,18 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// What it has of accounts that all nodes share.
     pub holds: NodeHolds,
+    /// Whether it does what is done once for all nodes.
+    pub leads: bool,
 }
 
 /// What a node has of accounts that all nodes share, as far as it said so.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
 pub struct NodeHolds {
-    /// Accounts of which it may charge something without asking.
+    /// Accounts, grants among them, of which it may charge something without asking.
     pub accounts: u64,
-    /// What it may charge of all of them together, with what requests in flight hold.
+    /// What it may charge of quotas together, with what requests in flight hold.
     pub units: u64,
-    /// What counts as used because it is silent.
+    /// What of quotas counts as used because it is silent.
     pub forfeited: u64,
 }
 

@@ -89,20 +89,34 @@ pub(super) fn ended_thresholds(
     })
 }
 
+/// Whoever else writes the same row at this moment is waited for, and then it is not as it was known.
 pub(super) fn put_threshold(
     database: &dyn Database,
     account: &AccountKey<'_>,
-    told: &ThresholdRecord,
-) -> Result<(), StoreError> {
+    known: Option<&ThresholdRecord>,
+    record: &ThresholdRecord,
+) -> Result<bool, StoreError> {
     let AccountKey { customer, scope, quota, window: Window { start, end } } = account;
-    let ThresholdRecord { told, limit } = told;
-    let sql = r#"INSERT INTO thresholds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-        ON CONFLICT (customer, scope, quota, window_start) DO UPDATE SET
-            window_end = excluded.window_end, told = excluded.told, "limit" = excluded."limit""#;
-    let (start, end) = (ms(*start), end.map(ms));
-    let params = params![customer, scope, quota, start, end, told, signed(*limit)];
-    query::write(database, sql, params)?;
-    Ok(())
+    let ThresholdRecord { told, limit } = record;
+    let (start, end, limit) = (ms(*start), end.map(ms), signed(*limit));
+    let written = match known {
+        None => {
+            let sql = "INSERT INTO thresholds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                ON CONFLICT (customer, scope, quota, window_start) DO NOTHING";
+            let params = params![customer, scope, quota, start, end, told, limit];
+            query::write(database, sql, params)?
+        }
+        Some(known) => {
+            let sql = r#"UPDATE thresholds SET window_end = ?5, told = ?6, "limit" = ?7
+                WHERE customer = ?1 AND scope = ?2 AND quota = ?3 AND window_start = ?4
+                    AND told = ?8 AND "limit" = ?9"#;
+            let (known_told, known_limit) = (known.told, signed(known.limit));
+            let params =
+                params![customer, scope, quota, start, end, told, limit, known_told, known_limit];
+            query::write(database, sql, params)?
+        }
+    };
+    Ok(written > 0)
 }
 
 pub(super) fn delete_threshold(

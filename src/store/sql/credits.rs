@@ -15,10 +15,10 @@ use crate::{
 };
 use jiff::Timestamp;
 
-const GRANTS: &str = "grants";
+pub(in crate::store) const GRANTS: &str = "grants";
 const PURSES: &str = "purses";
 
-const COLUMNS: &str = r#"g.id, g.number, p.customer, p.currency, g.amount, g."left", g.priority,
+pub(in crate::store) const COLUMNS: &str = r#"g.id, g.number, p.customer, p.currency, g.amount, g."left", g.priority,
     g.source, g.effective, g.expires, g.note, g.actor, g.created_at
     FROM grants AS g JOIN purses AS p ON p.id = g.purse"#;
 
@@ -72,7 +72,7 @@ pub(super) fn grant(
     let number = number.unwrap_or(NO_GRANT);
     let reference = Some(id.as_str());
     enter(database, *created_at, purse, (EntryKind::Granted, number, amount), reference)?;
-    repay(database, *created_at, (purse, number), repays)?;
+    repay(database, *created_at, (purse, number), grant, repays)?;
     u64::try_from(number).map_err(|error| StoreError::new("write to", error))
 }
 
@@ -86,12 +86,12 @@ pub(super) fn expire(
 ) -> Result<(), StoreError> {
     let purse = purse(database, &grant.customer, grant.currency)?;
     let number = i64::try_from(grant.number).unwrap_or(NO_GRANT);
-    repay(database, now, (purse, number), repays)?;
+    repay(database, now, (purse, number), grant, repays)?;
     let expired = left.saturating_sub(repays).0;
-    take(database, number, expired)?;
     if expired == 0 {
         return Ok(());
     }
+    take_shared(database, number, grant, expired)?;
     let moved = (EntryKind::Expired, number, expired.saturating_neg());
     enter(database, now, purse, moved, Some(&grant.id))
 }
@@ -115,13 +115,14 @@ fn repay(
     database: &dyn Database,
     now: Timestamp,
     (purse, number): (i64, i64),
+    grant: &GrantRecord,
     nanos: Nanos,
 ) -> Result<(), StoreError> {
     if nanos == Nanos::ZERO {
         return Ok(());
     }
     // One behind the other, so that each is told with its balance.
-    take(database, number, nanos.0)?;
+    take_shared(database, number, grant, nanos.0)?;
     let paid = (EntryKind::Repaid, number, nanos.0.saturating_neg());
     enter(database, now, purse, paid, None)?;
     let owed = nanos.0.saturating_neg();
@@ -129,8 +130,18 @@ fn repay(
     enter(database, now, purse, (EntryKind::Repaid, NO_GRANT, nanos.0), None)
 }
 
-/// Takes from what is left of a grant; gives whose it is. What is not folded yet may be taken too: what is
-/// left is below zero then.
+/// Takes from what is left of a grant for all who share it.
+fn take_shared(
+    database: &dyn Database,
+    number: i64,
+    grant: &GrantRecord,
+    nanos: i64,
+) -> Result<(), StoreError> {
+    take(database, number, nanos)?;
+    database.correct_shared(&grant.account(), nanos)
+}
+
+/// Takes from what is left of a grant. What is not folded yet may be taken too: what is left is below zero then.
 pub(in crate::store) fn take(
     database: &dyn Database,
     number: i64,
@@ -232,7 +243,7 @@ fn enter(
     database.enter(now, &entry)
 }
 
-fn read(cells: &mut Cells<'_>) -> Result<GrantRecord, StoreError> {
+pub(in crate::store) fn read(cells: &mut Cells<'_>) -> Result<GrantRecord, StoreError> {
     Ok(GrantRecord {
         id: cells.get()?,
         number: cells.count()?,

@@ -3,10 +3,15 @@
 //! Invariant: of the events that are pending for one endpoint about one customer the oldest has a
 //! time for its next attempt, and no other. So what is due is found by one look at an index, however
 //! much waits behind an endpoint that does not answer.
+//!
+//! Race, where several processes write at the same time: who puts an event sees another one before it that is being
+//! ended by somebody who does not see the new one; without a time it would wait for ever. So there each is put with a
+//! time, and who sends takes it away from those that have others before them. Whatever else is done to events is done
+//! one after the other.
 
 use crate::store::{
     StoreError,
-    records::{DeliveryRecord, DeliveryState, EventRecord, Receivers},
+    records::{DeliveryRecord, DeliveryState, DueRecord, EventRecord, Receivers},
     sql::{
         Database, params,
         query::{self, Cells, limit, ms, name_of, signed},
@@ -16,9 +21,13 @@ use jiff::Timestamp;
 
 const TABLE: &str = "outbox";
 
-const SELECT: &str =
-    "SELECT sequence, id, endpoint, customer, kind, body, at, mark, state, attempts,
-    next_attempt, last_status, last_error FROM outbox";
+const COLUMNS: &str = "sequence, id, endpoint, customer, kind, body, at, mark, state, attempts,
+    next_attempt, last_status, last_error";
+
+/// Whether something older waits for the same endpoint about the same customer.
+const IS_BEHIND: &str = "EXISTS (SELECT 1 FROM outbox AS older WHERE older.state = 'pending'
+    AND older.endpoint = outbox.endpoint AND older.customer = outbox.customer
+    AND older.sequence < outbox.sequence)";
 
 pub(super) fn page(
     database: &dyn Database,
@@ -30,11 +39,13 @@ pub(super) fn page(
     match state {
         Some(state) => {
             let condition = "WHERE state = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3";
-            let sql = format!("{SELECT} {condition}");
+            let sql = format!("SELECT {COLUMNS} FROM outbox {condition}");
             query::all(database, TABLE, &sql, params![name_of(state)?, before, max], read)
         }
         None => {
-            let sql = format!("{SELECT} WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM outbox WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2"
+            );
             query::all(database, TABLE, &sql, params![before, max], read)
         }
     }
@@ -44,7 +55,8 @@ pub(super) fn find(
     database: &dyn Database,
     id: &str,
 ) -> Result<Option<DeliveryRecord>, StoreError> {
-    query::one(database, TABLE, &format!("{SELECT} WHERE id = ?1"), params![id], read)
+    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1");
+    query::one(database, TABLE, &sql, params![id], read)
 }
 
 pub(super) fn count_pending(database: &dyn Database) -> Result<u64, StoreError> {
@@ -61,13 +73,31 @@ pub(super) fn due(
     to: Receivers,
     now: Timestamp,
     max: usize,
-) -> Result<Vec<DeliveryRecord>, StoreError> {
+) -> Result<Vec<DueRecord>, StoreError> {
     let sql = format!(
-        "{SELECT} WHERE state = 'pending' AND {} next_attempt <= ?1
+        "SELECT {COLUMNS}, NOT {IS_BEHIND} FROM outbox
+         WHERE state = 'pending' AND {} next_attempt <= ?1
          ORDER BY next_attempt, sequence LIMIT ?2",
         only(to)
     );
-    query::all(database, TABLE, &sql, params![ms(now), limit(max)], read)
+    query::all(database, TABLE, &sql, params![ms(now), limit(max)], |cells| {
+        Ok(DueRecord { delivery: read(cells)?, is_first: cells.get()? })
+    })
+}
+
+/// Takes the time away from what is due and has others before it.
+pub(super) fn put_in_order(
+    database: &dyn Database,
+    now: Timestamp,
+    max: usize,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE outbox SET next_attempt = NULL WHERE sequence IN (SELECT sequence FROM outbox
+         WHERE state = 'pending' AND next_attempt <= ?1 AND {IS_BEHIND}
+         ORDER BY next_attempt, sequence LIMIT ?2)"
+    );
+    query::write(database, &sql, params![ms(now), limit(max)])?;
+    Ok(())
 }
 
 pub(super) fn next(
@@ -97,15 +127,21 @@ fn only(to: Receivers) -> &'static str {
 /// Due at once, unless something of the same endpoint and customer is before it.
 pub(super) fn put(database: &dyn Database, event: &EventRecord) -> Result<bool, StoreError> {
     let EventRecord { id, endpoint, customer, kind, body, at, mark } = event;
-    let sql = "INSERT INTO outbox (id, endpoint, customer, kind, body, at, mark, state, attempts,
+    let time = if database.has_others() {
+        "CAST(?6 AS BIGINT)"
+    } else {
+        "CASE WHEN EXISTS (SELECT 1 FROM outbox
+            WHERE state = 'pending' AND endpoint = ?2 AND customer = ?3)
+        THEN NULL ELSE CAST(?6 AS BIGINT) END"
+    };
+    let sql = format!(
+        "INSERT INTO outbox (id, endpoint, customer, kind, body, at, mark, state, attempts,
             next_attempt)
-        VALUES (?1, ?2, ?3, ?4, ?5, CAST(?6 AS BIGINT), ?7, 'pending', 0,
-            CASE WHEN EXISTS (SELECT 1 FROM outbox
-                WHERE state = 'pending' AND endpoint = ?2 AND customer = ?3)
-            THEN NULL ELSE CAST(?6 AS BIGINT) END)
-        ON CONFLICT (endpoint, mark) WHERE mark IS NOT NULL DO NOTHING";
+        VALUES (?1, ?2, ?3, ?4, ?5, CAST(?6 AS BIGINT), ?7, 'pending', 0, {time})
+        ON CONFLICT (endpoint, mark) WHERE mark IS NOT NULL DO NOTHING"
+    );
     let params = params![id, endpoint, customer, kind, body, ms(*at), mark];
-    Ok(query::write(database, sql, params)? > 0)
+    Ok(query::write(database, &sql, params)? > 0)
 }
 
 /// How a delivery went.

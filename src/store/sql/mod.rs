@@ -27,10 +27,15 @@ pub(super) mod writes;
 use jiff::Timestamp;
 
 pub(super) use self::value::{Parameter, Params, Value, params};
-use crate::store::{
-    StoreError,
-    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
-    sql::movement::{Account, Entry},
+use crate::{
+    model::{Currency, Nanos},
+    store::{
+        StoreError,
+        records::{
+            AccountKey, Difference, EntryRecord, GrantRecord, LedgerPlace, NodeRecord, SharedLeft,
+        },
+        sql::movement::{Account, Entry},
+    },
 };
 
 /// A connection, in a transaction or not.
@@ -72,7 +77,7 @@ pub(super) trait Database {
     /// Gives the minutes of a customer another name.
     fn rename_minutes(&self, customer: &str, pseudonym: &str) -> Result<(), StoreError>;
 
-    /// Adds to what is used of an account for all who share it, behind the change of its usage.
+    /// Adds to what is used of an account for all who share it, behind the change of its usage or of the grant.
     fn correct_shared(&self, account: &AccountKey<'_>, units: i64) -> Result<(), StoreError>;
 
     /// Forgets what those who share the accounts of a customer have of them, before its usage gets another name.
@@ -81,6 +86,14 @@ pub(super) trait Database {
     /// Forgets shared accounts whose windows ended before a time and of which nothing is out, up to `max` of
     /// them; tells whether that was all.
     fn forget_shared_windows(&self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
+
+    /// Gives what is left of a grant by the word of all who share it, and holds it until the transaction ends; `None`
+    /// where nobody does.
+    fn shared_left(&self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError>;
+
+    /// Gives what is owed of a purse that several processes know of, and holds it until the transaction ends; `None`
+    /// where one alone does.
+    fn owed_shared(&self, customer: &str, currency: Currency) -> Result<Option<Nanos>, StoreError>;
 
     /// Calls `each` for everything of shared accounts that does not add up.
     fn verify_shared(&self, each: &mut dyn FnMut(Difference)) -> Result<(), StoreError>;
@@ -102,6 +115,10 @@ pub(super) trait Database {
 
     /// Removes a node that is not live, in a transaction; gives what it was.
     fn forget_node(&self, id: &str) -> Result<Option<NodeRecord>, StoreError>;
+
+    /// Tells whether others may write at the same time: what a transaction reads may be another's to change until it
+    /// is committed.
+    fn has_others(&self) -> bool;
 
     /// Gives the word that joins a table to the one by which its rows are to be found.
     fn join(&self) -> &'static str;

@@ -9,9 +9,10 @@ use crate::{
         StoreError,
         records::{
             AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryRecord, DeliveryState, Difference, EntryRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey, PaymentRecord, Reads,
-            Receivers, ReportRange, ReportRow, SubscriptionEnd, ThresholdRecord, Verified,
+            DeliveryRecord, DeliveryState, Difference, DueRecord, EntryRecord, GrantRecord,
+            IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey,
+            PaymentRecord, Reads, Receivers, ReportRange, ReportRow, SubscriptionEnd,
+            ThresholdRecord, Verified,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, ledger,
@@ -151,7 +152,7 @@ impl<S: Source> Reads for Rows<S> {
         to: Receivers,
         now: Timestamp,
         max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+    ) -> Result<Vec<DueRecord>, StoreError> {
         events::due(self.database(), to, now, max)
     }
 

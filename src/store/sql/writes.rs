@@ -11,7 +11,8 @@ use crate::{
         records::{
             AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
             CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, NodeRecord, PaymentRecord, PaymentStep, Records, ThresholdRecord,
+            KeyRecord, NodeRecord, PaymentRecord, PaymentStep, Records, SharedLeft,
+            ThresholdRecord,
         },
         sql::{
             Database, Source, accounts, audit, calls, credits, customers, events, keys, payments,
@@ -122,6 +123,18 @@ impl Records for Rows<Writer<'_>> {
         credits::expire(self.database(), now, grant, left, repays)
     }
 
+    fn shared_left(&mut self, grant: &GrantRecord) -> Result<Option<SharedLeft>, StoreError> {
+        self.database().shared_left(grant)
+    }
+
+    fn owed_shared(
+        &mut self,
+        customer: &str,
+        currency: Currency,
+    ) -> Result<Option<Nanos>, StoreError> {
+        self.database().owed_shared(customer, currency)
+    }
+
     fn owe(
         &mut self,
         now: Timestamp,
@@ -185,9 +198,10 @@ impl Records for Rows<Writer<'_>> {
     fn put_threshold(
         &mut self,
         account: &AccountKey<'_>,
-        told: &ThresholdRecord,
-    ) -> Result<(), StoreError> {
-        accounts::put_threshold(self.database(), account, told)
+        known: Option<&ThresholdRecord>,
+        record: &ThresholdRecord,
+    ) -> Result<bool, StoreError> {
+        accounts::put_threshold(self.database(), account, known, record)
     }
 
     fn delete_threshold(&mut self, account: &AccountKey<'_>) -> Result<(), StoreError> {
@@ -214,6 +228,10 @@ impl Records for Rows<Writer<'_>> {
         max: usize,
     ) -> Result<usize, StoreError> {
         events::fail(self.database(), endpoint, reason, max)
+    }
+
+    fn put_in_order(&mut self, now: Timestamp, max: usize) -> Result<(), StoreError> {
+        events::put_in_order(self.database(), now, max)
     }
 
     fn forget_deliveries(&mut self, before: Timestamp) -> Result<(), StoreError> {

@@ -8,15 +8,20 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::store::{
-    StoreError,
-    records::{AccountKey, Difference, EntryRecord, LedgerPlace, NodeRecord},
-    sql::{
-        Amount, Database, Params, Row, Source, Value,
-        movement::{Account, Entry},
-        params, query,
+use crate::{
+    model::{Currency, Nanos},
+    store::{
+        StoreError,
+        records::{
+            AccountKey, Difference, EntryRecord, GrantRecord, LedgerPlace, NodeRecord, SharedLeft,
+        },
+        sql::{
+            Amount, Database, Params, Row, Source, Value,
+            movement::{Account, Entry},
+            params, query,
+        },
+        sqlite::{entries, ledger},
     },
-    sqlite::{entries, ledger},
 };
 
 impl Source for Connection {
@@ -106,6 +111,14 @@ impl Database for Connection {
         Ok(true)
     }
 
+    fn shared_left(&self, _: &GrantRecord) -> Result<Option<SharedLeft>, StoreError> {
+        Ok(None)
+    }
+
+    fn owed_shared(&self, _: &str, _: Currency) -> Result<Option<Nanos>, StoreError> {
+        Ok(None)
+    }
+
     fn verify_shared(&self, _: &mut dyn FnMut(Difference)) -> Result<(), StoreError> {
         Ok(())
     }
@@ -121,6 +134,11 @@ impl Database for Connection {
 
     fn entered_balance(&self, account: Account) -> Result<i64, StoreError> {
         entries::entered_balance(self, account)
+    }
+
+    /// One process has the file for itself, and one connection of it writes.
+    fn has_others(&self) -> bool {
+        false
     }
 
     /// The first table of such a join is gone through first.

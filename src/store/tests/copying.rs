@@ -18,8 +18,8 @@ use crate::store::{
 const SQLITE_ALONE: [&str; 2] = ["entry_hours", "usage_hours"];
 
 /// Tables of PostgreSQL alone: versions and what nodes say of themselves, nothing that a store with one node has.
-const POSTGRES_ALONE: [&str; 7] =
-    ["change_head", "changes", "faregate", "leases", "node_usage", "nodes", "pools"];
+const POSTGRES_ALONE: [&str; 8] =
+    ["change_head", "changes", "faregate", "lead", "leases", "node_usage", "nodes", "pools"];
 
 /// Columns of SQLite alone: where rows of one customer lie together.
 const COLUMNS_OF_SQLITE: [(&str, &str); 2] =

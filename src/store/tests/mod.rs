@@ -2,7 +2,9 @@
 
 mod copying;
 mod failures;
+mod lead;
 mod leases;
+mod meanwhile;
 mod postgres;
 mod relay;
 pub(super) mod sqlite;

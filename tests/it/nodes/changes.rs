@@ -147,6 +147,31 @@ fn money_and_the_switch_are_known_to_the_other_node() {
     assert_eq!(usage["credits"][0]["balance"], "5.000000000", "{usage}");
 }
 
+/// What a fold adds to a debt is told as well; the node whose journal it was has it since the request's end.
+#[test]
+fn a_debt_by_a_fold_is_known_to_the_other_node_and_not_twice_to_its_own() {
+    let upstream = Upstream::ok();
+    let scene = Scene::new(plans, &upstream);
+    scene.customer("initrode", "tiny");
+    let grant = json!({"amount": "5", "currency": "USD"});
+    scene.first.changed("POST", "/v1/customers/initrode/credits", &grant);
+    let balance = |gateway: &Gateway| {
+        let usage = gateway.usage("initrode");
+        usage["credits"][0]["balance"].as_str().map(str::to_owned)
+    };
+    within("a grant", || balance(&scene.second).as_deref() == Some("5.000000000"));
+    let own = id(&scene.second);
+    scene.schema.ask(&format!(
+        r#"INSERT INTO changes SELECT h.number + 1, now_ms(), n.run,
+            '{{"kind":"indebted","customer":"initrode","currency":"USD","nanos":1000000000}}'
+        FROM change_head AS h, nodes AS n WHERE n.id = '{own}';
+        UPDATE change_head SET number = number + 1"#
+    ));
+    within("a debt", || balance(&scene.first).as_deref() == Some("4.000000000"));
+    thread::sleep(BOUND);
+    assert_eq!(balance(&scene.second).as_deref(), Some("5.000000000"));
+}
+
 #[test]
 fn a_customer_that_is_removed_and_made_again_begins_anew() {
     let upstream = Upstream::ok();

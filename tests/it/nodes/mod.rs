@@ -2,6 +2,7 @@
 
 mod changes;
 mod counting;
+mod money;
 mod presence;
 mod processes;
 mod rates;

@@ -20,7 +20,12 @@ fn nodes_know_one_another_and_one_that_stops_says_so() {
     scene.second.restart();
     assert!(run().parse::<u64>().unwrap() > before);
     assert_eq!(node(&scene.first, &second)["state"], "live");
+    let leads = |id: &str| node(&scene.first, id)["leads"] == true;
+    wait_for("one that leads", || (leads(&first) != leads(&second)).then_some(()));
     scene.second.stop();
+    let leads = |id: &str| node(&scene.first, id)["leads"] == true;
+    wait_for("the lead of the one that is left", || leads(&first).then_some(()));
+    assert!(!leads(&second));
     assert_eq!(node(&scene.first, &second)["state"], "stopped");
     assert_eq!(node(&scene.first, &first)["state"], "live");
 }

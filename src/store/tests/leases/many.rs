@@ -220,3 +220,37 @@ fn leases_of_names_too_long_to_be_told_are_granted_all_the_same() {
     send(first, says(2, 0, 0, 0));
     assert_eq!(send(second, asks(2, 2)).granted, 2);
 }
+
+/// Letters about two accounts wait for the removal of the first one's owner: what is said of the other stays its own.
+#[test]
+fn leases_of_an_account_that_is_forgotten_meanwhile_begin_anew() {
+    let mut place = Place::new();
+    let leases = Leases::new(server(place.name())).unwrap();
+    let process = leases.process().unwrap();
+    let other = Postgres::open(server(place.name())).unwrap();
+    let node = (0, begin(&place, 0));
+    let of_other = |letter| Addressed { customer: "zeta".into(), ..addressed(1, letter) };
+    let letters = [addressed(0, asks(1, 1)), of_other(asks(1, 1))];
+    leases.exchange(node_id(0), node.1, &letters, None).unwrap();
+    let letters = [addressed(0, says(2, 7, 0, 7)), of_other(says(2, 1, 0, 2))];
+    let replies = thread::scope(|scope| {
+        let asking = place.write(|records| {
+            records.delete_customer(CUSTOMER, CUSTOMER, "gone-1")?;
+            let asking = scope
+                .spawn(move || leases.exchange(node_id(0), node.1, &letters, None).unwrap());
+            let waits = format!(
+                "SELECT state FROM pg_stat_activity WHERE pid = {process} AND wait_event_type = 'Lock'"
+            );
+            let began = Instant::now();
+            while other.texts(&waits)?.is_empty() {
+                assert!(began.elapsed() < Duration::from_secs(2), "it does not wait");
+            }
+            Ok(asking)
+        });
+        asking.unwrap().join().unwrap()
+    });
+    assert!(replies.unwrap().iter().all(Option::is_some));
+    let expected = [("quota-0".to_owned(), (7, 0, 0, 0)), ("quota-1".to_owned(), (1, 0, 1, 0))];
+    assert_eq!(pools(&place), BTreeMap::from(expected));
+    assert_eq!(verify(&place), []);
+}

@@ -2,6 +2,7 @@
 
 mod books;
 mod many;
+mod money;
 mod speed;
 
 use std::collections::BTreeSet;
@@ -15,13 +16,19 @@ use super::{
     postgres::{Place, server},
     *,
 };
-use crate::ledger::{
-    AccountId,
-    lease::{Ask, Letter, Pool, Reply},
+use crate::{
+    ledger::{
+        AccountId, GRANT_SCOPE,
+        lease::{Ask, Letter, Pool, Reply},
+    },
+    model::Nanos,
 };
 
 const NODES: usize = 3;
-const ACCOUNTS: usize = 3;
+const QUOTAS: usize = 3;
+
+/// The number of the account that is a grant.
+const GRANT: usize = 99_999;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -49,19 +56,27 @@ fn letter() -> impl Strategy<Value = Letter> {
     })
 }
 
+fn of_account() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..QUOTAS, 2 => Just(GRANT)]
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let node = 0..NODES;
-    let letters = prop::collection::vec((0..ACCOUNTS, letter()), 0..4);
+    let letters = prop::collection::vec((of_account(), letter()), 0..4);
     let exchange = (node.clone(), prop::bool::weighted(0.05), letters);
     let exchange = exchange.prop_map(|(node, is_old, mut letters)| {
         let mut known = BTreeSet::new();
         letters.retain(|(account, _)| known.insert(*account));
         Step::Exchange { node, is_old, letters }
     });
-    let fold = (node.clone(), 0..ACCOUNTS, 0..40_u64);
+    let fold = (node.clone(), of_account(), 0..40_u64);
     let step = prop_oneof![
         2 => node.clone().prop_map(Step::Begin),
-        1 => (0..ACCOUNTS, -20..20_i64).prop_map(|(account, units)| Step::Correct(account, units)),
+        1 => (of_account(), -20..20_i64).prop_map(|(account, units)| match account {
+            // Of a grant more is taken, and never less.
+            GRANT => Step::Correct(account, units.abs().max(1)),
+            _ => Step::Correct(account, units),
+        }),
         16 => exchange,
         2 => Just(Step::Expire),
         4 => fold.prop_map(|(node, account, units)| Step::Fold { node, account, units }),
@@ -76,6 +91,10 @@ fn node_id(node: usize) -> NodeId {
 }
 
 fn account(number: usize) -> AccountId {
+    if number == GRANT {
+        let window = Window { start: at(0), end: None };
+        return AccountId { scope: GRANT_SCOPE.into(), quota: "grant_1".into(), window };
+    }
     let window = Window { start: at(0), end: (number > 0).then(|| at(100)) };
     AccountId { scope: "".into(), quota: format!("quota-{number}").into(), window }
 }
@@ -181,6 +200,7 @@ fn verify(place: &Place) -> Vec<Difference> {
 
 fn run(steps: &[Step]) {
     let mut place = Place::new();
+    money::put(&mut place, &money::grant("grant_1", 1000), 0);
     let leases = Leases::new(server(place.name())).unwrap();
     let mut model = Model::default();
     let mut sequence = 0;
@@ -238,22 +258,27 @@ fn run(steps: &[Step]) {
 }
 
 fn correct(records: &mut dyn Records, number: usize, units: i64) -> Result<(), StoreError> {
+    if number == GRANT {
+        let grant = records.grants(CUSTOMER, None, 1)?.remove(0);
+        return records.expire_grant(at(1), &grant, Nanos(units), Nanos(units / 2));
+    }
     let AccountId { scope, quota, window } = &account(number);
     let key = AccountKey { customer: CUSTOMER, scope, quota, window: *window };
     records.add_used(at(1), &key, units, (EntryKind::Corrected, None))
 }
 
 fn fold(place: &mut Place, node: usize, number: usize, units: u64, sequence: u64) {
+    if number == GRANT {
+        return money::charge(&mut place.store, node, "grant_1", units, sequence);
+    }
     let AccountId { scope, quota, window } = &account(number);
     let usage = vec![UsageRow { customer: CUSTOMER, scope, quota, window: *window, used: units }];
-    let consumed = vec![ConsumedRow {
-        of: Consumed::Usage(0),
-        minute: at(0),
-        route: "r",
-        requests: 1,
-        amount: units,
-    }];
+    let consumed = vec![consumed(Consumed::Usage(0), units)];
     place.store.put(&Commit { node: node_id(node), usage, consumed, ..empty(sequence) }).unwrap();
+}
+
+fn consumed(of: Consumed, amount: u64) -> ConsumedRow<'static> {
+    ConsumedRow { of, minute: at(0), route: "r", requests: 1, amount }
 }
 
 #[test]

@@ -420,10 +420,14 @@ fn accounts_are_read_and_set_beside_the_folds() {
                 4,
                 (crate::store::records::EntryKind::Corrected, None),
             )?;
-            records.put_threshold(&account(0, Some(10)), &told(50))?;
-            records.put_threshold(&account(0, Some(10)), &told(80))?;
-            records.put_threshold(&account(10, Some(20)), &told(50))?;
-            records.put_threshold(&account(30, None), &told(0))
+            assert!(records.put_threshold(&account(0, Some(10)), None, &told(50))?);
+            assert!(!records.put_threshold(&account(0, Some(10)), None, &told(100))?);
+            assert!(records.put_threshold(&account(0, Some(10)), Some(&told(50)), &told(80))?);
+            assert!(!records.put_threshold(&account(0, Some(10)), Some(&told(50)), &told(100))?);
+            assert!(!records.put_threshold(&account(50, None), Some(&told(50)), &told(80))?);
+            assert!(records.put_threshold(&account(10, Some(20)), None, &told(50))?);
+            assert!(records.put_threshold(&account(30, None), None, &told(0))?);
+            Ok(())
         })
         .unwrap();
     place.store.put(&Commit { usage: vec![row("day", 0, Some(10), 1)], ..empty(2) }).unwrap();

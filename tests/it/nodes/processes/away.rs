@@ -33,7 +33,11 @@ pub(super) struct Away<'a> {
 impl<'a> Away<'a> {
     /// Starts nodes that reach the database by a URL, and callers.
     pub(super) fn start(schema: &'a Schema, url: &str) -> Self {
-        let rig = Rig::start(&Plan::of(ENDLESS), url);
+        Self::start_with(&Plan::of(ENDLESS), schema, url)
+    }
+
+    fn start_with(plan: &Plan, schema: &'a Schema, url: &str) -> Self {
+        let rig = Rig::start(plan, url);
         let callers = Callers::start(&rig, 4, "/one/x", KEY, Ends::Told);
         callers.set_pause(PAUSE);
         thread::sleep(BEFORE);
@@ -61,7 +65,8 @@ impl<'a> Away<'a> {
     pub(super) fn assert_within_leases(&self) {
         let out = "SELECT (SELECT sum(used) FROM pools)
             + (SELECT sum(greatest(ceiling - spent, held)) FROM leases)";
-        let (out, received) = (self.schema.ask(out).parse::<u64>().unwrap(), self.rig.received());
+        let out = self.schema.ask(out).parse::<u64>().unwrap().div_ceil(self.rig.plan.cost());
+        let received = self.rig.received();
         println!("{received} received, {out} given out");
         assert!(received <= out, "{received} received, {out} given out");
     }
@@ -101,24 +106,35 @@ impl<'a> Away<'a> {
 }
 
 fn by_relay(test: impl FnOnce(&Relay, Away<'_>)) {
+    by_relay_with(&Plan::of(ENDLESS), test);
+}
+
+fn by_relay_with(plan: &Plan, test: impl FnOnce(&Relay, Away<'_>)) {
     let schema = Schema::new();
     let relay = Relay::start(server().parse().unwrap());
     let url = schema.url_at(&relay.address.to_string());
-    let away = Away::start(&schema, &url);
+    let away = Away::start_with(plan, &schema, &url);
     test(&relay, away);
+}
+
+fn freeze(relay: &Relay, mut away: Away<'_>) {
+    relay.set(Mode::Frozen);
+    away.wait_spent("frozen");
+    thread::sleep(STILL);
+    away.assert_within_leases();
+    relay.set(Mode::Pass);
+    away.wait_normal("frozen");
+    away.end("frozen");
 }
 
 #[test]
 fn nothing_that_is_said_arrives_and_then_all_of_it_at_once() {
-    by_relay(|relay, mut away| {
-        relay.set(Mode::Frozen);
-        away.wait_spent("frozen");
-        thread::sleep(STILL);
-        away.assert_within_leases();
-        relay.set(Mode::Pass);
-        away.wait_normal("frozen");
-        away.end("frozen");
-    });
+    by_relay(freeze);
+}
+
+#[test]
+fn nobody_is_told_that_there_is_no_money_while_nothing_that_is_said_arrives() {
+    by_relay_with(&Plan::paid(ENDLESS), freeze);
 }
 
 #[test]

@@ -35,7 +35,9 @@ pub(super) enum Ends {
 pub(super) enum Got {
     /// The connection was refused or cut.
     Broken,
-    /// 402 `quota_exceeded`.
+    /// 429 `balance_in_flight`.
+    InFlight,
+    /// 402 `quota_exceeded` or `insufficient_credits`.
     Refused,
     /// What the upstream answered.
     Served,
@@ -110,7 +112,9 @@ impl Callers {
             while !stop.load(Ordering::Relaxed) {
                 let one = caller.ask();
                 seen.lock().unwrap().push(one);
-                if one.got == Got::Refused && caller.ends == Ends::Refused {
+                // What nobody should get is told once.
+                let is_wrong = matches!(one.got, Got::Wrong(_));
+                if is_wrong || (one.got == Got::Refused && caller.ends == Ends::Refused) {
                     return;
                 }
                 let pause = Duration::from_millis(pause_ms.load(Ordering::Relaxed));
@@ -131,13 +135,18 @@ impl Callers {
 
     /// Waits until nodes give this and nothing else, to many questions.
     pub(super) fn wait_only(&self, got: Got, nodes: &[usize]) {
-        wait_for(&format!("nothing but {got:?}"), || {
+        self.wait_either(&[got], nodes);
+    }
+
+    /// Waits until nodes give nothing but these, to many questions.
+    pub(super) fn wait_either(&self, answers: &[Got], nodes: &[usize]) {
+        wait_for(&format!("nothing but {answers:?}"), || {
             let seen = self.since(Instant::now() - Duration::from_millis(400));
             nodes
                 .iter()
                 .all(|node| {
                     let mut of_node = seen.iter().filter(|seen| seen.node == *node);
-                    of_node.clone().count() > 3 && of_node.all(|seen| seen.got == got)
+                    of_node.clone().count() > 3 && of_node.all(|seen| answers.contains(&seen.got))
                 })
                 .then_some(())
         });
@@ -194,7 +203,14 @@ impl From<&Answer> for Got {
         let Answer { status, retry_after, body } = answer;
         match status {
             200 => Self::Served,
-            402 if body.contains("\"quota_exceeded\"") => Self::Refused,
+            402 if body.contains("\"quota_exceeded\"")
+                || body.contains("\"insufficient_credits\"") =>
+            {
+                Self::Refused
+            }
+            429 if body.contains("\"balance_in_flight\"") && retry_after.is_some() => {
+                Self::InFlight
+            }
             503 if body.contains("\"quota_unavailable\"") && retry_after.is_some() => {
                 Self::Unavailable
             }

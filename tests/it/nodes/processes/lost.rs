@@ -31,9 +31,9 @@ struct Scene {
 
 impl Scene {
     /// Loses a node when a third of the limit is spent.
-    fn new(limit: u64, lose: impl FnOnce(&mut Node)) -> Self {
-        let schema = Schema::new();
-        let mut rig = Rig::start(&Plan::of(limit), &schema.url());
+    fn new(plan: &Plan, lose: impl FnOnce(&mut Node)) -> Self {
+        let (schema, limit) = (Schema::new(), plan.limit);
+        let mut rig = Rig::start(plan, &schema.url());
         let callers = Callers::start(&rig, CONNECTIONS, "/one/x", KEY, Ends::Told);
         wait_for("a third", || (rig.received() >= limit / 3).then_some(()));
         let id = rig.nodes[LOST].id();
@@ -41,11 +41,13 @@ impl Scene {
         let began = Instant::now();
         let mut scene = Self { schema, rig, callers, limit, began, id, unspent: 0 };
         // They have spent all that is not on the one that is lost.
-        scene.callers.wait_only(Got::Unavailable, OTHERS);
-        scene.unspent = scene.number(&format!(
+        // Of money what its calls held may be all that is left.
+        scene.callers.wait_either(&[Got::Unavailable, Got::InFlight], OTHERS);
+        let unspent = scene.number(&format!(
             "SELECT coalesce(sum(greatest(ceiling - spent, held)), 0) FROM leases WHERE node = '{}'",
             scene.id
         ));
+        scene.unspent = unspent.div_ceil(plan.cost());
         scene
     }
 
@@ -57,12 +59,13 @@ impl Scene {
     fn assert_others_spent_the_rest(&self) {
         let seen = self.callers.since(self.began);
         let others: Vec<_> = seen.iter().filter(|seen| seen.node != LOST).copied().collect();
-        assert_only(&others, &[Got::Served, Got::Unavailable]);
+        let answers = [self.rig.plan.answers(), &[Got::Unavailable]].concat();
+        assert_only(&others, &answers);
+        assert_eq!(count(&others, Got::Refused), 0, "what the lost node had may be there still");
         let last = others.iter().filter(|seen| seen.got == Got::Served).map(|seen| seen.at).max();
         let gaps = [OTHERS[0], OTHERS[1]]
             .map(|node| longest_gap(&others, node, self.began, last.unwrap()));
-        let first =
-            others.iter().filter(|seen| seen.got == Got::Unavailable).min_by_key(|seen| seen.at);
+        let first = others.iter().filter(|seen| seen.got != Got::Served).min_by_key(|seen| seen.at);
         let (received, unspent) = (self.rig.received(), self.unspent);
         let at_first = self.limit - first.unwrap().received;
         println!(
@@ -91,7 +94,7 @@ impl Scene {
         let received = rig.received();
         rig.stop(&schema, limit);
         let unknown =
-            "SELECT coalesce(sum(units), 0) FROM customer_minutes WHERE ending = 'unknown'";
+            "SELECT coalesce(sum(requests), 0) FROM customer_minutes WHERE ending = 'unknown'";
         let unknown: u64 = schema.ask(unknown).parse().unwrap();
         println!("{received} received of {limit}, {unknown} of unknown ending");
         assert!(received <= limit && received + unknown >= limit);
@@ -101,7 +104,15 @@ impl Scene {
 
 #[test]
 fn what_a_killed_node_did_not_have_is_spent_by_others_and_the_rest_when_it_is_back() {
-    let mut scene = Scene::new(6000, Node::kill);
+    let mut scene = Scene::new(&Plan::of(6000), Node::kill);
+    scene.assert_others_spent_the_rest();
+    scene.rig.nodes[LOST].start();
+    scene.end();
+}
+
+#[test]
+fn money_that_a_killed_node_did_not_have_is_spent_by_others_and_the_rest_when_it_is_back() {
+    let mut scene = Scene::new(&Plan::paid(6000), Node::kill);
     scene.assert_others_spent_the_rest();
     scene.rig.nodes[LOST].start();
     scene.end();
@@ -110,7 +121,7 @@ fn what_a_killed_node_did_not_have_is_spent_by_others_and_the_rest_when_it_is_ba
 #[test]
 fn what_a_node_had_whose_journal_is_gone_counts_as_used_until_it_is_forgotten() {
     const LIMIT: u64 = 6000;
-    let mut scene = Scene::new(LIMIT, Node::kill);
+    let mut scene = Scene::new(&Plan::of(LIMIT), Node::kill);
     scene.assert_others_spent_the_rest();
     let lost = scene.id.clone();
     let received = scene.rig.received();
@@ -159,7 +170,7 @@ impl Scene {
 
 #[test]
 fn a_node_that_stood_still_goes_on_with_what_it_has() {
-    let scene = Scene::new(6000, |node| node.gateway().signal("STOP"));
+    let scene = Scene::new(&Plan::of(6000), |node| node.gateway().signal("STOP"));
     scene.assert_others_spent_the_rest();
     scene.rig.nodes[LOST].gateway().signal("CONT");
     scene.end();
@@ -168,7 +179,7 @@ fn a_node_that_stood_still_goes_on_with_what_it_has() {
 /// Its lease has ended meanwhile by all clocks, its own as well, and counts as used until it says something.
 #[test]
 fn a_node_that_stood_still_beyond_the_end_of_its_lease_spends_nothing_of_it_unasked() {
-    let scene = Scene::new(6000, |node| node.gateway().signal("STOP"));
+    let scene = Scene::new(&Plan::of(6000), |node| node.gateway().signal("STOP"));
     scene.assert_others_spent_the_rest();
     if number("FAREGATE_NODES_REAL_MINUTE", 0) > 0 {
         thread::sleep(Duration::from_secs(65));

@@ -1,5 +1,5 @@
-//! Several nodes count against one limit, to the unit: in quiet, when one of them is killed or stands still, and
-//! when the database does.
+//! Several nodes count against one limit, to the unit, and tell what happens once: in quiet, when one of them is killed
+//! or stands still, and when the database does.
 //!
 //! The nodes are processes, and what they forwarded is counted by the upstream behind them all.
 
@@ -12,6 +12,7 @@ mod rig;
 mod server;
 mod spoiled;
 mod times;
+mod told;
 
 use std::time::Duration;
 

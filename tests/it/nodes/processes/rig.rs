@@ -8,14 +8,16 @@ use std::{
     thread,
 };
 
-use faregate::model::KeyDigest;
+use faregate::model::{KeyDigest, Nanos};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::callers::Got;
 use crate::{
     process::{CountingUpstream, FAREGATE, Gateway, free_address},
     support::{Schema, wait_until_equal},
+    webhooks::SECRET,
 };
 
 /// The key of the customer that most tests have.
@@ -23,22 +25,55 @@ pub(super) const KEY: &str = "key-of-acme";
 
 pub(super) const NODES: usize = 3;
 
+/// What a call costs who pays for it, in nano-units.
+const PRICE: i64 = 10_000_000;
+
 /// What customers may use.
+#[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) limit: u64,
+    /// They have no plan, but money for as many calls.
+    pub(super) is_paid: bool,
     pub(super) window: &'static str,
-    /// So many customers have it besides `acme`: `c0` with the key `key-0`, and so on.
+    /// So many customers have it besides `acme`: `c0`, `c1` and so on.
     pub(super) customers: u64,
+    /// Who is told of each tenth of the limit.
+    pub(super) receiver: Option<SocketAddr>,
 }
 
 impl Plan {
     pub(super) fn of(limit: u64) -> Self {
-        Self { limit, window: "lifetime", customers: 0 }
+        Self { limit, is_paid: false, window: "lifetime", customers: 0, receiver: None }
+    }
+
+    /// Of money.
+    pub(super) fn paid(calls: u64) -> Self {
+        Self { is_paid: true, ..Self::of(calls) }
+    }
+
+    /// Gives what a call takes, as leases count it.
+    pub(super) fn cost(&self) -> u64 {
+        if self.is_paid { PRICE.unsigned_abs() } else { 1 }
+    }
+
+    /// What is answered in quiet. Money that calls hold is not refused for good.
+    pub(super) fn answers(&self) -> &'static [Got] {
+        match self.is_paid {
+            true => &[Got::Served, Got::Refused, Got::InFlight],
+            false => &[Got::Served, Got::Refused],
+        }
+    }
+
+    /// Gives the names of all customers.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let others = (0..self.customers).map(|number| format!("c{number}"));
+        std::iter::once("acme".to_owned()).chain(others)
     }
 }
 
 /// All of it.
 pub(super) struct Rig {
+    pub(super) plan: Plan,
     pub(super) upstream: CountingUpstream,
     pub(super) nodes: Vec<Node>,
 }
@@ -47,6 +82,8 @@ pub(super) struct Rig {
 pub(super) struct Node {
     pub(super) address: SocketAddr,
     admin: SocketAddr,
+    /// Calls that each customer has money for; `None` with a plan.
+    paid: Option<u64>,
     directory: TempDir,
     gateway: Option<Gateway>,
 }
@@ -62,7 +99,29 @@ impl Rig {
                 scope.spawn(|| node.start());
             }
         });
-        Self { upstream, nodes }
+        let rig = Self { plan: *plan, upstream, nodes };
+        if plan.is_paid {
+            rig.grant();
+        }
+        rig
+    }
+
+    /// Gives each customer money on one node, of which two fifths end first, and waits until all know.
+    fn grant(&self) {
+        let limit = self.plan.limit;
+        let ending = limit * 2 / 5;
+        for customer in self.plan.names() {
+            let expires = json!("2099-01-01T00:00:00Z");
+            for (calls, expires) in [(ending, expires), (limit - ending, Value::Null)] {
+                let amount = Nanos(i64::try_from(calls).unwrap() * PRICE).to_string();
+                let body = json!({ "amount": amount, "currency": "USD", "expires": expires });
+                self.nodes[0].gateway().post(&format!("/v1/customers/{customer}/credits"), &body);
+            }
+        }
+        for node in &self.nodes {
+            let last = self.plan.names().last().unwrap();
+            wait_until_equal(|| node.balance(&last), &(limit, 0));
+        }
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
@@ -92,7 +151,13 @@ impl Rig {
         self.nodes.iter_mut().for_each(Node::stop);
         println!("stopped one after the other in {:?}", began.elapsed());
         let ask = |sql: &str| schema.ask(sql).parse::<u64>().unwrap();
-        let stored = "SELECT coalesce(sum(used), 0) FROM usage WHERE customer = 'acme'";
+        let stored = match self.plan.is_paid {
+            true => &*format!(
+                r#"SELECT (sum(amount - "left") / {PRICE})::bigint FROM grants JOIN purses ON purses.id = purse
+                WHERE customer = 'acme'"#
+            ),
+            false => "SELECT coalesce(sum(used), 0) FROM usage WHERE customer = 'acme'",
+        };
         assert_eq!(ask(stored), used, "the stored usage");
         assert_eq!(ask("SELECT count(*) FROM open_reservations"), 0);
         let out = r#"SELECT coalesce(sum(held + "left" + forfeited), 0) FROM pools"#;
@@ -105,16 +170,22 @@ impl Node {
         let node = Self {
             address: free_address(),
             admin: free_address(),
+            paid: plan.is_paid.then_some(plan.limit),
             directory: tempfile::tempdir().unwrap(),
             gateway: None,
         };
         fs::write(node.file(), node.configuration(plan, url, upstream)).unwrap();
+        fs::write(node.directory.path().join("hook-secret"), SECRET).unwrap();
         node.move_clock(0);
         node
     }
 
     fn configuration(&self, plan: &Plan, url: &str, upstream: SocketAddr) -> String {
-        let Plan { limit, window, customers } = plan;
+        let Plan { limit, window, receiver, .. } = plan;
+        let (price, of_plan) = match plan.is_paid {
+            true => ("price = \"0.01 USD\"", ""),
+            false => ("", "plan = \"all\""),
+        };
         let mut text = format!(
             r#"
             [store]
@@ -133,25 +204,25 @@ impl Node {
             [[routes]]
             path = "/one/{{*path}}"
             upstream = "api"
+            {price}
             [[routes]]
             path = "/three/{{*path}}"
             upstream = "api"
             cost = 3
             [plans.all]
             quotas = [{{ limit = {limit}, window = "{window}" }}]
-            [customers.acme]
-            plan = "all"
-            keys = ["{}"]
             "#,
-            self.address,
-            self.admin,
-            KeyDigest::of(KEY.as_bytes()),
+            self.address, self.admin,
         );
-        for customer in 0..*customers {
-            let digest = KeyDigest::of(format!("key-{customer}").as_bytes());
+        if let Some(receiver) = receiver {
             text.push_str(&format!(
-                "[customers.c{customer}]\nplan = \"all\"\nkeys = [\"{digest}\"]\n"
+                "[webhooks]\nurl = \"http://{receiver}/in\"\nsecret = {{ file = \"hook-secret\" }}\n\
+                 thresholds = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]\n"
             ));
+        }
+        for customer in plan.names() {
+            let digest = KeyDigest::of(format!("key-of-{customer}").as_bytes());
+            text.push_str(&format!("[customers.{customer}]\n{of_plan}\nkeys = [\"{digest}\"]\n"));
         }
         text
     }
@@ -202,16 +273,36 @@ impl Node {
         if status.success() { Ok(told) } else { Err(told) }
     }
 
+    pub(super) fn runs(&self) -> bool {
+        self.gateway.is_some()
+    }
+
     pub(super) fn gateway(&self) -> &Gateway {
         self.gateway.as_ref().expect("the node does not run")
     }
 
     /// Gives what a customer has used, what requests hold, and what is forfeited, as this node knows it.
     pub(super) fn standing(&self, customer: &str) -> (u64, u64, u64) {
+        if let Some(paid) = self.paid {
+            let (left, reserved) = self.balance(customer);
+            return (paid - left, reserved, 0);
+        }
         let usage = self.gateway().usage(customer);
         let quota = &usage["quotas"][0];
         let figure = |name: &str| quota[name].as_u64().unwrap();
         (figure("used"), figure("reserved"), figure("forfeited"))
+    }
+
+    /// Gives for how many calls a customer has money, and what requests hold of it, as this node knows it.
+    fn balance(&self, customer: &str) -> (u64, u64) {
+        let usage = self.gateway().usage(customer);
+        let Some(credit) = usage["credits"].get(0) else { return (0, 0) };
+        let figure = |name: &str| {
+            let Nanos(nanos) = credit[name].as_str().unwrap().parse().unwrap();
+            assert_eq!(nanos % PRICE, 0, "{usage}");
+            u64::try_from(nanos / PRICE).unwrap()
+        };
+        (figure("balance"), figure("reserved"))
     }
 
     /// Gives its identifier.

@@ -22,7 +22,7 @@ fn first_calls_take_a_trip_and_others_none() {
         began.elapsed()
     };
     let mut cold = |node: usize| {
-        let times = (0..CUSTOMERS).map(|customer| time(node, &format!("key-{customer}")));
+        let times = (0..CUSTOMERS).map(|customer| time(node, &format!("key-of-c{customer}")));
         median_and_99(times.collect())
     };
     let first = cold(0);

@@ -3,12 +3,23 @@
 //! Invariants: of each grant `0 <= held <= left`; what is held belongs to holds that name the grant; a
 //! grant with holds is never dropped, however long it has expired.
 
+mod pot;
+mod shared;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::draw::{Draw, Share};
+use self::pot::Pot;
+pub(super) use self::shared::Gap;
+use super::{
+    AccountId, Window,
+    draw::{Draw, Share},
+};
 use crate::model::{Currency, Money, Nanos};
+
+/// The scope of the accounts that grants are, where several nodes draw on them: no quota has it.
+pub const GRANT_SCOPE: &str = "grant";
 
 /// Money that a customer was given.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,12 +30,22 @@ pub struct Grant {
     pub number: u64,
     /// What the money is.
     pub currency: Currency,
+    /// How much it was.
+    pub amount: Nanos,
     /// Lower ones are drawn on first.
     pub priority: u8,
     /// The first instant at which it may be drawn on.
     pub effective: Timestamp,
     /// The first instant at which it may no longer be; `None` for never.
     pub expires: Option<Timestamp>,
+}
+
+impl Grant {
+    /// Gives the account that it is where several nodes draw on it: its limit is the amount.
+    fn account(&self) -> AccountId {
+        let window = Window { start: self.effective, end: self.expires };
+        AccountId { scope: GRANT_SCOPE.into(), quota: Arc::clone(&self.id), window }
+    }
 }
 
 /// What a customer has of one currency.
@@ -52,17 +73,9 @@ struct Purse {
     debt: Nanos,
     /// What of it is being repaid by a change that is not committed.
     promised: Nanos,
-}
-
-/// What is left of a grant.
-#[derive(Debug)]
-struct Pot {
-    grant: Grant,
-    /// With what is held.
-    left: Nanos,
-    held: Nanos,
-    /// What calls draw on that this grant pays alone: the same for each of them.
-    whole: Option<Arc<Draw>>,
+    /// The numbers of grants that are spent, where several nodes draw on them: what this node had of one would be
+    /// unsaid if it came again.
+    spent: Vec<u64>,
 }
 
 /// Why a price cannot be drawn.
@@ -79,13 +92,14 @@ impl Credit {
     pub(super) fn add(&mut self, grant: &Grant, left: Nanos) {
         let purse = self.purse_mut(grant.currency);
         match purse.grants.iter_mut().find(|pot| pot.grant.id == grant.id) {
-            Some(pot) => pot.left = pot.left.saturating_add(left),
-            None => {
-                let pot = Pot { grant: grant.clone(), left, held: Nanos::ZERO, whole: None };
-                purse.grants.push(pot);
-                purse.grants.sort_by_key(|pot| order(&pot.grant));
-            }
+            Some(pot) => pot.add(left),
+            None => purse.put(Pot::new(grant.clone(), left)),
         }
+    }
+
+    /// Tells whether a grant is known.
+    pub(super) fn knows(&self, grant: &Grant) -> bool {
+        self.grants().any(|(known, _)| known.id == grant.id)
     }
 
     /// Adds to what is owed; takes off if it is negative.
@@ -116,7 +130,7 @@ impl Credit {
     pub(super) fn take_from(&mut self, currency: Currency, grant: &str, nanos: Nanos) {
         let purse = self.purse_mut(currency);
         if let Some(pot) = purse.grants.iter_mut().find(|pot| *pot.grant.id == *grant) {
-            pot.left = pot.left.saturating_sub(nanos).max(pot.held);
+            pot.take_away(nanos);
         }
         purse.drop_spent();
     }
@@ -144,12 +158,11 @@ impl Credit {
             let Some(pot) = purse.grants.iter_mut().find(|pot| pot.grant.id == *grant) else {
                 continue;
             };
-            debug_assert!(pot.held >= nanos, "more is given back than was held");
-            pot.held = pot.held.saturating_sub(nanos).max(Nanos::ZERO);
+            pot.give_back(nanos);
         }
         for (grant, nanos) in draw.charged(drawn, charge).of(1, charge) {
             match purse.grants.iter_mut().find(|pot| pot.grant.id == *grant) {
-                Some(pot) => pot.left = pot.left.saturating_sub(nanos),
+                Some(pot) => pot.charge(nanos),
                 None => purse.debt = purse.debt.saturating_add(nanos),
             }
         }
@@ -177,20 +190,17 @@ impl Credit {
     pub(super) fn left_unheld(&self, grant: &str) -> Option<Nanos> {
         let mut pots = self.0.iter().flat_map(|purse| &purse.grants);
         let pot = pots.find(|pot| *pot.grant.id == *grant)?;
-        (pot.held == Nanos::ZERO).then_some(pot.left)
+        (pot.held() == Nanos::ZERO).then_some(pot.left())
     }
 
     /// Lists what is left of each grant.
     pub(super) fn grants(&self) -> impl Iterator<Item = (&Grant, Nanos)> {
-        self.0.iter().flat_map(|purse| &purse.grants).map(|pot| (&pot.grant, pot.left))
+        self.0.iter().flat_map(|purse| &purse.grants).map(|pot| (&pot.grant, pot.left()))
     }
 
     pub(super) fn check_invariants(&self) {
         for purse in &self.0 {
-            for pot in &purse.grants {
-                assert!(pot.held >= Nanos::ZERO, "less than nothing is held of a grant");
-                assert!(pot.held <= pot.left, "more is held of a grant than is left");
-            }
+            purse.grants.iter().for_each(Pot::check_invariants);
             let ordered = purse.grants.is_sorted_by_key(|pot| order(&pot.grant));
             assert!(ordered, "grants in the order in which they are drawn on");
         }
@@ -204,6 +214,7 @@ impl Credit {
                 grants: Vec::new(),
                 debt: Nanos::ZERO,
                 promised: Nanos::ZERO,
+                spent: Vec::new(),
             });
             self.0.len().saturating_sub(1)
         });
@@ -213,6 +224,14 @@ impl Credit {
 }
 
 impl Purse {
+    fn put(&mut self, pot: Pot) {
+        if self.spent.contains(&pot.grant.number) {
+            return;
+        }
+        self.grants.push(pot);
+        self.grants.sort_by_key(|pot| order(&pot.grant));
+    }
+
     fn would_draw(&self, price: Nanos, now: Timestamp) -> Result<CreditStanding, Short> {
         let standing = self.standing(now);
         let CreditStanding { balance, reserved, .. } = standing;
@@ -227,15 +246,15 @@ impl Purse {
         let mut usable = self.grants.iter_mut().filter(|pot| pot.is_usable(now)).peekable();
         while usable.next_if(|pot| pot.free() == Nanos::ZERO).is_some() {}
         if let Some(pot) = usable.next_if(|pot| pot.free() >= price) {
-            pot.held = pot.held.saturating_add(price);
-            return Ok((pot.whole(self.currency), standing));
+            pot.hold(price);
+            return Ok((pot.whole(), standing));
         }
         let mut left = price;
         let mut shares = Vec::new();
         for pot in usable {
             let part = left.min(pot.free());
             if part > Nanos::ZERO {
-                pot.held = pot.held.saturating_add(part);
+                pot.hold(part);
                 left = left.saturating_sub(part);
                 let grant = Arc::clone(&pot.grant.id);
                 shares.push(Share { grant, nanos: Some(part) });
@@ -247,37 +266,23 @@ impl Purse {
 
     fn standing(&self, now: Timestamp) -> CreditStanding {
         let usable = || self.grants.iter().filter(|pot| pot.is_usable(now));
-        let left: Nanos = usable().map(|pot| pot.left).sum();
+        let left: Nanos = usable().map(Pot::left).sum();
         CreditStanding {
             currency: self.currency,
             // A repayment that is known before what it repays is nobody's to spend.
             balance: left.saturating_sub(self.debt.max(Nanos::ZERO)),
-            reserved: usable().map(|pot| pot.held).sum(),
+            reserved: usable().map(Pot::held).sum(),
         }
     }
 
     /// Forgets grants of which nothing is left.
     fn drop_spent(&mut self) {
-        self.grants.retain(|pot| pot.left > Nanos::ZERO || pot.held > Nanos::ZERO);
-    }
-}
-
-impl Pot {
-    fn is_usable(&self, now: Timestamp) -> bool {
-        self.grant.effective <= now && self.grant.expires.is_none_or(|end| now < end)
-    }
-
-    fn free(&self) -> Nanos {
-        self.left.saturating_sub(self.held).max(Nanos::ZERO)
-    }
-
-    fn whole(&mut self, currency: Currency) -> Arc<Draw> {
-        let grant = &self.grant.id;
-        let make = || {
-            let share = Share { grant: Arc::clone(grant), nanos: None };
-            Draw::new(currency, [share].into_iter().collect())
-        };
-        Arc::clone(self.whole.get_or_insert_with(make))
+        let Self { grants, spent, .. } = self;
+        grants.retain(|pot| {
+            let is_spent = pot.is_spent();
+            spent.extend((is_spent && pot.is_shared()).then_some(pot.grant.number));
+            !is_spent
+        });
     }
 }
 
