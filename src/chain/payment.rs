@@ -30,7 +30,7 @@ pub struct Brought {
 /// How long a payment may take until its outcome is told: longer than whoever settles it may.
 const PAYING: Duration = Duration::from_secs(90);
 
-/// A payment that is spent on a request. It is settled once: by [`Paid::settle`], or by its drop, which goes by how far
+/// A payment that is spent on a request. It is settled once: by `settle`, or by its drop, which goes by how far
 /// the request got.
 #[must_use = "a payment that is not settled is settled by its drop"]
 #[derive(Debug)]

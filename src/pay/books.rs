@@ -59,7 +59,7 @@ pub(super) enum Found {
         /// What was said of it.
         reason: String,
     },
-    /// It is settled, or looked at, or what became of it is not known.
+    /// It is looked at or being settled, or what became of it is not known.
     Pending,
     /// It was settled before, and is spent on this request.
     Spent(PaymentRecord),
