@@ -51,11 +51,19 @@ fn no_pitfall_is_left_out() {
         ('B', 9),
         ('C', 8),
         ('D', 6),
+        ('E', 10),
+        ('F', 7),
+        ('G', 12),
         ('H', 13),
+        ('I', 5),
         ('J', 5),
         ('K', 6),
+        ('L', 3),
+        ('M', 3),
         ('N', 8),
         ('O', 4),
+        ('P', 5),
+        ('Q', 6),
     ];
     for id in all.into_iter().flat_map(|(letter, last)| ids(letter, last)) {
         let is_row = |line: &str| {

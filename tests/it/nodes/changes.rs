@@ -152,7 +152,8 @@ fn money_and_the_switch_are_known_to_the_other_node() {
 fn a_debt_by_a_fold_is_known_to_the_other_node_and_not_twice_to_its_own() {
     let upstream = Upstream::ok();
     let scene = Scene::new(plans, &upstream);
-    scene.customer("initrode", "tiny");
+    let (_, secret) = scene.customer("initrode", "tiny");
+    within("a new customer", || scene.status(&secret) == 200);
     let grant = json!({"amount": "5", "currency": "USD"});
     scene.first.changed("POST", "/v1/customers/initrode/credits", &grant);
     let balance = |gateway: &Gateway| {

@@ -24,11 +24,13 @@ fn tables(url: &str) -> String {
 }
 
 /// Gateways that share a database, the second one by a relay.
+///
+/// They are dropped in this order: a schema that is in use may not let itself be dropped.
 struct Scene {
-    schema: Schema,
-    relay: Relay,
     first: Gateway,
     second: Gateway,
+    relay: Relay,
+    schema: Schema,
 }
 
 impl Scene {
@@ -38,7 +40,7 @@ impl Scene {
         let first = Gateway::start(&tables(&schema.url()), upstream);
         let by_relay = schema.url_at(&relay.address.to_string());
         let second = Gateway::start(&tables(&by_relay), upstream);
-        Self { schema, relay, first, second }
+        Self { first, second, relay, schema }
     }
 }
 

@@ -18,9 +18,9 @@ const NO_PAUSE: Duration = Duration::from_secs(3);
 
 /// Nodes under load, of which one is lost in the middle of it.
 struct Scene {
-    schema: Schema,
-    rig: Rig,
     callers: Callers,
+    rig: Rig,
+    schema: Schema,
     limit: u64,
     began: Instant,
     /// Of the lost node.

@@ -104,9 +104,9 @@ impl Receiver {
 
 /// Nodes on which every customer has called, and the receiver of what comes of it.
 struct Scene {
-    schema: Schema,
-    receiver: Receiver,
     rig: Rig,
+    receiver: Receiver,
+    schema: Schema,
 }
 
 impl Scene {
