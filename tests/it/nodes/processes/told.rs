@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     process::Client,
-    support::{Exchange, Schema, Then, Upstream, postgres::server, upstream::OK, wait_until_equal},
+    support::{Exchange, Schema, Then, Upstream, postgres::server, upstream::OK},
     webhooks::verify,
 };
 
@@ -122,7 +122,13 @@ impl Scene {
     fn loaded(url: impl FnOnce(&Schema) -> String) -> Self {
         let scene = Self::start(url);
         scene.call();
-        wait_until_equal(|| scene.schema.ask("SELECT count(*) FROM outbox"), &EVENTS.to_string());
+        let put = || scene.schema.ask("SELECT count(*) FROM outbox").parse::<usize>().unwrap();
+        let mut known = put();
+        while known < EVENTS {
+            let what = format!("one more event than {known} of {EVENTS} in the outbox");
+            known = wait_for(&what, || Some(put()).filter(|put| *put > known));
+        }
+        assert_eq!(known, EVENTS);
         scene.receiver.open();
         scene
     }
