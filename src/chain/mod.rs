@@ -167,5 +167,6 @@ async fn run(
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, is_switch, exchange).await?;
+    let forwarded = payment::collect(forwarded, exchange).await?;
     Ok(Outcome::Forwarded(Box::new(forwarded)))
 }

@@ -1,7 +1,9 @@
 //! A payment that comes with a request: how it is read, and what is done for it.
 //!
-//! Order: it is read when the caller may be served but for the price, and settled when neither the allowance nor the
-//! money covers the call; only when that is written is anything forwarded.
+//! Order: it is read when the caller may be served but for the price, and claimed when neither the allowance nor the
+//! money covers the call. By default it is settled then, and only when that is written is anything forwarded. With
+//! `after-headers` it is settled when the head of an answer is there that is charged, and only when that is written does
+//! anything of the answer go to the caller.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -9,11 +11,14 @@ use http::{HeaderValue, request::Parts};
 
 use crate::{
     answer::{Denial, Ending, Fault, Refusal, headers::field_value},
-    chain::{exchange::Exchange, payer::Payer, route::Routed},
+    chain::{
+        Refused as Unserved, exchange::Exchange, forward::Forwarded, payer::Payer, route::Routed,
+        settle::Charge,
+    },
     http1::Fields,
     model::{Access, Money, Route},
     pay::{
-        For, Grant, Outcome, Presented, Refused, Wrong,
+        For, Grant, Outcome, Pledge, Presented, Refused, Wrong,
         x402::{self, Offer},
     },
     progress::{Clocks, Progress},
@@ -30,15 +35,31 @@ pub struct Brought {
 /// How long a payment may take until its outcome is told: longer than whoever settles it may.
 const PAYING: Duration = Duration::from_secs(90);
 
-/// A payment that is spent on a request. It is settled once: by `settle`, or by its drop, which goes by how far
-/// the request got.
+/// A payment that is spent on a request, or held for it. It is settled once: by `settle`, or by its drop, which goes by
+/// how far the request got.
 #[must_use = "a payment that is not settled is settled by its drop"]
 #[derive(Debug)]
 pub struct Paid {
     /// `None` only after it was settled.
-    grant: Option<Grant>,
+    payment: Option<Payment>,
     price: Money,
     progress: Rc<Progress>,
+}
+
+/// How far the payment of a request has come.
+#[derive(Debug)]
+enum Payment {
+    /// It moved.
+    Granted(Grant),
+    /// It is good, and moves once the request is answered.
+    Pledged(Pledge, Parties),
+}
+
+/// Between whom a payment moves, as it is told.
+#[derive(Debug)]
+struct Parties {
+    network: String,
+    payer: String,
 }
 
 /// Gives what a request can be paid by as it is made. A WebSocket cannot: it costs more than its opening.
@@ -80,7 +101,8 @@ pub(super) fn may_pay(denial: &Denial) -> bool {
     matches!(denial, Denial::CreditExceeded(_) | Denial::PaymentRequired { .. })
 }
 
-/// Has a payment settled, and spends it on the request.
+/// Has a payment settled, and spends it on the request; or has it held, where it is settled behind the head of the
+/// answer.
 pub(super) async fn pay(
     brought: Brought,
     routed: &Routed,
@@ -96,30 +118,71 @@ pub(super) async fn pay(
         request_id: exchange.request_id().to_string(),
         route: routed.route().name.to_string(),
         customer: payer.caller().map(|caller| caller.customer.id.to_string()),
+        settle: routed.route().settle,
     };
-    let (network, wallet) = (presented.network.clone(), presented.payer.clone());
-    // Neither the caller nor the upstream is waited for meanwhile.
-    let clocks = exchange.progress().clocks();
+    let parties = Parties { network: presented.network.clone(), payer: presented.payer.clone() };
+    let outcome = unhurried(exchange, till.pay(presented, of, good, offer.terms())).await;
+    let payment = take(outcome, parties, exchange)?;
+    let progress = Rc::clone(exchange.progress());
+    Ok(Paid { payment: Some(payment), price: offer.price, progress })
+}
+
+/// Has the payment settled that was held for a request, now that the head of its answer is there. What is not charged
+/// is not settled. Where it does not come to that, nothing of the answer reaches the caller.
+pub(super) async fn collect(
+    mut forwarded: Forwarded,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Unserved> {
+    let Some(paid) = &mut forwarded.paid else { return Ok(forwarded) };
+    let (pledge, parties) = match paid.payment.take() {
+        Some(Payment::Pledged(pledge, parties)) => (pledge, parties),
+        other => {
+            paid.payment = other;
+            return Ok(forwarded);
+        }
+    };
+    if !Charge::of(&forwarded, exchange).is_charged {
+        // Its drop lets it go.
+        return Ok(forwarded);
+    }
+    let outcome = unhurried(exchange, pledge.collect()).await;
+    // The drop of the rest closes the connection to the upstream.
+    let unserved = |refusal| Unserved { refusal, ending: Ending::Uncharged };
+    let payment = take(outcome, parties, exchange).map_err(unserved)?;
+    if let Some(paid) = &mut forwarded.paid {
+        paid.payment = Some(payment);
+    }
+    Ok(forwarded)
+}
+
+/// Waits for whoever settles; neither the caller nor the upstream is waited for meanwhile.
+async fn unhurried(exchange: &Exchange, outcome: impl Future<Output = Outcome>) -> Outcome {
+    let progress = exchange.progress();
+    let clocks = progress.clocks();
     let idle = clocks.idle.max(PAYING);
-    exchange.progress().set_clocks(Clocks {
-        idle,
-        response: clocks.response.max(PAYING),
-        ..clocks
-    });
-    let outcome = till.pay(presented, of, good, offer.terms()).await;
-    exchange.progress().set_clocks(clocks);
+    progress.set_clocks(Clocks { idle, response: clocks.response.max(PAYING), ..clocks });
+    // The time begins now, not with what moved last.
     exchange.moved();
+    let outcome = outcome.await;
+    progress.set_clocks(clocks);
+    exchange.moved();
+    outcome
+}
+
+/// Takes what came of a payment, and notes what its payer is told.
+fn take(outcome: Outcome, parties: Parties, exchange: &mut Exchange) -> Result<Payment, Refusal> {
+    let Parties { network, payer } = &parties;
     match outcome {
         Outcome::Granted(grant) => {
             let transaction = grant.payment().and_then(|payment| payment.settlement.as_deref());
-            let receipt = x402::receipt(&network, &wallet, transaction.unwrap_or_default());
+            let receipt = x402::receipt(network, payer, transaction.unwrap_or_default());
             exchange.note_receipt(field_value(&receipt));
-            let progress = Rc::clone(exchange.progress());
-            Ok(Paid { grant: Some(grant), price: offer.price, progress })
+            Ok(Payment::Granted(grant))
         }
+        Outcome::Pledged(pledge) => Ok(Payment::Pledged(pledge, parties)),
         Outcome::Refused(refused) => {
             if let Refused::Failed { reason } = &refused {
-                let failure = x402::failure(&network, &wallet, reason);
+                let failure = x402::failure(network, payer, reason);
                 exchange.note_receipt(field_value(&failure));
             }
             Err(refusal(refused))
@@ -156,9 +219,16 @@ impl Paid {
         self.price
     }
 
+    /// Tells whether it is held and not settled yet.
+    pub(super) fn is_pledged(&self) -> bool {
+        matches!(self.payment, Some(Payment::Pledged(..)))
+    }
+
     fn hand_over(&mut self, ending: Ending) {
-        if let Some(grant) = self.grant.take() {
-            grant.end(ending);
+        match self.payment.take() {
+            Some(Payment::Granted(grant)) => grant.end(ending),
+            // It was never settled: it is let go.
+            Some(Payment::Pledged(..)) | None => {}
         }
     }
 }

@@ -396,6 +396,7 @@ fn of_x402(terms: &Terms) -> Value {
         rate: _,
         rate_text,
         pay_to,
+        order,
     } = terms;
     json!({
         "facilitator": facilitator,
@@ -406,7 +407,7 @@ fn of_x402(terms: &Terms) -> Value {
         "decimals": decimals,
         "usd_rate": rate_text,
         "pay_to": pay_to.to_string(),
-        "settle": "before",
+        "settle": order.name(),
     })
 }
 
@@ -421,8 +422,8 @@ fn of_route(route: &Route) -> Value {
         access,
         cost,
         price,
-        // It comes from the price.
-        offer: _,
+        offer,
+        settle,
         scopes,
         enforce,
         charge_on,
@@ -447,6 +448,8 @@ fn of_route(route: &Route) -> Value {
         },
         "cost": cost,
         "price": price,
+        // Of what cannot be paid for as it is made it says nothing.
+        "settle": offer.as_ref().map(|_| settle.name()),
         "scopes": scopes,
         "enforce": enforce,
         "charge_on": charge_on.ranges(),

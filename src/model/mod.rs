@@ -26,7 +26,7 @@ pub use money::{Currency, Money, MoneyError, Nanos, PRICE_MAX};
 pub use name::{ID_MAX, NAME_MAX, is_id, is_name, is_name_char, is_scope, looks_like_a_key};
 pub use network::ClientNetwork;
 pub use plan::{Align, OverageTerms, Plan, QuotaTerms};
-pub use route::{Access, ChargeOn, Methods, Route, WebSocket};
+pub use route::{Access, ChargeOn, Methods, Route, Settle, WebSocket};
 pub use secret::{Environment, new_secret};
 pub use segment::{SegmentError, is_segment_byte, normal_segment};
 pub use subscription::{

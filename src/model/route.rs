@@ -32,6 +32,8 @@ pub struct Route {
     pub price: Option<Money>,
     /// What a call costs that is paid for as it is made; `None` where that is not possible.
     pub offer: Option<Arc<Offer>>,
+    /// When what pays for such a call is settled.
+    pub settle: Settle,
     /// Scopes that the key must have, all of them.
     pub scopes: Vec<Arc<str>>,
     /// Whether who may not be served is refused, rather than forwarded all the same.
@@ -54,6 +56,26 @@ pub enum Access {
     Payment,
     /// Everyone, uncounted.
     Public,
+}
+
+/// When a payment that comes with a request is settled.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Settle {
+    /// When the head of an answer is there that is charged, before anything of it goes to the caller.
+    AfterHeaders,
+    /// Before the request is forwarded.
+    #[default]
+    Before,
+}
+
+impl Settle {
+    /// Gives its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfterHeaders => "after-headers",
+            Self::Before => "before",
+        }
+    }
 }
 
 /// What a WebSocket is charged by.

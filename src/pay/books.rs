@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{Presented, Wrong, x402::facilitator::SETTLE};
 use crate::{
-    model::Nanos,
+    model::{Nanos, Settle},
     store::{
         StoreError,
         records::{EntryKind, PaymentRecord, PaymentState, PaymentStep, Records},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long nothing may happen to a claim or a settlement before whoever made it is taken for gone.
 const STALE: Duration = Duration::from_secs(SETTLE.as_secs() * 2);
+
+/// How often a claim is renewed whose request is at the upstream: two of these may be missed.
+pub(super) const RENEWAL: Duration = Duration::from_secs(STALE.as_secs() / 3);
 
 /// How long after an attempt it is asked again what became of a settlement, from the first time on. Behind the last of
 /// these it is asked no more: whoever settles it will not know better.
@@ -47,6 +50,8 @@ pub(crate) struct For {
     pub(crate) route: String,
     /// The customer whose key it carries, if it carries one.
     pub(crate) customer: Option<String>,
+    /// When it is to be settled.
+    pub(crate) settle: Settle,
 }
 
 /// What the books say of a payment that is presented.

@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
-    books::{self, Found},
+    books::{self, Found, RENEWAL},
     till::{Bill, Order, Refused, Reply, Till},
     x402::{
         Terms,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     keeper::Keeper,
+    model::Settle,
     outgoing::{Resolver, Roots, RootsError, SystemResolver},
     store::{
         StoreError,
@@ -101,10 +102,13 @@ impl Desk {
     async fn settle(self: Arc<Self>, bill: Bill) {
         let Bill { presented, of, good, terms, reply } = bill;
         let now = self.gateway.clock().now();
+        let settle = of.settle;
         let claim =
             move |records: &mut dyn Records| books::claim(records, now, &presented, &of, good);
         match self.write(claim).await {
-            Ok(Found::Claimed(payment)) => self.settle_claimed(payment, &terms, reply).await,
+            Ok(Found::Claimed(payment)) => {
+                self.settle_claimed(payment, settle, &terms, reply).await
+            }
             Ok(Found::Failed { reason }) => reply.refuse(Refused::Failed { reason }),
             Ok(Found::Pending) => reply.refuse(Refused::Pending),
             Ok(Found::Spent(payment)) => reply.grant(payment),
@@ -117,14 +121,58 @@ impl Desk {
         }
     }
 
-    async fn settle_claimed(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
+    async fn settle_claimed(
+        &self,
+        claimed: PaymentRecord,
+        settle: Settle,
+        terms: &Terms,
+        reply: Reply,
+    ) {
         let refused = match self.facilitator.verify(terms, &asked(&claimed)).await {
             Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
             Verified::Unavailable => Refused::Unavailable,
-            Verified::Valid => return self.settle_verified(claimed, terms, reply).await,
+            Verified::Valid => {
+                return match settle {
+                    Settle::AfterHeaders => self.hold(claimed, terms, reply).await,
+                    Settle::Before => self.settle_verified(claimed, terms, reply).await,
+                };
+            }
         };
         self.forget(claimed).await;
         reply.refuse(refused);
+    }
+
+    /// Keeps a payment that is good for its request while that is at the upstream: it is settled once that is answered
+    /// so that it is charged, and else forgotten, since nothing moved.
+    async fn hold(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
+        let (mut word, reply) = reply.pledge();
+        let is_collected = loop {
+            tokio::select! {
+                biased;
+                told = &mut word => break told.is_ok(),
+                () = sleep(RENEWAL) => self.renew(&claimed).await,
+            }
+        };
+        match is_collected {
+            true => self.settle_verified(claimed, terms, reply).await,
+            false => {
+                self.forget(claimed).await;
+                // Only now may it be presented again.
+                drop(reply);
+            }
+        }
+    }
+
+    /// Keeps a claim from being taken for one whose request is gone. What is lost here is found when it is settled.
+    async fn renew(&self, claimed: &PaymentRecord) {
+        let (now, held) = (self.gateway.clock().now(), claimed.clone());
+        match self.write(move |records| records.renew_payment(now, &held)).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(proof = claimed.proof, "a payment was claimed by another"),
+            Err(error) => {
+                tracing::error!(%error, proof = claimed.proof, "a claim cannot be renewed");
+            }
+        }
     }
 
     async fn settle_verified(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
@@ -257,7 +305,7 @@ impl Desk {
                 Ok(_) => return,
                 Err(error) => last = Some(error),
             }
-            tokio::time::sleep(WRITE_PAUSE).await;
+            sleep(WRITE_PAUSE).await;
         }
         let cause = last.map(|error| error.to_string());
         tracing::error!(proof = used.proof, cause, "a payment is not given back");

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 pub(crate) use self::{
     books::For,
     cashier::Cashier,
-    till::{Grant, Outcome, Refused, Till},
+    till::{Grant, Outcome, Pledge, Refused, Till},
 };
 use crate::model::Money;
 

@@ -8,9 +8,12 @@ use super::{
     Presented, Window, Wrong,
     books::{self, For, Found},
 };
-use crate::store::{
-    Sqlite, Store, StoreError, Verdict,
-    records::{PaymentRecord, PaymentState, Records},
+use crate::{
+    model::Settle,
+    store::{
+        Sqlite, Store, StoreError, Verdict,
+        records::{PaymentRecord, PaymentState, Records},
+    },
 };
 
 struct Place {
@@ -84,7 +87,12 @@ fn presented() -> Presented {
 }
 
 fn request(route: &str) -> For {
-    For { request_id: "r".to_owned(), route: route.to_owned(), customer: None }
+    For {
+        request_id: "r".to_owned(),
+        route: route.to_owned(),
+        customer: None,
+        settle: Settle::Before,
+    }
 }
 
 #[test]

@@ -73,6 +73,8 @@ struct Mark {
 pub(crate) enum Outcome {
     /// It is settled, and spent on the request.
     Granted(Grant),
+    /// It is good, and held for the request; it is not settled yet.
+    Pledged(Pledge),
     /// It opens nothing.
     Refused(Refused),
 }
@@ -93,6 +95,15 @@ pub(crate) enum Refused {
     Unavailable,
     /// It is not good. Nothing moved.
     Wrong(Wrong),
+}
+
+/// A payment that is held for one request and not settled. Unless it is collected, its drop lets it go: nothing moved,
+/// and it may be presented again.
+#[must_use = "a payment that is dropped is let go"]
+#[derive(Debug)]
+pub(crate) struct Pledge {
+    word: oneshot::Sender<()>,
+    outcome: oneshot::Receiver<Outcome>,
 }
 
 /// A payment that is spent on one request. Unless it is kept, its drop gives it back.
@@ -162,6 +173,16 @@ impl Reply {
         let _ = to.send(Outcome::Refused(refused));
     }
 
+    /// Pledges, and gives where it is told that the payment is to be collected, and where the outcome goes then. Who
+    /// left has let it go.
+    pub(super) fn pledge(self) -> (oneshot::Receiver<()>, Self) {
+        let Self { to, given } = self;
+        let (word, told) = oneshot::channel();
+        let (later, outcome) = oneshot::channel();
+        let _ = to.send(Outcome::Pledged(Pledge { word, outcome }));
+        (told, Self { to: later, given })
+    }
+
     /// Grants. Where nobody takes it any more it is given back.
     pub(super) fn grant(self, payment: PaymentRecord) {
         let Self { to, given: Given { place, orders, _mark: mark } } = self;
@@ -169,6 +190,16 @@ impl Reply {
         drop(mark);
         let grant = Grant { payment: Some(Box::new(payment)), orders, _place: place };
         let _ = to.send(Outcome::Granted(grant));
+    }
+}
+
+impl Pledge {
+    /// Has the payment settled. Who goes away meanwhile leaves a payment that was settled for another request.
+    pub(crate) async fn collect(self) -> Outcome {
+        let Self { word, outcome } = self;
+        // As where it is brought: who settles has stopped, at whatever point.
+        let pending = Outcome::Refused(Refused::Pending);
+        if word.send(()).is_err() { pending } else { outcome.await.unwrap_or(pending) }
     }
 }
 

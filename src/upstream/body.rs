@@ -24,6 +24,8 @@ pub struct UploadBody {
     max: u64,
     left: u64,
     progress: Rc<Progress>,
+    /// Answers ahead of the last one are not for the client.
+    keeps_interim: bool,
     /// What a WebSocket's bytes pass.
     meter: Option<Box<Meter>>,
 }
@@ -45,7 +47,7 @@ impl UploadBody {
         if inner.is_end_stream() {
             progress.set_upload(Upload::Done);
         }
-        Self { inner, max, left: max, progress, meter: None }
+        Self { inner, max, left: max, progress, keeps_interim: false, meter: None }
     }
 
     /// Tells whether nothing was taken of it.
@@ -67,9 +69,16 @@ impl UploadBody {
         }
     }
 
+    /// Keeps from the client what goes ahead of the last answer: it is a part of what is not paid for yet.
+    pub fn keep_interim(&mut self) {
+        self.keeps_interim = true;
+    }
+
     /// Sends the client an answer ahead of the last one.
     pub fn send_interim(&self, status: StatusCode, lines: &[u8]) {
-        self.inner.send_interim(status, lines);
+        if !self.keeps_interim {
+            self.inner.send_interim(status, lines);
+        }
     }
 
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {

@@ -68,12 +68,15 @@ struct Sent {
 pub async fn forward(
     reserved: Reserved,
     head: &mut request::Parts,
-    body: UploadBody,
+    mut body: UploadBody,
     is_switch: bool,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refused> {
     let (routed, payer, notice, reservation, paid) = reserved.into_parts();
     let call = Call { routed: &routed, payer: &payer, is_switch };
+    if paid.as_ref().is_some_and(Paid::is_pledged) {
+        body.keep_interim();
+    }
     match send(&call, head, body, exchange).await {
         Ok(Sent { head, connection, tunnel }) => {
             let (route, shadow) = (Arc::clone(routed.route()), payer.shadow());

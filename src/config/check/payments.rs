@@ -1,6 +1,6 @@
 //! `[payments]`: by what a call may be paid for as it is made.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::number::within;
 use crate::{
@@ -37,6 +37,7 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
         decimals,
         usd_rate,
         pay_to,
+        settle: order,
     } = table;
     let facilitator = check_facilitator(facilitator, *span, problems);
     let chain = check_network(network, *span, problems);
@@ -59,6 +60,7 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
         rate,
         rate_text,
         pay_to: pay_to?,
+        order: order.value().copied().unwrap_or_default(),
     }))
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Priced<'a> {
     pub(super) access: Access,
     pub(super) price: &'a Field<Money>,
     pub(super) checked: Option<Money>,
+    /// How long a call may take before it is settled.
+    pub(super) waits: Duration,
     /// Where the route stands.
     pub(super) span: Span,
 }
@@ -80,10 +84,10 @@ pub(super) fn offer(
     is_wrong: bool,
     problems: &mut Problems,
 ) -> Option<Arc<Offer>> {
-    let Priced { access, price, checked, span } = route;
+    let Priced { access, price, checked, waits, span } = route;
     let offer = match (terms, checked.zip(price.span())) {
         (Some(terms), Some((price, span))) if access != Access::Public => {
-            check_price(terms, price, span, problems)
+            check_price(terms, price, waits, span, problems)
         }
         _ => None,
     };
@@ -99,6 +103,7 @@ pub(super) fn offer(
 fn check_price(
     terms: &Arc<Terms>,
     price: Money,
+    waits: Duration,
     span: Span,
     problems: &mut Problems,
 ) -> Option<Arc<Offer>> {
@@ -108,7 +113,7 @@ fn check_price(
         problems.add(Problem::warning(span, message).help(help));
         return None;
     }
-    let offer = Offer::new(terms, price).map(Arc::new);
+    let offer = Offer::new(terms, price, waits).map(Arc::new);
     if offer.is_none() {
         let help = "compare `decimals` and `usd_rate` of `[payments.x402]` with the token's";
         let message = "the price is beyond what the token can count";

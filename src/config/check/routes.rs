@@ -19,7 +19,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::{quote, suggest},
     },
-    model::{Access, HttpVersion, Methods, Route, Upstream, WebSocket, is_scope},
+    model::{Access, HttpVersion, Methods, Route, Settle, Upstream, WebSocket, is_scope},
     pay::x402::Terms,
 };
 
@@ -171,9 +171,17 @@ fn check_one(
     let scopes = check_scopes(&table.scopes, problems);
     let cost = integer(&table.cost, UNITS, 1, problems);
     let price = table.price.given().and_then(|price| check_price(price, problems));
-    let priced = Priced { access, price: &table.price, checked: price, span: table.span };
     let Surroundings { x402, is_x402_wrong, .. } = *surroundings;
+    let settle = table.settle.value().copied();
+    let settle = settle.or(x402.map(|terms| terms.order)).unwrap_or_default();
+    let waits = upstream.as_deref().filter(|_| settle == Settle::AfterHeaders);
+    let waits = waits.map_or(Duration::ZERO, |upstream| upstream.response_timeout);
+    let priced = Priced { access, price: &table.price, checked: price, waits, span: table.span };
     let offer = payments::offer(x402, priced, is_x402_wrong, problems);
+    // Where the terms are wrong, that is told.
+    if offer.is_none() && !is_x402_wrong {
+        warn_settle(table, problems);
+    }
     let charge_on = statuses::check(&table.charge_on, problems);
     let request_timeout =
         check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);
@@ -190,12 +198,20 @@ fn check_one(
         cost,
         price,
         offer,
+        settle,
         scopes,
         enforce: table.enforce.value().copied().unwrap_or(true),
         charge_on,
         websocket,
         request_timeout,
     })
+}
+
+fn warn_settle(table: &RouteTable, problems: &mut Problems) {
+    let Some(Spanned { span, .. }) = table.settle.given() else { return };
+    let message = "`settle` has no effect on a route that nobody pays for as it is called";
+    let help = "give the route a price in USD, and the file `[payments.x402]`; or leave it out";
+    problems.add(Problem::warning(*span, message).help(help));
 }
 
 fn check_upstream(

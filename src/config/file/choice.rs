@@ -3,10 +3,7 @@
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::{
-    payments::Settle,
-    table::{FromToml, Value, not_available},
-};
+use super::table::{FromToml, Value, not_available};
 use crate::{
     config::{
         ClientAuth, TlsVersion,
@@ -14,7 +11,10 @@ use crate::{
         wording::{nearest, quote, suggest},
     },
     ledger::WindowKind,
-    model::{Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, StatusName},
+    model::{
+        Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, Settle,
+        StatusName,
+    },
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -56,7 +56,8 @@ impl FromToml for Access {
 
 impl FromToml for Settle {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
-        choice(value, &[("before", Self::Before)], &["after-headers"], problems)
+        let all = [Self::Before, Self::AfterHeaders].map(|settle| (settle.name(), settle));
+        choice(value, &all, &[], problems)
     }
 }
 

@@ -1,7 +1,10 @@
 //! `[payments]`, as written.
 
 use super::table::{Field, FromToml, Table, Value};
-use crate::config::report::{Problems, Span};
+use crate::{
+    config::report::{Problems, Span},
+    model::Settle,
+};
 
 /// `[payments]`.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(in crate::config) struct X402Table {
     pub(in crate::config) decimals: Field<i64>,
     pub(in crate::config) usd_rate: Field<String>,
     pub(in crate::config) pay_to: Field<String>,
+    pub(in crate::config) settle: Field<Settle>,
 }
 
 impl FromToml for X402Table {
@@ -46,18 +50,10 @@ impl FromToml for X402Table {
             decimals: table.field("decimals"),
             usd_rate: table.field("usd_rate"),
             pay_to: table.field("pay_to"),
+            settle: table.field("settle"),
         };
-        // There is one way yet, so that it need not be kept.
-        table.field::<Settle>("settle");
         table.later(&["v1"]);
         table.finish();
         Some(read)
     }
-}
-
-/// When a payment is settled; read in `choice.rs`.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::config) enum Settle {
-    /// Before the request is forwarded.
-    Before,
 }

@@ -11,7 +11,7 @@ use crate::{
         report::{Problem, Problems, Span},
         wording::quote,
     },
-    model::{Access, Money, WebSocket, parse_duration},
+    model::{Access, Money, Settle, WebSocket, parse_duration},
 };
 
 /// `[[routes]]`.
@@ -27,6 +27,7 @@ pub(in crate::config) struct RouteTable {
     pub(in crate::config) access: Field<Access>,
     pub(in crate::config) cost: Field<i64>,
     pub(in crate::config) price: Field<Money>,
+    pub(in crate::config) settle: Field<Settle>,
     pub(in crate::config) scopes: Field<Vec<Spanned<String>>>,
     pub(in crate::config) enforce: Field<bool>,
     pub(in crate::config) charge_on: Field<Vec<Spanned<StatusSet>>>,
@@ -48,13 +49,13 @@ impl FromToml for RouteTable {
             access: table.field("access"),
             cost: table.field("cost"),
             price: table.field("price"),
+            settle: table.field("settle"),
             scopes: table.field("scopes"),
             enforce: table.field("enforce"),
             charge_on: table.field("charge_on"),
             websocket: table.field("websocket"),
             request_timeout: table.field("request_timeout"),
         };
-        table.later(&["settle"]);
         table.finish();
         Some(read)
     }

@@ -63,6 +63,34 @@ fn routes_with_a_price_in_dollars_are_offered() {
     assert!(without.into_config().unwrap().routes.iter().all(|route| route.offer.is_none()));
 }
 
+/// All are settled as the terms say, but for routes that say otherwise.
+#[test]
+fn routes_say_when_they_are_settled() {
+    let bare = "path = \"/bare\"\n";
+    let routes = ROUTES
+        .replace("path = \"/open\"\n", "path = \"/open\"\nsettle = \"before\"\n")
+        .replace(bare, &format!("{bare}settle = \"before\"\n"));
+    let text = whole(&format!("{X402}settle = \"after-headers\"\n{routes}"));
+    let loaded = Loaded::parse(&text, Path::new(PATH));
+    let report = loaded.report().render(Purpose::Check, Colour::Plain);
+    assert_eq!(report.matches("`settle` has no effect").count(), 1, "{report}");
+    let config = loaded.into_config().unwrap();
+    let route = |name: &str| config.routes.iter().find(|route| *route.name == *name).unwrap();
+    let settles = |name| (route(name).settle.name(), route(name).offer.is_some());
+    assert_eq!(settles("priced"), ("after-headers", true));
+    assert_eq!(settles("open"), ("before", true));
+    // Whoever pays has time for what the upstream takes as well.
+    let seconds = |name| {
+        let document = route(name).offer.as_ref().unwrap().document();
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        document["maxTimeoutSeconds"].clone()
+    };
+    assert_eq!((seconds("priced"), seconds("open")), (120.into(), 60.into()));
+    let described = describe(&config);
+    assert_eq!(described["payments"]["x402"]["settle"], "after-headers");
+    assert_eq!(described["routes"][1]["settle"], "before");
+}
+
 #[test]
 fn wrong_payments_are_told() {
     insta::assert_snapshot!("payments_without_anything", report("[payments.x402]\n"));
@@ -78,7 +106,7 @@ asset_version = 2
 decimals = 37
 usd_rate = "1e3"
 pay_to = "s3cr3t"
-settle = "after-headers"
+settle = "behind"
 v1 = true
 "#;
     let told = report(wrong);

@@ -1,9 +1,12 @@
 //! An offer to try readers with: a price of 0.01 USD is 10000 of its token's smallest units.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Address, Offer, Terms};
-use crate::outgoing::{Target, Trust};
+use crate::{
+    model::Settle,
+    outgoing::{Target, Trust},
+};
 
 /// Where it is.
 pub(crate) const URL: &str = "http://127.0.0.1:14020/b";
@@ -27,6 +30,8 @@ pub(crate) fn offer() -> Offer {
         rate: "1".parse().expect("it is a rate"),
         rate_text: "1".to_owned(),
         pay_to: address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+        order: Settle::Before,
     };
-    Offer::new(&Arc::new(terms), "0.01 USD".parse().expect("it is money")).expect("it is counted")
+    let price = "0.01 USD".parse().expect("it is money");
+    Offer::new(&Arc::new(terms), price, Duration::ZERO).expect("it is counted")
 }

@@ -1,8 +1,11 @@
 //! What the operator says of payments by x402: which token on which network, to whom, and through whom.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{model::Money, outgoing::Target};
+use crate::{
+    model::{Money, Settle},
+    outgoing::Target,
+};
 
 use super::{
     amount::{Rate, atomic},
@@ -14,7 +17,7 @@ use super::{
 /// The one scheme that is offered.
 const SCHEME: &str = "exact";
 
-/// How long a payer has from an offer to the end of the settlement.
+/// How long a payer has from an offer to the end of the settlement, beside what its request takes before that.
 const TIMEOUT_SECONDS: u64 = 60;
 
 /// The terms of all payments by x402, in their checked form.
@@ -42,6 +45,8 @@ pub struct Terms {
     pub(crate) rate_text: String,
     /// Who is paid.
     pub(crate) pay_to: Address,
+    /// When payments are settled, where a route does not say it.
+    pub(crate) order: Settle,
 }
 
 /// What one call over a route costs by x402.
@@ -67,7 +72,7 @@ impl Terms {
 
 impl Offer {
     /// Makes the offer of a price in dollars; `None` where the amount is beyond what is counted.
-    pub(crate) fn new(terms: &Arc<Terms>, price: Money) -> Option<Self> {
+    pub(crate) fn new(terms: &Arc<Terms>, price: Money, waits: Duration) -> Option<Self> {
         let Terms { asset, asset_name, asset_version, decimals, rate, pay_to, chain, .. } =
             &**terms;
         let amount = atomic(price.nanos, *rate, *decimals)?.to_string();
@@ -76,7 +81,7 @@ impl Offer {
             network: terms.network(),
             asset: asset.to_string(),
             pay_to: pay_to.to_string(),
-            max_timeout_seconds: TIMEOUT_SECONDS,
+            max_timeout_seconds: TIMEOUT_SECONDS.saturating_add(waits.as_secs()),
             extra: Extra { name: asset_name.clone(), version: asset_version.clone() },
             amount,
         };

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Access, Address, ChargeOn, Endpoint, Endpoints, HostHeader, HttpVersion, Upstream, WebSocket,
+    Access, Address, ChargeOn, Endpoint, Endpoints, HostHeader, HttpVersion, Settle, Upstream,
+    WebSocket,
 };
 
 fn upstream() -> Arc<Upstream> {
@@ -42,6 +43,7 @@ fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Arc<Route> {
         cost: 1,
         price: None,
         offer: None,
+        settle: Settle::Before,
         scopes: Vec::new(),
         enforce: true,
         charge_on: ChargeOn::default(),

@@ -255,6 +255,10 @@ pub trait Records: Reads {
         step: &PaymentStep<'_>,
     ) -> Result<Option<PaymentRecord>, StoreError>;
 
+    /// Notes that a payment is still under way, where nothing else of it changes; false where it is not any more as it
+    /// was.
+    fn renew_payment(&mut self, now: Timestamp, was: &PaymentRecord) -> Result<bool, StoreError>;
+
     /// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
     fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError>;
 

@@ -163,6 +163,18 @@ pub(super) fn advance(
     find(database, &was.proof)
 }
 
+/// Notes that a payment is still under way; false where it is not any more as it was.
+pub(super) fn renew(
+    database: &dyn Database,
+    now: Timestamp,
+    was: &PaymentRecord,
+) -> Result<bool, StoreError> {
+    let sql =
+        "UPDATE payments SET changed_at = ?4 WHERE number = ?1 AND state = ?2 AND attempt = ?3";
+    let params = params![was.number, name_of(was.state)?, was.attempt, ms(now)];
+    Ok(query::write(database, sql, params)? > 0)
+}
+
 /// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
 pub(super) fn forget(database: &dyn Database, was: &PaymentRecord) -> Result<(), StoreError> {
     let sql = "DELETE FROM payments WHERE number = ?1 AND state = ?2 AND attempt = ?3";

@@ -105,6 +105,10 @@ impl Records for Rows<Writer<'_>> {
         payments::advance(self.database(), now, was, step)
     }
 
+    fn renew_payment(&mut self, now: Timestamp, was: &PaymentRecord) -> Result<bool, StoreError> {
+        payments::renew(self.database(), now, was)
+    }
+
     fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError> {
         payments::forget(self.database(), was)
     }

@@ -1,11 +1,14 @@
 //! Payments that come with a request: one proof opens one request, whatever who settles it does.
 
+mod after_headers;
 mod facilitator;
 mod kill;
 mod nodes;
 mod refused;
 mod unknown;
 mod wallet;
+
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
@@ -99,8 +102,12 @@ impl Stage {
     }
 
     fn before(upstream: Upstream) -> Self {
+        Self::with(TABLES, upstream)
+    }
+
+    fn with(tables: &str, upstream: Upstream) -> Self {
         let facilitator = Facilitator::start();
-        let tables = TABLES.replace("@FACILITATOR@", &facilitator.url());
+        let tables = tables.replace("@FACILITATOR@", &facilitator.url());
         let tables = tables.replace("@UPSTREAM@", &upstream.address().to_string());
         let gateway = Gateway::start(&tables, &upstream);
         Self { gateway, upstream, facilitator, tables }
@@ -151,6 +158,27 @@ fn entry(kind: &str, amount: &str, balance: &str) -> (String, String, String) {
 /// What a payment leaves in the ledger that opened a request.
 fn paid_and_spent() -> [(String, String, String); 2] {
     [entry("paid", "0.010000000", "0.010000000"), entry("spent", "-0.010000000", "0.000000000")]
+}
+
+/// Presents one payment 510 times at once, to each of the gateways in turn; gives what is answered.
+fn in_parallel(gateways: &[SocketAddr], payment: &str) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let ask = |address| {
+            let mut client = Client::connect(address);
+            let ask = |_| client.request("GET", "/weather/x", &[payment]).verdict();
+            (0..10).map(ask).collect::<Vec<_>>()
+        };
+        let gateways = gateways.iter().copied().cycle().take(51);
+        let clients: Vec<_> = gateways.map(|address| scope.spawn(move || ask(address))).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+fn assert_one_opened(verdicts: &[String]) {
+    let count = |wanted: &str| verdicts.iter().filter(|verdict| *verdict == wanted).count();
+    assert_eq!(count("200"), 1, "{verdicts:?}");
+    let used = count("409 payment_already_used");
+    assert_eq!(used + count("409 payment_pending"), verdicts.len() - 1, "{verdicts:?}");
 }
 
 #[test]
@@ -236,22 +264,8 @@ fn one_proof_opens_one_request_however_often_it_comes() {
     let stage = Stage::new();
     let wallet = Wallet::new(7);
     let payment = stage.payment(&wallet, "/weather/x", 1);
-    let address = stage.gateway.running().address();
-    let verdicts: Vec<String> = std::thread::scope(|scope| {
-        let ask = || {
-            let mut verdicts = Vec::new();
-            let mut client = Client::connect(address);
-            for _ in 0..10 {
-                verdicts.push(client.request("GET", "/weather/x", &[&payment]).verdict());
-            }
-            verdicts
-        };
-        let clients: Vec<_> = (0..50).map(|_| scope.spawn(ask)).collect();
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-    });
-    let count = |wanted: &str| verdicts.iter().filter(|verdict| *verdict == wanted).count();
-    assert_eq!(count("200"), 1, "{verdicts:?}");
-    assert_eq!(count("409 payment_already_used") + count("409 payment_pending"), 499);
+    let verdicts = in_parallel(&[stage.gateway.running().address()], &payment);
+    assert_one_opened(&verdicts);
     assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 1));
     assert_eq!((stage.facilitator.asked("verify"), stage.facilitator.asked("settle")), (1, 1));
     assert_eq!(stage.entries(&wallet.address()), paid_and_spent());

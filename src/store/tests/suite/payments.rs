@@ -64,6 +64,10 @@ fn a_proof_is_there_once() {
 fn steps_follow_one_another_and_who_is_late_changes_nothing() {
     let mut place = Place::new();
     let first = claimed(&mut place, "p");
+    // That it is still under way changes nothing else.
+    assert!(place.write(|records| records.renew_payment(at(2), &first)).unwrap());
+    let renewed = PaymentRecord { changed_at: at(2), ..first.clone() };
+    assert_eq!(place.store.reads().payment("p").unwrap(), Some(renewed));
     let settling = PaymentStep { next_attempt: Some(at(9)), ..step(PaymentState::Settling) };
     let second = place.write(|records| records.advance_payment(at(2), &first, &settling)).unwrap();
     let second = second.unwrap();
@@ -77,6 +81,7 @@ fn steps_follow_one_another_and_who_is_late_changes_nothing() {
     };
     assert_eq!(second, expected);
     // Who had it as it was before does nothing any more.
+    assert!(!place.write(|records| records.renew_payment(at(3), &first)).unwrap());
     let late = place.write(|records| records.advance_payment(at(3), &first, &settling)).unwrap();
     assert_eq!(late, None);
     place.write(|records| records.forget_payment(&first)).unwrap();

@@ -1,10 +1,6 @@
-//! Last step: the answer goes down, and however it ends, the request is settled once.
-//!
-//! Order: the settlement comes before the last byte is handed to the client's connection, so that a
-//! caller who has read the answer finds it in the usage.
+//! The body of an answer as it goes down, which settles its request when it ends.
 
 use std::{
-    borrow::Cow,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -12,38 +8,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::Charge;
 use crate::{
-    answer::{
-        Ending,
-        grpc::{self, Outcome},
-        headers::push_rate_limit,
-    },
+    answer::{Ending, grpc},
     chain::{
         exchange::Exchange,
-        forward::Forwarded,
-        payment::{self, Paid},
-        reply::Reply,
+        payment::Paid,
         reservation::Reservation,
-        subscription::Notice,
         tunnel::{self, Tunnel},
     },
-    http1::Fields,
-    ledger::{Standing, Stay},
+    ledger::Stay,
     model::{Route, WebSocket},
     progress::{Cut, Progress, Upload, Waiting},
     upstream::{headers, http1::ExchangeError, lane::Lane},
 };
-
-static COST: HeaderName = HeaderName::from_static("faregate-cost");
-static PRICE: HeaderName = HeaderName::from_static("faregate-price");
-static SHADOW: HeaderName = HeaderName::from_static("faregate-shadow");
-static SUBSCRIPTION_ENDS: HeaderName = HeaderName::from_static("faregate-subscription-ends");
-static GRACE_ENDS: HeaderName = HeaderName::from_static("faregate-grace-ends");
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer: one of ours, whole; or the upstream's, passing through.
 #[derive(Debug)]
@@ -52,6 +34,13 @@ pub enum AnswerBody {
     Own(Option<Bytes>),
     /// The upstream's.
     Passing(Box<PassingBody>),
+}
+
+/// What was taken for a request, and what it opened.
+pub(super) struct Taken {
+    pub(super) reservation: Option<Reservation>,
+    pub(super) paid: Option<Paid>,
+    pub(super) tunnel: Option<Tunnel>,
 }
 
 /// An upstream's body that settles its request when it ends.
@@ -76,120 +65,42 @@ pub struct PassingBody {
     is_free: bool,
 }
 
-/// Turns the upstream's answer into the caller's.
-pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
-    let Forwarded {
-        mut head,
-        connection,
-        route,
-        shadow,
-        notice,
-        mut reservation,
-        mut paid,
-        tunnel,
-    } = forwarded;
-    let (status, fields) = (head.status, &mut head.fields);
-    // Where messages are paid for, the opening shows only that the first one could be.
-    let is_free = tunnel.is_some() && route.websocket == WebSocket::Message;
-    let outcome = match exchange.grpc() {
-        Some(form) => {
-            let (is_whole, is_late) = (connection.is_body_over(), exchange.is_past_deadline());
-            grpc::outcome(form, fields, is_whole, is_late)
-        }
-        None => Outcome::Known { is_charged: true },
-    };
-    let is_free_call = outcome == Outcome::Known { is_charged: false };
-    let charged = route.charge_on.contains(status) && !is_free && !is_free_call;
-    let awaits_status = charged && outcome == Outcome::Open;
-    if let Some(standing) = reservation.as_ref().and_then(Reservation::standing) {
-        let cost = if charged { route.cost } else { 0 };
-        let price = reservation.as_ref().and_then(Reservation::price);
-        tell(fields, standing, cost, route.cost, notice);
-        // What money paid took nothing of the allowance.
-        let cost = if price.is_some() { 0 } else { cost };
-        // What is not known yet is not told.
-        if !awaits_status {
-            fields.push_text(&COST, itoa::Buffer::new().format(cost));
-        }
-        if let Some(price) = price.filter(|_| charged && !awaits_status) {
-            fields.push_text(&PRICE, &price.to_string());
-        }
-    }
-    if exchange.snapshot().x402.is_some() {
-        payment::drop_said(fields);
-    }
-    if let (Some(receipt), Some(paid)) = (exchange.receipt(), &paid) {
-        payment::tell(receipt, fields);
-        fields.push_text(&COST, "0");
-        if charged && !awaits_status {
-            fields.push_text(&PRICE, &paid.price().to_string());
-        }
-    }
-    if let Some(code) = shadow {
-        fields.push_text(&SHADOW, code.name());
-        fields.push_text(&COST, "0");
-    }
-    exchange.note_head(status);
-    fields.push(&REQUEST_ID, &exchange.outward_id());
-    let mut stay = None;
-    if !charged && let Some(mut reservation) = reservation.take() {
-        if tunnel.is_some() {
-            stay = reservation.stay();
-        }
-        reservation.settle(Ending::Uncharged);
-        exchange.note_reserved(0, None);
-    }
-    if !charged && let Some(paid) = paid.take() {
-        paid.settle(Ending::Uncharged);
-        exchange.note_reserved(0, None);
-    }
-    exchange.progress().set_head();
-    exchange.progress().set_waiting(Waiting::Client);
-    let is_over = connection.is_body_over();
-    let connection = Some(connection);
-    let mut body = PassingBody {
-        exchange,
-        reservation,
-        paid,
-        connection,
-        tunnel,
-        stay,
-        over: false,
-        status,
-        route,
-        awaits_status,
-        is_free: is_free_call,
-    };
-    if is_over {
-        body.end(Ending::Completed);
-    }
-    Reply::passing(head, AnswerBody::Passing(Box::new(body)))
-}
-
-/// Tells a served caller what is left.
-fn tell(
-    fields: &mut Fields,
-    standing: &Standing,
-    cost: u64,
-    reserved: u64,
-    notice: Option<Notice>,
-) {
-    let given_back = reserved.saturating_sub(cost);
-    let mut standing = Cow::Borrowed(standing);
-    if given_back > 0 {
-        for quota in &mut standing.to_mut().quotas {
-            quota.reserved = quota.reserved.saturating_sub(given_back);
-        }
-    }
-    push_rate_limit(&standing, fields);
-    match notice {
-        None => {}
-        Some(Notice::Ends(at)) => fields.push_text(&SUBSCRIPTION_ENDS, &at.to_string()),
-        Some(Notice::GraceEnds(at)) => fields.push_text(&GRACE_ENDS, &at.to_string()),
-    }
-}
-
 impl PassingBody {
+    /// Begins with what is behind a head. What is not charged is settled at once, and so is what has no body.
+    pub(super) fn begin(
+        exchange: Box<Exchange>,
+        connection: Lane,
+        taken: Taken,
+        (status, route): (StatusCode, Arc<Route>),
+        charge: Charge,
+    ) -> Self {
+        let Taken { reservation, paid, tunnel } = taken;
+        let Charge { is_charged, awaits_status, is_free_call } = charge;
+        let is_over = connection.is_body_over();
+        let mut body = Self {
+            exchange,
+            reservation,
+            paid,
+            connection: Some(connection),
+            tunnel,
+            stay: None,
+            over: false,
+            status,
+            route,
+            awaits_status,
+            is_free: is_free_call,
+        };
+        if !is_charged {
+            body.uncharge();
+        }
+        body.progress().set_head();
+        body.progress().set_waiting(Waiting::Client);
+        if is_over {
+            body.end(Ending::Completed);
+        }
+        body
+    }
+
     fn progress(&self) -> &Rc<Progress> {
         self.exchange.progress()
     }
@@ -202,6 +113,21 @@ impl PassingBody {
             Some(connection) => connection.poll_body(context),
             // It has ended, and what was the connection's serves another request.
             None => Poll::Ready(None),
+        }
+    }
+
+    /// Gives back what was taken for an answer that is not charged.
+    fn uncharge(&mut self) {
+        if let Some(mut reservation) = self.reservation.take() {
+            if self.tunnel.is_some() {
+                self.stay = reservation.stay();
+            }
+            reservation.settle(Ending::Uncharged);
+            self.exchange.note_reserved(0, None);
+        }
+        if let Some(paid) = self.paid.take() {
+            paid.settle(Ending::Uncharged);
+            self.exchange.note_reserved(0, None);
         }
     }
 
