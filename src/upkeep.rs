@@ -1,6 +1,6 @@
 //! What keeps the ledger: consumption is entered when its minute is over, grants that have ended expire,
-//! entries that are older than they are kept for are carried, and what nodes shared of windows that are long over is
-//! forgotten. A task of its own, far from any
+//! entries that are older than they are kept for are carried, and what nodes shared of windows that are long over, answers
+//! whose time is over, and payments of which nothing can come are forgotten. A task of its own, far from any
 //! request, that works in small transactions. Of several processes that share a store one does this.
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +34,12 @@ const CARRY_PERIOD: Duration = Duration::from_secs(600);
 
 /// How long after its end a window is forgotten as nodes share it: whatever was in flight then has ended.
 const SHARED: Duration = Duration::from_secs(24 * 3600);
+
+/// How long after its last change a payment is forgotten of which nothing can come, at the least.
+const PAYMENTS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How many payments or answers one transaction forgets.
+const FORGOTTEN: usize = 256;
 
 /// The task.
 pub(crate) struct Upkeep {
@@ -93,12 +99,15 @@ impl Upkeep {
         let before = now.checked_sub(LATE + Duration::from_secs(60)).unwrap_or(now);
         while !self.enter(now, before).await? {}
         while !self.expire().await? {}
+        while !self.forget_answers(now).await? {}
         if Instant::now() >= self.carry_at {
             let kept = self.gateway.look(|snapshot| snapshot.retention.entries);
             let before = now.checked_sub(kept).unwrap_or(jiff::Timestamp::MIN);
             while !self.carry(before).await? {}
             let before = now.checked_sub(SHARED).unwrap_or(jiff::Timestamp::MIN);
             while !self.forget_shared(before).await? {}
+            let before = now.checked_sub(PAYMENTS.max(kept)).unwrap_or(jiff::Timestamp::MIN);
+            while !self.forget_payments(before).await? {}
             self.carry_at = Instant::now() + CARRY_PERIOD;
         }
         Ok(())
@@ -125,6 +134,20 @@ impl Upkeep {
     async fn forget_shared(&self, before: jiff::Timestamp) -> Result<bool, UpkeepError> {
         let work = move |records: &mut dyn crate::store::records::Records| {
             records.forget_shared_windows(before, ROWS)
+        };
+        Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
+    }
+
+    async fn forget_answers(&self, now: jiff::Timestamp) -> Result<bool, UpkeepError> {
+        let work = move |records: &mut dyn crate::store::records::Records| {
+            records.forget_answers(now, FORGOTTEN)
+        };
+        Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
+    }
+
+    async fn forget_payments(&self, before: jiff::Timestamp) -> Result<bool, UpkeepError> {
+        let work = move |records: &mut dyn crate::store::records::Records| {
+            records.forget_payments(before, FORGOTTEN)
         };
         Ok(self.keeper.submit(work, |_| ()).await.map_err(|_| UpkeepError::Ended)??)
     }

@@ -13,8 +13,13 @@ use std::{
 use faregate::{
     answer::{Ending, Refusal, problem},
     chain::{
-        arrival::Arrival, authenticate, exchange::Exchange, head, pages, quota, quota::Reserved,
-        route, subscription, target::Target,
+        arrival::Arrival,
+        authenticate,
+        exchange::Exchange,
+        head, pages, quota,
+        quota::{Decided, Reserved},
+        route, subscription,
+        target::Target,
     },
     clock::Clock,
     config::{Config, Loaded},
@@ -165,7 +170,10 @@ pub(crate) fn steps(exchange: &mut Exchange, call: &Call) -> Result<Reserved, Re
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
     let books = Rc::clone(exchange.books());
-    let reserved = written(&books, quota::quota(entitled, None, exchange))?;
+    let Decided::Reserved(reserved) = written(&books, quota::quota(entitled, None, exchange))?
+    else {
+        panic!("no payment is measured");
+    };
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     Ok(reserved)

@@ -99,7 +99,7 @@ async fn find(state: &State, id: Uuid) -> Result<Option<Record>, Problem> {
 
 /// Says why there may be nothing about a request.
 fn not_found(id: Uuid, now: Timestamp, retention: &Retention) -> Problem {
-    let Retention { requests, requests_size: _, entries: _ } = retention;
+    let Retention { requests, requests_size: _, entries: _, answers: _ } = retention;
     let kept = duration_text(*requests);
     let since = now.checked_sub(*requests).unwrap_or(Timestamp::MIN);
     let why = match Archive::made_at(id) {

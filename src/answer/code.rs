@@ -68,6 +68,7 @@ codes! {
     UriTooLong => "uri_too_long", 414, "Request target too long", "Send a shorter path and query.";
     ExpectationFailed => "expectation_failed", 417, "Expectation not supported", "Send no Expect field, or `100-continue`.";
     MisdirectedRequest => "misdirected_request", 421, "Not this connection's host", "Send the request on a connection of its own, for its own host.";
+    IdempotencyKeyReused => "idempotency_key_reused", 422, "Idempotency-Key of another request", "Send another request with another key. Nothing was paid.";
     HeadersTooLarge => "headers_too_large", 431, "Header fields too large", "Send fewer or smaller header fields.";
     RateLimited => "rate_limited", 429, "Too many requests", "Wait as long as Retry-After says.";
     TooManyConcurrent => "too_many_concurrent", 429, "Too many requests at once", "Wait until one of your requests has ended.";

@@ -47,6 +47,8 @@ pub enum Denial {
         /// The largest head in bytes.
         max: usize,
     },
+    /// The Idempotency-Key came with another request that was paid for.
+    IdempotencyKeyReused,
     /// The key lacks a scope of the route.
     InsufficientScope {
         /// The scopes that the route demands.
@@ -161,6 +163,7 @@ impl Denial {
             Self::NotImplemented => Code::NotImplemented,
             Self::OriginNotAllowed => Code::OriginNotAllowed,
             Self::PageNotAllowed => Code::OriginNotAllowed,
+            Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
             Self::PaymentAlreadyUsed => Code::PaymentAlreadyUsed,
             Self::PaymentExpired => Code::PaymentExpired,
             Self::PaymentFailed { .. } => Code::PaymentFailed,
@@ -218,6 +221,9 @@ impl Denial {
             Self::NotImplemented => "The method is not served here.".into(),
             Self::OriginNotAllowed => "The API key may not be used from this address.".into(),
             Self::PageNotAllowed => "Pages of this origin may not call the API.".into(),
+            Self::IdempotencyKeyReused => {
+                "The Idempotency-Key came with another request, which was paid for.".into()
+            }
             Self::PaymentAlreadyUsed => {
                 "The payment opened a request before, or was made for another route.".into()
             }

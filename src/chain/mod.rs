@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod forecast;
 pub mod forward;
 pub mod head;
+pub mod kept;
 mod offers;
 pub mod options;
 pub mod origin;
@@ -40,12 +41,13 @@ pub use self::refuse::keep_unread;
 use crate::{
     answer::{Code, Ending, Fault, Refusal},
     chain::{
-        arrival::Arrival, exchange::Exchange, forward::Forwarded, reply::Reply, settle::AnswerBody,
-        target::Target,
+        arrival::Arrival, exchange::Exchange, forward::Forwarded, quota::Decided, reply::Reply,
+        settle::AnswerBody, target::Target,
     },
     cors,
     memory::Pressure,
     server::body::ClientBody,
+    store::records::AnswerRecord,
     websocket,
     worker::{Connection, Worker},
 };
@@ -66,6 +68,7 @@ pub async fn serve(
     exchange.note_decided();
     let mut reply = match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
+        Ok(Outcome::Kept(answer)) => kept::reply(*answer, exchange),
         Ok(Outcome::Page(page)) => {
             refuse::dispose(body, head, &exchange).await;
             exchange.note_head(page.status());
@@ -95,6 +98,8 @@ pub async fn serve(
 enum Outcome {
     /// The upstream has answered.
     Forwarded(Box<Forwarded>),
+    /// The answer was paid for, and sent, before.
+    Kept(Box<AnswerRecord>),
     /// The gateway's own: a page under the reserved prefix, what it can do, or the answer to a preflight.
     Page(Response<Bytes>),
 }
@@ -162,8 +167,14 @@ async fn run(
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
     let payment = payment::read(head, entitled.routed(), entitled.payer(), exchange)?;
-    let upload = upload::upload(body, exchange)?;
-    let reserved = quota::quota(entitled, payment, exchange).await?;
+    let mut upload = upload::upload(body, exchange)?;
+    let reserved = match quota::quota(entitled, payment, exchange).await? {
+        Decided::Kept(kept) => {
+            let answer = kept::same(*kept, &mut upload, exchange.progress()).await?;
+            return Ok(Outcome::Kept(answer));
+        }
+        Decided::Reserved(reserved) => reserved,
+    };
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, is_switch, exchange).await?;

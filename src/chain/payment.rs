@@ -12,16 +12,17 @@ use http::{HeaderValue, request::Parts};
 use crate::{
     answer::{Denial, Ending, Fault, Refusal, headers::field_value},
     chain::{
-        Refused as Unserved, exchange::Exchange, forward::Forwarded, payer::Payer, route::Routed,
-        settle::Charge,
+        Refused as Unserved, exchange::Exchange, forward::Forwarded, kept::Kept, payer::Payer,
+        route::Routed, settle::Charge,
     },
     http1::Fields,
     model::{Access, Money, Route},
     pay::{
-        For, Grant, Outcome, Pledge, Presented, Refused, Wrong,
+        Copied, For, Grant, Outcome, Pledge, Presented, Print, Refused, Wrong,
         x402::{self, Offer},
     },
     progress::{Clocks, Progress},
+    upstream::http1::Head,
     websocket,
 };
 
@@ -30,6 +31,19 @@ use crate::{
 pub struct Brought {
     offer: Arc<Offer>,
     presented: Presented,
+    /// The Idempotency-Key of its request.
+    key: Option<String>,
+    /// What its request is known by, where answers are kept.
+    print: Option<Print>,
+}
+
+/// What a payment opens.
+#[derive(Debug)]
+pub enum Opened {
+    /// The answer that it paid for before.
+    Kept(Box<Kept>),
+    /// A request.
+    Paid(Paid),
 }
 
 /// How long a payment may take until its outcome is told: longer than whoever settles it may.
@@ -42,6 +56,8 @@ const PAYING: Duration = Duration::from_secs(90);
 pub struct Paid {
     /// `None` only after it was settled.
     payment: Option<Payment>,
+    /// What the request is known by, where answers are kept.
+    print: Option<Print>,
     price: Money,
     progress: Rc<Progress>,
 }
@@ -88,7 +104,30 @@ pub(super) fn read(
     if let (Payer::Caller(_), Err(wrong)) = (payer, &presented.fit) {
         return Err(denied(wrong.clone()));
     }
-    Ok(Some(Brought { offer: Arc::clone(offer), presented }))
+    let target = routed.target().path_and_query().as_str();
+    let keeps = !exchange.snapshot().retention.answers.is_zero();
+    let print = keeps.then(|| Print::of(head, exchange.resource(), target));
+    let key = idempotency_key(head)?;
+    Ok(Some(Brought { offer: Arc::clone(offer), presented, key, print }))
+}
+
+/// The longest Idempotency-Key.
+const KEY_MAX: usize = 255;
+
+/// Reads the Idempotency-Key of a request that may change something; others may be repeated anyhow.
+fn idempotency_key(head: &Parts) -> Result<Option<String>, Denial> {
+    if head.method.is_safe() {
+        return Ok(None);
+    }
+    let mut values = head.headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| (1..=KEY_MAX).contains(&text.len()));
+    match (text, values.next()) {
+        (Some(text), None) => Ok(Some(text.to_owned())),
+        _ => Err(Denial::InvalidRequest(
+            "There is one Idempotency-Key, of 1 to 255 ASCII characters.",
+        )),
+    }
 }
 
 /// Makes the refusal of a request that comes without a key and without a payment.
@@ -108,8 +147,8 @@ pub(super) async fn pay(
     routed: &Routed,
     payer: &Payer,
     exchange: &mut Exchange,
-) -> Result<Paid, Refusal> {
-    let Brought { offer, presented } = brought;
+) -> Result<Opened, Refusal> {
+    let Brought { offer, presented, key, print } = brought;
     let Some(till) = exchange.worker().gateway().till() else {
         return Err(Fault::PaymentUnavailable.into());
     };
@@ -119,12 +158,26 @@ pub(super) async fn pay(
         route: routed.route().name.to_string(),
         customer: payer.caller().map(|caller| caller.customer.id.to_string()),
         settle: routed.route().settle,
+        key,
     };
+    let proof = presented.proof.clone();
     let parties = Parties { network: presented.network.clone(), payer: presented.payer.clone() };
     let outcome = unhurried(exchange, till.pay(presented, of, good, offer.terms())).await;
-    let payment = take(outcome, parties, exchange)?;
+    let outcome = match outcome {
+        Outcome::Answered(answer) => {
+            // By the key of a request that another payment paid for.
+            let is_by_key = answer.proof != proof;
+            let otherwise = match is_by_key {
+                true => Denial::IdempotencyKeyReused,
+                false => Denial::PaymentAlreadyUsed,
+            };
+            return Ok(Opened::Kept(Box::new(Kept { answer: *answer, print, otherwise })));
+        }
+        other => other,
+    };
+    let payment = Some(take(outcome, parties, exchange)?);
     let progress = Rc::clone(exchange.progress());
-    Ok(Paid { payment: Some(payment), price: offer.price, progress })
+    Ok(Opened::Paid(Paid { payment, print, price: offer.price, progress }))
 }
 
 /// Has the payment settled that was held for a request, now that the head of its answer is there. What is not charged
@@ -179,6 +232,8 @@ fn take(outcome: Outcome, parties: Parties, exchange: &mut Exchange) -> Result<P
             exchange.note_receipt(field_value(&receipt));
             Ok(Payment::Granted(grant))
         }
+        // It opened one before it was asked for this one, which cannot be while it is held.
+        Outcome::Answered(_) => Err(Denial::PaymentAlreadyUsed.into()),
         Outcome::Pledged(pledge) => Ok(Payment::Pledged(pledge, parties)),
         Outcome::Refused(refused) => {
             if let Refused::Failed { reason } = &refused {
@@ -217,6 +272,18 @@ impl Paid {
     /// Gives what it pays.
     pub(super) fn price(&self) -> Money {
         self.price
+    }
+
+    /// Gives what its request is known by.
+    pub(super) fn print(&self) -> Option<&Print> {
+        self.print.as_ref()
+    }
+
+    /// Begins a copy of the answer that it pays for.
+    pub(super) fn copy(&mut self, head: &Head) -> Option<Box<Copied>> {
+        let Some(Payment::Granted(grant)) = &mut self.payment else { return None };
+        let print = self.print.clone()?;
+        grant.shelf()?.copy(print, head.status.as_u16(), &head.fields).map(Box::new)
     }
 
     /// Tells whether it is held and not settled yet.
@@ -276,6 +343,7 @@ pub(super) fn tell(receipt: &HeaderValue, fields: &mut Fields) {
     });
 }
 
+static IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
 static RESPONSE: http::HeaderName = http::HeaderName::from_static(x402::RESPONSE);
 
 #[cfg(test)]

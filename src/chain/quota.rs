@@ -16,8 +16,9 @@ use crate::{
     answer::{Code, CreditDenial, CreditShortage, Denial, Ending, Fault, QuotaDenial, Refusal},
     chain::{
         exchange::Exchange,
+        kept::Kept,
         payer::{About, Payer},
-        payment::{self, Brought, Paid},
+        payment::{self, Brought, Opened, Paid},
         reservation::Reservation,
         route::Routed,
         subscription::{Entitled, Notice},
@@ -43,12 +44,22 @@ pub struct Reserved {
     paid: Option<Paid>,
 }
 
+/// What is decided about a request.
+#[expect(clippy::large_enum_variant, reason = "nearly every request is of the large one")]
+#[derive(Debug)]
+pub enum Decided {
+    /// Its answer was paid for before.
+    Kept(Box<Kept>),
+    /// It may go up.
+    Reserved(Reserved),
+}
+
 /// Takes the units of an entitled request, or has its payment settled. Where nobody pays nothing is taken.
 pub async fn quota(
     entitled: Entitled,
     payment: Option<Brought>,
     exchange: &mut Exchange,
-) -> Result<Reserved, Refusal> {
+) -> Result<Decided, Refusal> {
     let (routed, payer, notice, uncovered) = entitled.into_parts();
     if let Some(denial) = uncovered.as_ref().filter(|_| payer.paying().is_some()) {
         exchange.note(|trail| trail.uncovered(denial.code()));
@@ -70,8 +81,12 @@ pub async fn quota(
         && payment::may_pay(denial)
         && payer.is_refused(routed.is_enforced())
     {
-        let paid = payment::pay(brought, &routed, &payer, exchange).await?;
-        return Ok(Reserved { routed, payer, notice, reservation: None, paid: Some(paid) });
+        let opened = payment::pay(brought, &routed, &payer, exchange).await?;
+        let reserved = |paid| Reserved { routed, payer, notice, reservation: None, paid };
+        return Ok(match opened {
+            Opened::Kept(answer) => Decided::Kept(answer),
+            Opened::Paid(paid) => Decided::Reserved(reserved(Some(paid))),
+        });
     }
     if let (Payer::Stranger, Some(Err(denial))) = (&payer, &found) {
         return Err(denial.clone().into());
@@ -89,7 +104,7 @@ pub async fn quota(
             Some(write_down(hold, source, exchange.books(), id, now, progress).await?)
         }
     };
-    Ok(Reserved { routed, payer, notice, reservation, paid: None })
+    Ok(Decided::Reserved(Reserved { routed, payer, notice, reservation, paid: None }))
 }
 
 /// Takes the units from the allowance, or where that does not cover them the price from the money.

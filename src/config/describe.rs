@@ -186,7 +186,7 @@ fn of_admin(admin: &Admin) -> Value {
 
 fn of_store(store: &Store, retention: &Retention) -> Value {
     let Store { database, journal, durability } = store;
-    let Retention { requests, requests_size, entries } = retention;
+    let Retention { requests, requests_size, entries, answers } = retention;
     json!({
         "url": match database {
             Database::Postgres(server) => format!("postgres://{server}"),
@@ -202,6 +202,7 @@ fn of_store(store: &Store, retention: &Retention) -> Value {
             "requests": duration_text(*requests),
             "requests_size": size(*requests_size),
             "entries": duration_text(*entries),
+            "answers": duration_text(*answers),
         },
     })
 }

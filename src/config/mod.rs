@@ -242,6 +242,8 @@ pub struct Retention {
     pub requests_size: u64,
     /// Entries of the ledger.
     pub entries: Duration,
+    /// Answers that a payment with the request paid for; zero keeps none of them.
+    pub answers: Duration,
 }
 
 /// What is written about requests and about the gateway itself.

@@ -99,7 +99,8 @@ impl Step {
             Code::BalanceInFlight | Code::InsufficientCredits | Code::PaymentRequired => {
                 Self::Credit
             }
-            Code::PaymentAlreadyUsed
+            Code::IdempotencyKeyReused
+            | Code::PaymentAlreadyUsed
             | Code::PaymentExpired
             | Code::PaymentFailed
             | Code::PaymentInvalid

@@ -46,6 +46,12 @@ pub(super) fn told(
         };
     }
     match (decision, code) {
+        // No page has a route.
+        (Decision::OwnPage, _) if facts.route.is_some() => {
+            "The answer of a request before it, which the payment that came with both had paid for. It \
+             costs nothing once more and is not counted."
+                .to_owned()
+        }
         // No page has this status.
         (Decision::OwnPage, _) if about.status == StatusCode::NO_CONTENT.as_u16() => {
             "A browser asked whether a page may make another request, and the gateway answered that \
@@ -57,6 +63,10 @@ pub(super) fn told(
         }
         (Decision::WouldBeForwarded | Decision::WouldBeRefused, _) => would(facts, about),
         (_, None) => format!("{}{}", uncovered(facts), ended(about)),
+        (Decision::Forwarded, Some(code)) if Step::of(code, true) == Some(Step::Payment) => {
+            let kept = "The upstream answered, and nothing of that was passed on.";
+            format!("{}. {kept} {}", code.title(), code.advice())
+        }
         (Decision::Forwarded, Some(code)) => {
             format!("{}. {} {}", code.title(), ended(about), code.advice())
         }

@@ -16,7 +16,7 @@ use crate::{
     model::{Nanos, Settle},
     store::{
         StoreError,
-        records::{EntryKind, PaymentRecord, PaymentState, PaymentStep, Records},
+        records::{AnswerRecord, EntryKind, PaymentRecord, PaymentState, PaymentStep, Records},
     },
 };
 
@@ -52,6 +52,8 @@ pub(crate) struct For {
     pub(crate) customer: Option<String>,
     /// When it is to be settled.
     pub(crate) settle: Settle,
+    /// Its Idempotency-Key.
+    pub(crate) key: Option<String>,
 }
 
 /// What the books say of a payment that is presented.
@@ -68,8 +70,8 @@ pub(super) enum Found {
     Pending,
     /// It was settled before, and is spent on this request.
     Spent(PaymentRecord),
-    /// It opened a request already, or pays for another.
-    Used,
+    /// It opened a request already, or pays for another; with the answer of that, if it is kept.
+    Used(Option<Box<AnswerRecord>>),
     /// It cannot be settled.
     Wrong(Wrong),
 }
@@ -84,20 +86,63 @@ pub(super) fn claim(
     good: Result<(), Wrong>,
 ) -> Result<Found, StoreError> {
     let Some(known) = records.payment(&presented.proof)? else {
-        if let Err(wrong) = good {
-            return Ok(Found::Wrong(wrong));
-        }
-        let mut payment = new(now, presented, of);
-        return Ok(match records.put_payment(&payment)? {
-            Some(number) => {
-                payment.number = number;
-                Found::Claimed(payment)
-            }
-            None => Found::Pending,
-        });
+        return match repeated(records, now, presented, of)? {
+            Some(first) => found(records, now, first, of, good),
+            None => claim_new(records, now, presented, of, good),
+        };
     };
+    found(records, now, known, of, good)
+}
+
+/// Finds the payment of the first request of those with one Idempotency-Key; none where whoever claimed that is gone, so
+/// that nothing moved by it.
+fn repeated(
+    records: &mut dyn Records,
+    now: Timestamp,
+    presented: &Presented,
+    of: &For,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let Some(key) = &of.key else { return Ok(None) };
+    let first = records.payment_by_key(&presented.payer, key)?;
+    Ok(first.filter(|first| first.state != PaymentState::Claimed || !is_stale(first, now)))
+}
+
+fn claim_new(
+    records: &mut dyn Records,
+    now: Timestamp,
+    presented: &Presented,
+    of: &For,
+    good: Result<(), Wrong>,
+) -> Result<Found, StoreError> {
+    if let Err(wrong) = good {
+        return Ok(Found::Wrong(wrong));
+    }
+    // A name is good for one payment, and for another one only where that did not move.
+    if let Some(identifier) = &presented.identifier
+        && records.is_identifier_used(&presented.payer, identifier)?
+    {
+        return Ok(Found::Used(None));
+    }
+    let mut payment = new(now, presented, of);
+    Ok(match records.put_payment(&payment)? {
+        Some(number) => {
+            payment.number = number;
+            Found::Claimed(payment)
+        }
+        None => Found::Pending,
+    })
+}
+
+/// Tells what is to be had of a payment that the books know.
+fn found(
+    records: &mut dyn Records,
+    now: Timestamp,
+    known: PaymentRecord,
+    of: &For,
+    good: Result<(), Wrong>,
+) -> Result<Found, StoreError> {
     if known.route != of.route {
-        return Ok(Found::Used);
+        return Ok(Found::Used(None));
     }
     match known.state {
         PaymentState::Claimed if is_stale(&known, now) => {
@@ -122,7 +167,9 @@ pub(super) fn claim(
             let taken = records.advance_payment(now, &known, &step)?;
             Ok(taken.map_or(Found::Pending, Found::Spent))
         }
-        PaymentState::Used => Ok(Found::Used),
+        PaymentState::Used => {
+            Ok(Found::Used(records.kept_answer(&known.proof, now)?.map(Box::new)))
+        }
         PaymentState::Failed => Ok(Found::Failed { reason: known.reason.unwrap_or_default() }),
     }
 }
@@ -212,7 +259,8 @@ pub(super) fn give_back(
 }
 
 fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
-    let Presented { proof, payer, price, network, amount, order, window: _, fit: _ } = presented;
+    let Presented { proof, payer, price, network, amount, order, window, identifier, fit: _ } =
+        presented;
     PaymentRecord {
         number: 0,
         proof: proof.clone(),
@@ -233,6 +281,9 @@ fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
         settlement: None,
         reason: None,
         held: Nanos::ZERO,
+        until: window.end(),
+        identifier: identifier.clone(),
+        idempotency: of.key.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     books::{self, Found, RENEWAL},
+    kept::{Answer, KEPT_BYTES_MAX, Keeping},
     till::{Bill, Order, Refused, Reply, Till},
     x402::{
         Terms,
@@ -26,7 +27,7 @@ use crate::{
     outgoing::{Resolver, Roots, RootsError, SystemResolver},
     store::{
         StoreError,
-        records::{PaymentRecord, Records},
+        records::{AnswerRecord, PaymentRecord, Records},
     },
 };
 
@@ -83,6 +84,9 @@ impl Cashier {
                     Some(Order::GiveBack(payment)) => {
                         returning.spawn(Arc::clone(&desk).give_back(*payment));
                     }
+                    Some(Order::Keep(keeping)) => {
+                        returning.spawn(desk.keep(*keeping));
+                    }
                     None => break,
                 },
                 Some(_) = asking.join_next() => {}
@@ -112,7 +116,8 @@ impl Desk {
             Ok(Found::Failed { reason }) => reply.refuse(Refused::Failed { reason }),
             Ok(Found::Pending) => reply.refuse(Refused::Pending),
             Ok(Found::Spent(payment)) => reply.grant(payment),
-            Ok(Found::Used) => reply.refuse(Refused::AlreadyUsed),
+            Ok(Found::Used(Some(answer))) => reply.answer(answer),
+            Ok(Found::Used(None)) => reply.refuse(Refused::AlreadyUsed),
             Ok(Found::Wrong(wrong)) => reply.refuse(Refused::Wrong(wrong)),
             Err(error) => {
                 tracing::error!(%error, "a payment cannot be claimed");
@@ -309,6 +314,27 @@ impl Desk {
         }
         let cause = last.map(|error| error.to_string());
         tracing::error!(proof = used.proof, cause, "a payment is not given back");
+    }
+
+    /// Has an answer written down that was paid for, before anything of the orders behind it; gives the wait for that. What
+    /// is lost here cannot be fetched again, and that is all.
+    fn keep(&self, keeping: Keeping) -> impl Future<Output = ()> + Send + use<> {
+        let Keeping { proof, request, answer, room } = keeping;
+        let (kept, now) =
+            (self.gateway.look(|snapshot| snapshot.retention.answers), self.gateway.clock().now());
+        let until = now.checked_add(kept).unwrap_or(now);
+        let Answer { status, fields, length, body } = answer;
+        let record = AnswerRecord { proof, request, status, fields, length, body, until };
+        let written = self.keeper.submit(
+            move |records: &mut dyn Records| records.keep_answer(&record, KEPT_BYTES_MAX),
+            |()| (),
+        );
+        async move {
+            if let Ok(Err(error)) = written.await {
+                tracing::error!(%error, "an answer that was paid for is not kept");
+            }
+            drop(room);
+        }
     }
 
     async fn write<T: Send + 'static>(

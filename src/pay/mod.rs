@@ -7,6 +7,7 @@
 
 mod books;
 mod cashier;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod till;
@@ -17,8 +18,11 @@ use std::borrow::Cow;
 pub(crate) use self::{
     books::For,
     cashier::Cashier,
+    kept::{Copied, Print},
     till::{Grant, Outcome, Pledge, Refused, Till},
 };
+use jiff::Timestamp;
+
 use crate::model::Money;
 
 /// A payment as a request brings it: read, signed by whose money it is, and compared with what is offered for the request.
@@ -38,6 +42,8 @@ pub(crate) struct Presented {
     pub(crate) order: String,
     /// When it can be settled.
     pub(crate) window: Window,
+    /// What its payer calls it.
+    pub(crate) identifier: Option<String>,
     /// Whether it pays what is asked. Only what pays that is settled; what was settled before opens a request all the same.
     pub(crate) fit: Result<(), Wrong>,
 }
@@ -49,6 +55,14 @@ pub(crate) struct Window {
     pub(crate) from: u64,
     /// The last.
     pub(crate) until: u64,
+}
+
+impl Window {
+    /// Gives when it is over; `None` where that is beyond all time.
+    fn end(self) -> Option<Timestamp> {
+        let last = i64::try_from(self.until).ok()?;
+        Timestamp::from_second(last.checked_add(1)?).ok()
+    }
 }
 
 /// What is wrong with a payment that was not claimed.

@@ -82,6 +82,7 @@ fn presented() -> Presented {
         amount: "10000".to_owned(),
         order: "{}".to_owned(),
         window: Window { from: 0, until: u64::MAX },
+        identifier: None,
         fit: Ok(()),
     }
 }
@@ -92,6 +93,7 @@ fn request(route: &str) -> For {
         route: route.to_owned(),
         customer: None,
         settle: Settle::Before,
+        key: None,
     }
 }
 
@@ -101,8 +103,12 @@ fn claim_whose_owner_is_gone_may_be_taken_over_and_the_owner_is_late() {
     let first = place.claimed();
     place.pass(59);
     assert!(matches!(place.claim(&request("weather")), Found::Pending));
+    // One whose request is still at the upstream is renewed.
+    assert!(place.write(|records, now| records.renew_payment(now, &first)));
+    place.pass(59);
+    assert!(matches!(place.claim(&request("weather")), Found::Pending));
     place.pass(1);
-    assert!(matches!(place.claim(&request("maps")), Found::Used));
+    assert!(matches!(place.claim(&request("maps")), Found::Used(None)));
     let late = place.claim_when(&request("weather"), Err(Wrong::Expired));
     assert!(matches!(late, Found::Wrong(Wrong::Expired)), "{late:?}");
     let second = place.claimed();
@@ -130,7 +136,7 @@ fn settled_payment_is_good_for_one_request_whenever_it_comes() {
     place.pass(86_400);
     let found = place.claim_when(&request("weather"), Err(Wrong::Expired));
     let Found::Spent(used) = found else { panic!("{found:?}") };
-    assert!(matches!(place.claim(&request("weather")), Found::Used));
+    assert!(matches!(place.claim(&request("weather")), Found::Used(None)));
     let returned = place.write(|records, now| books::give_back(records, now, &used)).unwrap();
     assert_eq!(returned.held, returned.price.nanos);
     // It is given back once.

@@ -8,8 +8,16 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{Presented, Wrong, books::For, x402::Terms};
-use crate::{answer::Ending, store::records::PaymentRecord};
+use super::{
+    Presented, Wrong,
+    books::For,
+    kept::{COPIED_BYTES_MAX, Keeping, Shelf},
+    x402::Terms,
+};
+use crate::{
+    answer::Ending,
+    store::records::{AnswerRecord, PaymentRecord},
+};
 
 /// How many payments may be under way in one process, from their claim to the end of what they paid for.
 const PLACES: usize = 4096;
@@ -18,9 +26,11 @@ const PLACES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Till {
     orders: mpsc::Sender<Order>,
-    /// The proofs that are looked at, so that the same one a hundred times costs the store one look.
+    /// The proofs that are looked at or whose requests are under way, so that the same one a hundred times costs the store one look.
     under_way: Arc<Mutex<HashSet<String>>>,
     places: Arc<Semaphore>,
+    /// For copies of answers, by the byte.
+    room: Arc<Semaphore>,
 }
 
 /// What is brought.
@@ -28,6 +38,8 @@ pub(crate) struct Till {
 pub(super) enum Order {
     /// A payment is to be given back.
     GiveBack(Box<PaymentRecord>),
+    /// An answer that was paid for is to be kept.
+    Keep(Box<Keeping>),
     /// A payment is to be settled.
     Settle(Box<Bill>),
 }
@@ -58,12 +70,14 @@ impl fmt::Debug for Reply {
 /// What a payment has of its process while it is under way.
 pub(super) struct Given {
     place: OwnedSemaphorePermit,
+    room: Arc<Semaphore>,
     orders: mpsc::Sender<Order>,
-    _mark: Mark,
+    mark: Mark,
 }
 
-/// The proof among those that are looked at; its drop takes it out.
-struct Mark {
+/// The proof among those that are looked at, or whose request is under way here; its drop takes it out.
+#[derive(Debug)]
+pub(super) struct Mark {
     proof: String,
     under_way: Arc<Mutex<HashSet<String>>>,
 }
@@ -71,6 +85,8 @@ struct Mark {
 /// What came of a payment.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// It opened a request before, and this is the answer of that.
+    Answered(Box<AnswerRecord>),
     /// It is settled, and spent on the request.
     Granted(Grant),
     /// It is good, and held for the request; it is not settled yet.
@@ -110,17 +126,22 @@ pub(crate) struct Pledge {
 #[must_use = "a payment that is dropped is given back"]
 pub(crate) struct Grant {
     payment: Option<Box<PaymentRecord>>,
+    room: Arc<Semaphore>,
     orders: mpsc::Sender<Order>,
     _place: OwnedSemaphorePermit,
+    /// Who presents it meanwhile is told to come again.
+    mark: Option<Mark>,
 }
 
 impl Till {
     /// Makes one, and the other end of its queue.
     pub(super) fn new() -> (Self, mpsc::Receiver<Order>) {
-        // Each payment under way brings itself, and is brought back, once at most: so there is always room.
+        // Each payment under way brings itself, and is brought back or its answer kept, once at most: so there is always
+        // room.
         let (orders, receiver) = mpsc::channel(PLACES * 2);
         let places = Arc::new(Semaphore::new(PLACES));
-        (Self { orders, under_way: Arc::default(), places }, receiver)
+        let room = Arc::new(Semaphore::new(COPIED_BYTES_MAX));
+        (Self { orders, under_way: Arc::default(), places, room }, receiver)
     }
 
     /// Brings a payment. What it is for goes on when its outcome is there; who goes away meanwhile leaves a payment
@@ -138,7 +159,8 @@ impl Till {
             return Outcome::Refused(Refused::Pending);
         };
         let (to, outcome) = oneshot::channel();
-        let given = Given { place, orders: self.orders.clone(), _mark: mark };
+        let room = Arc::clone(&self.room);
+        let given = Given { place, room, orders: self.orders.clone(), mark };
         let reply = Reply { to, given };
         let bill = Bill { presented, of, good, terms, reply };
         if self.orders.try_send(Order::Settle(Box::new(bill))).is_err() {
@@ -173,6 +195,13 @@ impl Reply {
         let _ = to.send(Outcome::Refused(refused));
     }
 
+    /// Gives the answer that was paid for before.
+    pub(super) fn answer(self, answer: Box<AnswerRecord>) {
+        let Self { to, given } = self;
+        drop(given);
+        let _ = to.send(Outcome::Answered(answer));
+    }
+
     /// Pledges, and gives where it is told that the payment is to be collected, and where the outcome goes then. Who
     /// left has let it go.
     pub(super) fn pledge(self) -> (oneshot::Receiver<()>, Self) {
@@ -185,10 +214,9 @@ impl Reply {
 
     /// Grants. Where nobody takes it any more it is given back.
     pub(super) fn grant(self, payment: PaymentRecord) {
-        let Self { to, given: Given { place, orders, _mark: mark } } = self;
-        // The books tell of it from here on.
-        drop(mark);
-        let grant = Grant { payment: Some(Box::new(payment)), orders, _place: place };
+        let Self { to, given: Given { place, room, orders, mark } } = self;
+        let payment = Some(Box::new(payment));
+        let grant = Grant { payment, room, orders, _place: place, mark: Some(mark) };
         let _ = to.send(Outcome::Granted(grant));
     }
 }
@@ -207,6 +235,14 @@ impl Grant {
     /// Gives what is known of the payment.
     pub(crate) fn payment(&self) -> Option<&PaymentRecord> {
         self.payment.as_deref()
+    }
+
+    /// Gives where a copy of the answer is made that it pays for. Who presents it again is told to come later until the
+    /// copy is there, or given up.
+    pub(crate) fn shelf(&mut self) -> Option<Shelf> {
+        let proof = self.payment.as_ref()?.proof.clone();
+        let (room, orders) = (Arc::clone(&self.room), self.orders.clone());
+        Some(Shelf { proof, room, orders, mark: self.mark.take() })
     }
 
     /// Ends it with what it paid for: kept where that is charged, else given back.

@@ -222,7 +222,7 @@ impl Writing {
     }
 
     fn delete_old(&self, now: Timestamp, retention: &Retention) {
-        let Retention { requests, requests_size, entries: _ } = retention;
+        let Retention { requests, requests_size, entries: _, answers: _ } = retention;
         let written = [&self.current, &self.previous].into_iter().flatten();
         let written: Vec<_> = written.map(|open| open.begun).collect();
         let since = match requests.is_zero() {

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     chain::tunnel::Meter,
+    pay::Print,
     progress::{Progress, Upload, Waiting},
     server::body::{BodyError, ClientBody},
     upstream::headers,
@@ -26,6 +27,8 @@ pub struct UploadBody {
     progress: Rc<Progress>,
     /// Answers ahead of the last one are not for the client.
     keeps_interim: bool,
+    /// What the request is known by that it is a part of.
+    print: Option<Print>,
     /// What a WebSocket's bytes pass.
     meter: Option<Box<Meter>>,
 }
@@ -47,12 +50,17 @@ impl UploadBody {
         if inner.is_end_stream() {
             progress.set_upload(Upload::Done);
         }
-        Self { inner, max, left: max, progress, keeps_interim: false, meter: None }
+        Self { inner, max, left: max, progress, keeps_interim: false, print: None, meter: None }
     }
 
     /// Tells whether nothing was taken of it.
     pub fn is_untouched(&self) -> bool {
         self.left == self.max
+    }
+
+    /// Gives how large it may be, in bytes.
+    pub fn max(&self) -> u64 {
+        self.max
     }
 
     /// Goes on with all that the client says, as far as the meter lets it pass, until it says no more.
@@ -67,6 +75,11 @@ impl UploadBody {
         if let Some(meter) = &mut self.meter {
             meter.note_sent(bytes);
         }
+    }
+
+    /// Goes into what the request is known by.
+    pub(crate) fn follow(&mut self, print: Print) {
+        self.print = Some(print);
     }
 
     /// Keeps from the client what goes ahead of the last answer: it is a part of what is not paid for yet.
@@ -89,6 +102,9 @@ impl UploadBody {
             return Err(UploadError::TooLarge);
         };
         self.left = left;
+        if let (Some(print), Some(data)) = (&self.print, frame.data_ref()) {
+            print.push(data);
+        }
         if let Some(trailers) = frame.trailers_mut() {
             headers::trailers_of_request(trailers);
         }

@@ -299,7 +299,7 @@ impl<'a> Attempts<'a> {
 
 /// Runs a future until it is ready or a clock cuts the request. The connection's task polls again
 /// after a cut, so the look at the flag comes first.
-async fn unless_cut<T>(
+pub(in crate::chain) async fn unless_cut<T>(
     mut future: Pin<&mut impl Future<Output = T>>,
     progress: &Progress,
 ) -> Option<T> {

@@ -7,6 +7,7 @@ use std::{rc::Rc, sync::Arc};
 use http::{HeaderValue, StatusCode, header, request};
 
 use self::attempts::Attempts;
+pub(super) use self::attempts::unless_cut;
 use crate::{
     answer::{Code, Denial, Ending, Fault},
     chain::{
@@ -76,6 +77,9 @@ pub async fn forward(
     let call = Call { routed: &routed, payer: &payer, is_switch };
     if paid.as_ref().is_some_and(Paid::is_pledged) {
         body.keep_interim();
+    }
+    if let Some(print) = paid.as_ref().and_then(Paid::print) {
+        body.follow(print.clone());
     }
     match send(&call, head, body, exchange).await {
         Ok(Sent { head, connection, tunnel }) => {

@@ -17,12 +17,14 @@ use crate::{
     answer::{Ending, grpc},
     chain::{
         exchange::Exchange,
+        kept,
         payment::Paid,
         reservation::Reservation,
         tunnel::{self, Tunnel},
     },
     ledger::Stay,
     model::{Route, WebSocket},
+    pay::Copied,
     progress::{Cut, Progress, Upload, Waiting},
     upstream::{headers, http1::ExchangeError, lane::Lane},
 };
@@ -40,6 +42,7 @@ pub enum AnswerBody {
 pub(super) struct Taken {
     pub(super) reservation: Option<Reservation>,
     pub(super) paid: Option<Paid>,
+    pub(super) copied: Option<Box<Copied>>,
     pub(super) tunnel: Option<Tunnel>,
 }
 
@@ -49,6 +52,8 @@ pub struct PassingBody {
     exchange: Box<Exchange>,
     reservation: Option<Reservation>,
     paid: Option<Paid>,
+    /// A copy of what passes, as long as it is small enough to be kept.
+    copied: Option<Box<Copied>>,
     /// Brings the body, and goes back to the pool after a clean end.
     connection: Option<Lane>,
     /// What comes is WebSocket.
@@ -74,13 +79,14 @@ impl PassingBody {
         (status, route): (StatusCode, Arc<Route>),
         charge: Charge,
     ) -> Self {
-        let Taken { reservation, paid, tunnel } = taken;
+        let Taken { reservation, paid, copied, tunnel } = taken;
         let Charge { is_charged, awaits_status, is_free_call } = charge;
         let is_over = connection.is_body_over();
         let mut body = Self {
             exchange,
             reservation,
             paid,
+            copied,
             connection: Some(connection),
             tunnel,
             stay: None,
@@ -113,6 +119,25 @@ impl PassingBody {
             Some(connection) => connection.poll_body(context),
             // It has ended, and what was the connection's serves another request.
             None => Poll::Ready(None),
+        }
+    }
+
+    /// Goes on with the copy. Fields behind a body cannot be kept.
+    fn copy(&mut self, frame: &Frame<Bytes>) {
+        if let Some(copied) = self.copied.take() {
+            self.copied = frame.data_ref().and_then(|data| copied.with(data));
+        }
+    }
+
+    /// Reads to its end what the caller did not wait for and paid for, where that is in sight, so that it can be fetched.
+    fn read_on(&mut self, ending: Ending) {
+        let is_in_sight = self.connection.as_ref().is_some_and(|lane| lane.body_left().is_some());
+        let is_whole = self.progress().upload() == Upload::Done && !self.awaits_status;
+        if ending != Ending::Aborted || !is_in_sight || !is_whole || self.exchange.is_stopping() {
+            return;
+        }
+        if let (Some(copied), Some(lane)) = (self.copied.take(), self.connection.take()) {
+            kept::read_on(copied, lane);
         }
     }
 
@@ -180,6 +205,10 @@ impl PassingBody {
             self.exchange.connection().watch.leave_unread();
         }
         let clean = ending == Ending::Completed && uploaded;
+        let copied = self.copied.take().filter(|_| clean && self.told(ending).charges());
+        if let Some(copied) = copied {
+            copied.keep();
+        }
         let now = Instant::now();
         let is_closing = self.tunnel.as_ref().is_some_and(Tunnel::is_closing);
         match self.connection.take() {
@@ -256,6 +285,7 @@ impl Body for PassingBody {
                 if let (Some(tunnel), Some(data)) = (&mut self.tunnel, frame.data_ref()) {
                     tunnel.follow(data);
                 }
+                self.copy(&frame);
                 // The poll after the last frame may never come; nothing follows trailers.
                 if frame.is_trailers() || self.is_end_stream() {
                     self.complete(frame.trailers_ref());
@@ -286,6 +316,7 @@ impl Drop for PassingBody {
         drop(self.reservation.take());
         drop(self.paid.take());
         if !self.over {
+            self.read_on(ending);
             self.finish(ending, Instant::now());
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     http1::Fields,
     ledger::Standing,
     model::WebSocket,
+    pay::Copied,
 };
 
 static COST: HeaderName = HeaderName::from_static("faregate-cost");
@@ -66,18 +67,24 @@ impl Charge {
 /// Turns the upstream's answer into the caller's.
 pub fn settle(mut forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
     let charge = Charge::of(&forwarded, &exchange);
-    tell_charge(&mut forwarded, charge, &exchange);
+    let copied = tell_charge(&mut forwarded, charge, &exchange);
     let Forwarded { head, connection, route, shadow: _, notice: _, reservation, paid, tunnel } =
         forwarded;
     exchange.note_head(head.status);
-    let taken = Taken { reservation, paid, tunnel };
+    let taken = Taken { reservation, paid, copied, tunnel };
     let body = PassingBody::begin(exchange, connection, taken, (head.status, route), charge);
     Reply::passing(head, AnswerBody::Passing(Box::new(body)))
 }
 
-/// Tells the caller what the answer costs and what is left.
-fn tell_charge(forwarded: &mut Forwarded, charge: Charge, exchange: &Exchange) {
+/// Tells the caller what the answer costs and what is left. Gives the beginning of a copy of one that a payment with the
+/// request pays for, without what is told of this request alone.
+fn tell_charge(
+    forwarded: &mut Forwarded,
+    charge: Charge,
+    exchange: &Exchange,
+) -> Option<Box<Copied>> {
     let Forwarded { head, route, shadow, notice, reservation, paid, .. } = forwarded;
+    let mut copied = None;
     let fields = &mut head.fields;
     // What is not known yet is not told.
     let is_told = !charge.awaits_status;
@@ -101,15 +108,27 @@ fn tell_charge(forwarded: &mut Forwarded, charge: Charge, exchange: &Exchange) {
         if let Some(receipt) = exchange.receipt() {
             payment::tell(receipt, fields);
         }
+        if charge.is_charged {
+            copied = paid.copy(head);
+        }
+        let fields = &mut head.fields;
         fields.push_text(&COST, "0");
         if charge.is_charged && is_told {
             fields.push_text(&PRICE, &paid.price().to_string());
         }
     }
+    let fields = &mut head.fields;
     if let Some(code) = shadow {
         fields.push_text(&SHADOW, code.name());
         fields.push_text(&COST, "0");
     }
+    fields.push(&REQUEST_ID, &exchange.outward_id());
+    copied
+}
+
+/// Tells the caller of an answer that costs nothing.
+pub(super) fn tell_free(fields: &mut Fields, exchange: &Exchange) {
+    fields.push_text(&COST, "0");
     fields.push(&REQUEST_ID, &exchange.outward_id());
 }
 

@@ -170,6 +170,7 @@ pub(in crate::config) struct RetentionTable {
     pub(in crate::config) requests: Field<Duration>,
     pub(in crate::config) requests_size: Field<Size>,
     pub(in crate::config) entries: Field<Duration>,
+    pub(in crate::config) answers: Field<Duration>,
 }
 
 impl FromToml for RetentionTable {
@@ -179,6 +180,7 @@ impl FromToml for RetentionTable {
             requests: table.field("requests"),
             requests_size: table.field("requests_size"),
             entries: table.field("entries"),
+            answers: table.field("answers"),
         };
         table.finish();
         Some(read)

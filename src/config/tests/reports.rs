@@ -165,7 +165,7 @@ password = { env = \"FAREGATE_SURELY_NOT_SET\" }
     store_password_of_a_file: "[store]\npassword = { file = \"password\" }";
     store_other: "[store]\nurl = \"mysql://user:my-secret-password@db/faregate\"\ndurability = \"strict\"";
     store_sqlite_url: "[store]\nurl = \"sqlite:///var/lib/faregate.db\"\ndurability = \"high\"";
-    store_retention: "[store]\nretention = { requests = \"a week\", requests_size = \"1000\", entries = \"0s\", keys = \"1d\" }";
+    store_retention: "[store]\nretention = { requests = \"a week\", requests_size = \"1000\", entries = \"0s\", answers = \"25h\", keys = \"1d\" }";
     store_in_memory: "[store]\nurl = \"sqlite::memory:\"";
     log_values: "[log]\naccess = \"stdot\"\nlevel = \"warning\"\nformat = \"jsn\"\naccess_format = 5";
     log_level_by_module: "[log]\nlevel = \"info,faregate::jurnal=debug\"";

@@ -40,6 +40,9 @@ pub(crate) const SIGNATURE_V1: &str = "x-payment";
 /// The header of what became of a payment.
 pub(crate) const RESPONSE: &str = "payment-response";
 
+/// What a payment may bring beside itself: a name that its payer gives it, which is good for one payment.
+const EXTENSIONS: &[u8] = br#"{"payment-identifier":{"info":{"required":false},"schema":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"required":{"type":"boolean"},"id":{"type":"string","minLength":16,"maxLength":128}},"required":["required"]}}}"#;
+
 /// What is said where nothing was paid.
 const UNPAID: &str = "PAYMENT-SIGNATURE header is required";
 
@@ -58,7 +61,9 @@ impl Offer {
         }
         text.extend_from_slice(b"\"},\"accepts\":[");
         text.extend_from_slice(self.document.as_bytes());
-        text.extend_from_slice(b"],\"extensions\":{}}");
+        text.extend_from_slice(b"],\"extensions\":");
+        text.extend_from_slice(EXTENSIONS);
+        text.extend_from_slice(b"}");
         wire::encode(&text)
     }
 
@@ -84,6 +89,7 @@ impl Offer {
             proof: format!("eip3009:{network}:{asset}:{}:{nonce}", order.from),
             payer: order.from.to_string(),
             price: self.price,
+            identifier: payment.identifier.clone(),
             fit,
             network: network.clone(),
             amount: self.requirements.amount.clone(),

@@ -119,6 +119,9 @@ fn offers_are_those_of_the_stock_server() {
     expected["resource"] = json!({"url": URL});
     let pay_to = expected["accepts"][0]["payTo"].as_str().unwrap().to_lowercase();
     expected["accepts"][0]["payTo"] = pay_to.into();
+    let extension = &written["extensions"]["payment-identifier"];
+    assert_eq!(extension["info"], json!({"required": false}));
+    expected["extensions"] = json!({"payment-identifier": extension});
     assert_eq!(written, expected);
     let reason = STANDARD.decode(offer().header(Some("a \"b\""), &["/\"x"])).unwrap();
     let reason: Value = serde_json::from_slice(&reason).unwrap();

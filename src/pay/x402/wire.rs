@@ -53,6 +53,8 @@ pub(super) struct Payment {
     pub(super) signature: String,
     /// The address that it says it is for.
     pub(super) resource: Option<String>,
+    /// What its payer calls it (the extension `payment-identifier`).
+    pub(super) identifier: Option<String>,
 }
 
 /// The requirements that a payment says it meets.
@@ -85,7 +87,8 @@ pub(super) fn decode(header: &[u8]) -> Result<Payment, Malformed> {
     let signature = signature(&payload)?;
     let authorization = authorization(&payload)?;
     let resource = resource(&payment)?;
-    Ok(Payment { accepted: Accepted(accepted), authorization, signature, resource })
+    let identifier = identifier(&payment)?;
+    Ok(Payment { accepted: Accepted(accepted), authorization, signature, resource, identifier })
 }
 
 fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
@@ -126,6 +129,20 @@ fn resource(payment: &Map<String, Value>) -> Result<Option<String>, Malformed> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(resource)) => text(resource, "url").map(|url| Some(url.to_owned())),
         Some(_) => Err(Malformed("`resource` is not an object.")),
+    }
+}
+
+/// Reads what the payer calls the payment. Who echoes the offer and adds nothing gives it no name.
+fn identifier(payment: &Map<String, Value>) -> Result<Option<String>, Malformed> {
+    let given = payment.get("extensions").and_then(|extensions| {
+        extensions.get("payment-identifier")?.get("info")?.get("id").filter(|id| !id.is_null())
+    });
+    let Some(given) = given else { return Ok(None) };
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let is_one = |id: &&str| (16..=128).contains(&id.len()) && id.bytes().all(is_part);
+    match given.as_str().filter(is_one) {
+        Some(id) => Ok(Some(id.to_owned())),
+        None => Err(Malformed("A payment identifier is 16 to 128 letters, digits, `_` and `-`.")),
     }
 }
 

@@ -30,7 +30,7 @@ const LEDGER: &str = "(SELECT number, carried,
     coalesce((SELECT max(entered) FROM entries), -9223372036854775808) AS entered FROM ledger)";
 
 /// All of them. Customers and what belongs to them come first, then what was counted.
-pub(in crate::store) const TABLES: [Table; 25] = [
+pub(in crate::store) const TABLES: [Table; 26] = [
     table(
         "customers",
         "id",
@@ -90,8 +90,10 @@ pub(in crate::store) const TABLES: [Table; 25] = [
         "payments",
         "number",
         "number proof rail customer payer route request_id price currency network amount task state \
-            attempt claimed_at changed_at next_attempt settlement reason held",
+            attempt claimed_at changed_at next_attempt settlement reason held \
+            until identifier idempotency",
     ),
+    table("paid_answers", "place", "place proof request status fields length body until"),
     numbered("names", "id", "id name"),
     table(
         "consumption",

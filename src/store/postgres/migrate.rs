@@ -90,16 +90,17 @@ impl From<ConnectError> for OpenError {
 
 /// What brings a database from each version to the next; the first one begins without tables. Released ones are
 /// never changed.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_all.sql"),
     include_str!("migrations/0002_nodes.sql"),
     include_str!("migrations/0003_leases.sql"),
     include_str!("migrations/0004_lead.sql"),
     include_str!("migrations/0005_payments.sql"),
+    include_str!("migrations/0006_answers.sql"),
 ];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// How long a migration may take, and the wait for another node that makes it.

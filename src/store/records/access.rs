@@ -8,11 +8,11 @@ use crate::{
     store::{
         StoreError,
         records::{
-            AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
-            CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord, EntryKind,
-            EntryRecord, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace,
-            NodeRecord, Owed, OwnedAccountKey, PaymentRecord, PaymentStep, Receivers, ReportRange,
-            ReportRow, SharedLeft, SubscriptionEnd, ThresholdRecord, Verified,
+            AccountKey, AdjustmentRecord, Announcement, AnswerRecord, ApplicationRecord,
+            AuditRecord, CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord,
+            EntryKind, EntryRecord, EventRecord, GrantRecord, IdempotencyRecord, KeyRecord,
+            LedgerPlace, NodeRecord, Owed, OwnedAccountKey, PaymentRecord, PaymentStep, Receivers,
+            ReportRange, ReportRow, SharedLeft, SubscriptionEnd, ThresholdRecord, Verified,
         },
     },
 };
@@ -184,6 +184,15 @@ pub trait Reads {
     /// Gives up to `max` payments that are to be asked about by now, the longest due first.
     fn due_payments(&self, now: Timestamp, max: usize) -> Result<Vec<PaymentRecord>, StoreError>;
 
+    /// Tells whether a payer has given a name to a payment, unless that has failed.
+    fn is_identifier_used(&self, payer: &str, identifier: &str) -> Result<bool, StoreError>;
+
+    /// Finds the payment that a payer presented first with an Idempotency-Key, unless that has failed.
+    fn payment_by_key(&self, payer: &str, key: &str) -> Result<Option<PaymentRecord>, StoreError>;
+
+    /// Finds the answer that was paid for by a proof, if it is kept still.
+    fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError>;
+
     /// Tells whether payments stand in a ledger.
     fn has_payments(&self, customer: &str) -> Result<bool, StoreError>;
 
@@ -261,6 +270,16 @@ pub trait Records: Reads {
 
     /// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
     fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError>;
+
+    /// Forgets up to `max` payments that were not changed since `before`, that cannot be settled any more, and of which
+    /// nothing is left to serve; the ledger must tell nothing of them any more. Tells whether those were all.
+    fn forget_payments(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError>;
+
+    /// Keeps an answer that was paid for, and forgets the oldest of those that take more than `bytes_max` together.
+    fn keep_answer(&mut self, answer: &AnswerRecord, bytes_max: i64) -> Result<(), StoreError>;
+
+    /// Forgets up to `max` answers whose time is over. Tells whether those were all.
+    fn forget_answers(&mut self, now: Timestamp, max: usize) -> Result<bool, StoreError>;
 
     /// Writes a new grant and enters it; gives its number. `repays` of it goes to what is owed.
     fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError>;

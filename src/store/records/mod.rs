@@ -28,7 +28,7 @@ pub use ledger::{
     SharedLeft, Verified,
 };
 pub use nodes::{NodeHolds, NodeRecord, NodeState};
-pub use payments::{PaymentRecord, PaymentState, PaymentStep};
+pub use payments::{AnswerRecord, PaymentRecord, PaymentState, PaymentStep};
 
 /// A stored customer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

@@ -49,6 +49,31 @@ pub struct PaymentRecord {
     pub reason: Option<String>,
     /// What is paid and nothing was served for.
     pub held: Nanos,
+    /// Until when it can be settled; `None` where that has no end.
+    pub until: Option<Timestamp>,
+    /// What its payer calls it.
+    pub identifier: Option<String>,
+    /// The Idempotency-Key of the request that presented it first.
+    pub idempotency: Option<String>,
+}
+
+/// An answer that was paid for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AnswerRecord {
+    /// What paid for it.
+    pub proof: String,
+    /// A digest of the request that it answers.
+    pub request: [u8; 32],
+    /// Its status.
+    pub status: u16,
+    /// Its fields, as they are written.
+    pub fields: Vec<u8>,
+    /// What its head says of the body's length, where there is none.
+    pub length: Option<u64>,
+    /// Its body, whole.
+    pub body: Vec<u8>,
+    /// Until when it is kept.
+    pub until: Timestamp,
 }
 
 /// How far a payment has come.

@@ -6,6 +6,7 @@
 //! is written by folds, is a method of [`Database`].
 
 pub(super) mod accounts;
+mod answers;
 mod audit;
 mod calls;
 pub(super) mod credits;

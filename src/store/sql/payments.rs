@@ -1,11 +1,13 @@
 //! Payments that came with a request.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
     model::{Money, Nanos},
     store::{
-        StoreError,
+        StoreError, instant,
         records::{PaymentRecord, PaymentStep},
         sql::{
             Database,
@@ -21,7 +23,8 @@ const PAYMENTS: &str = "payments";
 
 const COLUMNS: &str =
     "number, proof, rail, customer, payer, route, request_id, price, currency, network,
-    amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held";
+    amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held,
+    until, identifier, idempotency";
 
 /// Finds the payment of a proof.
 pub(super) fn find(
@@ -61,6 +64,32 @@ pub(super) fn has_any(database: &dyn Database, customer: &str) -> Result<bool, S
     Ok(found.is_some())
 }
 
+/// Tells whether a payer has given a name to a payment, unless that has failed.
+pub(super) fn is_identifier_used(
+    database: &dyn Database,
+    payer: &str,
+    identifier: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT number FROM payments
+        WHERE payer = ?1 AND identifier = ?2 AND state <> 'failed' LIMIT 1";
+    let params = params![payer, identifier];
+    let found = query::one(database, PAYMENTS, sql, params, |cells| cells.get::<i64>())?;
+    Ok(found.is_some())
+}
+
+/// Finds the payment that a payer presented first with an Idempotency-Key, unless that has failed.
+pub(super) fn find_by_key(
+    database: &dyn Database,
+    payer: &str,
+    key: &str,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM payments
+        WHERE payer = ?1 AND idempotency = ?2 AND state <> 'failed' ORDER BY number LIMIT 1"
+    );
+    query::one(database, PAYMENTS, &sql, params![payer, key], read)
+}
+
 /// Writes a new payment and gives its number; `None` where its proof is there already.
 pub(super) fn put(
     database: &dyn Database,
@@ -86,15 +115,19 @@ pub(super) fn put(
         settlement,
         reason,
         held,
+        until,
+        identifier,
+        idempotency,
     } = payment;
     let sql = "INSERT INTO payments (proof, rail, customer, payer, route, request_id, price, currency,
             network, amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason,
-            held)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+            held, until, identifier, idempotency)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+            ?21, ?22)
         ON CONFLICT (proof) DO NOTHING RETURNING number";
     let Money { nanos: Nanos(price), currency } = *price;
     let (state, claimed_at, changed_at) = (name_of(state)?, ms(*claimed_at), ms(*changed_at));
-    let (next_attempt, Nanos(held)) = (next_attempt.map(ms), *held);
+    let (next_attempt, Nanos(held), until) = (next_attempt.map(ms), *held, until.map(ms));
     let params = params![
         proof,
         rail,
@@ -115,6 +148,9 @@ pub(super) fn put(
         settlement,
         reason,
         held,
+        until,
+        identifier,
+        idempotency,
     ];
     query::one(database, PAYMENTS, sql, params, |cells| cells.get())
 }
@@ -182,6 +218,34 @@ pub(super) fn forget(database: &dyn Database, was: &PaymentRecord) -> Result<(),
     Ok(())
 }
 
+/// How far what the ledger carries must be behind the last change of a payment that is forgotten: clocks differ.
+const CARRIED: Duration = Duration::from_secs(24 * 3600);
+
+/// Forgets payments that nobody can present any more with any effect, and what the ledger carries of them, which comes
+/// to nothing.
+pub(super) fn forget_ended(
+    database: &dyn Database,
+    before: Timestamp,
+    max: usize,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT carried FROM ledger";
+    let carried = query::one(database, "ledger", sql, params![], |cells| cells.get::<i64>())?;
+    let carried = instant(carried.unwrap_or(i64::MIN)).checked_sub(CARRIED);
+    let before = before.min(carried.unwrap_or(Timestamp::MIN));
+    let sql = "SELECT number FROM payments
+        WHERE changed_at < ?1 AND until < ?1 AND held = 0 AND state IN ('claimed', 'failed', 'used')
+        ORDER BY changed_at LIMIT ?2";
+    let ended = query::all(database, PAYMENTS, sql, params![ms(before), limit(max)], |cells| {
+        cells.get::<i64>()
+    })?;
+    for number in &ended {
+        let sql = r#"DELETE FROM carried WHERE "of" = ?1 AND account = ?2"#;
+        query::write(database, sql, params![PAYMENT, *number])?;
+        query::write(database, "DELETE FROM payments WHERE number = ?1", params![*number])?;
+    }
+    Ok(ended.len() < max)
+}
+
 fn read(cells: &mut Cells<'_>) -> Result<PaymentRecord, StoreError> {
     Ok(PaymentRecord {
         number: cells.get()?,
@@ -203,5 +267,8 @@ fn read(cells: &mut Cells<'_>) -> Result<PaymentRecord, StoreError> {
         settlement: cells.get()?,
         reason: cells.get()?,
         held: Nanos(cells.get()?),
+        until: cells.optional_time()?,
+        identifier: cells.get()?,
+        idempotency: cells.get()?,
     })
 }

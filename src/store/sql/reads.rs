@@ -8,15 +8,15 @@ use crate::{
     store::{
         StoreError,
         records::{
-            AccountKey, AdjustmentRecord, ApplicationRecord, AuditRecord, CustomerRecord,
-            DeliveryRecord, DeliveryState, Difference, DueRecord, EntryRecord, GrantRecord,
-            IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed, OwnedAccountKey,
-            PaymentRecord, Reads, Receivers, ReportRange, ReportRow, SubscriptionEnd,
-            ThresholdRecord, Verified,
+            AccountKey, AdjustmentRecord, AnswerRecord, ApplicationRecord, AuditRecord,
+            CustomerRecord, DeliveryRecord, DeliveryState, Difference, DueRecord, EntryRecord,
+            GrantRecord, IdempotencyRecord, KeyRecord, LedgerPlace, NodeRecord, Owed,
+            OwnedAccountKey, PaymentRecord, Reads, Receivers, ReportRange, ReportRow,
+            SubscriptionEnd, ThresholdRecord, Verified,
         },
         sql::{
-            Database, Source, accounts, audit, calls, credits, customers, events, keys, ledger,
-            payments, pseudonyms, report, subscriptions, verify,
+            Database, Source, accounts, answers, audit, calls, credits, customers, events, keys,
+            ledger, payments, pseudonyms, report, subscriptions, verify,
         },
     },
 };
@@ -235,6 +235,18 @@ impl<S: Source> Reads for Rows<S> {
 
     fn due_payments(&self, now: Timestamp, max: usize) -> Result<Vec<PaymentRecord>, StoreError> {
         payments::due(self.database(), now, max)
+    }
+
+    fn is_identifier_used(&self, payer: &str, identifier: &str) -> Result<bool, StoreError> {
+        payments::is_identifier_used(self.database(), payer, identifier)
+    }
+
+    fn payment_by_key(&self, payer: &str, key: &str) -> Result<Option<PaymentRecord>, StoreError> {
+        payments::find_by_key(self.database(), payer, key)
+    }
+
+    fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError> {
+        answers::find(self.database(), proof, now)
     }
 
     fn has_payments(&self, customer: &str) -> Result<bool, StoreError> {

@@ -70,6 +70,12 @@ impl Parameter for [u8; 32] {
     }
 }
 
+impl Parameter for Vec<u8> {
+    fn value(&self) -> Value<'_> {
+        Value::Bytes(self)
+    }
+}
+
 impl<T: Parameter + ?Sized> Parameter for &T {
     fn value(&self) -> Value<'_> {
         (**self).value()

@@ -9,14 +9,14 @@ use crate::{
     store::{
         StoreError,
         records::{
-            AccountKey, AdjustmentRecord, Announcement, ApplicationRecord, AuditRecord,
-            CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord, IdempotencyRecord,
-            KeyRecord, NodeRecord, PaymentRecord, PaymentStep, Records, SharedLeft,
-            ThresholdRecord,
+            AccountKey, AdjustmentRecord, Announcement, AnswerRecord, ApplicationRecord,
+            AuditRecord, CustomerRecord, DeliveryState, EntryKind, EventRecord, GrantRecord,
+            IdempotencyRecord, KeyRecord, NodeRecord, PaymentRecord, PaymentStep, Records,
+            SharedLeft, ThresholdRecord,
         },
         sql::{
-            Database, Source, accounts, audit, calls, credits, customers, events, keys, payments,
-            pseudonyms, reads::Rows, subscriptions,
+            Database, Source, accounts, answers, audit, calls, credits, customers, events, keys,
+            payments, pseudonyms, reads::Rows, subscriptions,
         },
     },
 };
@@ -111,6 +111,18 @@ impl Records for Rows<Writer<'_>> {
 
     fn forget_payment(&mut self, was: &PaymentRecord) -> Result<(), StoreError> {
         payments::forget(self.database(), was)
+    }
+
+    fn forget_payments(&mut self, before: Timestamp, max: usize) -> Result<bool, StoreError> {
+        payments::forget_ended(self.database(), before, max)
+    }
+
+    fn keep_answer(&mut self, answer: &AnswerRecord, bytes_max: i64) -> Result<(), StoreError> {
+        answers::keep(self.database(), answer, bytes_max)
+    }
+
+    fn forget_answers(&mut self, now: Timestamp, max: usize) -> Result<bool, StoreError> {
+        answers::forget(self.database(), now, max)
     }
 
     fn put_grant(&mut self, grant: &GrantRecord, repays: Nanos) -> Result<u64, StoreError> {

@@ -92,7 +92,7 @@ pub enum OpenError {
 
 /// What brings a database from each version to the next; the first one begins with an empty file.
 /// Released ones are never changed.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_usage.sql"),
     include_str!("migrations/0002_customers.sql"),
     include_str!("migrations/0003_minutes.sql"),
@@ -101,10 +101,11 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_spend_cap.sql"),
     include_str!("migrations/0007_ledger.sql"),
     include_str!("migrations/0008_payments.sql"),
+    include_str!("migrations/0009_answers.sql"),
 ];
 
 /// The schema's version: how many migrations it has behind it.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len(), "each migration is a version");
 
 /// "fare", by which a database of another program is told.

@@ -149,7 +149,7 @@ fn settlement_that_fails_keeps_the_answer_back() {
     let wallet = Wallet::new(7);
     let payment = stage.payment(&wallet, "/weather/x", 1);
     stage.facilitator.set(Mood::RefusesToSettle("insufficient_funds"));
-    for _ in 0..2 {
+    for is_first in [true, false] {
         let response = stage.ask("/weather/x", &[&payment]);
         assert_eq!(response.verdict(), "402 payment_failed");
         let told = decoded(response.field("payment-response").unwrap());
@@ -160,6 +160,11 @@ fn settlement_that_fails_keeps_the_answer_back() {
         assert_eq!(offer(&response)["accepts"][0]["amount"], "10000");
         assert_eq!((response.field("x-secret"), response.field("faregate-price")), (None, None));
         assert!(!response.text().contains("s3cr3t"));
+        let id = response.field("x-request-id").unwrap();
+        let explained = stage.gateway.admin("GET", &format!("/v1/requests/{id}")).json();
+        let detail = explained["detail"].as_str().unwrap();
+        assert!(detail.starts_with("Payment failed. "), "{detail}");
+        assert_eq!(detail.contains("The upstream answered"), is_first, "{detail}");
         // The second time nobody is asked: that it failed is known.
         assert_eq!((stage.upstream.count(), asked(&stage)), (1, (1, 1, 0)));
     }

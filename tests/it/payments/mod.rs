@@ -2,6 +2,7 @@
 
 mod after_headers;
 mod facilitator;
+mod kept;
 mod kill;
 mod nodes;
 mod refused;
@@ -19,6 +20,9 @@ use self::{
 use crate::support::{Client, Gateway, Response, Then, Upstream, client::bearer, wait_for};
 
 const TABLES: &str = r#"
+[store]
+retention = { answers = "0s" }
+
 [server]
 listen = "127.0.0.1:0"
 workers = 2
@@ -194,10 +198,14 @@ fn offer_says_how_to_pay_and_the_payment_opens_one_request() {
         "payTo": "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc", "maxTimeoutSeconds": 60,
         "extra": {"name": "USD Coin", "version": "2"}});
     let resource = json!({"url": "https://api.example.com/weather/paris"});
+    let id = json!({"type": "string", "minLength": 16, "maxLength": 128});
+    let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+        "properties": {"required": {"type": "boolean"}, "id": id}, "required": ["required"]});
+    let extensions = json!({"payment-identifier": {"info": {"required": false}, "schema": schema}});
     assert_eq!(
         offer,
         json!({"x402Version": 2, "error": "PAYMENT-SIGNATURE header is required",
-        "resource": resource, "accepts": [accepted], "extensions": {}})
+        "resource": resource, "accepts": [accepted], "extensions": extensions})
     );
     assert_eq!(
         refused.json()["offers"],

@@ -5,8 +5,17 @@ use crate::support::Schema;
 
 /// Starts three before one upstream, with one who settles.
 fn three(facilitator: &Facilitator, upstream: &Upstream, schema: &Schema) -> Vec<Gateway> {
-    let tables = TABLES.replace("@FACILITATOR@", &facilitator.url());
-    let tables = format!("[store]\nurl = \"{}\"\n{tables}", schema.url());
+    three_by(TABLES, facilitator, upstream, schema)
+}
+
+fn three_by(
+    tables: &str,
+    facilitator: &Facilitator,
+    upstream: &Upstream,
+    schema: &Schema,
+) -> Vec<Gateway> {
+    let tables = tables.replace("@FACILITATOR@", &facilitator.url());
+    let tables = tables.replace("[store]", &format!("[store]\nurl = \"{}\"", schema.url()));
     (0..3).map(|_| Gateway::start(&tables, upstream)).collect()
 }
 
@@ -48,5 +57,24 @@ fn doubt_of_one_node_is_ended_by_another() {
         nodes[1].request("GET", "/weather/x", &[&payment]).verdict(),
         "409 payment_already_used"
     );
+    assert_eq!((upstream.count(), facilitator.transfers()), (1, 1));
+}
+
+/// An answer that one node gave is to be had from each.
+#[test]
+fn answer_of_one_node_is_fetched_from_another() {
+    let (facilitator, upstream, schema) = (Facilitator::start(), Upstream::ok(), Schema::new());
+    let mut nodes = three_by(&kept::keeping(), &facilitator, &upstream, &schema);
+    let offered = offer(&nodes[0].request("GET", "/weather/x", &[]));
+    let payment = Wallet::new(7).field(&Order::of(&offered, 1));
+    assert_eq!(nodes[0].request("GET", "/weather/x", &[&payment]).status(), 200);
+    nodes[0].stop();
+    for node in &nodes[1..] {
+        let again = node.request("GET", "/weather/x", &[&payment]);
+        assert_eq!((again.status(), again.text()), (200, "ok\n"));
+        assert_eq!(decoded(again.field("payment-response").unwrap())["success"], true);
+        let other = node.request("GET", "/weather/x?other", &[&payment]);
+        assert_eq!(other.verdict(), "409 payment_already_used");
+    }
     assert_eq!((upstream.count(), facilitator.transfers()), (1, 1));
 }

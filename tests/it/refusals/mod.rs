@@ -102,6 +102,7 @@ fn no_code_is_left_out() {
         "quota_unavailable",
         "overloaded",
         // `payments/`, which have somebody who settles.
+        "idempotency_key_reused",
         "payment_already_used",
         "payment_expired",
         "payment_failed",

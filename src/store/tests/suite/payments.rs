@@ -24,6 +24,9 @@ fn payment(proof: &str) -> PaymentRecord {
         settlement: None,
         reason: None,
         held: Nanos::ZERO,
+        until: Some(at(60)),
+        identifier: Some("i".to_owned()),
+        idempotency: Some("k".to_owned()),
     }
 }
 
@@ -56,6 +59,11 @@ fn a_proof_is_there_once() {
     let reads = place.store.reads();
     assert_eq!(reads.payment("p").unwrap(), Some(first.clone()));
     assert_eq!(reads.payment("none").unwrap(), None);
+    assert!(reads.is_identifier_used("0xpayer", "i").unwrap());
+    assert!(!reads.is_identifier_used("0xother", "i").unwrap());
+    assert!(!reads.is_identifier_used("0xpayer", "j").unwrap());
+    assert_eq!(reads.payment_by_key("0xpayer", "k").unwrap(), Some(first.clone()));
+    assert_eq!(reads.payment_by_key("0xother", "k").unwrap(), None);
     assert_eq!(reads.payment_by_request("none").unwrap(), None);
     assert!(reads.has_payments("0xpayer").unwrap() && !reads.has_payments("acme").unwrap());
 }
@@ -169,4 +177,103 @@ fn payments_of_a_customer_that_is_removed_go_with_the_rest() {
     let reads = place.store.reads();
     assert!(reads.has_payments("deleted-1").unwrap() && !reads.has_payments("acme").unwrap());
     assert!(reads.payment("p").unwrap().is_some(), "it stays used");
+}
+
+fn answer(proof: &str, bytes: usize, until: i64) -> AnswerRecord {
+    AnswerRecord {
+        proof: proof.to_owned(),
+        request: [7; 32],
+        status: 201,
+        fields: b"x-a: 1\r\n".to_vec(),
+        length: Some(9),
+        body: vec![0xff; bytes],
+        until: at(until),
+    }
+}
+
+#[test]
+fn answers_are_kept_until_their_end_or_until_there_are_too_many() {
+    let mut place = Place::new();
+    let keep = |place: &mut Place, record: &AnswerRecord| {
+        place.write(|records| records.keep_answer(record, 7000)).unwrap();
+    };
+    let found = |place: &Place, now: i64| {
+        let reads = place.store.reads();
+        let is_there = |proof: &&str| reads.kept_answer(proof, at(now)).unwrap().is_some();
+        ["p", "q", "r", "s"].into_iter().filter(is_there).collect::<Vec<_>>()
+    };
+    keep(&mut place, &answer("p", 3000, 10));
+    keep(&mut place, &answer("q", 3000, 20));
+    place.reopen();
+    assert_eq!(place.store.reads().kept_answer("p", at(9)).unwrap(), Some(answer("p", 3000, 10)));
+    assert_eq!((found(&place, 9), found(&place, 10)), (vec!["p", "q"], vec!["q"]));
+    // The first one stays.
+    keep(&mut place, &answer("p", 5, 30));
+    assert_eq!(place.store.reads().kept_answer("p", at(9)).unwrap(), Some(answer("p", 3000, 10)));
+    keep(&mut place, &answer("r", 3000, 15));
+    assert_eq!(found(&place, 1), ["q", "r"], "the oldest went");
+    assert!(!place.write(|records| records.forget_answers(at(20), 1)).unwrap());
+    assert_eq!(found(&place, 1), ["q"], "whose time is over longest");
+    assert!(!place.write(|records| records.forget_answers(at(20), 1)).unwrap());
+    assert!(place.write(|records| records.forget_answers(at(20), 1)).unwrap());
+    keep(&mut place, &answer("s", 10_000, 15));
+    assert_eq!(found(&place, 1), ["s"], "the newest stays");
+}
+
+#[test]
+fn payments_are_forgotten_when_nothing_can_come_of_them() {
+    const DAY: i64 = 24 * 3600;
+    let mut place = Place::new();
+    let ended = |place: &mut Place, proof: &str, state, until| {
+        let record = PaymentRecord { until, ..payment(proof) };
+        let number = place.write(|records| records.put_payment(&record)).unwrap().unwrap();
+        let record = PaymentRecord { number, ..record };
+        let moved = [(EntryKind::Paid, Nanos(10), "0x1"), (EntryKind::Spent, Nanos(-10), "second")];
+        let entries = match state {
+            PaymentState::Used => &moved[..],
+            PaymentState::Settled => &moved[..1],
+            _ => &[],
+        };
+        let step = PaymentStep { entries, ..step(state) };
+        place.write(|records| records.advance_payment(at(60), &record, &step)).unwrap().unwrap();
+    };
+    let until = Some(at(100));
+    ended(&mut place, "used", PaymentState::Used, until);
+    ended(&mut place, "failed", PaymentState::Failed, until);
+    ended(&mut place, "claimed", PaymentState::Claimed, until);
+    ended(&mut place, "settled", PaymentState::Settled, until);
+    ended(&mut place, "unknown", PaymentState::Unknown, until);
+    ended(&mut place, "settling", PaymentState::Settling, until);
+    ended(&mut place, "used, and good for long", PaymentState::Used, Some(at(50 * DAY)));
+    ended(&mut place, "used, and good for ever", PaymentState::Used, None);
+    let left = |place: &Place| {
+        let reads = place.store.reads();
+        let all = [
+            "used",
+            "failed",
+            "claimed",
+            "settled",
+            "unknown",
+            "settling",
+            "used, and good for long",
+            "used, and good for ever",
+        ];
+        let is_there = |proof: &&str| reads.payment(proof).unwrap().is_some();
+        all.into_iter().filter(is_there).collect::<Vec<_>>()
+    };
+    // What the ledger tells of stays.
+    assert!(place.write(|records| records.forget_payments(at(10 * DAY), 9)).unwrap());
+    assert_eq!(left(&place).len(), 8);
+    assert!(place.write(|records| records.carry_entries(at(9 * DAY), 99)).unwrap());
+    assert!(place.write(|records| records.forget_payments(at(60), 9)).unwrap());
+    assert_eq!(left(&place).len(), 8, "of that very moment");
+    assert!(!place.write(|records| records.forget_payments(at(10 * DAY), 2)).unwrap());
+    assert_eq!(left(&place).len(), 6);
+    assert!(place.write(|records| records.forget_payments(at(10 * DAY), 2)).unwrap());
+    let stays =
+        ["settled", "unknown", "settling", "used, and good for long", "used, and good for ever"];
+    assert_eq!(left(&place), stays);
+    let mut differences = Vec::new();
+    place.store.reads().verify(&mut |found| differences.push(found.subject)).unwrap();
+    assert_eq!(differences, Vec::<String>::new());
 }
