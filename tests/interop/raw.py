@@ -47,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             "/head": self.head,
             "/events": self.events,
             "/stream": self.stream,
+            "/unavailable": self.unavailable,
             "/upload": self.upload,
             "/hold": self.hold,
             "/release": self.release,
@@ -123,6 +124,9 @@ class Handler(BaseHTTPRequestHandler):
     def release(self):
         self.server.raw.released.set()
         self.answer({})
+
+    def unavailable(self):
+        self.say("HTTP/1.1 503 Service Unavailable\nContent-Length: 0\n\n")
 
     def unknown(self):
         self.say("HTTP/1.1 404 Not Found\nContent-Length: 0\n\n")

@@ -24,6 +24,14 @@ path = "/paid/{{*path}}"
 strip_prefix = "/paid"
 upstream = "raw"
 price = "0.01 USD"
+
+[[routes]]
+name = "streamed"
+path = "/streamed/{{*path}}"
+strip_prefix = "/streamed"
+upstream = "raw"
+price = "0.01 USD"
+settle = "after-headers"
 """
 
 
@@ -59,8 +67,8 @@ def run(cases, servers, gateway, directory):
 
 
 def check_ledger(gateway, payer):
-    """Fails unless exactly the seven calls that were served are paid for and spent."""
+    """Fails unless exactly the eight calls that were served are paid for and spent."""
     page = gateway.admin("GET", f"/v1/customers/{payer.lower()}/ledger?limit=100")
     kinds = [entry["kind"] for entry in page["items"]]
-    expect("entries", (kinds.count("paid"), kinds.count("spent"), len(kinds)), (7, 7, 14))
+    expect("entries", (kinds.count("paid"), kinds.count("spent"), len(kinds)), (8, 8, 16))
     expect("whether it adds up", gateway.admin("POST", "/v1/verify")["ok"], True)
