@@ -11,10 +11,13 @@ use std::{
 };
 
 use super::*;
-use crate::support::{
-    DEADLINE,
-    client::head,
-    upstream::{Exchange, OK},
+use crate::{
+    http2::caller::Caller,
+    support::{
+        DEADLINE,
+        client::head,
+        upstream::{Exchange, OK},
+    },
 };
 
 /// The configuration, with that order.
@@ -101,6 +104,42 @@ fn events_arrive_as_they_are_made_once_it_is_settled() {
         let _ = seen.send(());
     }
     assert_eq!(client.chunk().unwrap(), b"");
+    assert_eq!(asked(&stage), (1, 1, 1));
+    stage.assert_adds_up();
+}
+
+/// The same on a stream of HTTP/2, and the lost answer is fetched over HTTP/1.1.
+#[test]
+fn stream_is_settled_before_its_body_and_passes_as_it_comes() {
+    let (seen, next) = mpsc::channel::<()>();
+    let next = Mutex::new(next);
+    let tables = tables().replace("answers = \"0s\"", "answers = \"1m\"");
+    let upstream = Upstream::start(move |exchange: &mut Exchange<'_>| {
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none \r\n")?;
+        next.lock().unwrap().recv_timeout(DEADLINE).expect("the first piece was not seen");
+        exchange.send("3\r\ntwo\r\n0\r\n\r\n")?;
+        Ok(Then::KeepAlive)
+    });
+    let stage = Stage::with(&tables, upstream);
+    let payment = stage.payment(&Wallet::new(7), "/weather/x", 1);
+    let (_, value) = payment.split_once(": ").unwrap();
+    stage.facilitator.set(Mood::Waits);
+    let caller = Caller::open(&stage.gateway);
+    let call = caller.begin("GET", "/weather/x", &[("payment-signature", value)], true);
+    stage.facilitator.wait_asked("settle", 1);
+    assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 0));
+    stage.facilitator.set(Mood::Good);
+    let (answer, body) = caller.head(call).unwrap();
+    assert_eq!((answer.status, stage.facilitator.transfers()), (200, 1));
+    assert_eq!(decoded(answer.field("payment-response").unwrap())["success"], true);
+    let (piece, body) = caller.some(body);
+    assert_eq!(piece.as_deref(), Some(&b"one "[..]));
+    seen.send(()).unwrap();
+    assert_eq!(caller.rest(body).0, b"two");
+    // The same request by the other protocol; the client of this one says no more of itself.
+    let mut client = stage.gateway.client();
+    client.send(head("GET", "/weather/x", &["Host: a.test", &payment]));
+    assert_eq!(client.response().text(), "one two");
     assert_eq!(asked(&stage), (1, 1, 1));
     stage.assert_adds_up();
 }
