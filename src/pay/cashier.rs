@@ -319,7 +319,7 @@ impl Desk {
     /// Has an answer written down that was paid for, before anything of the orders behind it; gives the wait for that. What
     /// is lost here cannot be fetched again, and that is all.
     fn keep(&self, keeping: Keeping) -> impl Future<Output = ()> + Send + use<> {
-        let Keeping { proof, request, answer, room } = keeping;
+        let Keeping { proof, request, answer, room, place } = keeping;
         let (kept, now) =
             (self.gateway.look(|snapshot| snapshot.retention.answers), self.gateway.clock().now());
         let until = now.checked_add(kept).unwrap_or(now);
@@ -333,7 +333,7 @@ impl Desk {
             if let Ok(Err(error)) = written.await {
                 tracing::error!(%error, "an answer that was paid for is not kept");
             }
-            drop(room);
+            drop((room, place));
         }
     }
 

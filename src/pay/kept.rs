@@ -96,6 +96,7 @@ pub(crate) struct Shelf {
     pub(super) proof: String,
     pub(super) room: Arc<Semaphore>,
     pub(super) orders: mpsc::Sender<Order>,
+    pub(super) place: Option<Arc<OwnedSemaphorePermit>>,
     pub(super) mark: Option<Mark>,
 }
 
@@ -124,8 +125,9 @@ pub(super) struct Keeping {
     pub(super) proof: String,
     pub(super) request: [u8; 32],
     pub(super) answer: Answer,
-    /// Given back once it is written.
+    /// Both are given back once it is written.
     pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Shelf {
@@ -149,8 +151,9 @@ impl Copied {
 
     /// Has it kept: it is whole, and so is its request.
     pub(crate) fn keep(self) {
-        let Self { shelf: Shelf { proof, room: _, orders, mark }, print, answer, room } = self;
-        let keeping = Keeping { proof, request: print.digest(), answer, room };
+        let Self { shelf: Shelf { proof, room: _, orders, place, mark }, print, answer, room } =
+            self;
+        let keeping = Keeping { proof, request: print.digest(), answer, room, place };
         // What is not kept cannot be fetched again, which nobody was promised.
         let _ = orders.try_send(Order::Keep(Box::new(keeping)));
         // Whoever presents the proof from now on is behind it.
@@ -216,6 +219,7 @@ mod tests {
             proof: "p".to_owned(),
             room: Arc::clone(&room),
             orders: orders.clone(),
+            place: None,
             mark: None,
         };
         let (head, ()) = Request::new(()).into_parts();

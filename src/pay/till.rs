@@ -128,7 +128,8 @@ pub(crate) struct Grant {
     payment: Option<Box<PaymentRecord>>,
     room: Arc<Semaphore>,
     orders: mpsc::Sender<Order>,
-    _place: OwnedSemaphorePermit,
+    /// A copy of the answer has it as well: that is brought like a payment.
+    place: Arc<OwnedSemaphorePermit>,
     /// Who presents it meanwhile is told to come again.
     mark: Option<Mark>,
 }
@@ -216,7 +217,7 @@ impl Reply {
     pub(super) fn grant(self, payment: PaymentRecord) {
         let Self { to, given: Given { place, room, orders, mark } } = self;
         let payment = Some(Box::new(payment));
-        let grant = Grant { payment, room, orders, _place: place, mark: Some(mark) };
+        let grant = Grant { payment, room, orders, place: Arc::new(place), mark: Some(mark) };
         let _ = to.send(Outcome::Granted(grant));
     }
 }
@@ -241,8 +242,13 @@ impl Grant {
     /// copy is there, or given up.
     pub(crate) fn shelf(&mut self) -> Option<Shelf> {
         let proof = self.payment.as_ref()?.proof.clone();
-        let (room, orders) = (Arc::clone(&self.room), self.orders.clone());
-        Some(Shelf { proof, room, orders, mark: self.mark.take() })
+        Some(Shelf {
+            proof,
+            room: Arc::clone(&self.room),
+            orders: self.orders.clone(),
+            place: Some(Arc::clone(&self.place)),
+            mark: self.mark.take(),
+        })
     }
 
     /// Ends it with what it paid for: kept where that is charged, else given back.
