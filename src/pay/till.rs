@@ -26,7 +26,8 @@ const PLACES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Till {
     orders: mpsc::Sender<Order>,
-    /// The proofs that are looked at or whose requests are under way, so that the same one a hundred times costs the store one look.
+    /// The proofs that are looked at or whose requests are under way, so that the same one a hundred times costs the store
+    /// one look.
     under_way: Arc<Mutex<HashSet<String>>>,
     places: Arc<Semaphore>,
     /// For copies of answers, by the byte.
