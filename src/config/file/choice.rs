@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::{
-    payments::Settle,
+    payments::{Method, Settle},
     table::{FromToml, Value, not_available},
 };
 use crate::{
@@ -57,6 +57,12 @@ impl FromToml for Access {
 impl FromToml for Settle {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         choice(value, &[("before", Self::Before)], &["after-headers"], problems)
+    }
+}
+
+impl FromToml for Method {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("evm", Self::Evm)], &["lightning"], problems)
     }
 }
 
