@@ -7,21 +7,21 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, request::Parts};
+use http::request::Parts;
 
 use crate::{
-    answer::{Denial, Ending, Fault, Refusal, headers::field_value},
+    answer::{Denial, Ending, Fault, Refusal},
     chain::{
-        Refused as Unserved, exchange::Exchange, forward::Forwarded, kept::Kept, payer::Payer,
-        route::Routed, settle::Charge,
+        Refused as Unserved, ahead, exchange::Exchange, forward::Forwarded, kept::Kept,
+        payer::Payer, route::Routed, settle::Charge,
     },
-    http1::Fields,
     model::{Access, Money, Route},
     pay::{
-        Copied, For, Grant, Outcome, Pledge, Presented, Print, Refused, Wrong,
-        x402::{self, Offer},
+        Answered, Copied, For, Grant, Offer, Outcome, Pledge, Presented, Print, Receipts, Refused,
+        Unread, Wrong, x402,
     },
     progress::{Clocks, Progress},
+    server::body::ClientBody,
     upstream::http1::Head,
     websocket,
 };
@@ -46,6 +46,14 @@ pub enum Opened {
     Paid(Paid),
 }
 
+impl Brought {
+    /// Gives the refusal of one that pays something else. It stands beside a key that would do; where none would, it may have
+    /// been settled before, and what became of it may not be known.
+    pub(super) fn unfit(&self) -> Option<Denial> {
+        self.presented.fit.clone().err().map(denied)
+    }
+}
+
 /// How long a payment may take until its outcome is told: longer than whoever settles it may.
 const PAYING: Duration = Duration::from_secs(90);
 
@@ -68,14 +76,7 @@ enum Payment {
     /// It moved.
     Granted(Grant),
     /// It is good, and moves once the request is answered.
-    Pledged(Pledge, Parties),
-}
-
-/// Between whom a payment moves, as it is told.
-#[derive(Debug)]
-struct Parties {
-    network: String,
-    payer: String,
+    Pledged(Pledge, Receipts),
 }
 
 /// Gives what a request can be paid by as it is made. A WebSocket cannot: it costs more than its opening.
@@ -89,21 +90,18 @@ pub(super) fn read(
     head: &Parts,
     routed: &Routed,
     payer: &Payer,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<Option<Brought>, Denial> {
     let is_asked = matches!(payer, Payer::Caller(_) | Payer::Stranger) && routed.is_enforced();
     let Some(offer) = offer(routed.route(), head).filter(|_| is_asked) else { return Ok(None) };
-    let mut values = head.headers.get_all(x402::SIGNATURE).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() || head.headers.contains_key(x402::SIGNATURE_V1) {
-        return Err(Denial::PaymentMalformed("The request brings two payments."));
-    }
-    let url = exchange.resource().concat();
-    let presented = offer.read(value.as_bytes(), &url).map_err(denied)?;
-    // Beside a key that would do it is an error as well; from a stranger it may have been settled before.
-    if let (Payer::Caller(_), Err(wrong)) = (payer, &presented.fit) {
-        return Err(denied(wrong.clone()));
-    }
+    let read = match offer.read(&head.headers, exchange.place()) {
+        Ok(None) => return Ok(None),
+        Ok(Some(presented)) => Ok(presented),
+        Err(Unread { rail, wrong }) => Err((rail, wrong)),
+    };
+    let rail = read.as_ref().map_or_else(|(rail, _)| *rail, |presented| Some(presented.rail));
+    exchange.note_rail(rail);
+    let presented = read.map_err(|(_, wrong)| denied(wrong))?;
     let target = routed.target().path_and_query().as_str();
     let keeps = !exchange.snapshot().retention.answers.is_zero();
     let print = keeps.then(|| Print::of(head, exchange.resource(), target));
@@ -128,6 +126,23 @@ fn idempotency_key(head: &Parts) -> Result<Option<String>, Denial> {
             "There is one Idempotency-Key, of 1 to 255 ASCII characters.",
         )),
     }
+}
+
+/// Compares the body of a request with the one that its payment is for. Only what is for one is looked at.
+///
+/// Order: before anything is claimed; and before it is decided who pays, so that a payment for another body is told beside a
+/// good key too.
+pub(super) async fn compare(
+    brought: Option<&Brought>,
+    body: &mut Option<ClientBody>,
+    exchange: &mut Exchange,
+) -> Result<(), Denial> {
+    let answered = brought.and_then(|brought| brought.presented.answered.as_ref());
+    let Some(Answered { digest: Some(wanted), .. }) = answered else { return Ok(()) };
+    let found = ahead::digest(body, exchange).await?;
+    let is_it = found.as_ref() == Some(wanted);
+    exchange.note_digest(found);
+    if is_it { Ok(()) } else { Err(Denial::PaymentInvalid { reason: "another body".into() }) }
 }
 
 /// Makes the refusal of a request that comes without a key and without a payment.
@@ -161,8 +176,9 @@ pub(super) async fn pay(
         key,
     };
     let proof = presented.proof.clone();
-    let parties = Parties { network: presented.network.clone(), payer: presented.payer.clone() };
-    let outcome = unhurried(exchange, till.pay(presented, of, good, offer.terms())).await;
+    let terms = offer.x402().terms();
+    let receipts = Receipts::of(&presented, terms.chain);
+    let outcome = unhurried(exchange, till.pay(presented, of, good, terms)).await;
     let outcome = match outcome {
         Outcome::Answered(answer) => {
             // By the key of a request that another payment paid for.
@@ -175,7 +191,7 @@ pub(super) async fn pay(
         }
         other => other,
     };
-    let payment = Some(take(outcome, parties, exchange)?);
+    let payment = Some(take(outcome, receipts, exchange)?);
     let progress = Rc::clone(exchange.progress());
     Ok(Opened::Paid(Paid { payment, print, price: offer.price, progress }))
 }
@@ -187,8 +203,8 @@ pub(super) async fn collect(
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Unserved> {
     let Some(paid) = &mut forwarded.paid else { return Ok(forwarded) };
-    let (pledge, parties) = match paid.payment.take() {
-        Some(Payment::Pledged(pledge, parties)) => (pledge, parties),
+    let (pledge, receipts) = match paid.payment.take() {
+        Some(Payment::Pledged(pledge, receipts)) => (pledge, receipts),
         other => {
             paid.payment = other;
             return Ok(forwarded);
@@ -201,7 +217,7 @@ pub(super) async fn collect(
     let outcome = unhurried(exchange, pledge.collect()).await;
     // The drop of the rest closes the connection to the upstream.
     let unserved = |refusal| Unserved { refusal, ending: Ending::Uncharged };
-    let payment = take(outcome, parties, exchange).map_err(unserved)?;
+    let payment = take(outcome, receipts, exchange).map_err(unserved)?;
     if let Some(paid) = &mut forwarded.paid {
         paid.payment = Some(payment);
     }
@@ -223,22 +239,22 @@ async fn unhurried(exchange: &Exchange, outcome: impl Future<Output = Outcome>) 
 }
 
 /// Takes what came of a payment, and notes what its payer is told.
-fn take(outcome: Outcome, parties: Parties, exchange: &mut Exchange) -> Result<Payment, Refusal> {
-    let Parties { network, payer } = &parties;
+fn take(outcome: Outcome, receipts: Receipts, exchange: &mut Exchange) -> Result<Payment, Refusal> {
     match outcome {
         Outcome::Granted(grant) => {
             let transaction = grant.payment().and_then(|payment| payment.settlement.as_deref());
-            let receipt = x402::receipt(network, payer, transaction.unwrap_or_default());
-            exchange.note_receipt(field_value(&receipt));
+            let receipt = receipts.settled(transaction.unwrap_or_default(), exchange.clock().now());
+            exchange.note_receipt(receipt);
             Ok(Payment::Granted(grant))
         }
         // It opened one before it was asked for this one, which cannot be while it is held.
         Outcome::Answered(_) => Err(Denial::PaymentAlreadyUsed.into()),
-        Outcome::Pledged(pledge) => Ok(Payment::Pledged(pledge, parties)),
+        Outcome::Pledged(pledge) => Ok(Payment::Pledged(pledge, receipts)),
         Outcome::Refused(refused) => {
-            if let Refused::Failed { reason } = &refused {
-                let failure = x402::failure(network, payer, reason);
-                exchange.note_receipt(field_value(&failure));
+            if let Refused::Failed { reason } = &refused
+                && let Some(receipt) = receipts.failed(reason)
+            {
+                exchange.note_receipt(receipt);
             }
             Err(refusal(refused))
         }
@@ -306,74 +322,4 @@ impl Drop for Paid {
         self.hand_over(ending);
     }
 }
-
-/// The fields that only the gateway says where payments are taken: an upstream that said them would speak for who
-/// settles.
-const SAID: [&[u8]; 5] = [
-    b"payment-required:",
-    b"payment-response:",
-    b"x-payment-response:",
-    b"settlement-overrides:",
-    b"extension-responses:",
-];
-
-/// Takes out of an answer what an upstream says of payments.
-pub(super) fn drop_said(fields: &mut Fields) {
-    SAID.iter().for_each(|name| fields.remove_beginning(name));
-}
-
-/// Tells of a payment beside the answer that it opened, and keeps that from caches that serve others.
-pub(super) fn tell(receipt: &HeaderValue, fields: &mut Fields) {
-    fields.push(&RESPONSE, receipt);
-    let said = fields.find_all("cache-control");
-    let directives = said.iter().flat_map(|value| value.split(|byte| *byte == b','));
-    let mut kept = vec![b"private".to_vec()];
-    for directive in directives.map(<[u8]>::trim_ascii) {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default();
-        let is_shared = [&b"public"[..], b"private", b"s-maxage", b"proxy-revalidate"]
-            .iter()
-            .any(|other| name.eq_ignore_ascii_case(other));
-        if !directive.is_empty() && !is_shared {
-            kept.push(directive.to_vec());
-        }
-    }
-    fields.remove_beginning(b"cache-control:");
-    fields.push_written(&http::header::CACHE_CONTROL, |value| {
-        value.extend_from_slice(&kept.join(&b", "[..]));
-    });
-}
-
 static IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
-static RESPONSE: http::HeaderName = http::HeaderName::from_static(x402::RESPONSE);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answer_that_was_paid_for_is_kept_from_shared_caches() {
-        for (said, expected) in [
-            ("", "private"),
-            ("cache-control: public, max-age=60\r\n", "private, max-age=60"),
-            (
-                "Cache-Control: s-maxage=9,max-age=1\r\nCACHE-CONTROL: No-Store\r\n",
-                "private, max-age=1, No-Store",
-            ),
-            ("cache-control: private=\"x\"\r\n", "private"),
-        ] {
-            let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
-            tell(&HeaderValue::from_static("e30="), &mut fields);
-            let expected = format!("payment-response: e30=\r\ncache-control: {expected}\r\n");
-            assert_eq!(str::from_utf8(&fields.lines).unwrap(), expected, "{said}");
-        }
-    }
-
-    #[test]
-    fn upstream_says_nothing_of_payments() {
-        let said = "x-a: 1\r\nPayment-Response: x\r\npayment-required: y\r\nX-PAYMENT-RESPONSE: z\r\n\
-                    payment-responses: 2\r\nSettlement-Overrides: {}\r\nEXTENSION-RESPONSES: {}\r\n";
-        let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
-        drop_said(&mut fields);
-        assert_eq!(str::from_utf8(&fields.lines).unwrap(), "x-a: 1\r\npayment-responses: 2\r\n");
-    }
-}

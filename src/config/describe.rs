@@ -20,7 +20,7 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
         Route, Upstream, WebSocket, duration_text,
     },
-    pay::x402::Terms,
+    pay::{mpp, x402::Terms},
     store::Database,
     telemetry::{
         access_log, messages,
@@ -48,6 +48,7 @@ pub fn describe(config: &Config) -> Value {
         webhooks,
         traces,
         x402,
+        mpp,
         upstreams,
         routes,
         plans,
@@ -73,7 +74,11 @@ pub fn describe(config: &Config) -> Value {
         "answers": {"status": status},
         "webhooks": of_webhooks(webhooks),
         "traces": traces.as_deref().map(of_traces),
-        "payments": {"x402": x402.as_deref().map(of_x402)},
+        "payments": {
+            "secret": mpp.as_ref().map(|_| MASK),
+            "x402": x402.as_deref().map(of_x402),
+            "mpp": mpp.as_deref().map(of_mpp),
+        },
         "upstreams": upstreams,
         "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
         "plans": plans,
@@ -410,6 +415,11 @@ fn of_x402(terms: &Terms) -> Value {
         "pay_to": pay_to.to_string(),
         "settle": order.name(),
     })
+}
+
+fn of_mpp(terms: &mpp::Terms) -> Value {
+    let mpp::Terms { secret: _, realm, is_beside_keys: _ } = terms;
+    json!({"realm": realm, "methods": ["evm"]})
 }
 
 fn of_route(route: &Route) -> Value {

@@ -27,7 +27,7 @@ pub(super) const KEPT_BYTES_MAX: i64 = 64 << 20;
 pub(crate) struct Print(Rc<RefCell<Sha256>>);
 
 /// Fields that are not the request's own, or that a client writes anew each time. A payment is told by what it moves.
-static APART: [HeaderName; 24] = [
+static APART: [HeaderName; 25] = [
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -43,6 +43,7 @@ static APART: [HeaderName; 24] = [
     header::VIA,
     HeaderName::from_static("baggage"),
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("payment-authorization"),
     HeaderName::from_static("payment-signature"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("traceparent"),
@@ -71,7 +72,12 @@ impl Print {
         let mut names: Vec<&HeaderName> = head.headers.keys().filter(is_own).collect();
         names.sort_unstable_by_key(|name| name.as_str());
         for name in names {
-            let values: Vec<&HeaderValue> = head.headers.get_all(name).iter().collect();
+            let values = head.headers.get_all(name).iter();
+            let values: Vec<&HeaderValue> =
+                values.filter(|value| !is_payment(name, value)).collect();
+            if values.is_empty() {
+                continue;
+            }
             add(name.as_str().as_bytes());
             add(&values.len().to_be_bytes());
             values.iter().for_each(|value| add(value.as_bytes()));
@@ -88,6 +94,12 @@ impl Print {
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.0.borrow().clone().finalize().into()
     }
+}
+
+/// Tells whether a field brings a payment where others bring who they are.
+fn is_payment(name: &HeaderName, value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+    *name == header::AUTHORIZATION && scheme.eq_ignore_ascii_case(b"payment")
 }
 
 /// Makes copies of answers that pass, where there is room for them.
@@ -196,7 +208,14 @@ mod tests {
     fn same_request_is_told_from_every_other() {
         let fields = [("accept", "a"), ("cookie", "k")];
         let first = print("POST", "/x?a=1", &fields, &["hello"]);
-        let turned = [fields[1], fields[0], ("date", "x"), ("x-forwarded-for", "192.0.2.1")];
+        let turned = [
+            fields[1],
+            fields[0],
+            ("date", "x"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("authorization", "Payment e30"),
+            ("payment-authorization", "Payment e30"),
+        ];
         assert_eq!(first, print("POST", "/x?a=1", &turned, &["he", "", "llo"]));
         for (case, other) in [
             ("method", print("PUT", "/x?a=1", &fields, &["hello"])),

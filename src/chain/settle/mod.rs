@@ -17,7 +17,7 @@ use crate::{
         headers::push_rate_limit,
     },
     chain::{
-        exchange::Exchange, forward::Forwarded, payment, reply::Reply, reservation::Reservation,
+        exchange::Exchange, forward::Forwarded, receipts, reply::Reply, reservation::Reservation,
         subscription::Notice,
     },
     http1::Fields,
@@ -102,11 +102,11 @@ fn tell_charge(
         }
     }
     if exchange.snapshot().x402.is_some() {
-        payment::drop_said(fields);
+        receipts::drop_said(fields);
     }
     if let Some(paid) = paid {
         if let Some(receipt) = exchange.receipt() {
-            payment::tell(receipt, fields);
+            receipts::tell(receipt, head.status, fields);
         }
         if charge.is_charged {
             copied = paid.copy(head);

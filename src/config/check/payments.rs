@@ -11,7 +11,10 @@ use crate::{
     },
     model::{Access, Money},
     outgoing::{Target, Trust},
-    pay::x402::{Address, Offer, Rate, Terms},
+    pay::{
+        self, mpp,
+        x402::{Address, Offer, Rate, Terms},
+    },
 };
 
 /// What the prices of routes are said in, by x402.
@@ -25,7 +28,7 @@ const DECIMALS_MAX: u8 = 36;
 
 /// Checks `[payments]`; gives the terms of x402, if it is there and right.
 pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Option<Arc<Terms>> {
-    let PaymentsTable { x402 } = field.value()?;
+    let PaymentsTable { secret: _, x402, mpp: _ } = field.value()?;
     let table = x402.value()?;
     let X402Table {
         span,
@@ -67,6 +70,8 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
 /// What a route has of payments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Priced<'a> {
+    /// The route's name.
+    pub(super) name: &'a str,
     pub(super) access: Access,
     pub(super) price: &'a Field<Money>,
     pub(super) checked: Option<Money>,
@@ -80,11 +85,12 @@ pub(super) struct Priced<'a> {
 /// already.
 pub(super) fn offer(
     terms: Option<&Arc<Terms>>,
+    mpp: Option<&Arc<mpp::Terms>>,
     route: Priced<'_>,
     is_wrong: bool,
     problems: &mut Problems,
-) -> Option<Arc<Offer>> {
-    let Priced { access, price, checked, waits, span } = route;
+) -> Option<Arc<pay::Offer>> {
+    let Priced { name, access, price, checked, waits, span } = route;
     let offer = match (terms, checked.zip(price.span())) {
         (Some(terms), Some((price, span))) if access != Access::Public => {
             check_price(terms, price, waits, span, problems)
@@ -97,7 +103,7 @@ pub(super) fn offer(
         let help = "write price = \"0.002 USD\", and `[payments.x402]` with a facilitator, a token and a wallet";
         problems.add(Problem::error(span, message).help(help));
     }
-    offer
+    Some(Arc::new(pay::Offer::new(offer?, mpp, name)))
 }
 
 fn check_price(
@@ -106,14 +112,14 @@ fn check_price(
     waits: Duration,
     span: Span,
     problems: &mut Problems,
-) -> Option<Arc<Offer>> {
+) -> Option<Offer> {
     if price.currency.as_str() != CURRENCY {
         let message = format!("a price in {} is not offered by x402", price.currency);
         let help = "write it in USD; customers with money in the other currency pay as before";
         problems.add(Problem::warning(span, message).help(help));
         return None;
     }
-    let offer = Offer::new(terms, price, waits).map(Arc::new);
+    let offer = Offer::new(terms, price, waits);
     if offer.is_none() {
         let help = "compare `decimals` and `usd_rate` of `[payments.x402]` with the token's";
         let message = "the price is beyond what the token can count";

@@ -20,7 +20,7 @@ use crate::{
         wording::{quote, suggest},
     },
     model::{Access, HttpVersion, Methods, Route, Settle, Upstream, WebSocket, is_scope},
-    pay::x402::Terms,
+    pay::{mpp, x402::Terms},
 };
 
 /// What was found of the routes.
@@ -41,7 +41,9 @@ pub(super) struct Surroundings<'c> {
     pub(super) reserved_prefix: Option<&'c str>,
     /// What payments with requests go by.
     pub(super) x402: Option<&'c Arc<Terms>>,
-    /// Whether that is written, and wrong.
+    /// What the scheme `Payment` goes by.
+    pub(super) mpp: Option<&'c Arc<mpp::Terms>>,
+    /// Whether the first is written, and wrong.
     pub(super) is_x402_wrong: bool,
     /// The time limit of those without one of their own.
     pub(super) request_timeout: Option<Duration>,
@@ -171,13 +173,15 @@ fn check_one(
     let scopes = check_scopes(&table.scopes, problems);
     let cost = integer(&table.cost, UNITS, 1, problems);
     let price = table.price.given().and_then(|price| check_price(price, problems));
-    let Surroundings { x402, is_x402_wrong, .. } = *surroundings;
+    let name = identity.as_ref().map_or("", |identity| &identity.name);
+    let Surroundings { x402, mpp, is_x402_wrong, .. } = *surroundings;
     let settle = table.settle.value().copied();
     let settle = settle.or(x402.map(|terms| terms.order)).unwrap_or_default();
     let waits = upstream.as_deref().filter(|_| settle == Settle::AfterHeaders);
     let waits = waits.map_or(Duration::ZERO, |upstream| upstream.response_timeout);
-    let priced = Priced { access, price: &table.price, checked: price, waits, span: table.span };
-    let offer = payments::offer(x402, priced, is_x402_wrong, problems);
+    let checked = price;
+    let priced = Priced { name, access, price: &table.price, checked, waits, span: table.span };
+    let offer = payments::offer(x402, mpp, priced, is_x402_wrong, problems);
     // Where the terms are wrong, that is told.
     if offer.is_none() && !is_x402_wrong {
         warn_settle(table, problems);

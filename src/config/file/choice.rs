@@ -3,7 +3,10 @@
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::table::{FromToml, Value, not_available};
+use super::{
+    payments::Method,
+    table::{FromToml, Value, not_available},
+};
 use crate::{
     config::{
         ClientAuth, TlsVersion,
@@ -58,6 +61,12 @@ impl FromToml for Settle {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let all = [Self::Before, Self::AfterHeaders].map(|settle| (settle.name(), settle));
         choice(value, &all, &[], problems)
+    }
+}
+
+impl FromToml for Method {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("evm", Self::Evm)], &["lightning"], problems)
     }
 }
 

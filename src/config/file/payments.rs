@@ -1,22 +1,31 @@
 //! `[payments]`, as written.
 
-use super::table::{Field, FromToml, Table, Value};
+use super::table::{Field, FromToml, Spanned, Table, Value};
 use crate::{
-    config::report::{Problems, Span},
+    config::{
+        report::{Problems, Span},
+        secret::SecretSource,
+    },
     model::Settle,
 };
 
 /// `[payments]`.
 #[derive(Debug)]
 pub(in crate::config) struct PaymentsTable {
+    pub(in crate::config) secret: Field<SecretSource>,
     pub(in crate::config) x402: Field<X402Table>,
+    pub(in crate::config) mpp: Field<MppTable>,
 }
 
 impl FromToml for PaymentsTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[payments]`", problems)?;
-        let read = Self { x402: table.field("x402") };
-        table.later(&["secret", "top_up", "discovery", "mpp", "l402", "lightning"]);
+        let read = Self {
+            secret: table.field("secret"),
+            x402: table.field("x402"),
+            mpp: table.field("mpp"),
+        };
+        table.later(&["top_up", "discovery", "l402", "lightning"]);
         table.finish();
         Some(read)
     }
@@ -56,4 +65,29 @@ impl FromToml for X402Table {
         table.finish();
         Some(read)
     }
+}
+
+/// `[payments.mpp]`.
+#[derive(Debug)]
+pub(in crate::config) struct MppTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) realm: Field<String>,
+    pub(in crate::config) methods: Field<Vec<Spanned<Method>>>,
+}
+
+impl FromToml for MppTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[payments.mpp]`", problems)?;
+        let read =
+            Self { span: table.span, realm: table.field("realm"), methods: table.field("methods") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// By what the scheme `Payment` moves money; read in `choice.rs`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum Method {
+    /// By what moves it for x402.
+    Evm,
 }

@@ -7,7 +7,7 @@ mod eip712;
 pub(crate) mod example;
 pub(crate) mod facilitator;
 mod number;
-mod strict;
+pub(in crate::pay) mod strict;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -19,13 +19,17 @@ use jiff::Timestamp;
 
 pub use self::terms::{Offer, Terms};
 pub(crate) use self::{amount::Rate, number::Address};
+pub(in crate::pay) use self::{
+    eip712::{Authorization, keccak},
+    wire::read_signed,
+};
 use self::{
     number::hex,
     wire::{Malformed, Order, Payment, Settlement},
 };
 use crate::{
     json,
-    pay::{Presented, Window, Wrong},
+    pay::{Presented, Rail, Window, Wrong},
 };
 
 /// The header of an offer.
@@ -71,10 +75,23 @@ impl Offer {
     /// reason yet to refuse it: one that was settled stays good whatever is offered since.
     pub(crate) fn read(&self, header: &[u8], url: &str) -> Result<Presented, Wrong> {
         let payment = wire::decode(header).map_err(|Malformed(detail)| Wrong::Malformed(detail))?;
-        let order = &payment.authorization;
         let fit = self.fits(&payment, url);
+        let presented =
+            self.present(Rail::X402, &payment.authorization, &payment.signature, url, fit)?;
+        Ok(Presented { identifier: payment.identifier, ..presented })
+    }
+
+    /// Makes of a signed order what is presented by a rail; whether it pays what is asked is the rail's to tell.
+    pub(in crate::pay) fn present(
+        &self,
+        rail: Rail,
+        order: &Authorization,
+        signature: &str,
+        url: &str,
+        fit: Result<(), Wrong>,
+    ) -> Result<Presented, Wrong> {
         // Of the signatures of contracts only the chain can tell whose they are; they have other lengths.
-        if let Some(signature) = hex(&payment.signature)
+        if let Some(signature) = hex(signature)
             && eip712::signer(order.digest(&self.domain), &signature) != Some(order.from)
         {
             // What is for something else may be signed for that.
@@ -84,12 +101,14 @@ impl Offer {
         }
         let (network, asset) = (&self.requirements.network, self.terms.asset);
         let nonce = wire::nonce_text(&order.nonce);
-        let told = Order::new(&payment, &self.requirements, url);
+        let told = Order::new(order, signature, &self.requirements, url);
         Ok(Presented {
+            rail,
+            answered: None,
             proof: format!("eip3009:{network}:{asset}:{}:{nonce}", order.from),
             payer: order.from.to_string(),
             price: self.price,
-            identifier: payment.identifier.clone(),
+            identifier: None,
             fit,
             network: network.clone(),
             amount: self.requirements.amount.clone(),
@@ -108,11 +127,16 @@ impl Offer {
         if !payment.accepted.is(&self.requirements) || !is_here {
             return Err(invalid("No matching payment requirements"));
         }
-        if payment.authorization.to != self.terms.pay_to {
+        self.fits_order(&payment.authorization)
+    }
+
+    /// Tells whether an order moves what is asked.
+    pub(in crate::pay) fn fits_order(&self, order: &Authorization) -> Result<(), Wrong> {
+        if order.to != self.terms.pay_to {
             return Err(invalid("invalid_exact_evm_payload_recipient_mismatch"));
         }
         // Of the scheme `exact` more is wrong as well.
-        if payment.authorization.value != self.amount {
+        if order.value != self.amount {
             return Err(invalid("invalid_exact_evm_payload_authorization_value_mismatch"));
         }
         Ok(())

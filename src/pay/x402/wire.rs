@@ -85,7 +85,10 @@ pub(super) fn decode(header: &[u8]) -> Result<Payment, Malformed> {
         return Err(Malformed("The payment lacks `accepted` or `payload`."));
     };
     let signature = signature(&payload)?;
-    let authorization = authorization(&payload)?;
+    let Some(Value::Object(given)) = payload.get("authorization") else {
+        return Err(Malformed("The payment has no `authorization` of EIP-3009."));
+    };
+    let authorization = authorization(given)?;
     let resource = resource(&payment)?;
     let identifier = identifier(&payment)?;
     Ok(Payment { accepted: Accepted(accepted), authorization, signature, resource, identifier })
@@ -101,10 +104,15 @@ fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
     if is_hex { Ok(signature.to_owned()) } else { Err(Malformed("The signature is none.")) }
 }
 
-fn authorization(payload: &Map<String, Value>) -> Result<Authorization, Malformed> {
-    let Some(Value::Object(given)) = payload.get("authorization") else {
-        return Err(Malformed("The payment has no `authorization` of EIP-3009."));
-    };
+/// Reads an order whose signature stands among its parts. What is wrong with it is for people.
+pub(in crate::pay) fn read_signed(
+    order: &Map<String, Value>,
+) -> Result<(Authorization, String), &'static str> {
+    let read = || Ok((authorization(order)?, signature(order)?));
+    read().map_err(|Malformed(detail)| detail)
+}
+
+fn authorization(given: &Map<String, Value>) -> Result<Authorization, Malformed> {
     let address = |name| {
         let address = Address::parse(text(given, name)?);
         address.ok_or(Malformed("An address is `0x` and 40 hexadecimal digits."))
@@ -216,10 +224,14 @@ struct Written<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// Makes it of a payment that meets the requirements.
-    pub(super) fn new(payment: &'a Payment, offered: &'a Requirements, url: &'a str) -> Self {
-        let Authorization { from, to, value: _, valid_after, valid_before, nonce } =
-            &payment.authorization;
+    /// Makes it of a signed order that meets the requirements.
+    pub(super) fn new(
+        order: &Authorization,
+        signature: &'a str,
+        offered: &'a Requirements,
+        url: &'a str,
+    ) -> Self {
+        let Authorization { from, to, value: _, valid_after, valid_before, nonce } = order;
         let authorization = Written {
             from: from.to_string(),
             to: to.to_string(),
@@ -228,7 +240,7 @@ impl<'a> Order<'a> {
             valid_before: valid_before.to_string(),
             nonce: nonce_text(nonce),
         };
-        let payload = Signed { signature: &payment.signature, authorization };
+        let payload = Signed { signature, authorization };
         Self {
             x402_version: VERSION,
             payment_payload: Payload {

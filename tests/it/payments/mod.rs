@@ -4,6 +4,7 @@ mod after_headers;
 mod facilitator;
 mod kept;
 mod kill;
+mod mpp;
 mod nodes;
 mod refused;
 mod unknown;
@@ -109,6 +110,7 @@ impl Stage {
         Self::with(TABLES, upstream)
     }
 
+    /// Starts one on other tables.
     fn with(tables: &str, upstream: Upstream) -> Self {
         let facilitator = Facilitator::start();
         let tables = tables.replace("@FACILITATOR@", &facilitator.url());
