@@ -1,6 +1,7 @@
 //! Payments by the scheme `Payment`: they move what x402 moves, so they have the same books.
 
 mod bodies;
+mod later;
 mod nodes;
 mod payer;
 mod refused;
