@@ -1,7 +1,7 @@
 //! What is paid for is the body that was refused, as far as that was read.
 
 use super::*;
-use crate::support::client::head;
+use crate::{http2::caller::Caller, support::client::head};
 
 fn post(stage: &Both, fields: &[&str], body: &str) -> Response {
     let length = format!("Content-Length: {}", body.len());
@@ -83,6 +83,33 @@ fn body_that_is_not_read_has_no_digest() {
     client
         .send(head("POST", "/weather/x", &["Transfer-Encoding: chunked"]) + "1\r\nx\r\n0\r\n\r\n");
     assert_eq!(asked(&client.response()).get("digest"), None);
+    stage.assert_adds_up();
+}
+
+/// By HTTP/2 too, as large as it may be.
+#[test]
+fn body_of_a_stream_is_bound_too() {
+    let stage = Both::new();
+    let caller = Caller::open(&stage.gateway);
+    let body = "x".repeat(64 * 1024);
+    let length = body.len().to_string();
+    let ask = |payment: Option<&str>, body: &str| {
+        let payment = payment.and_then(|payment| payment.split_once(": "));
+        let fields: Vec<_> = [("content-length", &*length)].into_iter().chain(payment).collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| (name.to_lowercase(), *value)).collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, *value)).collect();
+        caller.request("POST", "/weather/x", &fields, body.as_bytes())
+    };
+    let challenge = asked(&ask(None, &body));
+    assert!(challenge["digest"].as_str().unwrap().starts_with("sha-256=:"));
+    let payment = field(&credential(&Wallet::new(7), &challenge));
+    let refused = ask(Some(&payment), &body.replacen('x', "y", 1));
+    assert_eq!(refused.verdict(), "402 payment_invalid");
+    stage.assert_nothing_moved();
+    let served = ask(Some(&payment), &body);
+    assert_eq!(served.status(), 200, "{}", served.text());
+    assert_eq!(stage.upstream.last().body_bytes, 64 * 1024);
     stage.assert_adds_up();
 }
 
