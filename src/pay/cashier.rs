@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -29,6 +29,7 @@ use crate::{
         StoreError,
         records::{AnswerRecord, PaymentRecord, Records},
     },
+    telemetry::metrics::payments::Calls,
 };
 
 /// How often it looks for payments whose outcome is to be asked for.
@@ -133,7 +134,7 @@ impl Desk {
         terms: &Terms,
         reply: Reply,
     ) {
-        let refused = match self.facilitator.verify(terms, &asked(&claimed)).await {
+        let refused = match self.verify(terms, &asked(&claimed)).await {
             Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
             Verified::Unavailable => Refused::Unavailable,
             Verified::Valid => {
@@ -192,7 +193,8 @@ impl Desk {
                 return reply.refuse(Refused::Unavailable);
             }
         };
-        let settled = self.facilitator.settle(terms, &asked(&settling)).await;
+        let calls = &self.gateway.metrics().payments().settle;
+        let settled = self.ask_to_settle(terms, &asked(&settling), calls).await;
         match settled {
             Settled::Failed { reason } => {
                 let failed = reason.clone();
@@ -231,7 +233,8 @@ impl Desk {
             Ok(None) => return,
             Err(error) => return tracing::error!(%error, "payments cannot be looked at"),
         };
-        match self.facilitator.settle(&terms, &asked(&taken)).await {
+        let calls = &self.gateway.metrics().payments().settle_again;
+        match self.ask_to_settle(&terms, &asked(&taken), calls).await {
             Settled::Success { transaction } => {
                 drop(self.write_settled(taken, transaction, false).await);
             }
@@ -242,6 +245,31 @@ impl Desk {
                 self.write_doubt(taken, reason, transaction).await;
             }
         }
+    }
+
+    async fn verify(&self, terms: &Terms, asked: &Asked) -> Verified {
+        let began = Instant::now();
+        let verified = self.facilitator.verify(terms, asked).await;
+        let result = match &verified {
+            Verified::Invalid { .. } => "invalid",
+            Verified::Unavailable => "unavailable",
+            Verified::Valid => "valid",
+        };
+        self.gateway.metrics().payments().verify.count(result, began.elapsed());
+        verified
+    }
+
+    async fn ask_to_settle(&self, terms: &Terms, asked: &Asked, calls: &Calls) -> Settled {
+        let began = Instant::now();
+        let settled = self.facilitator.settle(terms, asked).await;
+        let result = match &settled {
+            Settled::Failed { .. } => "failed",
+            Settled::NotAsked => "unavailable",
+            Settled::Success { .. } => "settled",
+            Settled::Unknown { .. } => "unknown",
+        };
+        calls.count(result, began.elapsed());
+        settled
     }
 
     async fn write_settled(

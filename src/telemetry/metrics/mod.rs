@@ -10,6 +10,7 @@ mod family;
 pub mod handshakes;
 pub mod leases;
 pub mod page;
+pub mod payments;
 pub mod process;
 pub mod requests;
 pub mod upstreams;
@@ -32,6 +33,7 @@ pub struct Metrics {
     endpoints: Arc<Endpoints>,
     audience: Arc<Audience>,
     leases: leases::Leases,
+    payments: payments::Payments,
     /// Configurations put in force since the start.
     pub reloads: AtomicU64,
     /// Configurations that were refused.
@@ -111,6 +113,11 @@ impl Metrics {
     /// Gives what is counted of leases.
     pub fn leases(&self) -> &leases::Leases {
         &self.leases
+    }
+
+    /// Gives what is counted of payments.
+    pub fn payments(&self) -> &payments::Payments {
+        &self.payments
     }
 
     /// Gives the endpoints of all workers.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use super::{
     Worker, certificates,
     family::{Family, Labels, Series, labels},
-    handshakes, leases, process, upstreams,
+    handshakes, leases, payments, process, upstreams,
 };
 use crate::{
     gateway::Gateway,
@@ -29,6 +29,7 @@ pub fn gather(gateway: &Gateway, keeper: &keeper::Reading, is_healthy: bool) -> 
     families.extend(store(keeper, is_healthy));
     let post = gateway.ledger().post().map(|post| &**post);
     families.extend(leases::families(gateway.metrics().leases(), post));
+    families.extend(payments::families(gateway.metrics().payments()));
     families.extend(upstreams::families(gateway.metrics().endpoints()));
     families.extend(configuration(gateway));
     families.extend(notifications(gateway));

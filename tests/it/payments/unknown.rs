@@ -40,6 +40,15 @@ fn in_doubt(mood: Mood) {
     assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 1), "{case}");
     assert_eq!(stage.entries(&wallet.address()), paid_and_spent(), "{case}");
     stage.assert_adds_up();
+    let metrics = stage.gateway.admin("GET", "/metrics").text().to_owned();
+    for (call, result) in [("verify", "valid"), ("settle", "unknown"), ("settle_again", "settled")]
+    {
+        let told =
+            format!("faregate_payment_calls_total{{call=\"{call}\",result=\"{result}\"}} 1\n");
+        assert!(metrics.contains(&told), "{told}");
+        let told = format!("faregate_payment_call_duration_seconds_count{{call=\"{call}\"}} 1\n");
+        assert!(metrics.contains(&told), "{told}");
+    }
 }
 
 #[test]
