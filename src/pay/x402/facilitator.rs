@@ -10,7 +10,7 @@ use http_body_util::Full;
 use serde_json::{Map, Value};
 
 use super::{Terms, number::hex, strict};
-use crate::outgoing::{self, Fault, Resolver, Roots, RootsError, Target, Timing};
+use crate::outgoing::{self, Fault, Kept, Repeat, Resolver, Roots, RootsError, Target, Timing};
 
 /// How long it may take to reach it.
 const OPEN: Duration = Duration::from_secs(5);
@@ -114,6 +114,7 @@ pub(crate) enum Settled {
 pub(crate) struct Facilitator {
     verifying: outgoing::Client,
     settling: outgoing::Client,
+    kept: Kept,
 }
 
 impl Facilitator {
@@ -123,12 +124,12 @@ impl Facilitator {
             let timing = Timing { open: OPEN, whole };
             outgoing::Client::new(Arc::clone(resolver), roots.clone(), timing)
         };
-        Ok(Self { verifying: client(VERIFY)?, settling: client(SETTLE)? })
+        Ok(Self { verifying: client(VERIFY)?, settling: client(SETTLE)?, kept: Kept::default() })
     }
 
     /// Asks whether a payment is good.
     pub(crate) async fn verify(&self, terms: &Terms, asked: &Asked) -> Verified {
-        match post(&self.verifying, &terms.verify, asked).await {
+        match self.post(&self.verifying, Repeat::Freely, &terms.verify, asked).await {
             Ok(answer) => judge_verified(answer.status, &answer.body, asked),
             Err(fault) => {
                 tracing::warn!(%fault, "the facilitator cannot be asked to verify");
@@ -139,7 +140,7 @@ impl Facilitator {
 
     /// Asks to settle one.
     pub(crate) async fn settle(&self, terms: &Terms, asked: &Asked) -> Settled {
-        match post(&self.settling, &terms.settle, asked).await {
+        match self.post(&self.settling, Repeat::Never, &terms.settle, asked).await {
             Ok(answer) => judge_settled(answer.status, &answer.body, asked),
             Err(fault) if fault.is_unsent() => {
                 tracing::warn!(%fault, "the facilitator cannot be asked to settle");
@@ -151,17 +152,19 @@ impl Facilitator {
             }
         }
     }
-}
 
-async fn post(
-    client: &outgoing::Client,
-    target: &Target,
-    asked: &Asked,
-) -> Result<outgoing::Answer, Fault> {
-    let request: Request<Full<_>> = outgoing::request(target)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(asked.order.clone()))?;
-    client.send(target, request).await
+    async fn post(
+        &self,
+        client: &outgoing::Client,
+        repeat: Repeat,
+        target: &Target,
+        asked: &Asked,
+    ) -> Result<outgoing::Answer, Fault> {
+        let request: Request<Full<_>> = outgoing::request(target)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(asked.order.clone()))?;
+        client.send_kept(&self.kept, repeat, target, request).await
+    }
 }
 
 fn judge_verified(status: StatusCode, body: &[u8], asked: &Asked) -> Verified {

@@ -88,6 +88,11 @@ impl Facilitator {
         requests.iter().filter(|request| request.target() == format!("/x402/{path}")).count()
     }
 
+    /// Gives how many connections it was asked over.
+    pub(crate) fn connections(&self) -> usize {
+        self.upstream.connections()
+    }
+
     /// Waits until it was asked to do something so many times.
     pub(crate) fn wait_asked(&self, path: &str, count: usize) {
         crate::support::wait_for("a call", || (self.asked(path) >= count).then_some(()));
@@ -168,7 +173,7 @@ fn send(exchange: &mut Exchange<'_>, status: u16, answer: &Value) -> io::Result<
         body.len()
     );
     exchange.send(head + &body)?;
-    Ok(Then::Close)
+    Ok(Then::KeepAlive)
 }
 
 fn redirect(exchange: &mut Exchange<'_>) -> io::Result<Then> {
