@@ -44,11 +44,10 @@ pub struct Context<'a> {
     /// The address of what is asked for, in parts.
     pub resource: [&'a str; 3],
     /// What became of the payment that came with the request.
-    pub receipt: Option<&'a HeaderValue>,
+    pub receipt: Option<(&'a HeaderName, &'a HeaderValue)>,
 }
 
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(x402::REQUIRED);
-static PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(x402::RESPONSE);
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole answer of a refusal.
@@ -75,7 +74,8 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let quota = denial.quota();
     let short = Short { quota, credit: denial.credit() };
     let offer = context.offer.filter(|_| denial.asks_for_payment());
-    let mut problem = respond(code, &denial.detail(), short, offer, context);
+    let offered = (offer, denial.payment_reason());
+    let mut problem = respond(code, &denial.detail(), short, offered, context);
     let fields = &mut problem.fields;
     if let Some(offer) = offer {
         let required = offer.header(denial.payment_reason(), &context.resource);
@@ -102,7 +102,8 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
 }
 
 fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
-    let mut problem = respond(fault.code(), fault.detail(), Short::default(), None, context);
+    let mut problem =
+        respond(fault.code(), fault.detail(), Short::default(), (None, None), context);
     if let Some(seconds) = fault.retry_after() {
         problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
@@ -139,15 +140,18 @@ fn respond(
     code: Code,
     detail: &str,
     short: Short<'_>,
-    offer: Option<&Offer>,
+    (offer, reason): (Option<&Offer>, Option<&str>),
     context: &Context<'_>,
 ) -> Problem {
     let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    Body { code, status, detail, short, link, offer, context }.push(&mut body);
+    Body { code, status, detail, short, link, offer, reason, context }.push(&mut body);
     let mut fields = Fields::with_room();
-    fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
+    // In version 1 of x402 the body is the offer.
+    let is_v1 = offer.is_some_and(|offer| offer.v1().is_some());
+    let media_type = if is_v1 { "application/json" } else { "application/problem+json" };
+    fields.push_text(&header::CONTENT_TYPE, media_type);
     fields.push_text(&header::CACHE_CONTROL, "no-store");
     match context.outward_id {
         Some(id) => fields.push(&REQUEST_ID, id),
@@ -156,8 +160,8 @@ fn respond(
             fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
         }
     }
-    if let Some(receipt) = context.receipt {
-        fields.push(&PAYMENT_RESPONSE, receipt);
+    if let Some((name, receipt)) = context.receipt {
+        fields.push(name, receipt);
     }
     if let Some(href) = link {
         fields.push_written(&header::LINK, |value| {

@@ -5,7 +5,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
 
 use crate::{
     answer::{Denial, Ending, Fault, Refusal, headers::field_value},
@@ -56,13 +56,16 @@ pub(super) fn read(
 ) -> Result<Option<Brought>, Denial> {
     let is_asked = matches!(payer, Payer::Caller(_) | Payer::Stranger) && routed.is_enforced();
     let Some(offer) = offer(routed.route(), head).filter(|_| is_asked) else { return Ok(None) };
-    let mut values = head.headers.get_all(x402::SIGNATURE).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() || head.headers.contains_key(x402::SIGNATURE_V1) {
-        return Err(Denial::PaymentMalformed("The request brings two payments."));
-    }
-    let url = exchange.resource().concat();
-    let presented = offer.read(value.as_bytes(), &url).map_err(denied)?;
+    let values = |name| head.headers.get_all(name).iter().collect::<Vec<_>>();
+    let url = || exchange.resource().concat();
+    let read = match (&values(x402::SIGNATURE)[..], &values(x402::SIGNATURE_V1)[..]) {
+        ([], []) => return Ok(None),
+        ([], _) if offer.v1().is_none() => return Ok(None),
+        ([value], []) => offer.read(value.as_bytes(), &url()),
+        ([], [value]) => offer.read_v1(value.as_bytes(), &url()),
+        _ => return Err(Denial::PaymentMalformed("The request brings two payments.")),
+    };
+    let presented = read.map_err(denied)?;
     // Beside a key that would do it is an error as well; from a stranger it may have been settled before.
     if let (Payer::Caller(_), Err(wrong)) = (payer, &presented.fit) {
         return Err(denied(wrong.clone()));
@@ -97,7 +100,13 @@ pub(super) async fn pay(
         route: routed.route().name.to_string(),
         customer: payer.caller().map(|caller| caller.customer.id.to_string()),
     };
-    let (network, wallet) = (presented.network.clone(), presented.payer.clone());
+    let doubted = (!presented.is_signed).then(|| exchange.peer());
+    if let Some(wait) = doubted.and_then(|address| till.wait(address, exchange.now())) {
+        return Err(Denial::TooManyPayments { wait }.into());
+    }
+    let is_v1 = x402::is_v1(&presented.order);
+    let network = offer.network(is_v1);
+    let wallet = presented.payer.clone();
     // Neither the caller nor the upstream is waited for meanwhile.
     let clocks = exchange.progress().clocks();
     let idle = clocks.idle.max(PAYING);
@@ -113,14 +122,18 @@ pub(super) async fn pay(
         Outcome::Granted(grant) => {
             let transaction = grant.payment().and_then(|payment| payment.settlement.as_deref());
             let receipt = x402::receipt(&network, &wallet, transaction.unwrap_or_default());
-            exchange.note_receipt(field_value(&receipt));
+            exchange.note_receipt((response(is_v1), field_value(&receipt)));
             let progress = Rc::clone(exchange.progress());
             Ok(Paid { grant: Some(grant), price: offer.price, progress })
         }
         Outcome::Refused(refused) => {
+            let is_bad = matches!(refused, Refused::Wrong(Wrong::Invalid(_)));
+            if let Some(address) = doubted.filter(|_| is_bad) {
+                till.note_bad(address, exchange.now());
+            }
             if let Refused::Failed { reason } = &refused {
                 let failure = x402::failure(&network, &wallet, reason);
-                exchange.note_receipt(field_value(&failure));
+                exchange.note_receipt((response(is_v1), field_value(&failure)));
             }
             Err(refusal(refused))
         }
@@ -186,8 +199,8 @@ pub(super) fn drop_said(fields: &mut Fields) {
 }
 
 /// Tells of a payment beside the answer that it opened, and keeps that from caches that serve others.
-pub(super) fn tell(receipt: &HeaderValue, fields: &mut Fields) {
-    fields.push(&RESPONSE, receipt);
+pub(super) fn tell((name, receipt): (&HeaderName, &HeaderValue), fields: &mut Fields) {
+    fields.push(name, receipt);
     let said = fields.find_all("cache-control");
     let directives = said.iter().flat_map(|value| value.split(|byte| *byte == b','));
     let mut kept = vec![b"private".to_vec()];
@@ -206,7 +219,10 @@ pub(super) fn tell(receipt: &HeaderValue, fields: &mut Fields) {
     });
 }
 
-static RESPONSE: http::HeaderName = http::HeaderName::from_static(x402::RESPONSE);
+/// Gives the name of the field that tells of a payment, in the version that it came in.
+fn response(is_v1: bool) -> HeaderName {
+    HeaderName::from_static(if is_v1 { x402::RESPONSE_V1 } else { x402::RESPONSE })
+}
 
 #[cfg(test)]
 mod tests {
@@ -224,7 +240,7 @@ mod tests {
             ("cache-control: private=\"x\"\r\n", "private"),
         ] {
             let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
-            tell(&HeaderValue::from_static("e30="), &mut fields);
+            tell((&response(false), &HeaderValue::from_static("e30=")), &mut fields);
             let expected = format!("payment-response: e30=\r\ncache-control: {expected}\r\n");
             assert_eq!(str::from_utf8(&fields.lines).unwrap(), expected, "{said}");
         }

@@ -20,7 +20,7 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
         Route, Upstream, WebSocket, duration_text,
     },
-    pay::x402::Terms,
+    pay::x402::{Service, Terms},
     store::Database,
     telemetry::{
         access_log, messages,
@@ -385,9 +385,7 @@ fn of_queue(limit: &Limit) -> Value {
 
 fn of_x402(terms: &Terms) -> Value {
     let Terms {
-        verify: _,
-        settle: _,
-        facilitator,
+        facilitators,
         chain: _,
         asset,
         asset_name,
@@ -396,9 +394,12 @@ fn of_x402(terms: &Terms) -> Value {
         rate: _,
         rate_text,
         pay_to,
+        method,
+        v1,
     } = terms;
+    let facilitators: Vec<String> = facilitators.iter().map(Service::origin).collect();
     json!({
-        "facilitator": facilitator,
+        "facilitator": facilitators,
         "network": terms.network(),
         "asset": asset.to_string(),
         "asset_name": asset_name,
@@ -406,7 +407,9 @@ fn of_x402(terms: &Terms) -> Value {
         "decimals": decimals,
         "usd_rate": rate_text,
         "pay_to": pay_to.to_string(),
+        "asset_transfer_method": method.name(),
         "settle": "before",
+        "v1": v1.is_some(),
     })
 }
 

@@ -129,7 +129,8 @@ pub(super) fn begin(
     claimed: &PaymentRecord,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let next_attempt = now.checked_add(STALE).ok();
-    let step = PaymentStep { next_attempt, ..step(PaymentState::Settling, claimed) };
+    let task = Some(&*claimed.task);
+    let step = PaymentStep { next_attempt, task, ..step(PaymentState::Settling, claimed) };
     records.advance_payment(now, claimed, &step)
 }
 
@@ -207,7 +208,8 @@ pub(super) fn give_back(
 }
 
 fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
-    let Presented { proof, payer, price, network, amount, order, window: _, fit: _ } = presented;
+    let Presented { proof, payer, price, network, amount, order, window: _, is_signed: _, fit: _ } =
+        presented;
     PaymentRecord {
         number: 0,
         proof: proof.clone(),
@@ -237,6 +239,7 @@ fn step(state: PaymentState, from: &PaymentRecord) -> PaymentStep<'_> {
         state,
         next_attempt: None,
         request_id: &from.request_id,
+        task: None,
         settlement: None,
         reason: None,
         entries: &[],

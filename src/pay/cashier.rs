@@ -16,7 +16,7 @@ use super::{
     till::{Bill, Order, Refused, Reply, Till},
     x402::{
         Terms,
-        facilitator::{Asked, Facilitator, Settled, Verified},
+        facilitator::{self, Asked, Facilitator, Settled, Verified},
     },
 };
 use crate::{
@@ -117,11 +117,14 @@ impl Desk {
         }
     }
 
-    async fn settle_claimed(&self, claimed: PaymentRecord, terms: &Terms, reply: Reply) {
+    async fn settle_claimed(&self, mut claimed: PaymentRecord, terms: &Terms, reply: Reply) {
         let refused = match self.facilitator.verify(terms, &asked(&claimed)).await {
             Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
             Verified::Unavailable => Refused::Unavailable,
-            Verified::Valid => return self.settle_verified(claimed, terms, reply).await,
+            Verified::Valid { by } => {
+                claimed.task = facilitator::addressed(&by, &claimed.task);
+                return self.settle_verified(claimed, terms, reply).await;
+            }
         };
         self.forget(claimed).await;
         reply.refuse(refused);
@@ -274,8 +277,10 @@ impl Desk {
 
 fn asked(payment: &PaymentRecord) -> Asked {
     let PaymentRecord { task, payer, network, amount, .. } = payment;
+    let (by, order) = facilitator::address(task);
     Asked {
-        order: task.clone(),
+        by: by.map(str::to_owned),
+        order: order.to_owned(),
         payer: payer.clone(),
         network: network.clone(),
         amount: amount.clone(),

@@ -79,6 +79,7 @@ fn presented() -> Presented {
         amount: "10000".to_owned(),
         order: "{}".to_owned(),
         window: Window { from: 0, until: u64::MAX },
+        is_signed: true,
         fit: Ok(()),
     }
 }

@@ -3,16 +3,28 @@
 use std::{
     collections::HashSet,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use jiff::Timestamp;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{Presented, Wrong, books::For, x402::Terms};
-use crate::{answer::Ending, store::records::PaymentRecord};
+use crate::{
+    answer::Ending,
+    guesses::{GuessLimit, Guesses},
+    store::records::PaymentRecord,
+};
 
 /// How many payments may be under way in one process, from their claim to the end of what they paid for.
 const PLACES: usize = 4096;
+
+/// How many payments of one address may be asked about and not be good, of those whose signature only the chain can
+/// judge: garbage costs whoever sends it nothing, and us a question.
+const DOUBTED: GuessLimit = GuessLimit { limit: 60, window: Duration::from_secs(60) };
 
 /// Where workers bring payments.
 #[derive(Debug)]
@@ -21,6 +33,7 @@ pub(crate) struct Till {
     /// The proofs that are looked at, so that the same one a hundred times costs the store one look.
     under_way: Arc<Mutex<HashSet<String>>>,
     places: Arc<Semaphore>,
+    doubted: Guesses,
 }
 
 /// What is brought.
@@ -109,7 +122,17 @@ impl Till {
         // Each payment under way brings itself, and is brought back, once at most: so there is always room.
         let (orders, receiver) = mpsc::channel(PLACES * 2);
         let places = Arc::new(Semaphore::new(PLACES));
-        (Self { orders, under_way: Arc::default(), places }, receiver)
+        (Self { orders, under_way: Arc::default(), places, doubted: Guesses::default() }, receiver)
+    }
+
+    /// Gives the time that an address must wait before it may bring a payment whose signature only the chain can judge.
+    pub(crate) fn wait(&self, address: IpAddr, now: Timestamp) -> Option<Duration> {
+        self.doubted.wait(address, DOUBTED, now)
+    }
+
+    /// Counts such a payment that was not good.
+    pub(crate) fn note_bad(&self, address: IpAddr, now: Timestamp) {
+        self.doubted.fail(address, DOUBTED, now);
     }
 
     /// Brings a payment. What it is for goes on when its outcome is there; who goes away meanwhile leaves a payment

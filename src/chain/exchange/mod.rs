@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub struct Exchange {
     /// The form in which it is a call of gRPC.
     grpc: Option<grpc::Form>,
     /// What its caller is told of the payment that came with it.
-    receipt: Option<HeaderValue>,
+    receipt: Option<(HeaderName, HeaderValue)>,
     /// Until when its caller waits, if that is said.
     deadline: Option<Instant>,
     is_over: bool,
@@ -217,13 +217,13 @@ impl Exchange {
     }
 
     /// Notes what the caller is told of the payment that came with it.
-    pub(super) fn note_receipt(&mut self, receipt: HeaderValue) {
+    pub(super) fn note_receipt(&mut self, receipt: (HeaderName, HeaderValue)) {
         self.receipt = Some(receipt);
     }
 
     /// Gives what the caller is told of the payment that came with it.
-    pub(super) fn receipt(&self) -> Option<&HeaderValue> {
-        self.receipt.as_ref()
+    pub(super) fn receipt(&self) -> Option<(&HeaderName, &HeaderValue)> {
+        self.receipt.as_ref().map(|(name, value)| (name, value))
     }
 
     /// Notes the status that the caller gets.

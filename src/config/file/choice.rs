@@ -15,6 +15,7 @@ use crate::{
     },
     ledger::WindowKind,
     model::{Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, StatusName},
+    pay::x402::Method,
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -57,6 +58,13 @@ impl FromToml for Access {
 impl FromToml for Settle {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         choice(value, &[("before", Self::Before)], &["after-headers"], problems)
+    }
+}
+
+impl FromToml for Method {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let allowed = [Self::Eip3009, Self::Permit2].map(|method| (method.name(), method));
+        choice(value, &allowed, &[], problems)
     }
 }
 

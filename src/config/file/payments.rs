@@ -1,7 +1,15 @@
 //! `[payments]`, as written.
 
-use super::table::{Field, FromToml, Table, Value};
-use crate::config::report::{Problems, Span};
+use toml::de::DeValue;
+
+use super::{
+    table::{Field, FromToml, Spanned, Table, Value},
+    value::expected,
+};
+use crate::{
+    config::report::{Problems, Span},
+    pay::x402::Method,
+};
 
 /// `[payments]`.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ impl FromToml for PaymentsTable {
 #[derive(Debug)]
 pub(in crate::config) struct X402Table {
     pub(in crate::config) span: Span,
-    pub(in crate::config) facilitator: Field<String>,
+    pub(in crate::config) facilitator: Field<Facilitators>,
     pub(in crate::config) network: Field<String>,
     pub(in crate::config) asset: Field<String>,
     pub(in crate::config) asset_name: Field<String>,
@@ -31,6 +39,28 @@ pub(in crate::config) struct X402Table {
     pub(in crate::config) decimals: Field<i64>,
     pub(in crate::config) usd_rate: Field<String>,
     pub(in crate::config) pay_to: Field<String>,
+    pub(in crate::config) asset_transfer_method: Field<Method>,
+    pub(in crate::config) v1: Field<bool>,
+}
+
+/// One URL or a list of them.
+#[derive(Debug)]
+pub(in crate::config) struct Facilitators(pub(in crate::config) Vec<Spanned<String>>);
+
+impl FromToml for Facilitators {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        match value.toml {
+            DeValue::String(text) => {
+                let value = Spanned { value: text.clone().into_owned(), span: value.span };
+                Some(Self(vec![value]))
+            }
+            DeValue::Array(_) => Vec::from_toml(value, problems).map(Self),
+            _ => {
+                expected(value, "a URL or a list of them", problems);
+                None
+            }
+        }
+    }
 }
 
 impl FromToml for X402Table {
@@ -46,10 +76,11 @@ impl FromToml for X402Table {
             decimals: table.field("decimals"),
             usd_rate: table.field("usd_rate"),
             pay_to: table.field("pay_to"),
+            asset_transfer_method: table.field("asset_transfer_method"),
+            v1: table.field("v1"),
         };
         // There is one way yet, so that it need not be kept.
         table.field::<Settle>("settle");
-        table.later(&["v1"]);
         table.finish();
         Some(read)
     }

@@ -27,10 +27,14 @@ struct State {
 /// What it does.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Mood {
+    /// It says so many times that it is asked too much, and for how long it is to be left alone.
+    Busy(usize, u64),
     /// It says nothing to verify.
     DumbToVerify,
     /// It moves the money, and answers 500.
     FailsAfter,
+    /// It settles on another network.
+    Elsewhere,
     #[default]
     Good,
     /// It moves the money, and never answers.
@@ -63,6 +67,12 @@ impl Facilitator {
         let shared = Arc::clone(&state);
         let upstream = Upstream::start_on(listener, move |exchange| {
             exchange.read_body()?;
+            if shared.is_busy(exchange)? {
+                return Ok(Then::KeepAlive);
+            }
+            if exchange.request().target() == "/x402/supported" {
+                return shared.supported(exchange);
+            }
             let order: Value = serde_json::from_slice(&exchange.request().body).unwrap();
             match exchange.request().target() {
                 "/x402/verify" => shared.verify(exchange, &order),
@@ -112,6 +122,25 @@ impl Facilitator {
 }
 
 impl State {
+    fn is_busy(&self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        let mut mood = self.mood.lock().unwrap();
+        let Mood::Busy(left @ 1.., seconds) = *mood else { return Ok(false) };
+        *mood = Mood::Busy(left - 1, seconds);
+        exchange.send(format!(
+            "HTTP/1.1 429 Later\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n"
+        ))?;
+        Ok(true)
+    }
+
+    fn supported(&self, exchange: &mut Exchange<'_>) -> io::Result<Then> {
+        let network = match *self.mood.lock().unwrap() {
+            Mood::Elsewhere => "eip155:8453",
+            _ => "eip155:84532",
+        };
+        let kinds = json!([{"x402Version": 2, "scheme": "exact", "network": network}]);
+        send(exchange, 200, &json!({"kinds": kinds, "extensions": [], "signers": {}}))
+    }
+
     fn verify(&self, exchange: &mut Exchange<'_>, order: &Value) -> io::Result<Then> {
         let authorization = &order["paymentPayload"]["payload"]["authorization"];
         let payer = &authorization["from"];

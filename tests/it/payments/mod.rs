@@ -1,9 +1,11 @@
 //! Payments that come with a request: one proof opens one request, whatever who settles it does.
 
 mod facilitator;
+mod first_version;
 mod kill;
 mod nodes;
 mod refused;
+mod several;
 mod unknown;
 mod wallet;
 
