@@ -14,7 +14,7 @@ use crate::{answer::headers::field_value, config, http1::Fields, pay::x402};
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
                        faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
-                       faregate-code, payment-required, payment-response";
+                       faregate-code, payment-required, payment-response, x-payment-response";
 
 /// How the names of the fields begin that only the gateway may say.
 const PREFIX: &[u8] = b"access-control-";
@@ -40,9 +40,10 @@ impl Policy {
     pub fn new(cors: &config::Cors, takes_payments: bool) -> Self {
         let config::Cors { origins, headers, expose, credentials, max_age } = cors;
         let mut headers = headers.clone();
-        let payment = HeaderName::from_static(x402::SIGNATURE);
-        if takes_payments && !headers.contains(&payment) {
-            headers.push(payment);
+        for name in [x402::SIGNATURE, x402::SIGNATURE_V1].map(HeaderName::from_static) {
+            if takes_payments && !headers.contains(&name) {
+                headers.push(name);
+            }
         }
         let lines = |origin: &str| lines(origin, expose, *credentials);
         let allowed = match origins.as_slice() {

@@ -2,7 +2,7 @@
 //! signed it.
 
 use secp256k1::{
-    Message,
+    Message, PublicKey, SecretKey,
     ecdsa::{RecoverableSignature, RecoveryId},
 };
 use sha3::{Digest, Keccak256};
@@ -132,7 +132,25 @@ pub(super) fn signer(digest: [u8; 32], signature: &[u8; 65]) -> Option<Address> 
     };
     let parity = RecoveryId::try_from(parity).ok()?;
     let signature = RecoverableSignature::from_compact(compact, parity).ok()?;
-    let key = signature.recover(Message::from_digest(digest)).ok()?.serialize_uncompressed();
+    address_of(&signature.recover(Message::from_digest(digest)).ok()?)
+}
+
+/// Signs a digest.
+pub(super) fn sign(digest: [u8; 32], secret: &SecretKey) -> String {
+    let message = Message::from_digest(digest);
+    let signature = RecoverableSignature::sign_ecdsa_recoverable(message, secret);
+    let (parity, compact) = signature.serialize_compact();
+    let digits: String = compact.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{digits}{:02x}", u8::from(parity).saturating_add(27))
+}
+
+/// Gives whom a key signs for.
+pub(super) fn address(secret: &SecretKey) -> Option<Address> {
+    address_of(&PublicKey::from_secret_key(secret))
+}
+
+fn address_of(key: &PublicKey) -> Option<Address> {
+    let key = key.serialize_uncompressed();
     let hashed = keccak(&[key.get(1..)?]);
     hashed.get(12..)?.try_into().ok().map(Address)
 }

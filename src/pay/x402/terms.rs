@@ -140,6 +140,17 @@ impl Offer {
         })
     }
 
+    /// Gives what a person is told of it beside the price.
+    pub(crate) fn parts(&self) -> [(&'static str, &str); 4] {
+        let Requirements { network, amount, asset, pay_to, .. } = &self.requirements;
+        [("Network", network), ("Token", asset), ("Amount", amount), ("To", pay_to)]
+    }
+
+    /// Gives how many seconds a payer has.
+    pub(super) fn timeout(&self) -> u64 {
+        self.requirements.max_timeout_seconds
+    }
+
     /// Gives the terms that it follows.
     pub(crate) fn terms(&self) -> Arc<Terms> {
         Arc::clone(&self.terms)

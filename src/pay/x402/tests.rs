@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use secp256k1::{Message, SecretKey, ecdsa::RecoverableSignature};
+use secp256k1::SecretKey;
 use serde_json::{Value, json};
 
 use super::{
@@ -29,17 +29,6 @@ fn recorded() -> Value {
 
 fn read(payment: &Value) -> Result<Presented, Wrong> {
     offer().read(header(payment).as_bytes(), URL)
-}
-
-/// Signs an order by the key of a test.
-fn signed(order: &Authorization) -> String {
-    let key = SecretKey::from_secret_bytes([7; 32]).unwrap();
-    let domain = offer().domain;
-    let message = Message::from_digest(order.digest(&domain));
-    let (parity, compact) =
-        RecoverableSignature::sign_ecdsa_recoverable(message, &key).serialize_compact();
-    let digits: String = compact.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("0x{digits}{:02x}", 27 + u8::from(parity))
 }
 
 #[test]
@@ -361,21 +350,21 @@ fn proof_is_of_what_moves() {
 #[test]
 fn what_is_signed_by_anybody_for_the_offer_is_good() {
     let secret = SecretKey::from_secret_bytes([7; 32]).unwrap();
-    let public = secp256k1::PublicKey::from_secret_key(&secret).serialize_uncompressed();
     let mut payment = recorded();
-    let hashed = <sha3::Keccak256 as sha3::Digest>::digest(&public[1..]);
     let order = Authorization {
-        from: Address(hashed[12..].try_into().unwrap()),
+        from: eip712::address(&secret).unwrap(),
         to: offer().terms.pay_to,
         value: offer().amount,
         valid_after: Word::default(),
         valid_before: Word::from(2_000_000_000),
         nonce: [9; 32],
     };
-    payment["payload"] = json!({"signature": signed(&order), "authorization": {
+    let signature = eip712::sign(order.digest(&offer().domain), &secret);
+    payment["payload"] = json!({"signature": signature, "authorization": {
         "from": order.from.to_string(), "to": order.to.to_string(), "value": "10000",
         "validAfter": "0", "validBefore": "2000000000", "nonce": format!("0x{}", "09".repeat(32))}});
-    assert_eq!(read(&payment).unwrap().payer, order.from.to_string());
+    let presented = read(&payment).unwrap();
+    assert_eq!((presented.payer, presented.is_signed), (order.from.to_string(), true));
 }
 
 /// What is signed is what is compared, whatever stands beside it.

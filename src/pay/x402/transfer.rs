@@ -88,11 +88,16 @@ impl Transfer {
     /// Tells whether a signature is by the payer's own key. One that is not may be good all the same: that of a wallet
     /// which is a contract, for which the chain alone can tell.
     pub(super) fn is_signed(&self, signature: Option<&[u8; 65]>, domain: &eip712::Domain) -> bool {
-        let digest = match self {
+        let signer = signature.and_then(|signature| eip712::signer(self.digest(domain), signature));
+        signer == Some(self.payer())
+    }
+
+    /// Gives what is signed.
+    pub(super) fn digest(&self, domain: &eip712::Domain) -> [u8; 32] {
+        match self {
             Self::Authorization(order) => order.digest(domain),
             Self::Permit(order) => order.digest(domain),
-        };
-        signature.and_then(|signature| eip712::signer(digest, signature)) == Some(self.payer())
+        }
     }
 
     /// Tells whether it moves what is asked to whom it is asked for.

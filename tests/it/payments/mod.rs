@@ -4,6 +4,8 @@ mod facilitator;
 mod first_version;
 mod kill;
 mod nodes;
+mod online;
+mod page;
 mod refused;
 mod several;
 mod unknown;

@@ -4,6 +4,7 @@
 //! payment is settled by whoever found it good, and by nobody else after that: two that settle one payment would
 //! each tell what the other did for a failure.
 
+mod inquiry;
 mod judge;
 mod supported;
 
@@ -17,6 +18,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::{
+    inquiry::{Inquiry, Tried, Unsaid},
+    supported::Kind,
+};
 use self::{judge::Judged, supported::Supported};
 use super::{Service, Terms};
 use crate::outgoing::{
