@@ -8,13 +8,19 @@ use std::collections::HashMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
-use crate::{answer::headers::field_value, config, http1::Fields, pay::x402};
+use crate::{
+    answer::headers::field_value,
+    config,
+    http1::Fields,
+    pay::{mpp, x402},
+};
 
 /// The fields of the gateway's own answers that a page may read, beside those that any page may.
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
                        faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
-                       faregate-code, payment-required, payment-response, x-payment-response";
+                       faregate-code, payment-required, payment-response, payment-receipt, \
+                       x-payment-response";
 
 /// How the names of the fields begin that only the gateway may say.
 const PREFIX: &[u8] = b"access-control-";
@@ -40,9 +46,11 @@ impl Policy {
     pub fn new(cors: &config::Cors, takes_payments: bool) -> Self {
         let config::Cors { origins, headers, expose, credentials, max_age } = cors;
         let mut headers = headers.clone();
-        for name in [x402::SIGNATURE, x402::SIGNATURE_V1].map(HeaderName::from_static) {
-            if takes_payments && !headers.contains(&name) {
-                headers.push(name);
+        let payments = [x402::SIGNATURE, x402::SIGNATURE_V1, mpp::CREDENTIAL, mpp::ACCEPT];
+        let payments = payments.map(HeaderName::from_static);
+        for payment in payments.into_iter().filter(|_| takes_payments) {
+            if !headers.contains(&payment) {
+                headers.push(payment);
             }
         }
         let lines = |origin: &str| lines(origin, expose, *credentials);

@@ -121,9 +121,13 @@ pub(crate) fn seconds(duration: Duration) -> serde_json::Number {
 /// Has what other nodes did brought up to date, where there are any; for so long is it waited for at most.
 pub async fn refresh(limits: &Arc<Limits>, accounts: &Arc<Accounts>, now: Timestamp) {
     const PATIENCE: Duration = Duration::from_millis(500);
-    if let Some(heard) = accounts.inquire(limits, now) {
-        let _ = tokio::time::timeout(PATIENCE, accounts.hearing(heard)).await;
-    }
+    let asked = async {
+        // Until all of it is known: those whose word is old are told to say what they did.
+        while let Some(heard) = accounts.inquire(limits, now) {
+            accounts.hearing(heard).await;
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, asked).await;
 }
 
 /// Makes the document of a customer, about these limits: those of one key's requests, or all that the

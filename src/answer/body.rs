@@ -12,7 +12,7 @@ use crate::{
     answer::{Code, CreditShortage, QuotaDenial, quota::Binding},
     json,
     ledger::Overage,
-    pay::x402::Offer,
+    pay::Offer,
 };
 
 /// What a body says.
@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Body<'a> {
     /// The code, with all that goes with it.
     pub(super) code: Code,
+    /// Where the refusal is explained, in two parts, if not by the page of the code.
+    pub(super) type_url: Option<[&'static str; 2]>,
     /// The status of the answer, which may be the operator's own for the code.
     pub(super) status: StatusCode,
     /// What happened this time, for people.
@@ -48,7 +50,7 @@ pub(super) struct Short<'a> {
 impl Body<'_> {
     /// Writes it.
     pub(super) fn push(&self, text: &mut Vec<u8>) {
-        let Self { code, status, detail, short, link, offer, reason, context } = self;
+        let Self { code, type_url: _, status, detail, short, link, offer, reason, context } = self;
         let Short { quota, credit } = short;
         text.extend_from_slice(b"{\"type\":\"");
         self.push_type(text);
@@ -76,11 +78,11 @@ impl Body<'_> {
         if let Some(href) = link {
             push_actions(*code, href, text);
         }
-        match offer.filter(|offer| offer.v1().is_some()) {
+        match offer.map(|offer| offer.x402()).filter(|offer| offer.v1().is_some()) {
             // Its own `error` is a text, which clients of that version read as one.
             Some(offer) => {
                 text.push(b',');
-                offer.push_v1(*reason, &context.resource, text);
+                offer.push_v1(*reason, &context.paying.place.resource, text);
             }
             None => self.push_error(text),
         }
@@ -88,8 +90,11 @@ impl Body<'_> {
         text.extend_from_slice(b"}\n");
     }
 
-    /// Writes the address of the page that explains the code.
+    /// Writes the address of the page that explains the refusal.
     fn push_type(&self, text: &mut Vec<u8>) {
+        if let Some(parts) = self.type_url {
+            return parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+        }
         let Context { base_url, prefix, .. } = self.context;
         let [scheme, authority] = base_url.parts();
         for part in [scheme, authority, *prefix, "/problems/", self.code.name()] {
@@ -208,8 +213,18 @@ fn push_offers(offer: &Offer, text: &mut Vec<u8>) {
     text.extend_from_slice(b",\"currency\":");
     json::push_quoted(offer.price.currency.as_str(), text);
     text.extend_from_slice(b",\"x402Version\":2,\"accepts\":[");
-    text.extend_from_slice(offer.document().as_bytes());
-    text.extend_from_slice(b"]}]");
+    text.extend_from_slice(offer.x402().document().as_bytes());
+    text.extend_from_slice(b"]}");
+    if let Some(mpp) = offer.mpp() {
+        text.extend_from_slice(b",{\"rail\":\"mpp\",\"price\":");
+        json::push_quoted(&offer.price.nanos.to_string(), text);
+        text.extend_from_slice(b",\"currency\":");
+        json::push_quoted(offer.price.currency.as_str(), text);
+        text.extend_from_slice(b",\"method\":\"evm\",\"intent\":\"charge\",\"request\":");
+        text.extend_from_slice(mpp.document().as_bytes());
+        text.push(b'}');
+    }
+    text.push(b']');
 }
 
 fn push_actions(code: Code, href: &str, text: &mut Vec<u8>) {
@@ -235,16 +250,17 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{super::problem::BaseUrl, *};
+    use super::{
+        super::problem::{BaseUrl, Paying},
+        *,
+    };
 
     proptest! {
         /// Whatever the texts of others are, the body is one JSON object with these very texts.
         #[test]
         fn no_text_breaks_a_body_open(base_url: String, plan: String, href: String, detail: String) {
             let context = Context {
-                offer: None,
-                resource: [""; 3],
-                receipt: None,
+                paying: Paying::default(),
                 request_id: Uuid::from_u128(7),
                 outward_id: None,
                 now: jiff::Timestamp::UNIX_EPOCH,
@@ -260,6 +276,7 @@ mod tests {
             let mut text = Vec::new();
             Body {
                 code,
+                type_url: None,
                 status: code.status(),
                 detail,
                 short: Short::default(),

@@ -14,7 +14,7 @@ use super::{
     Denial, Refusal,
     problem::{Context, Problem},
 };
-use crate::pay::x402::Offer;
+use crate::pay::Offer;
 
 /// The looks of the page.
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:3em auto;\
@@ -77,7 +77,7 @@ fn text(denial: &Denial, context: &Context<'_>) -> String {
     }
     links.push((own("plans"), "What can be bought"));
     links.push((own(&format!("problems/{}", code.name())), "What this means, and what to do"));
-    if let Some(offer) = context.offer.filter(|_| denial.asks_for_payment()) {
+    if let Some(offer) = context.paying.offer.filter(|_| denial.asks_for_payment()) {
         push_offer(offer, &mut text);
     }
     if let Denial::PaymentRequired { takes_keys: true, .. } = denial {
@@ -108,7 +108,7 @@ fn push_offer(offer: &Offer, text: &mut String) {
          and asks again.</p>\n<dl>\n",
     );
     let price = offer.price.to_string();
-    let rows = [("Price", price.as_str())].into_iter().chain(offer.parts());
+    let rows = [("Price", price.as_str())].into_iter().chain(offer.x402().parts());
     for (name, value) in rows {
         text.push_str(&format!("<dt>{name}</dt><dd>{}</dd>\n", escaped(value)));
     }

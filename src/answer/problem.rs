@@ -15,7 +15,7 @@ use crate::{
     },
     chain::origin::Scheme,
     http1::Fields,
-    pay::x402::{self, Offer},
+    pay::{Offer, Place, Rail, Receipt, mpp, x402},
 };
 
 /// What a refusal says beside its own reason.
@@ -39,12 +39,25 @@ pub struct Context<'a> {
     pub upgrade_url: Option<&'a str>,
     /// The operator's own statuses by code.
     pub status_by_code: &'a HashMap<Code, StatusCode>,
+    /// How the call can be paid for, or was.
+    pub paying: Paying<'a>,
+}
+
+/// How a call can be paid for as it is made, or was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Paying<'a> {
     /// What the call can be paid by as it is made.
     pub offer: Option<&'a Offer>,
-    /// The address of what is asked for, in parts.
-    pub resource: [&'a str; 3],
+    /// Where and when that is asked for.
+    pub place: Place<'a>,
+    /// By what a payment came with the request.
+    pub rail: Option<Rail>,
+    /// The digest of the request's body, where that was read.
+    pub digest: Option<&'a str>,
+    /// What the caller says that it can pay by.
+    pub accepted: Option<&'a HeaderValue>,
     /// What became of the payment that came with the request.
-    pub receipt: Option<(&'a HeaderName, &'a HeaderValue)>,
+    pub receipt: Option<&'a Receipt>,
 }
 
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(x402::REQUIRED);
@@ -73,13 +86,18 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let code = denial.code();
     let quota = denial.quota();
     let short = Short { quota, credit: denial.credit() };
-    let offer = context.offer.filter(|_| denial.asks_for_payment());
-    let offered = (offer, denial.payment_reason());
-    let mut problem = respond(code, &denial.detail(), short, offered, context);
+    let offer = context.paying.offer.filter(|_| denial.asks_for_payment());
+    // What came by a rail is refused in the rail's own words.
+    let is_by_scheme = context.paying.rail == Some(Rail::Mpp);
+    let by_rail = ByRail {
+        type_url: is_by_scheme.then(|| mpp::type_of(denial)).flatten(),
+        status: is_by_scheme.then(|| mpp::status_of(denial)).flatten(),
+        reason: denial.payment_reason(),
+    };
+    let mut problem = respond(code, &denial.detail(), short, offer, by_rail, context);
     let fields = &mut problem.fields;
     if let Some(offer) = offer {
-        let required = offer.header(denial.payment_reason(), &context.resource);
-        fields.push_text(&PAYMENT_REQUIRED, &required);
+        push_offers(offer, denial, context, fields);
     }
     if let Some(seconds) = denial.retry_after(context.now) {
         fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
@@ -101,9 +119,31 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     problem
 }
 
+/// What a rail says in another way.
+#[derive(Clone, Copy, Debug, Default)]
+struct ByRail<'a> {
+    type_url: Option<[&'static str; 2]>,
+    status: Option<StatusCode>,
+    /// What programs are told of the payment that came.
+    reason: Option<&'a str>,
+}
+
+/// Writes an offer for each rail. The scheme's stand before other challenges: some clients look at the first alone.
+fn push_offers(offer: &Offer, denial: &Denial, context: &Context<'_>, fields: &mut Fields) {
+    let Paying { place, accepted, digest, .. } = context.paying;
+    let required = offer.x402().header(denial.payment_reason(), &place.resource);
+    fields.push_text(&PAYMENT_REQUIRED, &required);
+    let Some(offer) = offer.mpp() else { return };
+    for challenge in offer.challenges(place, accepted, digest) {
+        fields.push_written(&header::WWW_AUTHENTICATE, |value| {
+            value.extend_from_slice(&challenge);
+        });
+    }
+}
+
 fn faulted(fault: Fault, context: &Context<'_>) -> Problem {
-    let mut problem =
-        respond(fault.code(), fault.detail(), Short::default(), (None, None), context);
+    let (code, detail) = (fault.code(), fault.detail());
+    let mut problem = respond(code, detail, Short::default(), None, ByRail::default(), context);
     if let Some(seconds) = fault.retry_after() {
         problem.fields.push_text(&header::RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
@@ -140,16 +180,19 @@ fn respond(
     code: Code,
     detail: &str,
     short: Short<'_>,
-    (offer, reason): (Option<&Offer>, Option<&str>),
+    offer: Option<&Offer>,
+    by_rail: ByRail<'_>,
     context: &Context<'_>,
 ) -> Problem {
-    let status = context.status_by_code.get(&code).copied().unwrap_or_else(|| code.status());
+    let ByRail { type_url, status, reason } = by_rail;
+    let own = context.status_by_code.get(&code).copied();
+    let status = own.or(status).unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    Body { code, status, detail, short, link, offer, reason, context }.push(&mut body);
+    Body { code, type_url, status, detail, short, link, offer, reason, context }.push(&mut body);
     let mut fields = Fields::with_room();
     // In version 1 of x402 the body is the offer.
-    let is_v1 = offer.is_some_and(|offer| offer.v1().is_some());
+    let is_v1 = offer.is_some_and(|offer| offer.x402().v1().is_some());
     let media_type = if is_v1 { "application/json" } else { "application/problem+json" };
     fields.push_text(&header::CONTENT_TYPE, media_type);
     fields.push_text(&header::CACHE_CONTROL, "no-store");
@@ -160,8 +203,8 @@ fn respond(
             fields.push_text(&REQUEST_ID, context.request_id.hyphenated().encode_lower(&mut id));
         }
     }
-    if let Some((name, receipt)) = context.receipt {
-        fields.push(name, receipt);
+    if let Some((name, value)) = context.paying.receipt.and_then(|receipt| receipt.field(status)) {
+        fields.push(name, value);
     }
     if let Some(href) = link {
         fields.push_written(&header::LINK, |value| {

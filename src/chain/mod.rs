@@ -4,6 +4,7 @@
 //! step alone, so having one is the proof that the steps before it agreed; or, where refusals are not
 //! enforced, that its payer is marked and nothing more is taken for it (`payer.rs`).
 
+mod ahead;
 pub mod arrival;
 pub mod authenticate;
 pub mod credential;
@@ -20,6 +21,7 @@ pub mod payment;
 mod preflight;
 pub mod query;
 pub mod quota;
+mod receipts;
 mod refuse;
 pub mod reply;
 pub mod reservation;
@@ -45,6 +47,7 @@ use crate::{
     },
     cors,
     memory::Pressure,
+    pay::mpp,
     server::body::ClientBody,
     websocket,
     worker::{Connection, Worker},
@@ -67,14 +70,14 @@ pub async fn serve(
     let mut reply = match outcome {
         Ok(Outcome::Forwarded(forwarded)) => settle::settle(*forwarded, exchange),
         Ok(Outcome::Page(page)) => {
-            refuse::dispose(body, head, &exchange).await;
+            refuse::dispose(body, head, &mut exchange).await;
             exchange.note_head(page.status());
             exchange.note_sent(page.body().len());
             exchange.finish_own_page();
             Reply::page(page)
         }
         Err(refused) => {
-            let close = refuse::dispose(body, head, &exchange).await;
+            let close = refuse::dispose(body, head, &mut exchange).await;
             refuse::answer(refused, close, head, exchange)
         }
     };
@@ -149,7 +152,11 @@ async fn run(
         preflight::check_page(head, exchange)?;
     }
     let routed = route::route(exchange.routes(), head, target, exchange.enforcing())?;
-    exchange.note_route(&routed, payment::offer(routed.route(), head).is_some());
+    let is_payable = payment::offer(routed.route(), head).is_some();
+    exchange.note_route(&routed, is_payable);
+    if is_payable {
+        exchange.note_accepted(head.headers.get(mpp::ACCEPT));
+    }
     if is_switch {
         route::opens_websocket(routed.route())?;
     }
@@ -162,8 +169,18 @@ async fn run(
     let entitled = subscription::subscription(exchange.snapshot(), authenticated, exchange.now())?;
     exchange.note_shadow(entitled.payer().shadow());
     let payment = payment::read(head, entitled.routed(), entitled.payer(), exchange)?;
+    payment::compare(payment.as_ref(), body, exchange).await?;
     let upload = upload::upload(body, exchange)?;
-    let reserved = quota::quota(entitled, payment, exchange).await?;
+    let reserved = match quota::quota(entitled, payment, exchange).await {
+        Ok(reserved) => reserved,
+        Err(refusal) => {
+            // What is to be paid for is the body, so that it is read.
+            if exchange.wants_digest() {
+                *body = Some(upload.give_back());
+            }
+            return Err(refusal.into());
+        }
+    };
     exchange.note_shadow(reserved.shadow());
     exchange.note_reserved(reserved.cost(), reserved.price());
     let forwarded = forward::forward(reserved, head, upload, is_switch, exchange).await?;

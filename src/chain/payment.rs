@@ -5,18 +5,17 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, request::Parts};
+use http::request::Parts;
 
 use crate::{
-    answer::{Denial, Ending, Fault, Refusal, headers::field_value},
-    chain::{exchange::Exchange, payer::Payer, route::Routed},
-    http1::Fields,
+    answer::{Denial, Ending, Fault, Refusal},
+    chain::{ahead, exchange::Exchange, payer::Payer, route::Routed},
     model::{Access, Money, Route},
     pay::{
-        For, Grant, Outcome, Presented, Refused, Wrong,
-        x402::{self, Offer},
+        Answered, For, Grant, Offer, Outcome, Presented, Receipts, Refused, Unread, Wrong, x402,
     },
     progress::{Clocks, Progress},
+    server::body::ClientBody,
     websocket,
 };
 
@@ -25,6 +24,14 @@ use crate::{
 pub struct Brought {
     offer: Arc<Offer>,
     presented: Presented,
+}
+
+impl Brought {
+    /// Gives the refusal of one that pays something else. It stands beside a key that would do; where none would, it may have
+    /// been settled before, and what became of it may not be known.
+    pub(super) fn unfit(&self) -> Option<Denial> {
+        self.presented.fit.clone().err().map(denied)
+    }
 }
 
 /// How long a payment may take until its outcome is told: longer than whoever settles it may.
@@ -52,25 +59,36 @@ pub(super) fn read(
     head: &Parts,
     routed: &Routed,
     payer: &Payer,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<Option<Brought>, Denial> {
     let is_asked = matches!(payer, Payer::Caller(_) | Payer::Stranger) && routed.is_enforced();
     let Some(offer) = offer(routed.route(), head).filter(|_| is_asked) else { return Ok(None) };
-    let values = |name| head.headers.get_all(name).iter().collect::<Vec<_>>();
-    let url = || exchange.resource().concat();
-    let read = match (&values(x402::SIGNATURE)[..], &values(x402::SIGNATURE_V1)[..]) {
-        ([], []) => return Ok(None),
-        ([], _) if offer.v1().is_none() => return Ok(None),
-        ([value], []) => offer.read(value.as_bytes(), &url()),
-        ([], [value]) => offer.read_v1(value.as_bytes(), &url()),
-        _ => return Err(Denial::PaymentMalformed("The request brings two payments.")),
+    let read = match offer.read(&head.headers, exchange.place()) {
+        Ok(None) => return Ok(None),
+        Ok(Some(presented)) => Ok(presented),
+        Err(Unread { rail, wrong }) => Err((rail, wrong)),
     };
-    let presented = read.map_err(denied)?;
-    // Beside a key that would do it is an error as well; from a stranger it may have been settled before.
-    if let (Payer::Caller(_), Err(wrong)) = (payer, &presented.fit) {
-        return Err(denied(wrong.clone()));
-    }
+    let rail = read.as_ref().map_or_else(|(rail, _)| *rail, |presented| Some(presented.rail));
+    exchange.note_rail(rail);
+    let presented = read.map_err(|(_, wrong)| denied(wrong))?;
     Ok(Some(Brought { offer: Arc::clone(offer), presented }))
+}
+
+/// Compares the body of a request with the one that its payment is for. Only what is for one is looked at.
+///
+/// Order: before anything is claimed; and before it is decided who pays, so that a payment for another body is told beside a
+/// good key too.
+pub(super) async fn compare(
+    brought: Option<&Brought>,
+    body: &mut Option<ClientBody>,
+    exchange: &mut Exchange,
+) -> Result<(), Denial> {
+    let answered = brought.and_then(|brought| brought.presented.answered.as_ref());
+    let Some(Answered { digest: Some(wanted), .. }) = answered else { return Ok(()) };
+    let found = ahead::digest(body, exchange).await?;
+    let is_it = found.as_ref() == Some(wanted);
+    exchange.note_digest(found);
+    if is_it { Ok(()) } else { Err(Denial::PaymentInvalid { reason: "another body".into() }) }
 }
 
 /// Makes the refusal of a request that comes without a key and without a payment.
@@ -104,9 +122,8 @@ pub(super) async fn pay(
     if let Some(wait) = doubted.and_then(|address| till.wait(address, exchange.now())) {
         return Err(Denial::TooManyPayments { wait }.into());
     }
-    let is_v1 = x402::is_v1(&presented.order);
-    let network = offer.network(is_v1);
-    let wallet = presented.payer.clone();
+    let terms = offer.x402().terms();
+    let receipts = Receipts::of(&presented, terms.chain);
     // Neither the caller nor the upstream is waited for meanwhile.
     let clocks = exchange.progress().clocks();
     let idle = clocks.idle.max(PAYING);
@@ -115,14 +132,14 @@ pub(super) async fn pay(
         response: clocks.response.max(PAYING),
         ..clocks
     });
-    let outcome = till.pay(presented, of, good, offer.terms()).await;
+    let outcome = till.pay(presented, of, good, terms).await;
     exchange.progress().set_clocks(clocks);
     exchange.moved();
     match outcome {
         Outcome::Granted(grant) => {
             let transaction = grant.payment().and_then(|payment| payment.settlement.as_deref());
-            let receipt = x402::receipt(&network, &wallet, transaction.unwrap_or_default());
-            exchange.note_receipt((response(is_v1), field_value(&receipt)));
+            let receipt = receipts.settled(transaction.unwrap_or_default(), exchange.clock().now());
+            exchange.note_receipt(receipt);
             let progress = Rc::clone(exchange.progress());
             Ok(Paid { grant: Some(grant), price: offer.price, progress })
         }
@@ -131,9 +148,10 @@ pub(super) async fn pay(
             if let Some(address) = doubted.filter(|_| is_bad) {
                 till.note_bad(address, exchange.now());
             }
-            if let Refused::Failed { reason } = &refused {
-                let failure = x402::failure(&network, &wallet, reason);
-                exchange.note_receipt((response(is_v1), field_value(&failure)));
+            if let Refused::Failed { reason } = &refused
+                && let Some(receipt) = receipts.failed(reason)
+            {
+                exchange.note_receipt(receipt);
             }
             Err(refusal(refused))
         }
@@ -180,78 +198,5 @@ impl Drop for Paid {
     fn drop(&mut self) {
         let ending = self.progress.ending();
         self.hand_over(ending);
-    }
-}
-
-/// The fields that only the gateway says where payments are taken: an upstream that said them would speak for who
-/// settles.
-const SAID: [&[u8]; 5] = [
-    b"payment-required:",
-    b"payment-response:",
-    b"x-payment-response:",
-    b"settlement-overrides:",
-    b"extension-responses:",
-];
-
-/// Takes out of an answer what an upstream says of payments.
-pub(super) fn drop_said(fields: &mut Fields) {
-    SAID.iter().for_each(|name| fields.remove_beginning(name));
-}
-
-/// Tells of a payment beside the answer that it opened, and keeps that from caches that serve others.
-pub(super) fn tell((name, receipt): (&HeaderName, &HeaderValue), fields: &mut Fields) {
-    fields.push(name, receipt);
-    let said = fields.find_all("cache-control");
-    let directives = said.iter().flat_map(|value| value.split(|byte| *byte == b','));
-    let mut kept = vec![b"private".to_vec()];
-    for directive in directives.map(<[u8]>::trim_ascii) {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default();
-        let is_shared = [&b"public"[..], b"private", b"s-maxage", b"proxy-revalidate"]
-            .iter()
-            .any(|other| name.eq_ignore_ascii_case(other));
-        if !directive.is_empty() && !is_shared {
-            kept.push(directive.to_vec());
-        }
-    }
-    fields.remove_beginning(b"cache-control:");
-    fields.push_written(&http::header::CACHE_CONTROL, |value| {
-        value.extend_from_slice(&kept.join(&b", "[..]));
-    });
-}
-
-/// Gives the name of the field that tells of a payment, in the version that it came in.
-fn response(is_v1: bool) -> HeaderName {
-    HeaderName::from_static(if is_v1 { x402::RESPONSE_V1 } else { x402::RESPONSE })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answer_that_was_paid_for_is_kept_from_shared_caches() {
-        for (said, expected) in [
-            ("", "private"),
-            ("cache-control: public, max-age=60\r\n", "private, max-age=60"),
-            (
-                "Cache-Control: s-maxage=9,max-age=1\r\nCACHE-CONTROL: No-Store\r\n",
-                "private, max-age=1, No-Store",
-            ),
-            ("cache-control: private=\"x\"\r\n", "private"),
-        ] {
-            let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
-            tell((&response(false), &HeaderValue::from_static("e30=")), &mut fields);
-            let expected = format!("payment-response: e30=\r\ncache-control: {expected}\r\n");
-            assert_eq!(str::from_utf8(&fields.lines).unwrap(), expected, "{said}");
-        }
-    }
-
-    #[test]
-    fn upstream_says_nothing_of_payments() {
-        let said = "x-a: 1\r\nPayment-Response: x\r\npayment-required: y\r\nX-PAYMENT-RESPONSE: z\r\n\
-                    payment-responses: 2\r\nSettlement-Overrides: {}\r\nEXTENSION-RESPONSES: {}\r\n";
-        let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
-        drop_said(&mut fields);
-        assert_eq!(str::from_utf8(&fields.lines).unwrap(), "x-a: 1\r\npayment-responses: 2\r\n");
     }
 }

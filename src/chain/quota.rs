@@ -65,6 +65,14 @@ pub async fn quota(
         (None, Payer::Stranger) => Some(Err(payment::required(routed.route()))),
         (found, _) => found,
     };
+    let found = match (found, payment.as_ref().and_then(Brought::unfit)) {
+        (Some(Ok(hold)), Some(denial)) => {
+            // A bad payment beside a good key is an error. Nothing of what was taken is written down yet.
+            hold.settle(Charge::NOTHING);
+            return Err(denial.into());
+        }
+        (found, _) => found,
+    };
     if let Some(Err(denial)) = &found
         && let Some(brought) = payment
         && payment::may_pay(denial)

@@ -8,15 +8,16 @@ use http_body_util::BodyExt;
 
 use crate::{
     answer::{Code, Ending, grpc, page, problem},
-    chain::{Refused, arrival::Arrival, exchange::Exchange, reply::Reply},
+    chain::{Refused, ahead::AHEAD_MAX, arrival::Arrival, exchange::Exchange, reply::Reply},
+    pay::mpp::BodyDigest,
     progress::Upload,
     requests::Entry,
     server::body::{BodyError, ClientBody},
     worker::Worker,
 };
 
-/// The largest body that is read for the sake of keeping the connection.
-const READ_MAX: u64 = 64 * 1024;
+/// The largest body that is read for the sake of keeping the connection. Of what was read the digest can be told.
+const READ_MAX: u64 = AHEAD_MAX as u64;
 
 /// How long such a body may take.
 const READ_TIME: Duration = Duration::from_millis(500);
@@ -24,18 +25,31 @@ const READ_TIME: Duration = Duration::from_millis(500);
 /// Deals with a body that nobody wants. A small one is read, so that the connection can be used
 /// again; otherwise the connection must close, because what is left of the body would be taken for
 /// the next request. Tells whether it must.
-pub(super) async fn dispose(body: Option<ClientBody>, head: &Parts, exchange: &Exchange) -> bool {
+///
+/// Where the request can be paid for, what is paid for is the body that was read.
+pub(super) async fn dispose(
+    body: Option<ClientBody>,
+    head: &Parts,
+    exchange: &mut Exchange,
+) -> bool {
     let left = match body {
         // What follows was meant for a tunnel, by somebody who may have chosen it to be a request (RFC 9931).
         _ if head.method == Method::CONNECT => true,
+        // Who is cut waits no longer.
+        _ if exchange.progress().cut().is_some() => true,
         None => exchange.progress().upload() != Upload::Done,
         Some(body) if body.is_end_stream() => false,
         // To read it would be to ask for it: an upload that waits for a 100 is refused before.
         Some(_) if head.headers.contains_key(header::EXPECT) => true,
         Some(body) if body.size_hint().exact().is_none_or(|size| size > READ_MAX) => true,
         Some(body) => {
-            let read = tokio::time::timeout(READ_TIME, read(body)).await;
-            !matches!(read, Ok(Ok(())))
+            let mut digest = exchange.wants_digest().then(BodyDigest::default);
+            let read = tokio::time::timeout(READ_TIME, read(body, digest.as_mut())).await;
+            let is_read = matches!(read, Ok(Ok(())));
+            if let Some(digest) = digest.filter(|_| is_read) {
+                exchange.note_digest(Some(digest.text()));
+            }
+            !is_read
         }
     };
     if left {
@@ -44,9 +58,12 @@ pub(super) async fn dispose(body: Option<ClientBody>, head: &Parts, exchange: &E
     left
 }
 
-async fn read(mut body: ClientBody) -> Result<(), BodyError> {
+async fn read(mut body: ClientBody, mut digest: Option<&mut BodyDigest>) -> Result<(), BodyError> {
     while let Some(frame) = body.frame().await {
-        frame?;
+        let frame = frame?;
+        if let (Some(digest), Some(piece)) = (&mut digest, frame.data_ref()) {
+            digest.add(piece);
+        }
     }
     Ok(())
 }

@@ -25,7 +25,8 @@ use crate::{
     chain::{
         exchange::Exchange,
         forward::Forwarded,
-        payment::{self, Paid},
+        payment::Paid,
+        receipts,
         reply::Reply,
         reservation::Reservation,
         subscription::Notice,
@@ -116,10 +117,10 @@ pub fn settle(forwarded: Forwarded, mut exchange: Box<Exchange>) -> Reply {
         }
     }
     if exchange.snapshot().x402.is_some() {
-        payment::drop_said(fields);
+        receipts::drop_said(fields);
     }
     if let (Some(receipt), Some(paid)) = (exchange.receipt(), &paid) {
-        payment::tell(receipt, fields);
+        receipts::tell(receipt, status, fields);
         fields.push_text(&COST, "0");
         if charged && !awaits_status {
             fields.push_text(&PRICE, &paid.price().to_string());

@@ -20,7 +20,10 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
         Route, Upstream, WebSocket, duration_text,
     },
-    pay::x402::{Service, Terms},
+    pay::{
+        mpp,
+        x402::{Service, Terms},
+    },
     store::Database,
     telemetry::{
         access_log, messages,
@@ -48,6 +51,7 @@ pub fn describe(config: &Config) -> Value {
         webhooks,
         traces,
         x402,
+        mpp,
         upstreams,
         routes,
         plans,
@@ -73,7 +77,11 @@ pub fn describe(config: &Config) -> Value {
         "answers": {"status": status},
         "webhooks": of_webhooks(webhooks),
         "traces": traces.as_deref().map(of_traces),
-        "payments": {"x402": x402.as_deref().map(of_x402)},
+        "payments": {
+            "secret": mpp.as_ref().map(|_| MASK),
+            "x402": x402.as_deref().map(of_x402),
+            "mpp": mpp.as_deref().map(of_mpp),
+        },
         "upstreams": upstreams,
         "routes": routes.iter().map(|route| of_route(route)).collect::<Vec<_>>(),
         "plans": plans,
@@ -411,6 +419,11 @@ fn of_x402(terms: &Terms) -> Value {
         "settle": "before",
         "v1": v1.is_some(),
     })
+}
+
+fn of_mpp(terms: &mpp::Terms) -> Value {
+    let mpp::Terms { secret: _, realm, is_beside_keys: _ } = terms;
+    json!({"realm": realm, "methods": ["evm"]})
 }
 
 fn of_route(route: &Route) -> Value {

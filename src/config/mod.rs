@@ -33,7 +33,7 @@ use crate::{
     answer::Code,
     guesses::GuessLimit,
     model::{ApiKey, CustomerTerms, Durability, Plan, Route, Upstream},
-    pay::x402::Terms,
+    pay::{mpp, x402::Terms},
     server::tls::Tls,
     store::Database,
     telemetry::{access_log, level::Level, messages, traces::Traces},
@@ -68,6 +68,8 @@ pub struct Config {
     pub traces: Option<Arc<Traces>>,
     /// What payments with requests go by; `None` takes none.
     pub x402: Option<Arc<Terms>>,
+    /// What payments by the scheme `Payment` go by beside that; `None` takes none.
+    pub mpp: Option<Arc<mpp::Terms>>,
     /// Upstreams by id, in the file's order.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the file's order; no two overlap.

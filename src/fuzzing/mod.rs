@@ -25,7 +25,7 @@ mod websocket;
 type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of the folder with its inputs.
-pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("admin_body", admin::body),
     ("answer_head", answer::head),
     ("chunked", chunked::body),
@@ -40,6 +40,8 @@ pub const TARGETS: [(&str, Target); 24] = [
     ("money", values::money),
     ("origin", origin::fields),
     ("payment", payment::header),
+    ("payment_challenges", payment::challenges),
+    ("payment_credential", payment::credential),
     ("proxy_protocol", request::proxy_protocol),
     ("query", target::query),
     ("request_head", request::head),

@@ -1,4 +1,4 @@
-//! Gives back what others lack.
+//! Gives back what others lack, and says what others want to know.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -36,7 +36,7 @@ impl Recalled {
             match self.recalls.wait(PATIENCE) {
                 Ok(recalls) => {
                     let others = recalls.into_iter().filter(|recall| recall.node != self.node);
-                    others.for_each(|recall| self.give_back(&recall));
+                    others.for_each(|recall| self.answer(&recall));
                 }
                 // Whoever carries letters tells that the server is away. What others lack then comes with the
                 // end of idleness.
@@ -45,13 +45,17 @@ impl Recalled {
         }
     }
 
-    fn give_back(&self, recall: &Recall) {
-        let Recall { customer, scope, quota, start, .. } = recall;
+    fn answer(&self, recall: &Recall) {
+        let Recall { customer, scope, quota, start, is_question, .. } = recall;
         let Some(accounts) = self.gateway.ledger().find(customer) else { return };
         // The end is no part of what makes it this account.
         let window = Window { start: *start, end: None };
         let account = AccountId { scope: (**scope).into(), quota: (**quota).into(), window };
+        let now = self.gateway.clock().now();
+        if *is_question {
+            return accounts.report(&account, now);
+        }
         self.gateway.metrics().leases().recalls.add(1);
-        accounts.recall(&account, self.gateway.clock().now());
+        accounts.recall(&account, now);
     }
 }

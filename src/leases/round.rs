@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Orders, schedule::Schedule};
 use crate::{
     gateway::Gateway,
-    ledger::{Accounts, Post, id_of},
+    ledger::{Accounts, Listed, Post, id_of},
     nodes::Membership,
     store::{Addressed, Booked, Leases, Lost, StoreError},
 };
@@ -29,6 +29,9 @@ const EXPIRED_MAX: usize = 1000;
 
 /// How long the thread waits for something to do at most.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// So long letters wait for company for which nobody waits: a trip costs as much as dozens of letters in it.
+const COMPANY: Duration = Duration::from_millis(50);
 
 /// Between two trips that fail.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,6 +59,8 @@ struct Bag {
     writers: Vec<Arc<Accounts>>,
     /// Where the writers are: of an account there is one letter in a trip.
     known: HashSet<usize>,
+    /// Somebody waits for what is said.
+    is_urgent: bool,
 }
 
 impl Round {
@@ -86,6 +91,7 @@ impl Round {
             }
             self.gather();
             if self.bag.letters.is_empty() {
+                self.bag.is_urgent = false;
                 self.expire();
                 continue;
             }
@@ -122,9 +128,23 @@ impl Round {
             true => self.schedule.next(Instant::now()).unwrap_or(PATIENCE).min(PATIENCE),
             false => Duration::ZERO,
         };
-        for accounts in self.post.take(next) {
-            self.ask_soon(accounts);
+        let listed = self.post.take(next);
+        self.ask_all(listed);
+        if self.waits_for_company() {
+            let listed = self.post.take_when_urgent(COMPANY);
+            self.ask_all(listed);
         }
+    }
+
+    fn waits_for_company(&self) -> bool {
+        let Bag { letters, is_urgent, .. } = &self.bag;
+        !letters.is_empty() && letters.len() < TOGETHER && !is_urgent && self.ends_at.is_none()
+    }
+
+    /// Gathers what those have to say who are listed, and those who were to be looked at by now.
+    fn ask_all(&mut self, listed: Listed) {
+        self.bag.is_urgent |= listed.is_urgent;
+        listed.accounts.into_iter().for_each(|accounts| self.ask_soon(accounts));
         while self.bag.letters.len() < TOGETHER
             && let Some(due) = self.schedule.take(Instant::now())
         {
@@ -158,6 +178,8 @@ impl Round {
             self.bag.known.insert(Arc::as_ptr(&accounts).addr());
         }
         for (account, letter) in letters {
+            let is_waited_for = letter.ask.is_some_and(|ask| ask.is_waited_for);
+            self.bag.is_urgent |= is_waited_for || letter.is_question;
             let customer = id.into();
             self.bag.letters.push(Addressed { customer, account, letter });
             self.bag.writers.push(Arc::clone(&accounts));
@@ -169,7 +191,7 @@ impl Round {
 
     /// Carries what is gathered, and hands out the replies. `false` where nobody listens to this process any more.
     fn trip(&mut self) -> bool {
-        let Bag { letters, writers, known: _ } = mem::take(&mut self.bag);
+        let Bag { letters, writers, known: _, is_urgent: _ } = mem::take(&mut self.bag);
         let Membership { node, run, .. } = *self.membership;
         let began = Instant::now();
         let replies = match self.leases.exchange(node, run, &letters, None) {

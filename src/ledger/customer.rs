@@ -85,7 +85,7 @@ impl Admitted<'_> {
     fn take(self, cost: Charge, drawn: Option<(Arc<Draw>, CreditStanding)>) -> Hold {
         let Self { accounts, mut state, view, mut standing, place, when } = self;
         state.take(&view, cost.units, place, &mut standing, when.now);
-        let is_to_be_listed = state.is_to_be_listed(Some(&view), moment(when.now));
+        let is_to_be_listed = state.is_to_be_listed(&view, moment(when.now));
         if cfg!(debug_assertions) {
             state.check_invariants();
         }
@@ -97,9 +97,11 @@ impl Admitted<'_> {
     /// Takes nothing.
     fn refuse(mut self, violations: Vec<Violation>, lack: Option<Lacking>) -> Box<Shortage> {
         let is_to_be_listed =
-            lack.is_some() && self.state.is_to_be_listed(Some(&self.view), moment(self.when.now));
+            lack.is_some() && self.state.is_to_be_listed(&self.view, moment(self.when.now));
         drop(self.state);
-        self.accounts.list(is_to_be_listed);
+        if lack.is_some() {
+            self.accounts.hurry(is_to_be_listed);
+        }
         Box::new(Shortage { standing: self.standing, violations, lack })
     }
 }
@@ -300,7 +302,7 @@ impl Accounts {
         if let Some(draw) = draw {
             state.credit_mut().settle(draw, cost.nanos, charge.nanos);
         }
-        let is_to_be_listed = state.is_to_be_listed(None, std::time::Duration::ZERO);
+        let is_to_be_listed = state.is_to_be_listed_now(view);
         drop(state);
         self.list(is_to_be_listed);
     }

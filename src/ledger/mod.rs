@@ -55,6 +55,6 @@ pub use hold::{Charge, Hold, Place, Stay, Taken};
 pub use limits::{Level, Limits, Quota, Rate, Scoped, UNITS_MAX, WindowKind, WindowSpec};
 pub use overage::Overage;
 pub use partition::{Partition, Portion};
-pub use post::Post;
+pub use post::{Listed, Post};
 pub use shared::Hearing;
 pub use standing::{Lacking, QuotaStanding, RateStanding, Shortage, Standing, Violation};

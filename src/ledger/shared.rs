@@ -41,7 +41,16 @@ impl Accounts {
         state.recall(account, now);
         let is_to_be_listed = state.is_to_be_listed_at_once();
         drop(state);
-        self.list(is_to_be_listed);
+        self.hurry(is_to_be_listed);
+    }
+
+    /// Says what is used of an account here, since somebody wants to know it on another node.
+    pub fn report(self: &Arc<Self>, account: &AccountId, now: Timestamp) {
+        let mut state = self.lock();
+        state.report(account, now);
+        let is_to_be_listed = state.is_to_be_listed_at_once();
+        drop(state);
+        self.hurry(is_to_be_listed);
     }
 
     /// Takes nothing from here on, and says so: the node ends.
@@ -51,7 +60,7 @@ impl Accounts {
         let is_to_be_listed = state.is_to_be_listed_at_once();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
-        self.list(is_to_be_listed);
+        self.hurry(is_to_be_listed);
     }
 
     /// Asks what other nodes have used of the accounts that these limits mean, unless that is known well enough.
@@ -64,7 +73,7 @@ impl Accounts {
         }
         let (heard, is_to_be_listed) = (state.heard(), state.is_to_be_listed_at_once());
         drop(state);
-        self.list(is_to_be_listed);
+        self.hurry(is_to_be_listed);
         (!post.is_away()).then_some(heard)
     }
 
@@ -76,6 +85,13 @@ impl Accounts {
     pub(super) fn list(self: &Arc<Self>, is_to_be_listed: bool) {
         if let Some(post) = self.post().filter(|_| is_to_be_listed) {
             post.list(Arc::clone(self));
+        }
+    }
+
+    /// Says at once what there is to say, since somebody waits for it.
+    pub(super) fn hurry(self: &Arc<Self>, is_to_be_listed: bool) {
+        if let Some(post) = self.post() {
+            post.hurry(is_to_be_listed.then(|| Arc::clone(self)));
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     model::{Money, Upstream},
-    pay::x402::Offer,
+    pay::Offer,
 };
 
 /// A route in its checked form.

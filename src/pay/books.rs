@@ -208,12 +208,23 @@ pub(super) fn give_back(
 }
 
 fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
-    let Presented { proof, payer, price, network, amount, order, window: _, is_signed: _, fit: _ } =
-        presented;
+    let Presented {
+        rail,
+        answered: _,
+        proof,
+        payer,
+        price,
+        network,
+        amount,
+        order,
+        window: _,
+        is_signed: _,
+        fit: _,
+    } = presented;
     PaymentRecord {
         number: 0,
         proof: proof.clone(),
-        rail: "x402".to_owned(),
+        rail: rail.name().to_owned(),
         customer: of.customer.clone().unwrap_or_else(|| payer.clone()),
         payer: payer.clone(),
         route: of.route.clone(),

@@ -7,6 +7,9 @@
 
 mod books;
 mod cashier;
+pub mod mpp;
+mod offer;
+mod receipt;
 #[cfg(test)]
 mod tests;
 mod till;
@@ -17,13 +20,23 @@ use std::borrow::Cow;
 pub(crate) use self::{
     books::For,
     cashier::Cashier,
+    offer::Unread,
+    receipt::Receipts,
     till::{Grant, Outcome, Refused, Till},
+};
+pub use self::{
+    offer::{Offer, Place},
+    receipt::Receipt,
 };
 use crate::model::Money;
 
 /// A payment as a request brings it: read, signed by whose money it is, and compared with what is offered for the request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Presented {
+    /// By what it came.
+    pub(crate) rail: Rail,
+    /// The challenge that it answers, where the rail has such.
+    pub(crate) answered: Option<Answered>,
     /// What really moves, in its one form: nothing else has this text, whatever it is wrapped in.
     pub(crate) proof: String,
     /// Whose money it is.
@@ -42,6 +55,34 @@ pub(crate) struct Presented {
     pub(crate) is_signed: bool,
     /// Whether it pays what is asked. Only what pays that is settled; what was settled before opens a request all the same.
     pub(crate) fit: Result<(), Wrong>,
+}
+
+/// By what a payment comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rail {
+    /// The scheme `Payment`.
+    Mpp,
+    /// x402.
+    X402,
+}
+
+impl Rail {
+    /// Gives the name that offers and books have.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mpp => "mpp",
+            Self::X402 => "x402",
+        }
+    }
+}
+
+/// A challenge that a payment answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Answered {
+    /// Its id.
+    pub(crate) challenge: String,
+    /// The digest of the body that it is for.
+    pub(crate) digest: Option<String>,
 }
 
 /// When a payment can be settled, in seconds.

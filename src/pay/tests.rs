@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Presented, Window, Wrong,
+    Presented, Rail, Window, Wrong,
     books::{self, For, Found},
 };
 use crate::store::{
@@ -72,6 +72,8 @@ impl Place {
 
 fn presented() -> Presented {
     Presented {
+        rail: Rail::X402,
+        answered: None,
         proof: "p".to_owned(),
         payer: "0xpayer".to_owned(),
         price: "0.01 USD".parse().unwrap(),

@@ -77,9 +77,7 @@ impl Answers<'_> {
         let problem = problem::answer(
             refusal,
             &problem::Context {
-                offer: None,
-                resource: [""; 3],
-                receipt: None,
+                paying: problem::Paying::default(),
                 request_id,
                 outward_id: None,
                 now: self.worker.gateway().clock().now(),

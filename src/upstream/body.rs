@@ -48,6 +48,12 @@ impl UploadBody {
         Self { inner, max, left: max, progress, meter: None }
     }
 
+    /// Gives it back as it came, where nothing was taken of it.
+    pub fn give_back(self) -> ClientBody {
+        debug_assert!(self.is_untouched(), "what was taken is gone");
+        self.inner
+    }
+
     /// Tells whether nothing was taken of it.
     pub fn is_untouched(&self) -> bool {
         self.left == self.max

@@ -13,7 +13,7 @@ use crate::{
     config::KeyLocation,
     http1::{push_field, trailers},
     model::{HostHeader, Upstream},
-    pay::x402,
+    pay::{mpp, x402},
     roster::Identity,
     telemetry::traces::Trace,
 };
@@ -211,7 +211,7 @@ fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
         "host" => true,
         "traceparent" => trace.is_some(),
         "tracestate" => trace.is_some_and(|trace| !trace.keeps_state()),
-        x402::SIGNATURE | x402::SIGNATURE_V1 => takes_payments,
+        x402::SIGNATURE | x402::SIGNATURE_V1 | mpp::CREDENTIAL | mpp::ACCEPT => takes_payments,
         "client-cert" | "client-cert-chain" => told.origin.is_none(),
         _ => is_dropped_from_request(name),
     };
@@ -224,8 +224,12 @@ fn write_passed(head: &mut Head<'_>, fields: &HeaderMap, told: &Told<'_>) {
         set.iter().any(|(set, _)| is_alike(set, name)) || key_locations.iter().any(is_key)
     };
     let named = named_by_connection(fields);
+    let is_payment = |name: &HeaderName, value: &HeaderValue| {
+        takes_payments && *name == header::AUTHORIZATION && mpp::token(value.as_bytes()).is_some()
+    };
     for (name, value) in fields {
-        if !is_unwanted(name, is_dropped, is_taken) && !named.contains(name) {
+        let is_unwanted = is_unwanted(name, is_dropped, is_taken) || is_payment(name, value);
+        if !is_unwanted && !named.contains(name) {
             head.tell(name, value);
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, StatusCode, request::Parts, uri::PathAndQuery};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use crate::{
     clock::Clock,
     guesses::Guesses,
     model::{Money, Route},
+    pay::{Rail, Receipt},
     progress::{Clocks, Progress},
     requests::Trail,
     roster::{Caller, Lookup},
@@ -59,10 +60,23 @@ pub struct Exchange {
     /// The form in which it is a call of gRPC.
     grpc: Option<grpc::Form>,
     /// What its caller is told of the payment that came with it.
-    receipt: Option<(HeaderName, HeaderValue)>,
+    receipt: Option<Receipt>,
+    /// What is known of how it is paid for, or can be.
+    paying: Paying,
     /// Until when its caller waits, if that is said.
     deadline: Option<Instant>,
     is_over: bool,
+}
+
+/// What is known of how a request is paid for, or can be.
+#[derive(Debug, Default)]
+struct Paying {
+    /// By what its payment came.
+    rail: Option<Rail>,
+    /// The digest of its body, where that was read.
+    digest: Option<String>,
+    /// What it says that it can be paid by.
+    accepted: Option<HeaderValue>,
 }
 
 /// What is told of it at its end.
@@ -158,6 +172,7 @@ impl Exchange {
             told,
             grpc: form,
             receipt: None,
+            paying: Paying::default(),
             deadline,
             is_over: false,
         }
@@ -217,13 +232,28 @@ impl Exchange {
     }
 
     /// Notes what the caller is told of the payment that came with it.
-    pub(super) fn note_receipt(&mut self, receipt: (HeaderName, HeaderValue)) {
+    pub(super) fn note_receipt(&mut self, receipt: Receipt) {
         self.receipt = Some(receipt);
     }
 
+    /// Notes by what its payment came.
+    pub(super) fn note_rail(&mut self, rail: Option<Rail>) {
+        self.paying.rail = rail;
+    }
+
+    /// Notes the digest of its body, as far as that is known.
+    pub(super) fn note_digest(&mut self, digest: Option<String>) {
+        self.paying.digest = digest;
+    }
+
+    /// Notes what it says that it can be paid by.
+    pub(super) fn note_accepted(&mut self, accepted: Option<&HeaderValue>) {
+        self.paying.accepted = accepted.cloned();
+    }
+
     /// Gives what the caller is told of the payment that came with it.
-    pub(super) fn receipt(&self) -> Option<(&HeaderName, &HeaderValue)> {
-        self.receipt.as_ref().map(|(name, value)| (name, value))
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
     }
 
     /// Notes the status that the caller gets.

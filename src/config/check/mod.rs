@@ -13,6 +13,7 @@ mod host;
 mod keys;
 mod limits;
 mod listeners;
+mod mpp;
 mod names;
 mod networks;
 mod number;
@@ -84,8 +85,12 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     let is_x402_written = payments.value().is_none_or(|table| !table.x402.is_absent());
     let is_written = !payments.is_absent() && is_x402_written;
     let x402 = payments::check(payments, problems);
+    let public_url = server.as_ref().and_then(|server| server.public_url.as_deref());
+    let beside = mpp::Beside { key_locations: &key_locations, public_url, directory };
+    let mpp = mpp::check(payments, beside, problems);
     let surroundings = routes::Surroundings {
         x402: x402.as_ref(),
+        mpp: mpp.as_ref(),
         is_x402_wrong: is_written && x402.is_none(),
         upstreams: &upstreams,
         reserved_prefix: server.as_ref().map(|server| &*server.reserved_prefix),
@@ -108,6 +113,7 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         webhooks,
         traces,
         x402,
+        mpp,
         upstreams: upstreams.into_iter().filter_map(|upstream| upstream.checked).collect(),
         routes: routes.checked,
         plans: plans.into_iter().map(|plan| plan.checked).collect(),

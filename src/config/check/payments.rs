@@ -10,7 +10,10 @@ use crate::{
         wording::quote,
     },
     model::{Access, Money},
-    pay::x402::{self, Address, Method, Offer, Rate, Service, Terms},
+    pay::{
+        self, mpp,
+        x402::{self, Address, Method, Offer, Rate, Service, Terms},
+    },
 };
 
 /// What the prices of routes are said in, by x402.
@@ -27,7 +30,7 @@ const DECIMALS_MAX: u8 = 36;
 
 /// Checks `[payments]`; gives the terms of x402, if it is there and right.
 pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Option<Arc<Terms>> {
-    let PaymentsTable { x402 } = field.value()?;
+    let PaymentsTable { secret: _, x402, mpp } = field.value()?;
     let table = x402.value()?;
     let X402Table {
         span,
@@ -51,6 +54,13 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
     let rate = check_rate(usd_rate, problems);
     let pay_to = check_address(pay_to, "pay_to", "the wallet that is paid", *span, problems);
     let method = asset_transfer_method.value().copied().unwrap_or(Method::Eip3009);
+    if let (Method::Permit2, Some(span), Some(_)) =
+        (method, asset_transfer_method.span(), mpp.value())
+    {
+        let message = "the scheme `Payment` moves tokens by EIP-3009 alone";
+        let help = "leave out `[payments.mpp]`, or `asset_transfer_method`";
+        problems.add(Problem::error(span, message).help(help));
+    }
     let v1 = check_v1(v1, chain, method, problems);
     let (rate, rate_text) = rate?;
     Some(Arc::new(Terms {
@@ -71,6 +81,8 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
 /// What a route has of payments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Priced<'a> {
+    /// The route's name.
+    pub(super) name: &'a str,
     pub(super) access: Access,
     pub(super) price: &'a Field<Money>,
     pub(super) checked: Option<Money>,
@@ -82,11 +94,12 @@ pub(super) struct Priced<'a> {
 /// already.
 pub(super) fn offer(
     terms: Option<&Arc<Terms>>,
+    mpp: Option<&Arc<mpp::Terms>>,
     route: Priced<'_>,
     is_wrong: bool,
     problems: &mut Problems,
-) -> Option<Arc<Offer>> {
-    let Priced { access, price, checked, span } = route;
+) -> Option<Arc<pay::Offer>> {
+    let Priced { name, access, price, checked, span } = route;
     let offer = match (terms, checked.zip(price.span())) {
         (Some(terms), Some((price, span))) if access != Access::Public => {
             check_price(terms, price, span, problems)
@@ -99,7 +112,7 @@ pub(super) fn offer(
         let help = "write price = \"0.002 USD\", and `[payments.x402]` with a facilitator, a token and a wallet";
         problems.add(Problem::error(span, message).help(help));
     }
-    offer
+    Some(Arc::new(pay::Offer::new(offer?, mpp, name)))
 }
 
 fn check_price(
@@ -107,14 +120,14 @@ fn check_price(
     price: Money,
     span: Span,
     problems: &mut Problems,
-) -> Option<Arc<Offer>> {
+) -> Option<Offer> {
     if price.currency.as_str() != CURRENCY {
         let message = format!("a price in {} is not offered by x402", price.currency);
         let help = "write it in USD; customers with money in the other currency pay as before";
         problems.add(Problem::warning(span, message).help(help));
         return None;
     }
-    let offer = Offer::new(terms, price).map(Arc::new);
+    let offer = Offer::new(terms, price);
     if offer.is_none() {
         let help = "compare `decimals` and `usd_rate` of `[payments.x402]` with the token's";
         let message = "the price is beyond what the token can count";

@@ -20,7 +20,7 @@ use crate::{
         wording::{quote, suggest},
     },
     model::{Access, HttpVersion, Methods, Route, Upstream, WebSocket, is_scope},
-    pay::x402::Terms,
+    pay::{mpp, x402::Terms},
 };
 
 /// What was found of the routes.
@@ -41,7 +41,9 @@ pub(super) struct Surroundings<'c> {
     pub(super) reserved_prefix: Option<&'c str>,
     /// What payments with requests go by.
     pub(super) x402: Option<&'c Arc<Terms>>,
-    /// Whether that is written, and wrong.
+    /// What the scheme `Payment` goes by.
+    pub(super) mpp: Option<&'c Arc<mpp::Terms>>,
+    /// Whether the first is written, and wrong.
     pub(super) is_x402_wrong: bool,
     /// The time limit of those without one of their own.
     pub(super) request_timeout: Option<Duration>,
@@ -171,9 +173,10 @@ fn check_one(
     let scopes = check_scopes(&table.scopes, problems);
     let cost = integer(&table.cost, UNITS, 1, problems);
     let price = table.price.given().and_then(|price| check_price(price, problems));
-    let priced = Priced { access, price: &table.price, checked: price, span: table.span };
-    let Surroundings { x402, is_x402_wrong, .. } = *surroundings;
-    let offer = payments::offer(x402, priced, is_x402_wrong, problems);
+    let name = identity.as_ref().map_or("", |identity| &identity.name);
+    let priced = Priced { name, access, price: &table.price, checked: price, span: table.span };
+    let Surroundings { x402, mpp, is_x402_wrong, .. } = *surroundings;
+    let offer = payments::offer(x402, mpp, priced, is_x402_wrong, problems);
     let charge_on = statuses::check(&table.charge_on, problems);
     let request_timeout =
         check_timeout(&table.request_timeout, problems).unwrap_or(surroundings.request_timeout);

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::{
-    payments::Settle,
+    payments::{Method, Settle},
     table::{FromToml, Value, not_available},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     },
     ledger::WindowKind,
     model::{Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, StatusName},
-    pay::x402::Method,
+    pay::x402,
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -62,6 +62,12 @@ impl FromToml for Settle {
 }
 
 impl FromToml for Method {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        choice(value, &[("evm", Self::Evm)], &["lightning"], problems)
+    }
+}
+
+impl FromToml for x402::Method {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let allowed = [Self::Eip3009, Self::Permit2].map(|method| (method.name(), method));
         choice(value, &allowed, &[], problems)

@@ -7,21 +7,30 @@ use super::{
     value::expected,
 };
 use crate::{
-    config::report::{Problems, Span},
-    pay::x402::Method,
+    config::{
+        report::{Problems, Span},
+        secret::SecretSource,
+    },
+    pay::x402,
 };
 
 /// `[payments]`.
 #[derive(Debug)]
 pub(in crate::config) struct PaymentsTable {
+    pub(in crate::config) secret: Field<SecretSource>,
     pub(in crate::config) x402: Field<X402Table>,
+    pub(in crate::config) mpp: Field<MppTable>,
 }
 
 impl FromToml for PaymentsTable {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         let mut table = Table::open(value, "`[payments]`", problems)?;
-        let read = Self { x402: table.field("x402") };
-        table.later(&["secret", "top_up", "discovery", "mpp", "l402", "lightning"]);
+        let read = Self {
+            secret: table.field("secret"),
+            x402: table.field("x402"),
+            mpp: table.field("mpp"),
+        };
+        table.later(&["top_up", "discovery", "l402", "lightning"]);
         table.finish();
         Some(read)
     }
@@ -39,7 +48,7 @@ pub(in crate::config) struct X402Table {
     pub(in crate::config) decimals: Field<i64>,
     pub(in crate::config) usd_rate: Field<String>,
     pub(in crate::config) pay_to: Field<String>,
-    pub(in crate::config) asset_transfer_method: Field<Method>,
+    pub(in crate::config) asset_transfer_method: Field<x402::Method>,
     pub(in crate::config) v1: Field<bool>,
 }
 
@@ -84,6 +93,31 @@ impl FromToml for X402Table {
         table.finish();
         Some(read)
     }
+}
+
+/// `[payments.mpp]`.
+#[derive(Debug)]
+pub(in crate::config) struct MppTable {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) realm: Field<String>,
+    pub(in crate::config) methods: Field<Vec<Spanned<Method>>>,
+}
+
+impl FromToml for MppTable {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut table = Table::open(value, "`[payments.mpp]`", problems)?;
+        let read =
+            Self { span: table.span, realm: table.field("realm"), methods: table.field("methods") };
+        table.finish();
+        Some(read)
+    }
+}
+
+/// By what the scheme `Payment` moves money; read in `choice.rs`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum Method {
+    /// By what moves it for x402.
+    Evm,
 }
 
 /// When a payment is settled; read in `choice.rs`.

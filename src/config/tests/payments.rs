@@ -49,7 +49,7 @@ fn routes_with_a_price_in_dollars_are_offered() {
     let amount = |name: &str| {
         let route = config.routes.iter().find(|route| *route.name == *name).unwrap();
         let offer = route.offer.as_ref()?;
-        let document: serde_json::Value = serde_json::from_str(offer.document()).unwrap();
+        let document: serde_json::Value = serde_json::from_str(offer.x402().document()).unwrap();
         Some(document["amount"].as_str().unwrap().to_owned())
     };
     assert_eq!(amount("priced").as_deref(), Some("2000"));
@@ -89,6 +89,9 @@ v1 = true
     let list = r#"["https://a.example/x", "https://a.example/x/", "ftp://b"]"#;
     let other = other.replace("\"https://facilitator.example/x402/\"", list);
     insta::assert_snapshot!("payments_that_do_not_go_together", report(&other));
+    let by_scheme = X402.replace("decimals", "asset_transfer_method = \"permit2\"\ndecimals");
+    let told = report(&format!("{by_scheme}[payments.mpp]\n"));
+    assert!(told.contains("the scheme `Payment` moves tokens by EIP-3009 alone"), "{told}");
     let nameless = X402.replace("asset_version", "v1 = true\nasset_version");
     let nameless =
         nameless.replace("8453", "424242").replace("\"https://facilitator.example/x402/\"", "[]");
@@ -108,4 +111,58 @@ v1 = true
         "payment_without_a_way",
         loaded.report().render(Purpose::Run, Colour::Plain)
     );
+}
+
+/// Checks a configuration with a secret in a file.
+fn with_secret(secret: &str, mpp: &str) -> Loaded {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), secret).unwrap();
+    let tables = format!("[payments]\nsecret = {{ file = \"secret\" }}\n{mpp}\n{X402}{ROUTES}");
+    Loaded::parse(&whole(&tables), &directory.path().join("faregate.toml"))
+}
+
+#[test]
+fn scheme_payment_is_asked_by_beside_x402() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let config = |mpp: &str| with_secret(SECRET, mpp).into_config().unwrap();
+    let plain = config("[payments.mpp]");
+    let terms = plain.mpp.as_ref().unwrap();
+    assert_eq!((terms.realm.as_deref(), terms.is_beside_keys), (Some("a"), true));
+    for route in &plain.routes {
+        let has_mpp = route.offer.as_ref().is_some_and(|offer| offer.mpp().is_some());
+        assert_eq!(has_mpp, route.offer.is_some(), "{}", route.name);
+    }
+    insta::assert_json_snapshot!("mpp_described", describe(&plain)["payments"]["mpp"]);
+    assert!(!describe(&plain).to_string().contains(SECRET));
+    let named = config("[payments.mpp]\nrealm = \"API of Example\"\nmethods = [\"evm\"]");
+    assert_eq!(named.mpp.unwrap().realm.as_deref(), Some("API of Example"));
+    for (locations, expected) in [("\"x-api-key\"", false), ("\"query:k\", \"basic\"", true)] {
+        let mpp = format!("[payments.mpp]\n[auth]\nlocations = [{locations}]");
+        assert_eq!(config(&mpp).mpp.unwrap().is_beside_keys, expected, "{locations}");
+    }
+    // Without the table the secret binds nothing.
+    assert!(config("").mpp.is_none());
+    let short = with_secret("s3cr3t", "[payments.mpp]");
+    let told = short.report().render(Purpose::Check, Colour::Plain);
+    assert!(told.contains("the secret is shorter than 32 bytes"), "{told}");
+    assert!(!told.contains("s3cr3t"), "{told}");
+    assert!(short.into_config().is_ok());
+}
+
+#[test]
+fn wrong_terms_of_the_scheme_payment_are_told() {
+    insta::assert_snapshot!("mpp_without_anything", report("[payments.mpp]\n"));
+    let wrong = r#"
+[auth]
+locations = ["header:Payment-Authorization"]
+[payments]
+secret = { env = "FAREGATE_TEST_OF_A_SECRET_THAT_IS_NOT_SET" }
+[payments.mpp]
+realm = "a|b"
+methods = ["evm", "lightning", "tempo"]
+"#;
+    insta::assert_snapshot!("mpp_that_is_wrong", report(&format!("{wrong}{X402}")));
+    let empty = with_secret("0123456789abcdef0123456789abcdef", "[payments.mpp]\nmethods = []");
+    let told = empty.report().render(Purpose::Check, Colour::Plain);
+    assert!(told.contains("there is no method to pay by"), "{told}");
 }

@@ -23,7 +23,6 @@ mod tests;
 
 use std::time::Duration;
 
-pub(in crate::ledger) use self::holder::REPORT;
 pub use self::{
     holder::{Holder, Lack},
     pool::{Forfeit, NotEnded, Pool, SHARE},
@@ -32,6 +31,10 @@ pub use self::{
 /// How long a lease may be spent, and how long behind the last word of a node the pool waits before it takes the
 /// node's lease for lost.
 pub const LASTS: Duration = Duration::from_secs(60);
+
+/// How old what is said of others may be where somebody wants to know it, and how old what the pool knows of an account
+/// gets of which little is free. A little less than a second, which is what is promised.
+pub const RECENT: Duration = Duration::from_millis(900);
 
 /// All that a node says of one account at one moment; it is acted on whole, or not at all.
 ///
@@ -50,6 +53,8 @@ pub struct Letter {
     pub ceiling: u64,
     /// What is asked for on top.
     pub ask: Option<Ask>,
+    /// Somebody wants to know what others did: those that said nothing for a while are told to.
+    pub is_question: bool,
 }
 
 /// More that is asked for.
@@ -74,6 +79,8 @@ pub struct Reply {
     pub lasts: Duration,
     /// What there is behind it.
     pub rest: Rest,
+    /// It was a question, and others that may have done something since were told to say so: it is to be asked again.
+    pub is_behind: bool,
 }
 
 /// What an account has besides what the node itself may spend.

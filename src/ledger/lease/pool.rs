@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Ask, LASTS, Letter, Reply, Rest};
+use super::{Ask, LASTS, Letter, RECENT, Reply, Rest};
 
 /// A lease takes one in so many of the units that are free, at most, so that several nodes find some.
 pub const SHARE: u64 = 4;
@@ -55,7 +55,7 @@ impl Pool {
 
     /// Acts on a letter of a node's latest process; one that is older than what was heard is not answered.
     pub fn receive(&mut self, node: u128, letter: &Letter, now: Duration) -> Option<Reply> {
-        let Letter { turn, limit, spent, held, ceiling, ask } = *letter;
+        let Letter { turn, limit, spent, held, ceiling, ask, is_question } = *letter;
         let lease = self.leases.entry(node).or_default();
         if turn < lease.turn {
             return None;
@@ -73,7 +73,8 @@ impl Pool {
             }
         }
         let granted = self.leases.get(&node).map_or(0, |lease| lease.granted);
-        Some(Reply { turn, granted, lasts: LASTS, rest: self.rest(node, limit) })
+        let is_behind = is_question && self.is_behind(node, now);
+        Some(Reply { turn, granted, lasts: LASTS, rest: self.rest(node, limit), is_behind })
     }
 
     /// Takes leases for lost whose end has come, since their nodes said nothing of them for so long. What was out
@@ -133,6 +134,15 @@ impl Pool {
         let leases = self.leases.values();
         let out = leases.fold(0_u64, |sum, lease| sum.saturating_add(lease.out()));
         limit.saturating_sub(out.saturating_add_signed(self.base))
+    }
+
+    /// Tells whether others may have done something that they have not said for a while.
+    fn is_behind(&self, node: u128, now: Duration) -> bool {
+        let others = self.leases.iter().filter(|(other, _)| **other != node);
+        let mut living = others.map(|(_, lease)| lease).filter(|lease| !lease.is_forfeited);
+        living.any(|lease| {
+            lease.unspent() > 0 && lease.ends.saturating_add(RECENT) <= now.saturating_add(LASTS)
+        })
     }
 
     fn rest(&self, node: u128, limit: u64) -> Rest {

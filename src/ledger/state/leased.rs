@@ -14,7 +14,7 @@ use super::State;
 use crate::ledger::{
     AccountId, Lacking, Limits, Quota, Standing, Violation, When,
     credit::Credit,
-    lease::{Holder, Lack, Letter, REPORT, Reply},
+    lease::{Holder, Lack, Letter, Reply},
     tally::Tally,
     view::View,
 };
@@ -24,8 +24,6 @@ use crate::ledger::{
 pub(in crate::ledger) struct Leased {
     /// When whoever carries letters looks at it next; zero where it is listed.
     looks_at: Option<Duration>,
-    /// That is later than what happens now is to be said.
-    is_late: bool,
     /// Counts what was heard, so that nobody waits for what has come.
     heard: u64,
     waiters: Vec<Waker>,
@@ -103,32 +101,24 @@ impl State {
         self.credit.as_mut().is_some_and(|credit| credit.ask_about(now)) || is_asked
     }
 
-    /// Tells whether it is to be listed, now that something was taken, settled or asked for; then it counts
-    /// as listed.
-    pub(in crate::ledger) fn is_to_be_listed(
-        &mut self,
-        view: Option<&View>,
-        now: Duration,
-    ) -> bool {
+    /// Tells whether it is to be listed, now that something was taken, settled or asked for by this view: there is
+    /// something to say earlier than it is looked at. Then it counts as listed.
+    pub(in crate::ledger) fn is_to_be_listed(&mut self, view: &View, now: Duration) -> bool {
         let Some(leased) = &mut self.leased else { return false };
-        let is_soon = match (leased.looks_at, view) {
-            (None, _) => true,
-            (Some(Duration::ZERO), _) => false,
-            _ if leased.is_late => {
-                let leases = self.accounts.iter().filter_map(|tally| tally.lease.as_deref());
-                leases.chain(of_grants(&self.credit)).any(|lease| !lease.is_told())
-            }
-            (Some(_), None) => false,
-            (Some(_), Some(view)) => {
-                let tallies = view.accounts.iter().filter_map(|place| self.accounts.get(*place));
-                let leases = tallies.filter_map(|tally| tally.lease.as_deref());
-                leases.chain(of_grants(&self.credit)).any(|lease| lease.is_urgent(now))
-            }
-        };
+        let looks_at = leased.looks_at.unwrap_or(Duration::MAX);
+        let tallies = view.accounts.iter().filter_map(|place| self.accounts.get(*place));
+        let leases = tallies.filter_map(|tally| tally.lease.as_deref());
+        let mut dues = leases.chain(of_grants(&self.credit)).filter_map(|lease| lease.due(now));
+        let is_soon = dues.any(|due| due < looks_at);
         if is_soon {
             leased.looks_at = Some(Duration::ZERO);
         }
         is_soon
+    }
+
+    /// The same at the latest time that was seen.
+    pub(in crate::ledger) fn is_to_be_listed_now(&mut self, view: &View) -> bool {
+        self.is_to_be_listed(view, moment(self.latest))
     }
 
     /// Tells whether it is to be listed at once; then it counts as listed.
@@ -161,7 +151,6 @@ impl State {
         }
         if let Some(leased) = &mut self.leased {
             leased.looks_at = due.map(|due| due.max(Duration::from_nanos(1)));
-            leased.is_late = due.is_some_and(|due| due > now.saturating_add(REPORT));
         }
         self.drop_ended();
         (letters, due)
@@ -190,6 +179,13 @@ impl State {
     pub(in crate::ledger) fn recall(&mut self, account: &AccountId, now: Timestamp) {
         if let Some(holder) = self.lease_mut(account) {
             holder.recall(moment(now));
+        }
+    }
+
+    /// Says what is used of an account here, since somebody wants to know it elsewhere.
+    pub(in crate::ledger) fn report(&mut self, account: &AccountId, now: Timestamp) {
+        if let Some(holder) = self.lease_mut(account) {
+            holder.report(moment(now));
         }
     }
 

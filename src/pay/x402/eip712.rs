@@ -34,13 +34,13 @@ const PERMIT2: Address = Address([
 
 /// The order to move an amount of a token, once, within a time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Authorization {
-    pub(super) from: Address,
+pub(in crate::pay) struct Authorization {
+    pub(in crate::pay) from: Address,
     pub(super) to: Address,
     pub(super) value: Word,
     pub(super) valid_after: Word,
     pub(super) valid_before: Word,
-    pub(super) nonce: [u8; 32],
+    pub(in crate::pay) nonce: [u8; 32],
 }
 
 /// The order to Permit2 to let a contract move an amount of a token, once, within a time, to whom the payer names.
@@ -163,7 +163,8 @@ fn padded(Address(bytes): Address) -> [u8; 32] {
     word
 }
 
-fn keccak(parts: &[&[u8]]) -> [u8; 32] {
+/// Gives the hash of some parts, one behind the other.
+pub(in crate::pay) fn keccak(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Keccak256::new();
     parts.iter().for_each(|part| hasher.update(part));
     hasher.finalize().into()

@@ -8,7 +8,7 @@ pub(crate) mod example;
 pub(crate) mod facilitator;
 mod number;
 mod order;
-mod strict;
+pub(in crate::pay) mod strict;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,10 @@ use jiff::Timestamp;
 
 pub use self::terms::{Offer, Terms};
 pub(crate) use self::{amount::Rate, number::Address, terms::Service, transfer::Method};
+pub(in crate::pay) use self::{
+    eip712::{Authorization, keccak},
+    wire::read_signed,
+};
 use self::{
     number::{Word, hex},
     order::{Order, Requirements, Requirements1},
@@ -29,7 +33,7 @@ use self::{
 };
 use crate::{
     json,
-    pay::{Presented, Window, Wrong},
+    pay::{Presented, Rail, Window, Wrong},
 };
 
 /// The header of an offer.
@@ -82,14 +86,6 @@ impl Offer {
         self.terms.v1
     }
 
-    /// Gives the network's name in the version that is spoken.
-    pub(crate) fn network(&self, is_v1: bool) -> String {
-        match self.terms.v1.filter(|_| is_v1) {
-            Some(name) => name.to_owned(),
-            None => self.requirements.network.clone(),
-        }
-    }
-
     /// Writes what version 1 says in the body of an answer: its members, for an object that has others as well.
     pub(crate) fn push_v1(&self, reason: Option<&str>, url: &[&str], text: &mut Vec<u8>) {
         let Some(network) = self.terms.v1 else { return };
@@ -109,9 +105,9 @@ impl Offer {
         let Payment { accepted, transfer, signature, resource } =
             wire::decode(header).map_err(|Malformed(detail)| Wrong::Malformed(detail))?;
         let is_here = resource.as_deref().is_none_or(|given| given == url);
-        let is_met = is_here && accepted.is(&self.requirements);
+        let fit = self.fits(&transfer, is_here && accepted.is(&self.requirements));
         let told = Order::new(&transfer, &signature, &self.requirements, url);
-        self.present(&transfer, &signature, serde_json::to_string(&told), is_met)
+        self.made(Rail::X402, &transfer, &signature, serde_json::to_string(&told), fit)
     }
 
     /// Reads one of version 1, which does not say what it is for.
@@ -119,26 +115,42 @@ impl Offer {
         let Payment { accepted, transfer, signature, resource: _ } =
             wire::decode_1(header).map_err(|Malformed(detail)| Wrong::Malformed(detail))?;
         let network = self.terms.v1.ok_or(Wrong::Malformed("x402 version 1 is not spoken."))?;
-        let is_met = accepted.is_1(&self.requirements, network);
+        let fit = self.fits(&transfer, accepted.is_1(&self.requirements, network));
         let required = Requirements1::new(&self.requirements, network, url);
         let told = Order::new_1(&transfer, &signature, required);
-        self.present(&transfer, &signature, serde_json::to_string(&told), is_met)
+        self.made(Rail::X402, &transfer, &signature, serde_json::to_string(&told), fit)
     }
 
-    /// Makes of a signed order what is presented. Whether the requirements are met is what the payment says of itself.
-    fn present(
+    /// Makes of a signed order what is presented by another rail; whether it pays what is asked is the rail's to tell.
+    pub(in crate::pay) fn present(
         &self,
+        rail: Rail,
+        order: &Authorization,
+        signature: &str,
+        url: &str,
+        fit: Result<(), Wrong>,
+    ) -> Result<Presented, Wrong> {
+        let transfer = Transfer::Authorization(*order);
+        let told = Order::new(&transfer, signature, &self.requirements, url);
+        self.made(rail, &transfer, signature, serde_json::to_string(&told), fit)
+    }
+
+    fn made(
+        &self,
+        rail: Rail,
         transfer: &Transfer,
         signature: &str,
         order: serde_json::Result<String>,
-        is_met: bool,
+        fit: Result<(), Wrong>,
     ) -> Result<Presented, Wrong> {
         let Requirements { network, amount, .. } = &self.requirements;
         Ok(Presented {
+            rail,
+            answered: None,
             proof: transfer.proof(network, self.terms.asset),
             payer: transfer.payer().to_string(),
             price: self.price,
-            fit: self.fits(transfer, is_met),
+            fit,
             network: network.clone(),
             amount: amount.clone(),
             order: order.map_err(|_| Wrong::Malformed("It cannot be written."))?,
@@ -152,6 +164,15 @@ impl Offer {
         if !is_met || transfer.method() != self.terms.method {
             return Err(invalid("No matching payment requirements"));
         }
+        self.moves(transfer)
+    }
+
+    /// Tells whether an order to the token moves what is asked.
+    pub(in crate::pay) fn fits_order(&self, order: &Authorization) -> Result<(), Wrong> {
+        self.moves(&Transfer::Authorization(*order))
+    }
+
+    fn moves(&self, transfer: &Transfer) -> Result<(), Wrong> {
         let (asset, pay_to, amount) = (self.terms.asset, self.terms.pay_to, self.amount);
         transfer.fits(Rules { asset, pay_to, amount })
     }

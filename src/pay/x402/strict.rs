@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 const DEPTH_MAX: usize = 12;
 
 /// Reads a whole text. `None` where it is not JSON, or not strictly.
-pub(super) fn parse(text: &[u8]) -> Option<Value> {
+pub(in crate::pay) fn parse(text: &[u8]) -> Option<Value> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = Strict { depth: 0 }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;

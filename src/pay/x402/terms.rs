@@ -156,6 +156,11 @@ impl Offer {
         Arc::clone(&self.terms)
     }
 
+    /// Gives how much is asked, in the smallest unit of the token.
+    pub(in crate::pay) fn amount_text(&self) -> &str {
+        &self.requirements.amount
+    }
+
     /// Gives what is asked, as a document of JSON.
     pub(crate) fn document(&self) -> &str {
         &self.document

@@ -111,10 +111,22 @@ fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
     if is_hex { Ok(signature.to_owned()) } else { Err(Malformed("The signature is none.")) }
 }
 
+/// Reads an order whose signature stands among its parts. What is wrong with it is for people.
+pub(in crate::pay) fn read_signed(
+    order: &Map<String, Value>,
+) -> Result<(Authorization, String), &'static str> {
+    let read = || Ok((authorization_of(order)?, signature(order)?));
+    read().map_err(|Malformed(detail)| detail)
+}
+
 fn authorization(payload: &Map<String, Value>) -> Result<Authorization, Malformed> {
-    let Some(Value::Object(given)) = payload.get("authorization") else {
-        return Err(Malformed("The payment has no `authorization` of EIP-3009."));
-    };
+    match payload.get("authorization") {
+        Some(Value::Object(given)) => authorization_of(given),
+        _ => Err(Malformed("The payment has no `authorization` of EIP-3009.")),
+    }
+}
+
+fn authorization_of(given: &Map<String, Value>) -> Result<Authorization, Malformed> {
     let nonce = hex(text(given, "nonce")?);
     Ok(Authorization {
         from: address(given, "from")?,

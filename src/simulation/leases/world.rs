@@ -22,6 +22,9 @@ pub(super) const KEPT: u64 = 2500;
 /// How often a process looks whether something is to be said.
 pub(super) const TICK: u64 = 20;
 
+/// How often somebody wants to know what others did, in a hundred looks.
+const QUESTIONS: u64 = 3;
+
 /// So much happens in no run.
 const EVENTS: u64 = 1_000_000;
 
@@ -83,6 +86,7 @@ pub(super) enum Event {
     Recall {
         node: usize,
         window: u64,
+        is_question: bool,
     },
     Reply {
         node: usize,
@@ -209,11 +213,13 @@ impl World {
         }
         match event {
             Event::Call { .. } => self.call(node),
-            Event::Recall { window, .. } => {
+            Event::Recall { window, is_question, .. } => {
                 let now = self.clock();
                 let process = self.nodes[node].process.as_mut().unwrap();
-                if let Some(holder) = process.holders.get_mut(&window) {
-                    holder.recall(now);
+                match process.holders.get_mut(&window) {
+                    Some(holder) if is_question => holder.report(now),
+                    Some(holder) => holder.recall(now),
+                    None => {}
                 }
                 self.speak(node);
             }
@@ -258,6 +264,11 @@ impl World {
             process.ticks_at = None;
         }
         self.decide(node);
+        // Somebody wants to know what others did.
+        if self.random.happens(QUESTIONS) {
+            let (now, process) = (self.clock(), self.nodes[node].process.as_mut().unwrap());
+            process.holders.values_mut().for_each(|holder| _ = holder.ask_about(now));
+        }
         self.speak(node);
     }
 
@@ -323,13 +334,13 @@ impl World {
         let pool = self.pools.entry(window).or_default();
         let Some(reply) = pool.receive(id, letter, now) else { return };
         self.note(|| format!("to node {node} run {run} window {window}: {reply:?}"));
-        if let Some(ask) = letter.ask
-            && ask.is_waited_for
-            && reply.granted == 0
-            && reply.rest.is_enough(ask.least)
-        {
+        let is_recalled = letter.ask.is_some_and(|ask| {
+            ask.is_waited_for && reply.granted == 0 && reply.rest.is_enough(ask.least)
+        });
+        if is_recalled || reply.is_behind {
+            let is_question = !is_recalled;
             for other in (0..self.nodes.len()).filter(|other| *other != node) {
-                self.send(|| Event::Recall { node: other, window });
+                self.send(|| Event::Recall { node: other, window, is_question });
             }
         }
         self.send(|| Event::Reply { node, run, window, reply });

@@ -19,12 +19,12 @@ use super::{
 use crate::{
     ledger::{
         AccountId, Window,
-        lease::{Ask, LASTS, Letter, NotEnded, Reply, Rest, SHARE},
+        lease::{Ask, LASTS, Letter, NotEnded, RECENT, Reply, Rest, SHARE},
     },
     store::{NodeId, StoreError, instant, sql::query::ms},
 };
 
-/// The channel on which nodes are told that somebody waits for what they have left; see [`Recall`].
+/// The channel on which nodes are told what somebody wants of them; see [`Recall`].
 pub const RECALLS: &str = "faregate_recall";
 
 /// How many leases share a transaction that others may wait for.
@@ -90,7 +90,7 @@ pub struct Recovery {
     pub missing: Vec<Booked>,
 }
 
-/// Somebody waits for units of an account that others have left.
+/// Somebody waits for units of an account that others have left, or wants to know what they did.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Recall {
     /// Where the account is: a database may have several stores.
@@ -105,17 +105,19 @@ pub struct Recall {
     pub quota: String,
     /// The start of the account's window.
     pub start: Timestamp,
+    /// Nobody waits for units: what is used is to be said.
+    pub is_question: bool,
 }
 
 impl Recall {
     /// Understands what is told on [`RECALLS`]; `None` for what is not ours.
     pub fn parse(payload: &str) -> Option<Self> {
-        let parsed: (String, String, String, String, String, i64) =
+        let parsed: (String, String, String, String, String, i64, bool) =
             serde_json::from_str(payload).ok()?;
-        let (schema, node, customer, scope, quota, start) = parsed;
+        let (schema, node, customer, scope, quota, start, is_question) = parsed;
         let [customer, scope, quota] =
             [customer, scope, quota].map(|name| text::decode(&name).into_owned());
-        Some(Self { schema, node, customer, scope, quota, start: instant(start) })
+        Some(Self { schema, node, customer, scope, quota, start: instant(start), is_question })
     }
 }
 
@@ -150,9 +152,10 @@ impl Leases {
         };
         let waits: Vec<_> =
             letters.iter().map(|one| one.letter.ask.is_some_and(|ask| ask.is_waited_for)).collect();
+        let questions: Vec<_> = letters.iter().map(|one| one.letter.is_question).collect();
         let sql = "SELECT * FROM exchange_leases($1, $2,
             coalesce($3, now_ms()), $4, $5, $6, $7, $8, $9, $10, $11,
-            $12, $13, $14, $15, $16, $17, $18)";
+            $12, $13, $14, $15, $16, $17, $18, $19, $20)";
         let rows = self.connection.rows(
             "write to",
             sql,
@@ -176,6 +179,8 @@ impl Leases {
                 &asked(|ask| ask.least),
                 &asked(|ask| ask.wanted),
                 &waits,
+                &questions,
+                &milliseconds(RECENT),
             ],
         )?;
         if rows.is_empty() {
@@ -347,7 +352,8 @@ impl Accounts {
 fn read_reply(row: &Row, turn: u64) -> Result<Option<Reply>, StoreError> {
     let granted: Option<i64> = row.try_get(1).map_err(super::damaged)?;
     let Some(granted) = granted.map(unsigned) else { return Ok(None) };
-    Ok(Some(Reply { turn, granted, lasts: LASTS, rest: read_rest(row, 2)? }))
+    let is_behind = row.try_get(8).map_err(super::damaged)?;
+    Ok(Some(Reply { turn, granted, lasts: LASTS, rest: read_rest(row, 2)?, is_behind }))
 }
 
 fn read_rest(row: &Row, at: usize) -> Result<Rest, StoreError> {

@@ -1,4 +1,4 @@
-//! Hears that somebody lacks units which other nodes have left, on a connection of its own.
+//! Hears that somebody lacks units which other nodes have left, or wants to know what they did, on a connection of its own.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,8 @@
-"""The stock clients of x402 pay on a chain of its own, through the stock facilitator."""
+"""The stock clients of x402 and of the scheme `Payment` pay on a chain of its own, through the stock facilitator."""
 
 import json
 import os
+import secrets
 import subprocess
 import urllib.request
 
@@ -11,6 +12,7 @@ from gateway import Gateway
 from processes import free_port
 
 CONFIGURATION = """
+{mpp}
 [payments.x402]
 facilitator = {facilitators}
 network = "{network}"
@@ -27,6 +29,18 @@ path = "/paid/{{*path}}"
 strip_prefix = "/paid"
 upstream = "raw"
 price = "0.01 USD"
+
+[plans.elsewhere]
+routes = ["raw"]
+quotas = [{{ name = "elsewhere", limit = 1, window = "lifetime" }}]
+"""
+
+
+MPP = """
+[payments]
+secret = {{ file = "{secret}" }}
+
+[payments.mpp]
 """
 
 
@@ -41,9 +55,9 @@ def run(cases, servers, gateway, directory):
     try:
         node, environment = servers.node()
         servers.python()
-        servers.need_module("@x402/fetch", "@x402/evm", "@foundry-rs/anvil", "solc", "viem")
+        servers.need_module("mppx", "@x402/fetch", "@x402/evm", "@foundry-rs/anvil", "solc", "viem")
     except Missing as missing:
-        cases.tell_missing("x402", "raw", "all", str(missing))
+        cases.tell_missing("payments", "raw", "all", str(missing))
         return
     programs, port, chain_port = servers.here / "programs", free_port(), free_port()
     command = [node, str(programs / "pay_chain.cjs"), str(port), str(chain_port)]
@@ -51,24 +65,34 @@ def run(cases, servers, gateway, directory):
     facilitator = f"http://127.0.0.1:{port}"
     with urllib.request.urlopen(f"{facilitator}/terms", timeout=10) as answer:
         terms = json.load(answer)
+    secret = directory / "payment.secret"
+    secret.write_text(secrets.token_hex(32))
     ports = {"raw": servers.ports["raw"]}
 
-    def start(name, facilitators, more):
-        tables = CONFIGURATION.format(facilitators=json.dumps(facilitators), more=more, **terms)
+    def start(name, facilitators, more, mpp):
+        tables = CONFIGURATION.format(facilitators=json.dumps(facilitators), more=more, mpp=mpp, **terms)
         return Gateway(servers.processes, gateway.binary, directory / name, ports, tables)
 
     script = str(programs / "pay_client.cjs")
-    paying = start("paying", facilitator, "v1 = true")
+    paying = start("paying", facilitator, "v1 = true", MPP.format(secret=secret))
     told.run(cases, Nobody(), "x402", "raw", [node, script, paying.url(""), facilitator], environment)
     told.run(cases, Nobody(), "x402-v1", "raw", [node, script, paying.url(""), facilitator, "v1"], environment)
     client = [servers.python(), str(programs / "pay_client.py"), paying.url(""), facilitator]
     told.run(cases, Nobody(), "x402-python", "raw", client)
-    cases.run("x402", "raw", "the ledger", check_ledger, paying, terms["payer"], 13)
+    cases.run("x402", "raw", "the ledger", check_ledger, paying, terms["payer"].lower(), 13)
+    keyed = paying.customer("elsewhere")
+    client = [node, str(programs / "mpp_client.cjs"), paying.url(""), facilitator, keyed.key]
+    told.run(cases, Nobody(), "mppx", "raw", client, environment)
+    client = [servers.python(), str(programs / "mpp_client.py"), paying.url(""), facilitator]
+    told.run(cases, Nobody(), "pympp", "raw", client)
+    # The scheme's nine beside those of x402; the one beside a key is its customer's.
+    cases.run("mpp", "raw", "the ledger", check_ledger, paying, terms["payer"].lower(), 22)
+    cases.run("mpp", "raw", "the ledger of the key", check_ledger, paying, keyed.id, 1)
     # The first of the two is not there.
     several = [f"http://127.0.0.1:{free_port()}", facilitator]
-    permitting = start("permitting", several, 'asset_transfer_method = "permit2"')
+    permitting = start("permitting", several, 'asset_transfer_method = "permit2"', "")
     told.run(cases, Nobody(), "x402-permit2", "raw", [node, script, permitting.url(""), facilitator], environment)
-    cases.run("x402-permit2", "raw", "the ledger", check_ledger, permitting, terms["payer"], 6)
+    cases.run("x402-permit2", "raw", "the ledger", check_ledger, permitting, terms["payer"].lower(), 6)
     for name, replaced, word in WRONG:
         replaced = [text.format(**terms) for text in replaced]
         cases.run("x402", "raw", f"check --online: {name}", check_online, paying, replaced, word)
@@ -120,9 +144,9 @@ def check_demo(binary, directory):
     wait_for("the end of the chain", lambda: not os.path.exists(f"/proc/{children[0]}"))
 
 
-def check_ledger(gateway, payer, calls):
+def check_ledger(gateway, owner, calls):
     """Fails unless exactly the calls that were served are paid for and spent."""
-    page = gateway.admin("GET", f"/v1/customers/{payer.lower()}/ledger?limit=100")
+    page = gateway.admin("GET", f"/v1/customers/{owner}/ledger?limit=100")
     kinds = [entry["kind"] for entry in page["items"]]
-    expect("entries", (kinds.count("paid"), kinds.count("spent"), len(kinds)), (calls, calls, 2 * calls))
+    expect("entries", (kinds.count("paid"), kinds.count("spent"), len(kinds)), (calls, calls, calls * 2))
     expect("whether it adds up", gateway.admin("POST", "/v1/verify")["ok"], True)

@@ -3,6 +3,7 @@
 mod facilitator;
 mod first_version;
 mod kill;
+mod mpp;
 mod nodes;
 mod online;
 mod page;
@@ -103,8 +104,13 @@ impl Stage {
     }
 
     fn before(upstream: Upstream) -> Self {
+        Self::on(TABLES, upstream)
+    }
+
+    /// Starts one on other tables.
+    fn on(tables: &str, upstream: Upstream) -> Self {
         let facilitator = Facilitator::start();
-        let tables = TABLES.replace("@FACILITATOR@", &facilitator.url());
+        let tables = tables.replace("@FACILITATOR@", &facilitator.url());
         let tables = tables.replace("@UPSTREAM@", &upstream.address().to_string());
         let gateway = Gateway::start(&tables, &upstream);
         Self { gateway, upstream, facilitator, tables }

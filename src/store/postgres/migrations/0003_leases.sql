@@ -83,10 +83,10 @@ CREATE FUNCTION exchange_leases(
     of_node TEXT, of_run BIGINT, "now" BIGINT, lasts BIGINT, share BIGINT,
     customers TEXT[], scopes TEXT[], quotas TEXT[], starts BIGINT[], window_ends BIGINT[], turns BIGINT[],
     limits BIGINT[], spents BIGINT[], helds BIGINT[], ceilings BIGINT[], leasts BIGINT[], wanteds BIGINT[],
-    waits BOOLEAN[]
+    waits BOOLEAN[], questions BOOLEAN[], recent BIGINT
 ) RETURNS TABLE (
     place BIGINT, granted BIGINT, free BIGINT, "left" BIGINT, used BIGINT, held BIGINT, forfeited BIGINT,
-    is_recalled BOOLEAN
+    is_recalled BOOLEAN, is_behind BOOLEAN
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -144,7 +144,7 @@ BEGIN
     RETURN QUERY
     -- What the letter says of the node's own lease, unless that was heard, beside what there is of others.
     WITH heard AS (
-        SELECT a.place, a.pool, a."limit", greatest(a.least, 1) AS least, a.wanted, a.waits, l.due,
+        SELECT a.place, a.pool, a."limit", greatest(a.least, 1) AS least, a.wanted, a.waits, a.is_question, l.due,
             CASE WHEN l.run <> of_run THEN refuse_unrecovered(of_node) ELSE coalesce(a.turn < l.turn, false) END AS is_old,
             coalesce(a.turn > l.turn, true) AS is_next,
             greatest(a.turn, l.turn) AS turn,
@@ -157,8 +157,8 @@ BEGIN
             p."left" - CASE WHEN l.is_forfeited THEN 0
                 ELSE coalesce(greatest(l.ceiling - l.spent - l.held, 0), 0) END AS "left",
             p.forfeited - CASE WHEN l.is_forfeited THEN greatest(l.ceiling - l.spent, l.held) ELSE 0 END AS forfeited
-        FROM unnest(places, turns, limits, spents, helds, ceilings, leasts, wanteds, waits)
-            WITH ORDINALITY AS a(pool, turn, "limit", spent, held, ceiling, least, wanted, waits, place)
+        FROM unnest(places, turns, limits, spents, helds, ceilings, leasts, wanteds, waits, questions)
+            WITH ORDINALITY AS a(pool, turn, "limit", spent, held, ceiling, least, wanted, waits, is_question, place)
         JOIN pools AS p ON p.id = a.pool
         -- One by one, or all that the node has would be gone through.
         LEFT JOIN LATERAL (SELECT * FROM leases AS l WHERE l.pool = a.pool AND l.node = of_node LIMIT 1) AS l ON true
@@ -200,18 +200,23 @@ BEGIN
     SELECT w.place, CASE WHEN NOT w.is_old THEN w.granted END, w.free, w."left",
         greatest(w.used + w.forfeited, 0), w.others_held, w.forfeited,
         CASE WHEN w.waits AND w.granted = 0 AND NOT w.is_old AND w."left" > 0 AND w.free + w."left" >= w.least
-            THEN recall_leases(w.pool, of_node) ELSE false END
+            THEN recall_leases(w.pool, of_node, false) ELSE false END,
+        -- Also where they cannot be told: it is asked again.
+        CASE WHEN w.is_question AND NOT w.is_old AND w."left" + w.others_held > 0 AND EXISTS (
+                SELECT FROM leases AS l WHERE l.pool = w.pool AND l.node <> of_node AND NOT l.is_forfeited
+                    AND greatest(l.ceiling - l.spent, l.held) > 0 AND l.ends + recent <= "now" + lasts)
+            THEN recall_leases(w.pool, of_node, true) IS NOT NULL ELSE false END
     FROM whole AS w;
 END
 $$;
 
--- Tells all who have some of an account left, but the one who lacks it. A name may be too long to be told: then it is
--- waited for until they give it back by themselves.
-CREATE FUNCTION recall_leases(of_pool BIGINT, by_node TEXT) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+-- Tells all who have some of an account left, but the one who lacks it, or wants to know what they did with it. A name
+-- may be too long to be told: then it is waited for until they give it back, or say it, by themselves.
+CREATE FUNCTION recall_leases(of_pool BIGINT, by_node TEXT, is_question BOOLEAN) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
     told TEXT;
 BEGIN
-    SELECT json_build_array(current_schema(), by_node, p.customer, p.scope, p.quota, p.window_start) INTO told
+    SELECT json_build_array(current_schema(), by_node, p.customer, p.scope, p.quota, p.window_start, is_question) INTO told
     FROM pools AS p WHERE p.id = of_pool;
     IF octet_length(told) >= 8000 THEN
         RETURN false;

@@ -200,8 +200,46 @@ fn leases_are_recalled_by_a_notification_where_that_would_help() {
         scope: account.scope.to_string(),
         quota: account.quota.to_string(),
         start: account.window.start,
+        is_question: false,
     };
     assert_eq!(recall, expected);
+}
+
+#[test]
+fn nodes_that_said_nothing_for_a_while_are_asked_by_a_notification_where_somebody_wants_to_know() {
+    let place = Place::new();
+    let leases = Leases::new(server(place.name())).unwrap();
+    let mut listener = Listener::new();
+    let [first, second] = [0, 1].map(|node| (node, begin(&place, node)));
+    let at = |seconds: i64| Some(Timestamp::from_second(1_900_000_000 + seconds).unwrap());
+    let say = |(node, run), number, letter, seconds| {
+        let letters = [addressed(number, letter)];
+        leases.exchange(node_id(node), run, &letters, at(seconds)).unwrap().unwrap()[0].unwrap()
+    };
+    // Who has nothing more to spend has nothing more to say.
+    for (number, letter) in
+        [says(1, 2, 0, 10), says(1, 10, 0, 10), says(1, 9, 1, 10)].into_iter().enumerate()
+    {
+        say(first, number, letter, 0);
+    }
+    let question = |turn| Letter { is_question: true, ..says(turn, 0, 0, 0) };
+    let is_behind = |number, turn, seconds| say(second, number, question(turn), seconds).is_behind;
+    assert!(!is_behind(0, 1, 0), "it was said just now");
+    assert!(!is_behind(1, 1, 5));
+    assert!(!say(second, 0, says(2, 0, 0, 0), 5).is_behind, "nobody wants to know");
+    assert!(is_behind(2, 1, 5), "what is held may be charged");
+    let told = listener.next(place.name());
+    assert_eq!((told.is_question, &*told.quota), (true, &*account(2).quota));
+    assert!(is_behind(0, 3, 5));
+    let told = listener.next(place.name());
+    assert_eq!((told.is_question, &*told.quota), (true, &*account(0).quota));
+    assert_eq!(told.node, node_id(1).to_string());
+    say(first, 0, says(2, 3, 0, 10), 5);
+    let reply = say(second, 0, question(4), 5);
+    assert_eq!((reply.is_behind, reply.rest.used), (false, 3));
+    // One that is taken for lost is not waited for.
+    leases.expire(100, at(100)).unwrap();
+    assert!(!is_behind(0, 5, 100));
 }
 
 #[test]

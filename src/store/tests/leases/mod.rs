@@ -45,14 +45,16 @@ fn letter() -> impl Strategy<Value = Letter> {
     let units = || prop_oneof![3 => Just(0), 5 => 0..30_u64];
     let ask = (0..9_u64, 0..60_u64, any::<bool>());
     let ask = ask.prop_map(|(least, wanted, is_waited_for)| Ask { least, wanted, is_waited_for });
-    let whole = (1..9_u64, 0..300_u64, units(), units(), 0..60_u64, prop::option::of(ask));
-    whole.prop_map(|(turn, limit, spent, held, ceiling, ask)| Letter {
+    let numbers = (1..9_u64, 0..300_u64, units(), units(), 0..60_u64);
+    let whole = (numbers, prop::option::of(ask), any::<bool>());
+    whole.prop_map(|((turn, limit, spent, held, ceiling), ask, is_question)| Letter {
         turn,
         limit,
         spent,
         held,
         ceiling,
         ask,
+        is_question,
     })
 }
 
@@ -294,11 +296,11 @@ fn leases_on_a_server_are_what_pure_ones_are() {
 
 fn asks(turn: u64, wanted: u64) -> Letter {
     let ask = Ask { least: 1, wanted, is_waited_for: true };
-    Letter { turn, limit: 10, spent: 0, held: 0, ceiling: 0, ask: Some(ask) }
+    Letter { turn, limit: 10, spent: 0, held: 0, ceiling: 0, ask: Some(ask), is_question: false }
 }
 
 fn says(turn: u64, spent: u64, held: u64, ceiling: u64) -> Letter {
-    Letter { turn, limit: 10, spent, held, ceiling, ask: None }
+    Letter { turn, limit: 10, spent, held, ceiling, ask: None, is_question: false }
 }
 
 /// Sends a letter about one account and gives the reply.
