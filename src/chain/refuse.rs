@@ -35,10 +35,10 @@ pub(super) async fn dispose(
     let left = match body {
         // What follows was meant for a tunnel, by somebody who may have chosen it to be a request (RFC 9931).
         _ if head.method == Method::CONNECT => true,
-        // Who is cut waits no longer.
-        _ if exchange.progress().cut().is_some() => true,
         None => exchange.progress().upload() != Upload::Done,
         Some(body) if body.is_end_stream() => false,
+        // Who is cut is waited for no longer.
+        Some(_) if exchange.progress().cut().is_some() => true,
         // To read it would be to ask for it: an upload that waits for a 100 is refused before.
         Some(_) if head.headers.contains_key(header::EXPECT) => true,
         Some(body) if body.size_hint().exact().is_none_or(|size| size > READ_MAX) => true,

@@ -11,7 +11,7 @@ pub(super) fn write(document: &Value) -> String {
 
 fn push(value: &Value, text: &mut String) {
     match value {
-        Value::Array(items) => push_list(items, text, |item, text| push(item, text), ['[', ']']),
+        Value::Array(items) => push_list(items, text, push, ['[', ']']),
         Value::Bool(true) => text.push_str("true"),
         Value::Bool(false) => text.push_str("false"),
         Value::Null => text.push_str("null"),
