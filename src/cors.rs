@@ -19,7 +19,8 @@ use crate::{
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
                        faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
-                       faregate-code, payment-required, payment-response, payment-receipt";
+                       faregate-code, payment-required, payment-response, payment-receipt, \
+                       x-payment-response";
 
 /// How the names of the fields begin that only the gateway may say.
 const PREFIX: &[u8] = b"access-control-";
@@ -45,7 +46,8 @@ impl Policy {
     pub fn new(cors: &config::Cors, takes_payments: bool) -> Self {
         let config::Cors { origins, headers, expose, credentials, max_age } = cors;
         let mut headers = headers.clone();
-        let payments = [x402::SIGNATURE, mpp::CREDENTIAL, mpp::ACCEPT].map(HeaderName::from_static);
+        let payments = [x402::SIGNATURE, x402::SIGNATURE_V1, mpp::CREDENTIAL, mpp::ACCEPT];
+        let payments = payments.map(HeaderName::from_static);
         for payment in payments.into_iter().filter(|_| takes_payments) {
             if !headers.contains(&payment) {
                 headers.push(payment);

@@ -32,6 +32,8 @@ pub(super) struct Body<'a> {
     pub(super) link: Option<&'a str>,
     /// What the call can be paid by as it is made.
     pub(super) offer: Option<&'a Offer>,
+    /// What programs are told of the payment that came.
+    pub(super) reason: Option<&'a str>,
     /// What is said beside the reason.
     pub(super) context: &'a Context<'a>,
 }
@@ -48,7 +50,7 @@ pub(super) struct Short<'a> {
 impl Body<'_> {
     /// Writes it.
     pub(super) fn push(&self, text: &mut Vec<u8>) {
-        let Self { code, type_url: _, status, detail, short, link, offer, context } = self;
+        let Self { code, type_url: _, status, detail, short, link, offer, reason, context } = self;
         let Short { quota, credit } = short;
         text.extend_from_slice(b"{\"type\":\"");
         self.push_type(text);
@@ -76,7 +78,14 @@ impl Body<'_> {
         if let Some(href) = link {
             push_actions(*code, href, text);
         }
-        self.push_error(text);
+        match offer.map(|offer| offer.x402()).filter(|offer| offer.v1().is_some()) {
+            // Its own `error` is a text, which clients of that version read as one.
+            Some(offer) => {
+                text.push(b',');
+                offer.push_v1(*reason, &context.paying.place.resource, text);
+            }
+            None => self.push_error(text),
+        }
         // A line feed for those who look at it in a terminal.
         text.extend_from_slice(b"}\n");
     }
@@ -273,6 +282,7 @@ mod tests {
                 short: Short::default(),
                 link,
                 offer: None,
+                reason: None,
                 context: &context,
             }
                 .push(&mut text);

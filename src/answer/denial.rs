@@ -128,6 +128,11 @@ pub enum Denial {
         /// The time until one more may be tried.
         wait: Duration,
     },
+    /// Too many payments from the client's address were not good, and of this one only the chain can tell.
+    TooManyPayments {
+        /// The time until one more may be tried.
+        wait: Duration,
+    },
     /// The trial is over.
     TrialExpired,
     /// The request line alone is larger than a head may be.
@@ -180,7 +185,7 @@ impl Denial {
             Self::SubscriptionNotStarted { .. } => Code::SubscriptionNotStarted,
             Self::SubscriptionPaused => Code::SubscriptionPaused,
             Self::SubscriptionRequired => Code::SubscriptionRequired,
-            Self::TooManyGuesses { .. } => Code::RateLimited,
+            Self::TooManyGuesses { .. } | Self::TooManyPayments { .. } => Code::RateLimited,
             Self::TrialExpired => Code::TrialExpired,
             Self::UriTooLong { .. } => Code::UriTooLong,
         }
@@ -254,6 +259,11 @@ impl Denial {
             Self::TooManyGuesses { .. } => {
                 "Too many attempts with invalid API keys from this address.".into()
             }
+            Self::TooManyPayments { .. } => {
+                "Too many payments from this address that are not signed by the payer's own key \
+                 were not good."
+                    .into()
+            }
             Self::TrialExpired => "The trial is over.".into(),
             Self::UriTooLong { max } => format!("A request line may have {max} bytes.").into(),
         }
@@ -310,7 +320,9 @@ impl Denial {
             Self::PaymentPending => Some(PENDING_SECONDS),
             Self::QuotaExceeded(denial) => denial.retry_after(),
             Self::SubscriptionNotStarted { starts } => Some(seconds_until(*starts, now)),
-            Self::TooManyGuesses { wait } => Some(whole_seconds(*wait)),
+            Self::TooManyGuesses { wait } | Self::TooManyPayments { wait } => {
+                Some(whole_seconds(*wait))
+            }
             _ => None,
         }
     }

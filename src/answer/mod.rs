@@ -8,6 +8,7 @@ mod ending;
 mod fault;
 pub mod grpc;
 pub(crate) mod headers;
+pub mod page;
 pub mod policy;
 pub mod problem;
 mod quota;

@@ -92,6 +92,7 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
     let by_rail = ByRail {
         type_url: is_by_scheme.then(|| mpp::type_of(denial)).flatten(),
         status: is_by_scheme.then(|| mpp::status_of(denial)).flatten(),
+        reason: denial.payment_reason(),
     };
     let mut problem = respond(code, &denial.detail(), short, offer, by_rail, context);
     let fields = &mut problem.fields;
@@ -120,9 +121,11 @@ fn denied(denial: &Denial, context: &Context<'_>) -> Problem {
 
 /// What a rail says in another way.
 #[derive(Clone, Copy, Debug, Default)]
-struct ByRail {
+struct ByRail<'a> {
     type_url: Option<[&'static str; 2]>,
     status: Option<StatusCode>,
+    /// What programs are told of the payment that came.
+    reason: Option<&'a str>,
 }
 
 /// Writes an offer for each rail. The scheme's stand before other challenges: some clients look at the first alone.
@@ -178,17 +181,20 @@ fn respond(
     detail: &str,
     short: Short<'_>,
     offer: Option<&Offer>,
-    by_rail: ByRail,
+    by_rail: ByRail<'_>,
     context: &Context<'_>,
 ) -> Problem {
-    let ByRail { type_url, status } = by_rail;
+    let ByRail { type_url, status, reason } = by_rail;
     let own = context.status_by_code.get(&code).copied();
     let status = own.or(status).unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    Body { code, type_url, status, detail, short, link, offer, context }.push(&mut body);
+    Body { code, type_url, status, detail, short, link, offer, reason, context }.push(&mut body);
     let mut fields = Fields::with_room();
-    fields.push_text(&header::CONTENT_TYPE, "application/problem+json");
+    // In version 1 of x402 the body is the offer.
+    let is_v1 = offer.is_some_and(|offer| offer.x402().v1().is_some());
+    let media_type = if is_v1 { "application/json" } else { "application/problem+json" };
+    fields.push_text(&header::CONTENT_TYPE, media_type);
     fields.push_text(&header::CACHE_CONTROL, "no-store");
     match context.outward_id {
         Some(id) => fields.push(&REQUEST_ID, id),

@@ -81,7 +81,7 @@ pub async fn serve(
         }
         Err(refused) => {
             let close = refuse::dispose(body, head, &mut exchange).await;
-            refuse::answer(refused, close, exchange)
+            refuse::answer(refused, close, head, exchange)
         }
     };
     if let Some(hsts) = connection.secured.as_ref().and_then(|secured| secured.tls().hsts()) {

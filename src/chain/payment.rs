@@ -176,9 +176,18 @@ pub(super) async fn pay(
         key,
     };
     let proof = presented.proof.clone();
+    let doubted = (!presented.is_signed).then(|| exchange.peer());
+    if let Some(wait) = doubted.and_then(|address| till.wait(address, exchange.now())) {
+        return Err(Denial::TooManyPayments { wait }.into());
+    }
     let terms = offer.x402().terms();
     let receipts = Receipts::of(&presented, terms.chain);
     let outcome = unhurried(exchange, till.pay(presented, of, good, terms)).await;
+    if let Some(address) = doubted
+        && matches!(outcome, Outcome::Refused(Refused::Wrong(Wrong::Invalid(_))))
+    {
+        till.note_bad(address, exchange.now());
+    }
     let outcome = match outcome {
         Outcome::Answered(answer) => {
             // By the key of a request that another payment paid for.

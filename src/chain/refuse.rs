@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use crate::{
-    answer::{Code, Ending, grpc, problem},
+    answer::{Code, Ending, grpc, page, problem},
     chain::{Refused, ahead::AHEAD_MAX, arrival::Arrival, exchange::Exchange, reply::Reply},
     pay::mpp::BodyDigest,
     progress::Upload,
@@ -92,12 +92,19 @@ pub fn keep_unread(worker: &Worker, arrival: &Arrival, code: Code, status: Statu
 }
 
 /// Makes the answer of a refusal and ends the request.
-pub(super) fn answer(refused: Refused, close: bool, mut exchange: Box<Exchange>) -> Reply {
+pub(super) fn answer(
+    refused: Refused,
+    close: bool,
+    head: &Parts,
+    mut exchange: Box<Exchange>,
+) -> Reply {
     let code = refused.code();
     let Refused { refusal, ending } = refused;
     let mut problem = problem::answer(&refusal, &exchange.context());
     if let Some(form) = exchange.grpc() {
         problem = grpc::refusal(form, &refusal, problem);
+    } else {
+        problem = page::instead(problem, &refusal, &exchange.context(), &head.headers);
     }
     exchange.note_head(problem.status);
     exchange.note_code(code);

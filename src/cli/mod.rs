@@ -64,7 +64,7 @@ enum Command {
     /// Run the gateway
     Run(ConfigFile),
     /// Report every problem of the configuration, each under its line
-    Check(ConfigFile),
+    Check(check::Check),
     /// Tell whether the local gateway is ready
     #[command(after_help = "Example:\n  faregate health --admin http://127.0.0.1:8403")]
     Health(admin::Admin),
@@ -137,7 +137,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let finished = match arguments.command {
         Command::Demo(demo) => demo.run().map(done),
         Command::Run(file) => run::run(file.config).map(done),
-        Command::Check(file) => check::check(file.config),
+        Command::Check(arguments) => check::check(arguments),
         Command::Health(admin) => health::health(&admin).map(done),
         Command::Reload(reload) => reload.run().map(done),
         Command::Config(config) => config.run().map(done),

@@ -20,7 +20,10 @@ use crate::{
         Access, Address, Endpoint, Health, HostHeader, HttpVersion, Limit, Methods, Plan, Question,
         Route, Upstream, WebSocket, duration_text,
     },
-    pay::{mpp, x402::Terms},
+    pay::{
+        mpp,
+        x402::{Service, Terms},
+    },
     store::Database,
     telemetry::{
         access_log, messages,
@@ -391,9 +394,7 @@ fn of_queue(limit: &Limit) -> Value {
 
 fn of_x402(terms: &Terms) -> Value {
     let Terms {
-        verify: _,
-        settle: _,
-        facilitator,
+        facilitators,
         chain: _,
         asset,
         asset_name,
@@ -403,9 +404,12 @@ fn of_x402(terms: &Terms) -> Value {
         rate_text,
         pay_to,
         order,
+        method,
+        v1,
     } = terms;
+    let facilitators: Vec<String> = facilitators.iter().map(Service::origin).collect();
     json!({
-        "facilitator": facilitator,
+        "facilitator": facilitators,
         "network": terms.network(),
         "asset": asset.to_string(),
         "asset_name": asset_name,
@@ -413,7 +417,9 @@ fn of_x402(terms: &Terms) -> Value {
         "decimals": decimals,
         "usd_rate": rate_text,
         "pay_to": pay_to.to_string(),
+        "asset_transfer_method": method.name(),
         "settle": order.name(),
+        "v1": v1.is_some(),
     })
 }
 

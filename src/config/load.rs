@@ -9,6 +9,7 @@ use std::{
 use crate::config::{
     Config, check,
     file::File,
+    online,
     report::{Problems, Report, Severity},
 };
 
@@ -81,6 +82,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     Ok(Loaded::parse(&read(path)?, path))
 }
 
+/// Reads and checks a file, and asks those whom it names whether they agree with it.
+pub fn load_online(path: &Path) -> Result<Loaded, LoadError> {
+    Ok(Loaded::parse_and(&read(path)?, path, online::check))
+}
+
 /// Gives the address of the admin listener, also from a file with mistakes: a gateway does not take
 /// such a file and goes on with the one before, and how it is must still be asked for.
 pub fn admin_listen(path: &Path) -> Result<SocketAddr, LoadError> {
@@ -107,10 +113,22 @@ impl Loaded {
     /// Checks a text as if it stood in a file at `path`: messages name it, and relative paths are
     /// relative to its directory. The secrets that it names are read, the file is not.
     pub fn parse(text: &str, path: &Path) -> Self {
+        Self::parse_and(text, path, |_, _, _| ())
+    }
+
+    /// Checks a text, and where it is sound in yet another way.
+    fn parse_and(
+        text: &str,
+        path: &Path,
+        also: impl FnOnce(&File, &Config, &mut Problems),
+    ) -> Self {
         let directory = path.parent().unwrap_or(Path::new(""));
         let mut problems = Problems::default();
-        let config = File::parse(text, &mut problems)
-            .and_then(|file| check::check(&file, directory, &mut problems));
+        let file = File::parse(text, &mut problems);
+        let config = file.as_ref().and_then(|file| check::check(file, directory, &mut problems));
+        if let (Some(file), Some(config), false) = (&file, &config, problems.has_errors()) {
+            also(file, config, &mut problems);
+        }
         let report = problems.into_report(text, path);
         let is_sound = !report.has(Severity::Error);
         debug_assert!(config.is_some() || !is_sound, "a file that cannot be used has a reason");

@@ -8,6 +8,7 @@ mod describe;
 mod excerpt;
 mod file;
 mod load;
+mod online;
 mod report;
 mod secret;
 mod wording;
@@ -16,7 +17,7 @@ mod wording;
 mod tests;
 
 pub use describe::describe;
-pub use load::{LoadError, Loaded, admin_listen, find, load};
+pub use load::{LoadError, Loaded, admin_listen, find, load, load_online};
 pub use report::{Colour, Problem, Purpose, Report, Severity, Span};
 
 use std::{

@@ -107,6 +107,11 @@ impl Problems {
         self.found.push(problem);
     }
 
+    /// Tells whether the file cannot be used.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
     /// Tells whether something was found within a place.
     pub(super) fn any_within(&self, span: Span) -> bool {
         let within = |found: &Problem| span.start <= found.span.start && found.span.end <= span.end;

@@ -17,7 +17,8 @@ pub(super) fn header(data: &[u8]) {
     let offer = offer();
     let _ = offer.read(data, URL);
     let Ok(presented) = offer.read(STANDARD.encode(data).as_bytes(), URL) else { return };
-    assert!(presented.proof.starts_with("eip3009:eip155:84532:0x"));
+    let kinds = ["eip3009:eip155:84532:0x", "permit2:eip155:84532:0x"];
+    assert!(kinds.iter().any(|kind| presented.proof.starts_with(kind)));
     assert!(
         presented.proof.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
     );

@@ -10,7 +10,7 @@ pub(crate) mod retry_after;
 mod target;
 mod tls;
 
-pub(crate) use client::{Answer, Fault, request};
+pub(crate) use client::{Answer, Fault, Kept, Repeat, request};
 pub use client::{Client, Timing};
 pub use guard::Forbidden;
 pub use resolver::{Resolved, Resolver, SystemResolver};

@@ -181,7 +181,8 @@ pub(super) fn begin(
     claimed: &PaymentRecord,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let next_attempt = now.checked_add(STALE).ok();
-    let step = PaymentStep { next_attempt, ..step(PaymentState::Settling, claimed) };
+    let task = Some(&*claimed.task);
+    let step = PaymentStep { next_attempt, task, ..step(PaymentState::Settling, claimed) };
     records.advance_payment(now, claimed, &step)
 }
 
@@ -270,6 +271,7 @@ fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
         order,
         window,
         identifier,
+        is_signed: _,
         fit: _,
     } = presented;
     PaymentRecord {
@@ -304,6 +306,7 @@ fn step(state: PaymentState, from: &PaymentRecord) -> PaymentStep<'_> {
         state,
         next_attempt: None,
         request_id: &from.request_id,
+        task: None,
         settlement: None,
         reason: None,
         entries: &[],

@@ -17,7 +17,7 @@ use super::{
     till::{Bill, Order, Refused, Reply, Till},
     x402::{
         Terms,
-        facilitator::{Asked, Facilitator, Settled, Verified},
+        facilitator::{self, Asked, Facilitator, Settled, Verified},
     },
 };
 use crate::{
@@ -129,7 +129,7 @@ impl Desk {
 
     async fn settle_claimed(
         &self,
-        claimed: PaymentRecord,
+        mut claimed: PaymentRecord,
         settle: Settle,
         terms: &Terms,
         reply: Reply,
@@ -137,7 +137,8 @@ impl Desk {
         let refused = match self.verify(terms, &asked(&claimed)).await {
             Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
             Verified::Unavailable => Refused::Unavailable,
-            Verified::Valid => {
+            Verified::Valid { by } => {
+                claimed.task = facilitator::addressed(&by, &claimed.task);
                 return match settle {
                     Settle::AfterHeaders => self.hold(claimed, terms, reply).await,
                     Settle::Before => self.settle_verified(claimed, terms, reply).await,
@@ -253,7 +254,7 @@ impl Desk {
         let result = match &verified {
             Verified::Invalid { .. } => "invalid",
             Verified::Unavailable => "unavailable",
-            Verified::Valid => "valid",
+            Verified::Valid { .. } => "valid",
         };
         self.gateway.metrics().payments().verify.count(result, began.elapsed());
         verified
@@ -376,8 +377,10 @@ impl Desk {
 
 fn asked(payment: &PaymentRecord) -> Asked {
     let PaymentRecord { task, payer, network, amount, .. } = payment;
+    let (by, order) = facilitator::address(task);
     Asked {
-        order: task.clone(),
+        by: by.map(str::to_owned),
+        order: order.to_owned(),
         payer: payer.clone(),
         network: network.clone(),
         amount: amount.clone(),

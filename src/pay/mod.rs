@@ -57,6 +57,8 @@ pub(crate) struct Presented {
     pub(crate) window: Window,
     /// What its payer calls it.
     pub(crate) identifier: Option<String>,
+    /// Whether it is signed by the payer's own key. Of a wallet that is a contract the chain alone can tell.
+    pub(crate) is_signed: bool,
     /// Whether it pays what is asked. Only what pays that is settled; what was settled before opens a request all the same.
     pub(crate) fit: Result<(), Wrong>,
 }

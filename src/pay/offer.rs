@@ -62,19 +62,20 @@ impl Offer {
         fields: &HeaderMap,
         place: Place<'_>,
     ) -> Result<Option<Presented>, Unread> {
-        let mut signatures = fields.get_all(x402::SIGNATURE).iter();
-        let mut credentials = self.mpp.iter().flat_map(|_| mpp::brought(fields));
-        let (signature, credential) = (signatures.next(), credentials.next());
-        let first_is_enough = signatures.next().is_none() && credentials.next().is_none();
-        let is_of_two_versions = fields.contains_key(x402::SIGNATURE_V1);
-        let read = match (signature, credential) {
-            (None, None) => return Ok(None),
-            (Some(value), None) if first_is_enough && !is_of_two_versions => {
-                self.read_x402(value, place)
+        let signatures: Vec<_> = fields.get_all(x402::SIGNATURE).iter().collect();
+        let firsts: Vec<_> = fields.get_all(x402::SIGNATURE_V1).iter().collect();
+        let mut credentials: Vec<_> =
+            self.mpp.iter().flat_map(|_| mpp::brought(fields)).take(2).collect();
+        let credential = credentials.pop().filter(|_| credentials.is_empty());
+        let is_any = credential.is_some() || !credentials.is_empty();
+        let read = match (&signatures[..], &firsts[..], credential) {
+            // What is of a version that is not spoken is no payment.
+            ([], _, None) if !is_any && (firsts.is_empty() || self.x402.v1().is_none()) => {
+                return Ok(None);
             }
-            (None, Some(value)) if first_is_enough && !is_of_two_versions => {
-                self.read_mpp(value, place)
-            }
+            ([value], [], None) if !is_any => self.read_x402(value, place),
+            ([], [value], None) if !is_any => self.read_x402_v1(value, place),
+            ([], [], Some(value)) => self.read_mpp(value, place),
             _ => {
                 let wrong = Wrong::Malformed("The request brings two payments.");
                 return Err(Unread { rail: None, wrong });
@@ -85,6 +86,11 @@ impl Offer {
 
     fn read_x402(&self, value: &HeaderValue, place: Place<'_>) -> Result<Presented, Unread> {
         let read = self.x402.read(value.as_bytes(), &place.resource.concat());
+        read.map_err(|wrong| Unread { rail: Some(Rail::X402), wrong })
+    }
+
+    fn read_x402_v1(&self, value: &HeaderValue, place: Place<'_>) -> Result<Presented, Unread> {
+        let read = self.x402.read_v1(value.as_bytes(), &place.resource.concat());
         read.map_err(|wrong| Unread { rail: Some(Rail::X402), wrong })
     }
 

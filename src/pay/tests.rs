@@ -85,6 +85,7 @@ fn presented() -> Presented {
         order: "{}".to_owned(),
         window: Window { from: 0, until: u64::MAX },
         identifier: None,
+        is_signed: true,
         fit: Ok(()),
     }
 }

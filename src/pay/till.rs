@@ -3,9 +3,12 @@
 use std::{
     collections::HashSet,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
@@ -16,11 +19,16 @@ use super::{
 };
 use crate::{
     answer::Ending,
+    guesses::{GuessLimit, Guesses},
     store::records::{AnswerRecord, PaymentRecord},
 };
 
 /// How many payments may be under way in one process, from their claim to the end of what they paid for.
 const PLACES: usize = 4096;
+
+/// How many payments of one address may be asked about and not be good, of those whose signature only the chain can
+/// judge: garbage costs whoever sends it nothing, and us a question.
+const DOUBTED: GuessLimit = GuessLimit { limit: 60, window: Duration::from_secs(60) };
 
 /// Where workers bring payments.
 #[derive(Debug)]
@@ -32,6 +40,7 @@ pub(crate) struct Till {
     places: Arc<Semaphore>,
     /// For copies of answers, by the byte.
     room: Arc<Semaphore>,
+    doubted: Guesses,
 }
 
 /// What is brought.
@@ -143,7 +152,18 @@ impl Till {
         let (orders, receiver) = mpsc::channel(PLACES * 2);
         let places = Arc::new(Semaphore::new(PLACES));
         let room = Arc::new(Semaphore::new(COPIED_BYTES_MAX));
-        (Self { orders, under_way: Arc::default(), places, room }, receiver)
+        let (under_way, doubted) = (Arc::default(), Guesses::default());
+        (Self { orders, under_way, places, room, doubted }, receiver)
+    }
+
+    /// Gives the time that an address must wait before it may bring a payment whose signature only the chain can judge.
+    pub(crate) fn wait(&self, address: IpAddr, now: Timestamp) -> Option<Duration> {
+        self.doubted.wait(address, DOUBTED, now)
+    }
+
+    /// Counts such a payment that was not good.
+    pub(crate) fn note_bad(&self, address: IpAddr, now: Timestamp) {
+        self.doubted.fail(address, DOUBTED, now);
     }
 
     /// Brings a payment. What it is for goes on when its outcome is there; who goes away meanwhile leaves a payment

@@ -82,7 +82,8 @@ class Gateway:
         self.port = free_port()
         self.admin_port = free_port()
         directory.mkdir()
-        (directory / "faregate.toml").write_text(
+        self.file = directory / "faregate.toml"
+        self.file.write_text(
             CONFIGURATION.format(
                 port=self.port,
                 admin=self.admin_port,

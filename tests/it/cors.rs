@@ -22,7 +22,8 @@ const CORS: &str = "[cors]\norigins = [\"https://app.example.com\", \"http://loc
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, link, www-authenticate, allow, \
                        x-request-id, faregate-cost, faregate-price, faregate-shadow, \
                        faregate-subscription-ends, faregate-grace-ends, grpc-status, grpc-message, \
-                       faregate-code, payment-required, payment-response, payment-receipt";
+                       faregate-code, payment-required, payment-response, payment-receipt, \
+                       x-payment-response";
 
 /// A gateway with routes of all kinds, with this table about pages.
 fn tables(cors: &str) -> String {

@@ -113,3 +113,13 @@ fn kept_state_goes_on_where_it_was() {
     assert!(!second.steps.iter().any(|(expected, _)| expected.starts_with("200 200")));
     assert_eq!(statuses(&shell(&used_up(&second))), ["402"]);
 }
+
+/// To pay, a wallet and a chain are needed, which are not in the program.
+#[test]
+fn what_paying_needs_is_told_where_it_is_missing() {
+    let output = Command::new(FAREGATE).args(["demo", "--pay"]).env("PATH", "/none").output();
+    let output = output.unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`node` is missing, which --pay needs"), "{said}");
+}

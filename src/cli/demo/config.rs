@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{cli::demo::state::Keys, model::KeyDigest};
+use crate::{
+    cli::demo::{pay::Terms, state::Keys},
+    model::KeyDigest,
+};
 
 /// How the file begins, by which a demo knows the one of a demo before.
 pub(super) const MARK: &str = "# Written by `faregate demo` at each start.";
@@ -171,6 +174,32 @@ keys = [{{ id = "{HASTY}-key", digest = "{hasty}" }}]
     )
 }
 
+/// Writes how calls are paid for as they are made: by the token of a chain.
+pub(super) fn payments(facilitator: &str, terms: &Terms) -> String {
+    let Terms { network, asset, pay_to } = terms;
+    format!(
+        r#"
+[payments.x402]
+facilitator = "{facilitator}"
+network = "{network}"
+asset = "{asset}"
+asset_name = "Test Dollar"
+asset_version = "2"
+decimals = 6
+pay_to = "{pay_to}"
+
+[[routes]]
+name = "paid"
+path = "/paid/{{*path}}"
+methods = ["GET"]
+upstream = "sample"
+strip_prefix = "/paid"
+access = "payment"
+price = "0.01 USD"
+"#
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -193,5 +222,13 @@ mod tests {
         let config = loaded.into_config().unwrap();
         assert_eq!(config.customers.len(), CUSTOMERS.len());
         assert_eq!(config.store.journal, Path::new("/demo").join(JOURNAL));
+        let terms = Terms {
+            network: "eip155:84532".to_owned(),
+            asset: "0x5FbDB2315678afecb367f032d93F642f64180aa3".to_owned(),
+            pay_to: "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC".to_owned(),
+        };
+        let text = text + &payments("http://127.0.0.1:9", &terms);
+        let loaded = Loaded::parse(&text, Path::new("/demo/demo.toml"));
+        assert!(loaded.report().problems().is_empty(), "{:?}", loaded.report());
     }
 }

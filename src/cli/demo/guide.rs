@@ -180,13 +180,17 @@ impl Guide {
         ]
     }
 
-    fn told(&self) -> Vec<Step> {
-        let program = quoted(&self.program);
+    /// Gives a line that asks the gateway something as the operator.
+    pub(super) fn operator(&self, command: &str) -> String {
         let admin = if self.admin_by_config {
             format!("--config {}", quoted(&self.file))
         } else {
             format!("--admin {} --token-file {}", self.admin_url, quoted(&self.token_file))
         };
+        format!("{} {command} {admin}", quoted(&self.program))
+    }
+
+    fn told(&self) -> Vec<Step> {
         vec![
             step(
                 format!("200: what {SMALL} has used, even when nothing is left"),
@@ -196,7 +200,7 @@ impl Guide {
                 "200: what a code means and what to do",
                 self.curl(None, "/_faregate/problems/quota_exceeded"),
             ),
-            step("the same usage, for the operator", format!("{program} usage {SMALL} {admin}")),
+            step("the same usage, for the operator", self.operator(&format!("usage {SMALL}"))),
         ]
     }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod guide;
+mod pay;
 mod state;
 mod statistics;
 mod upstream;
@@ -27,7 +28,7 @@ use crate::{
     telemetry::access_log::TEXT_HEADING,
 };
 
-use self::{guide::Guide, state::State, upstream::Sample};
+use self::{guide::Guide, pay::Programs, state::State, upstream::Sample};
 
 /// The arguments.
 #[derive(Args, Debug)]
@@ -42,18 +43,25 @@ pub(super) struct Demo {
     /// Address of its admin listener
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8403")]
     admin_listen: SocketAddr,
+    /// Also show a call that is paid for as it is made, with a chain and a wallet of its own; needs Node.js
+    #[arg(long)]
+    pay: bool,
 }
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { state, listen, admin_listen } = self;
+        let Self { state, listen, admin_listen, pay } = self;
+        // Before a signal is waited for, so that one breaks it off: it may take minutes.
+        let programs = pay.then(Programs::install).transpose()?;
         // First, so that from here on a signal ends the demo in order and no directory is left.
         let mut signals = Signals::install()?;
+        let chain = programs.map(Programs::start).transpose()?;
         let state = State::open(state)?;
         let keys = state.keys()?;
         let sample = Sample::start().context("the sample API cannot be started")?;
         let addresses = config::Addresses { listen, admin_listen, sample: sample.address() };
-        let text = config::text(&addresses, &keys);
+        let payments = chain.as_ref().map(|chain| config::payments(chain.url(), chain.terms()));
+        let text = config::text(&addresses, &keys) + &payments.unwrap_or_default();
         let file = state.config_file();
         let running = start(&text, &file)?;
         // Only now: the file beside a demo that runs is never overwritten by one that fails to.
@@ -70,6 +78,11 @@ impl Demo {
             file,
             keys,
         };
+        if let Some(chain) = &chain {
+            let (told, payer) = chain.pay(&guide.url)?;
+            let ledger = guide.operator(&format!("ledger {payer}"));
+            print(&format!("\n{told}What the ledger says of it:\n{ledger}\n\n"))?;
+        }
         print(&format!("{}\n{TEXT_HEADING}\n", guide.text()))?;
         signals.wait(&running);
         signals.cut_by_the_next(running.cutter());

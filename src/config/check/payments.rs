@@ -5,15 +5,14 @@ use std::{sync::Arc, time::Duration};
 use super::number::within;
 use crate::{
     config::{
-        file::{Field, PaymentsTable, Spanned, X402Table},
+        file::{Facilitators, Field, PaymentsTable, Spanned, X402Table},
         report::{Problem, Problems, Span},
         wording::quote,
     },
     model::{Access, Money},
-    outgoing::{Target, Trust},
     pay::{
         self, mpp,
-        x402::{Address, Offer, Rate, Terms},
+        x402::{self, Address, Method, Offer, Rate, Service, Terms},
     },
 };
 
@@ -23,12 +22,15 @@ const CURRENCY: &str = "USD";
 /// The longest name and version of a token.
 const NAME_MAX: usize = 128;
 
+/// The most facilitators that are asked one after the other while a caller waits.
+const FACILITATORS_MAX: usize = 4;
+
 /// The most decimals that a token has.
 const DECIMALS_MAX: u8 = 36;
 
 /// Checks `[payments]`; gives the terms of x402, if it is there and right.
 pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Option<Arc<Terms>> {
-    let PaymentsTable { secret: _, x402, mpp: _ } = field.value()?;
+    let PaymentsTable { secret: _, x402, mpp } = field.value()?;
     let table = x402.value()?;
     let X402Table {
         span,
@@ -41,8 +43,10 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
         usd_rate,
         pay_to,
         settle: order,
+        asset_transfer_method,
+        v1,
     } = table;
-    let facilitator = check_facilitator(facilitator, *span, problems);
+    let facilitators = check_facilitators(facilitator, *span, problems);
     let chain = check_network(network, *span, problems);
     let asset = check_address(asset, "asset", "the token's contract", *span, problems);
     let asset_name = check_name(asset_name, "asset_name", *span, problems);
@@ -50,11 +54,18 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
     let decimals = check_decimals(decimals, *span, problems);
     let rate = check_rate(usd_rate, problems);
     let pay_to = check_address(pay_to, "pay_to", "the wallet that is paid", *span, problems);
-    let ((rate, rate_text), (verify, settle)) = rate.zip(facilitator)?;
+    let method = asset_transfer_method.value().copied().unwrap_or(Method::Eip3009);
+    if let (Method::Permit2, Some(span), Some(_)) =
+        (method, asset_transfer_method.span(), mpp.value())
+    {
+        let message = "the scheme `Payment` moves tokens by EIP-3009 alone";
+        let help = "leave out `[payments.mpp]`, or `asset_transfer_method`";
+        problems.add(Problem::error(span, message).help(help));
+    }
+    let v1 = check_v1(v1, chain, method, problems);
+    let (rate, rate_text) = rate?;
     Some(Arc::new(Terms {
-        facilitator: verify.origin(),
-        verify,
-        settle,
+        facilitators: facilitators?,
         chain: chain?,
         asset: asset?,
         asset_name: asset_name?,
@@ -64,6 +75,8 @@ pub(super) fn check(field: &Field<PaymentsTable>, problems: &mut Problems) -> Op
         rate_text,
         pay_to: pay_to?,
         order: order.value().copied().unwrap_or_default(),
+        method,
+        v1: v1?,
     }))
 }
 
@@ -128,34 +141,51 @@ fn check_price(
     offer
 }
 
-fn check_facilitator(
-    field: &Field<String>,
+fn check_facilitators(
+    field: &Field<Facilitators>,
     table: Span,
     problems: &mut Problems,
-) -> Option<(Target, Target)> {
-    let Spanned { value, span } = required(
-        field,
-        "facilitator",
-        "write facilitator = \"https://…\", whoever verifies and settles payments",
-        table,
-        problems,
-    )?;
-    let base = value.trim_end_matches('/');
-    let parse = |path| Target::parse(&format!("{base}{path}"), Trust::Operator);
-    // What stands behind a question mark would stand before the path.
-    let both = match base.contains('?') {
-        true => {
-            return wrong(*span, "the URL has a query", "leave out what begins with `?`", problems);
+) -> Option<Vec<Service>> {
+    let help = "write facilitator = \"https://…\", whoever verifies and settles payments";
+    let Spanned { value: Facilitators(urls), span } =
+        required(field, "facilitator", help, table, problems)?;
+    if urls.is_empty() {
+        return wrong(*span, "the list has nobody in it", help, problems);
+    }
+    if urls.len() > FACILITATORS_MAX {
+        let message = format!("the list has more than {FACILITATORS_MAX} of them");
+        return wrong(*span, &message, "keep those that are asked first", problems);
+    }
+    let checked: Vec<_> = urls.iter().map(|url| check_facilitator(url, problems)).collect();
+    let mut services: Vec<Service> = Vec::new();
+    for (service, url) in checked.into_iter().zip(urls) {
+        match service {
+            Some(service) if services.iter().all(|other| other.name != service.name) => {
+                services.push(service);
+            }
+            Some(_) => {
+                let message = "this one is in the list already";
+                wrong::<()>(url.span, message, "leave one of the two out", problems);
+            }
+            None => {}
         }
-        false => parse("/verify").and_then(|verify| Ok((verify, parse("/settle")?))),
-    };
-    match both {
-        Ok((verify, settle)) => {
-            if !verify.is_https() && !verify.is_loopback() {
+    }
+    (services.len() == urls.len()).then_some(services)
+}
+
+fn check_facilitator(url: &Spanned<String>, problems: &mut Problems) -> Option<Service> {
+    let Spanned { value, span } = url;
+    // What stands behind a question mark would stand before the path.
+    if value.contains('?') {
+        return wrong(*span, "the URL has a query", "leave out what begins with `?`", problems);
+    }
+    match Service::parse(value) {
+        Ok(service) => {
+            if !service.verify.is_https() && !service.verify.is_loopback() {
                 let message = "payments go over http, where others on the way can change what is said of them";
                 problems.add(Problem::warning(*span, message).help("write https://…").hidden());
             }
-            Some((verify, settle))
+            Some(service)
         }
         Err(error) => {
             let text = error.to_string();
@@ -165,6 +195,29 @@ fn check_facilitator(
             wrong(*span, message, help, problems)
         }
     }
+}
+
+/// Gives the network's name in version 1, where that is to be spoken.
+fn check_v1(
+    field: &Field<bool>,
+    chain: Option<u64>,
+    method: Method,
+    problems: &mut Problems,
+) -> Option<Option<&'static str>> {
+    let Some(Spanned { value: true, span }) = field.given() else { return Some(None) };
+    if method != Method::Eip3009 {
+        let help = "leave out `v1`, or `asset_transfer_method`";
+        let message = format!("x402 version 1 knows no transfers by {}", method.name());
+        problems.add(Problem::error(*span, message).help(help));
+        return None;
+    }
+    let name = x402::v1_name(chain?);
+    if name.is_none() {
+        let help = "leave out `v1`; clients of version 2 pay on any network";
+        let message = "x402 version 1 has no name for this network";
+        problems.add(Problem::error(*span, message).help(help));
+    }
+    name.map(Some)
 }
 
 /// Gives the number of a chain. Its name is that of CAIP-2.

@@ -18,6 +18,7 @@ use crate::{
         Access, Align, ChangeRule, Durability, HostHeader, HttpVersion, KeyState, Settle,
         StatusName,
     },
+    pay::x402,
     telemetry::{
         access_log,
         level::{BadLevel, LEVELS, Level},
@@ -67,6 +68,13 @@ impl FromToml for Settle {
 impl FromToml for Method {
     fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
         choice(value, &[("evm", Self::Evm)], &["lightning"], problems)
+    }
+}
+
+impl FromToml for x402::Method {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let allowed = [Self::Eip3009, Self::Permit2].map(|method| (method.name(), method));
+        choice(value, &allowed, &[], problems)
     }
 }
 

@@ -22,7 +22,7 @@ mod webhooks;
 pub(super) use choice::Zone;
 pub(super) use cors::CorsTable;
 pub(super) use customers::{ApplicationTable, CustomerTable, KeyTable};
-pub(super) use payments::{MppTable, PaymentsTable, X402Table};
+pub(super) use payments::{Facilitators, MppTable, PaymentsTable, X402Table};
 pub(super) use plans::{LimitFields, OverageTable, PlanTable, QuotaTable, RateTable};
 pub(super) use routes::{RouteTable, StatusSet};
 pub(super) use server::{

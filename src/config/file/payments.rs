@@ -1,12 +1,18 @@
 //! `[payments]`, as written.
 
-use super::table::{Field, FromToml, Spanned, Table, Value};
+use toml::de::DeValue;
+
+use super::{
+    table::{Field, FromToml, Spanned, Table, Value},
+    value::expected,
+};
 use crate::{
     config::{
         report::{Problems, Span},
         secret::SecretSource,
     },
     model::Settle,
+    pay::x402,
 };
 
 /// `[payments]`.
@@ -35,7 +41,7 @@ impl FromToml for PaymentsTable {
 #[derive(Debug)]
 pub(in crate::config) struct X402Table {
     pub(in crate::config) span: Span,
-    pub(in crate::config) facilitator: Field<String>,
+    pub(in crate::config) facilitator: Field<Facilitators>,
     pub(in crate::config) network: Field<String>,
     pub(in crate::config) asset: Field<String>,
     pub(in crate::config) asset_name: Field<String>,
@@ -44,6 +50,28 @@ pub(in crate::config) struct X402Table {
     pub(in crate::config) usd_rate: Field<String>,
     pub(in crate::config) pay_to: Field<String>,
     pub(in crate::config) settle: Field<Settle>,
+    pub(in crate::config) asset_transfer_method: Field<x402::Method>,
+    pub(in crate::config) v1: Field<bool>,
+}
+
+/// One URL or a list of them.
+#[derive(Debug)]
+pub(in crate::config) struct Facilitators(pub(in crate::config) Vec<Spanned<String>>);
+
+impl FromToml for Facilitators {
+    fn from_toml(value: Value<'_>, problems: &mut Problems) -> Option<Self> {
+        match value.toml {
+            DeValue::String(text) => {
+                let value = Spanned { value: text.clone().into_owned(), span: value.span };
+                Some(Self(vec![value]))
+            }
+            DeValue::Array(_) => Vec::from_toml(value, problems).map(Self),
+            _ => {
+                expected(value, "a URL or a list of them", problems);
+                None
+            }
+        }
+    }
 }
 
 impl FromToml for X402Table {
@@ -60,8 +88,9 @@ impl FromToml for X402Table {
             usd_rate: table.field("usd_rate"),
             pay_to: table.field("pay_to"),
             settle: table.field("settle"),
+            asset_transfer_method: table.field("asset_transfer_method"),
+            v1: table.field("v1"),
         };
-        table.later(&["v1"]);
         table.finish();
         Some(read)
     }

@@ -112,6 +112,18 @@ v1 = true
     let told = report(wrong);
     assert!(!told.contains("s3cr3t"), "{told}");
     insta::assert_snapshot!("payments_that_are_wrong", told);
+    let other = X402
+        .replace("asset_version", "v1 = true\nasset_transfer_method = \"permit2\"\nasset_version");
+    let list = r#"["https://a.example/x", "https://a.example/x/", "ftp://b"]"#;
+    let other = other.replace("\"https://facilitator.example/x402/\"", list);
+    insta::assert_snapshot!("payments_that_do_not_go_together", report(&other));
+    let by_scheme = X402.replace("decimals", "asset_transfer_method = \"permit2\"\ndecimals");
+    let told = report(&format!("{by_scheme}[payments.mpp]\n"));
+    assert!(told.contains("the scheme `Payment` moves tokens by EIP-3009 alone"), "{told}");
+    let nameless = X402.replace("asset_version", "v1 = true\nasset_version");
+    let nameless =
+        nameless.replace("8453", "424242").replace("\"https://facilitator.example/x402/\"", "[]");
+    insta::assert_snapshot!("payments_of_version_1", report(&nameless));
     let clear = X402.replace("https://", "http://");
     let loaded = Loaded::parse(&whole(&format!("{clear}{ROUTES}")), Path::new(PATH));
     let told = loaded.report().render(Purpose::Check, Colour::Plain);

@@ -1,6 +1,8 @@
-//! One POST: a connection of its own, the request, and the answer, all within a bounded time.
+//! One request: a connection, the request, and the answer, all within a bounded time.
 //!
 //! Redirects are never followed: the URL behind one was never checked.
+
+mod kept;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -30,6 +32,9 @@ use crate::outgoing::{
     target::{Host, Target, Trust},
     tls::{self, Roots, RootsError},
 };
+
+pub(crate) use self::kept::{Kept, Repeat};
+use self::kept::{Open, Place, Sent};
 
 /// Posts to receivers.
 pub struct Client {
@@ -142,9 +147,50 @@ impl Client {
         target: &Target,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Fault> {
-        let started = Instant::now();
-        let deadline = started + self.timing.whole;
-        let open_deadline = deadline.min(started + self.timing.open);
+        let deadline = Instant::now() + self.timing.whole;
+        let answering = converse(self.open(target).await?, request, deadline).await;
+        answering?.ok_or(Fault::LateAnswer(self.timing.whole))
+    }
+
+    /// Sends a request over a connection that is kept, or over a new one that is kept then, and gives the answer.
+    pub(crate) async fn send_kept(
+        &self,
+        kept: &Kept,
+        repeat: Repeat,
+        target: &Target,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Fault> {
+        let deadline = Instant::now() + self.timing.whole;
+        request.headers_mut().remove(CONNECTION);
+        let place = Place::of(target);
+        if let Some(open) = kept.take(&place, repeat) {
+            let copy = (repeat == Repeat::Freely).then(|| request.clone());
+            match (open.send(request, deadline).await, copy) {
+                (Sent::Unsent(given_back, _), _) => request = given_back,
+                (Sent::Broken(_), Some(copy)) => request = copy,
+                (sent, _) => return self.answered(kept, place, sent),
+            }
+        }
+        let open = Open::begin(self.open(target).await?).await?;
+        self.answered(kept, place, open.send(request, deadline).await)
+    }
+
+    fn answered(&self, kept: &Kept, place: Place, sent: Sent) -> Result<Answer, Fault> {
+        match sent {
+            Sent::Answered(answer, open) => {
+                if let Some(open) = open {
+                    kept.put(place, open);
+                }
+                Ok(answer)
+            }
+            Sent::Broken(error) | Sent::Unsent(_, error) => Err(error.into()),
+            Sent::Late => Err(Fault::LateAnswer(self.timing.whole)),
+        }
+    }
+
+    /// Opens a connection.
+    async fn open(&self, target: &Target) -> Result<Box<dyn Stream>, Fault> {
+        let deadline = Instant::now() + self.timing.open.min(self.timing.whole);
         let tls = match target.is_https {
             true => Some(self.tls.as_ref().ok_or(Fault::Roots)?),
             false => None,
@@ -152,17 +198,13 @@ impl Client {
         let late = |_| Fault::LateConnection(self.timing.open);
         let opening = async {
             let addresses = self.addresses(target).await?;
-            connect(&addresses, open_deadline).await?.ok_or_else(|| late(()))
+            connect(&addresses, deadline).await?.ok_or_else(|| late(()))
         };
-        let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))??;
-        let answering = if let Some(tls) = tls {
-            let opening = tls.connect(server_name(&target.host)?, stream);
-            let stream = timeout_at(open_deadline, opening).await.map_err(|_| late(()))?;
-            converse(stream.map_err(Fault::Tls)?, request, deadline).await
-        } else {
-            converse(stream, request, deadline).await
-        };
-        answering?.ok_or(Fault::LateAnswer(self.timing.whole))
+        let stream = timeout_at(deadline, opening).await.map_err(|_| late(()))??;
+        let Some(tls) = tls else { return Ok(Box::new(stream)) };
+        let opening = tls.connect(server_name(&target.host)?, stream);
+        let stream = timeout_at(deadline, opening).await.map_err(|_| late(()))?;
+        Ok(Box::new(stream.map_err(Fault::Tls)?))
     }
 
     /// Gives the addresses to connect to. A customer's host is refused when any of its addresses is
@@ -187,6 +229,11 @@ impl Client {
         Ok(addresses)
     }
 }
+
+/// What a connection carries, in clear or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to the first address that takes it. Each has its share of the time, so that one that
 /// does not answer leaves some to the others. Gives nothing when the last one was too slow.

@@ -248,3 +248,119 @@ async fn without_certificates_only_https_fails() {
     }
     assert_eq!(nowhere.asked.load(Ordering::Relaxed), 1, "https is not looked up");
 }
+
+/// A receiver that answers on each connection as often as told, and closes it then. It gives how many connections
+/// there were, and what was asked over them.
+async fn receiver(answers_per_connection: usize) -> (Target, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(&format!("http://{}/", listener.local_addr().unwrap()), Trust::Operator);
+    let (opened, asked) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (opening, asking) = (Arc::clone(&opened), Arc::clone(&asked));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            opening.fetch_add(1, Ordering::SeqCst);
+            let asking = Arc::clone(&asking);
+            tokio::spawn(async move {
+                for _ in 0..answers_per_connection {
+                    let mut bytes = Vec::new();
+                    while !bytes.ends_with(b"}}") {
+                        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    assert!(!bytes.windows(5).any(|part| part == b"close"), "it is to be kept");
+                    asking.fetch_add(1, Ordering::SeqCst);
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                        .await
+                        .unwrap();
+                }
+                // It closes what has lain for a while, when something comes.
+                let mut bytes = [0; 1];
+                let _ = stream.peek(&mut bytes).await;
+            });
+        }
+    });
+    (target, opened, asked)
+}
+
+fn counted(counter: &AtomicUsize) -> usize {
+    counter.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn connection_is_kept_and_used_again() {
+    let (target, opened, asked) = receiver(usize::MAX).await;
+    let (client, kept) = (client(&fixed(None)), Kept::default());
+    for repeat in [Repeat::Freely, Repeat::Never, Repeat::Freely, Repeat::Never] {
+        let answer = client.send_kept(&kept, repeat, &target, message()).await.unwrap();
+        assert_eq!(answer.body, "{}");
+    }
+    assert_eq!((counted(&opened), counted(&asked)), (1, 4));
+    // One after the other over one; at once over as many as are needed.
+    let send = || client.send_kept(&kept, Repeat::Never, &target, message());
+    let (one, other, third) = tokio::join!(send(), send(), send());
+    assert!(one.is_ok() && other.is_ok() && third.is_ok());
+    assert_eq!((counted(&opened), counted(&asked)), (3, 7));
+}
+
+/// What closes as the request comes may have taken it: only what asks is asked again.
+#[tokio::test]
+async fn request_is_sent_again_only_where_it_may_be() {
+    let (target, opened, asked) = receiver(1).await;
+    let (client, kept) = (client(&fixed(None)), Kept::default());
+    let send = |repeat| client.send_kept(&kept, repeat, &target, message());
+    send(Repeat::Freely).await.unwrap();
+    send(Repeat::Freely).await.unwrap();
+    assert_eq!((counted(&opened), counted(&asked)), (2, 2));
+    let fault = send(Repeat::Never).await.unwrap_err();
+    assert!(!fault.is_unsent(), "{fault}");
+    assert_eq!((counted(&opened), counted(&asked)), (2, 2));
+}
+
+/// What the other side has closed is not used: nothing of the request is written to it.
+#[tokio::test]
+async fn connection_that_was_closed_meanwhile_is_not_used() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(&format!("http://{}/", listener.local_addr().unwrap()), Trust::Operator);
+    let (client, kept) = (client(&fixed(None)), Kept::default());
+    for repeat in [Repeat::Never; 3] {
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(b"}}") {
+                stream.read_buf(&mut bytes).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) =
+            tokio::join!(client.send_kept(&kept, repeat, &target, message()), answering);
+        assert_eq!(answer.unwrap().status, StatusCode::OK);
+        // The task that drives it hears that it is closed.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_lain_is_used_only_for_what_may_be_sent_twice() {
+    let kept = Kept::default();
+    let place = || Place::of(&target("http://127.0.0.1:1/", Trust::Operator));
+    let mut theirs = Vec::new();
+    for _ in 0..40 {
+        let (ours, other) = duplex(1024);
+        theirs.push(other);
+        kept.put(place(), Open::begin(Box::new(ours)).await.unwrap());
+    }
+    let other_place = Place::of(&target("http://127.0.0.1:2/", Trust::Operator));
+    assert!(kept.take(&other_place, Repeat::Freely).is_none());
+    assert!(kept.take(&place(), Repeat::Never).is_some());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(kept.take(&place(), Repeat::Never).is_none());
+    let left = std::iter::from_fn(|| kept.take(&place(), Repeat::Freely)).count();
+    assert_eq!(left, 15, "no more than so many are kept");
+    let (ours, _other) = duplex(1024);
+    kept.put(place(), Open::begin(Box::new(ours)).await.unwrap());
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert!(kept.take(&place(), Repeat::Freely).is_none());
+}

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use secp256k1::{Message, SecretKey, ecdsa::RecoverableSignature};
+use secp256k1::SecretKey;
 use serde_json::{Value, json};
 
 use super::{
@@ -29,17 +29,6 @@ fn recorded() -> Value {
 
 fn read(payment: &Value) -> Result<Presented, Wrong> {
     offer().read(header(payment).as_bytes(), URL)
-}
-
-/// Signs an order by the key of a test.
-fn signed(order: &Authorization) -> String {
-    let key = SecretKey::from_secret_bytes([7; 32]).unwrap();
-    let domain = offer().domain;
-    let message = Message::from_digest(order.digest(&domain));
-    let (parity, compact) =
-        RecoverableSignature::sign_ecdsa_recoverable(message, &key).serialize_compact();
-    let digits: String = compact.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("0x{digits}{:02x}", 27 + u8::from(parity))
 }
 
 #[test]
@@ -154,16 +143,139 @@ fn payment_for_anything_else_is_none() {
     for (name, value, reason) in [
         ("to", json!("0x0000000000000000000000000000000000000001"), "recipient_mismatch"),
         ("value", json!("9999"), "authorization_value_mismatch"),
-        ("from", json!("0x0000000000000000000000000000000000000001"), "signature"),
-        ("validAfter", json!("1"), "signature"),
-        ("validBefore", json!("1795174263"), "signature"),
-        ("nonce", json!(format!("0x{}", "00".repeat(32))), "signature"),
     ] {
         let mut other = recorded();
         other["payload"]["authorization"][name] = value;
         let expected = Wrong::Invalid(Cow::Owned(format!("invalid_exact_evm_payload_{reason}")));
-        assert_eq!(read(&other).unwrap_err(), expected, "{name}");
+        assert_eq!(fit(&other).unwrap_err(), expected, "{name}");
     }
+}
+
+/// Of an order that its payer has not signed with a key only the chain can tell whether it is good.
+#[test]
+fn signature_by_the_payer_is_seen() {
+    assert!(read(&recorded()).unwrap().is_signed);
+    for (name, value) in [
+        ("from", json!("0x0000000000000000000000000000000000000001")),
+        ("validAfter", json!("1")),
+        ("validBefore", json!("1795174263")),
+        ("nonce", json!(format!("0x{}", "00".repeat(32)))),
+    ] {
+        let mut other = recorded();
+        other["payload"]["authorization"][name] = value;
+        let presented = read(&other).unwrap();
+        assert!(!presented.is_signed, "{name}");
+        assert_eq!(presented.fit, Ok(()), "{name}");
+    }
+}
+
+fn by_permit2() -> (Offer, Value) {
+    let offer = example::offer_of(Terms { method: Method::Permit2, ..example::terms() });
+    (offer, serde_json::from_str(include_str!("testdata/permit2.json")).unwrap())
+}
+
+/// What the stock client signs to Permit2 is read, and told to whoever settles it as it was signed.
+#[test]
+fn recorded_permit_is_read() {
+    let (offer, payment) = by_permit2();
+    let written = STANDARD.decode(offer.header(None, &[URL])).unwrap();
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!(written["accepts"], json!([payment["accepted"]]));
+    let presented = offer.read(header(&payment).as_bytes(), URL).unwrap();
+    assert_eq!(
+        presented.proof,
+        "permit2:eip155:84532:0x70997970c51812dc3a010c7d01b50e0d17dc79c8:\
+         106656084235142810677852930142231694098594558420642923282228512753193137148942"
+    );
+    assert_eq!((presented.is_signed, &presented.fit), (true, &Ok(())));
+    assert_eq!(presented.window, Window { from: 0, until: 1_795_976_627 - 6 });
+    let order: Value = serde_json::from_str(&presented.order).unwrap();
+    let told = order["paymentPayload"]["payload"].to_string().to_lowercase();
+    let mut signed: Value = payment["payload"].to_string().to_lowercase().parse().unwrap();
+    signed["permit2authorization"]["witness"]["validafter"] = json!("0");
+    assert_eq!(told.parse::<Value>().unwrap(), signed);
+    assert_eq!(order["paymentRequirements"], payment["accepted"]);
+}
+
+#[test]
+fn permit_for_anything_else_is_none() {
+    let (offer, payment) = by_permit2();
+    let fit = |payment: &Value| offer.read(header(payment).as_bytes(), URL).unwrap().fit;
+    let other = json!("0x0000000000000000000000000000000000000001");
+    for (pointer, value, reason) in [
+        (
+            "/accepted/extra/assetTransferMethod",
+            json!("eip3009"),
+            "No matching payment requirements",
+        ),
+        ("/spender", other.clone(), "invalid_permit2_spender"),
+        ("/witness/to", other.clone(), "invalid_permit2_recipient_mismatch"),
+        ("/permitted/amount", json!("9999"), "permit2_amount_mismatch"),
+        ("/permitted/token", other, "permit2_token_mismatch"),
+    ] {
+        let mut changed = payment.clone();
+        let place = match pointer.starts_with("/accepted") {
+            true => pointer.to_owned(),
+            false => format!("/payload/permit2Authorization{pointer}"),
+        };
+        *changed.pointer_mut(&place).unwrap() = value;
+        assert_eq!(fit(&changed), Err(Wrong::Invalid(reason.into())), "{pointer}");
+    }
+    // An order of the other kind says that it meets what is offered, and does not.
+    let mut mixed = payment.clone();
+    mixed["payload"] = recorded()["payload"].clone();
+    assert!(fit(&mixed).is_err());
+    mixed["payload"]["permit2Authorization"] = payment["payload"]["permit2Authorization"].clone();
+    let two = offer.read(header(&mixed).as_bytes(), URL);
+    assert_eq!(two, Err(Wrong::Malformed("The payment has two orders.")));
+    for name in ["permitted", "witness", "nonce", "deadline", "spender", "from"] {
+        let mut broken = payment.clone();
+        broken["payload"]["permit2Authorization"].as_object_mut().unwrap().remove(name);
+        let read = offer.read(header(&broken).as_bytes(), URL);
+        assert!(matches!(read, Err(Wrong::Malformed(_))), "{name}");
+    }
+}
+
+/// The same order is the same payment in either version.
+#[test]
+fn payment_of_version_1_is_the_same_payment() {
+    let offer = example::offer_of(Terms { v1: Some("base-sepolia"), ..example::terms() });
+    let second = offer.read(header(&recorded()).as_bytes(), URL).unwrap();
+    let payment = json!({"x402Version": 1, "scheme": "exact", "network": "base-sepolia",
+        "payload": recorded()["payload"]});
+    let read = |payment: &Value| offer.read_v1(header(payment).as_bytes(), URL);
+    let first = read(&payment).unwrap();
+    assert!(is_v1(&first.order) && !is_v1(&second.order));
+    let order: Value = serde_json::from_str(&first.order).unwrap();
+    assert_eq!(Presented { order: second.order.clone(), ..first }, second);
+    let required = json!({"scheme": "exact", "network": "base-sepolia",
+        "maxAmountRequired": "10000", "resource": URL, "description": "", "mimeType": "",
+        "payTo": "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc", "maxTimeoutSeconds": 60,
+        "asset": "0x5fbdb2315678afecb367f032d93f642f64180aa3",
+        "extra": {"name": "USD Coin", "version": "2"}});
+    assert_eq!(order["paymentRequirements"], required);
+    assert_eq!(
+        (&order["x402Version"], &order["paymentPayload"]["x402Version"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(order["paymentPayload"]["network"], "base-sepolia");
+    let mut text = b"{".to_vec();
+    offer.push_v1(None, &[URL], &mut text);
+    text.push(b'}');
+    let body: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(
+        body,
+        json!({"x402Version": 1, "error": "X-PAYMENT header is required", "accepts": [required]})
+    );
+    for (name, value) in [("scheme", "upto"), ("network", "base"), ("network", "eip155:84532")] {
+        let mut other = payment.clone();
+        other[name] = value.into();
+        let expected = Err(Wrong::Invalid("No matching payment requirements".into()));
+        assert_eq!(read(&other).unwrap().fit, expected, "{name}");
+    }
+    assert!(matches!(read(&recorded()), Err(Wrong::Malformed(_))));
+    let header = header(&payment);
+    assert!(matches!(example::offer().read_v1(header.as_bytes(), URL), Err(Wrong::Malformed(_))));
 }
 
 #[test]
@@ -241,21 +353,21 @@ fn proof_is_of_what_moves() {
 #[test]
 fn what_is_signed_by_anybody_for_the_offer_is_good() {
     let secret = SecretKey::from_secret_bytes([7; 32]).unwrap();
-    let public = secp256k1::PublicKey::from_secret_key(&secret).serialize_uncompressed();
     let mut payment = recorded();
-    let hashed = <sha3::Keccak256 as sha3::Digest>::digest(&public[1..]);
     let order = Authorization {
-        from: Address(hashed[12..].try_into().unwrap()),
+        from: eip712::address(&secret).unwrap(),
         to: offer().terms.pay_to,
         value: offer().amount,
         valid_after: Word::default(),
         valid_before: Word::from(2_000_000_000),
         nonce: [9; 32],
     };
-    payment["payload"] = json!({"signature": signed(&order), "authorization": {
+    let signature = eip712::sign(order.digest(&offer().domain), &secret);
+    payment["payload"] = json!({"signature": signature, "authorization": {
         "from": order.from.to_string(), "to": order.to.to_string(), "value": "10000",
         "validAfter": "0", "validBefore": "2000000000", "nonce": format!("0x{}", "09".repeat(32))}});
-    assert_eq!(read(&payment).unwrap().payer, order.from.to_string());
+    let presented = read(&payment).unwrap();
+    assert_eq!((presented.payer, presented.is_signed), (order.from.to_string(), true));
 }
 
 /// What is signed is what is compared, whatever stands beside it.

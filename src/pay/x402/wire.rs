@@ -1,17 +1,22 @@
-//! The three headers of x402 version 2 over HTTP, and what a facilitator is sent.
+//! The headers of x402 over HTTP, as they are read and written.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    eip712::Authorization,
+    eip712::{Authorization, Permit},
     number::{Address, Word, hex},
+    order::Requirements,
     strict,
+    transfer::{Method, Transfer},
 };
 
 /// The version that is spoken.
 pub(super) const VERSION: u64 = 2;
+
+/// The version before it, which is spoken where the operator wants that.
+pub(super) const VERSION_1: u64 = 1;
 
 /// The longest value of a header that is read.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -23,32 +28,12 @@ const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
-/// What is asked for one call.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Requirements {
-    pub(super) scheme: &'static str,
-    pub(super) network: String,
-    pub(super) amount: String,
-    pub(super) asset: String,
-    pub(super) pay_to: String,
-    pub(super) max_timeout_seconds: u64,
-    pub(super) extra: Extra,
-}
-
-/// What the wallet must know of the token to sign.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Extra {
-    pub(super) name: String,
-    pub(super) version: String,
-}
-
 /// What a payment gives, as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Payment {
     /// The requirements that it says it meets.
     pub(super) accepted: Accepted,
-    pub(super) authorization: Authorization,
+    pub(super) transfer: Transfer,
     /// `0x` and its digits.
     pub(super) signature: String,
     /// The address that it says it is for.
@@ -68,30 +53,61 @@ pub(super) fn encode(document: &[u8]) -> String {
 
 /// Reads the value of `PAYMENT-SIGNATURE`.
 pub(super) fn decode(header: &[u8]) -> Result<Payment, Malformed> {
-    if header.len() > HEADER_BYTES_MAX {
-        return Err(Malformed("The payment is too large."));
-    }
-    let text = STANDARD.decode(header);
-    let text = text.map_err(|_| Malformed("The payment is not in base64."))?;
-    let Some(Value::Object(mut payment)) = strict::parse(&text) else {
-        return Err(Malformed("The payment is not a JSON object, or not strictly one."));
-    };
-    if payment.get("x402Version").and_then(Value::as_u64) != Some(VERSION) {
-        return Err(Malformed("The payment is not of x402 version 2."));
-    }
+    let mut payment = open(header, VERSION, "The payment is not of x402 version 2.")?;
     let (Some(Value::Object(accepted)), Some(Value::Object(payload))) =
         (payment.remove("accepted"), payment.remove("payload"))
     else {
         return Err(Malformed("The payment lacks `accepted` or `payload`."));
     };
     let signature = signature(&payload)?;
-    let Some(Value::Object(given)) = payload.get("authorization") else {
-        return Err(Malformed("The payment has no `authorization` of EIP-3009."));
-    };
-    let authorization = authorization(given)?;
+    let transfer = transfer(&payload)?;
     let resource = resource(&payment)?;
     let identifier = identifier(&payment)?;
-    Ok(Payment { accepted: Accepted(accepted), authorization, signature, resource, identifier })
+    Ok(Payment { accepted: Accepted(accepted), transfer, signature, resource, identifier })
+}
+
+/// Reads the value of `X-PAYMENT`. What it says that it meets is a scheme on a network.
+pub(super) fn decode_1(header: &[u8]) -> Result<Payment, Malformed> {
+    let mut payment = open(header, VERSION_1, "The payment is not of x402 version 1.")?;
+    let Some(Value::Object(payload)) = payment.remove("payload") else {
+        return Err(Malformed("The payment lacks `payload`."));
+    };
+    let signature = signature(&payload)?;
+    let transfer = Transfer::Authorization(authorization(&payload)?);
+    Ok(Payment {
+        accepted: Accepted(payment),
+        transfer,
+        signature,
+        resource: None,
+        identifier: None,
+    })
+}
+
+fn open(
+    header: &[u8],
+    version: u64,
+    otherwise: &'static str,
+) -> Result<Map<String, Value>, Malformed> {
+    if header.len() > HEADER_BYTES_MAX {
+        return Err(Malformed("The payment is too large."));
+    }
+    let text = STANDARD.decode(header);
+    let text = text.map_err(|_| Malformed("The payment is not in base64."))?;
+    let Some(Value::Object(payment)) = strict::parse(&text) else {
+        return Err(Malformed("The payment is not a JSON object, or not strictly one."));
+    };
+    match payment.get("x402Version").and_then(Value::as_u64) == Some(version) {
+        true => Ok(payment),
+        false => Err(Malformed(otherwise)),
+    }
+}
+
+fn transfer(payload: &Map<String, Value>) -> Result<Transfer, Malformed> {
+    match (payload.get("authorization"), payload.get("permit2Authorization")) {
+        (Some(_), Some(_)) => Err(Malformed("The payment has two orders.")),
+        (None, Some(permit)) => self::permit(permit).map(Transfer::Permit),
+        _ => authorization(payload).map(Transfer::Authorization),
+    }
 }
 
 fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
@@ -108,28 +124,56 @@ fn signature(payload: &Map<String, Value>) -> Result<String, Malformed> {
 pub(in crate::pay) fn read_signed(
     order: &Map<String, Value>,
 ) -> Result<(Authorization, String), &'static str> {
-    let read = || Ok((authorization(order)?, signature(order)?));
+    let read = || Ok((authorization_of(order)?, signature(order)?));
     read().map_err(|Malformed(detail)| detail)
 }
 
-fn authorization(given: &Map<String, Value>) -> Result<Authorization, Malformed> {
-    let address = |name| {
-        let address = Address::parse(text(given, name)?);
-        address.ok_or(Malformed("An address is `0x` and 40 hexadecimal digits."))
-    };
-    let number = |name| {
-        let number = Word::from_decimal(text(given, name)?);
-        number.ok_or(Malformed("A number is written in decimal digits, below 2 to the power 256."))
-    };
+fn authorization(payload: &Map<String, Value>) -> Result<Authorization, Malformed> {
+    match payload.get("authorization") {
+        Some(Value::Object(given)) => authorization_of(given),
+        _ => Err(Malformed("The payment has no `authorization` of EIP-3009.")),
+    }
+}
+
+fn authorization_of(given: &Map<String, Value>) -> Result<Authorization, Malformed> {
     let nonce = hex(text(given, "nonce")?);
     Ok(Authorization {
-        from: address("from")?,
-        to: address("to")?,
-        value: number("value")?,
-        valid_after: number("validAfter")?,
-        valid_before: number("validBefore")?,
+        from: address(given, "from")?,
+        to: address(given, "to")?,
+        value: number(given, "value")?,
+        valid_after: number(given, "validAfter")?,
+        valid_before: number(given, "validBefore")?,
         nonce: nonce.ok_or(Malformed("A nonce is `0x` and 64 hexadecimal digits."))?,
     })
+}
+
+fn permit(given: &Value) -> Result<Permit, Malformed> {
+    let part = |name: &str| given.get(name).and_then(Value::as_object);
+    let (Some(given), Some(permitted), Some(witness)) =
+        (given.as_object(), part("permitted"), part("witness"))
+    else {
+        return Err(Malformed("The order to Permit2 lacks a part."));
+    };
+    Ok(Permit {
+        from: address(given, "from")?,
+        token: address(permitted, "token")?,
+        amount: number(permitted, "amount")?,
+        spender: address(given, "spender")?,
+        nonce: number(given, "nonce")?,
+        deadline: number(given, "deadline")?,
+        to: address(witness, "to")?,
+        valid_after: number(witness, "validAfter")?,
+    })
+}
+
+fn address(object: &Map<String, Value>, name: &str) -> Result<Address, Malformed> {
+    let address = Address::parse(text(object, name)?);
+    address.ok_or(Malformed("An address is `0x` and 40 hexadecimal digits."))
+}
+
+fn number(object: &Map<String, Value>, name: &str) -> Result<Word, Malformed> {
+    let number = Word::from_decimal(text(object, name)?);
+    number.ok_or(Malformed("A number is written in decimal digits, below 2 to the power 256."))
 }
 
 fn resource(payment: &Map<String, Value>) -> Result<Option<String>, Malformed> {
@@ -178,80 +222,19 @@ impl Accepted {
             && self.0.get("maxTimeoutSeconds").and_then(Value::as_u64) == Some(*max_timeout_seconds)
             && given_extra("name") == Some(&extra.name)
             && given_extra("version") == Some(&extra.version)
+            && is_method(given_extra("assetTransferMethod"), extra.asset_transfer_method)
+    }
+
+    /// Tells the same of a payment in version 1, which names the scheme and the network alone.
+    pub(super) fn is_1(&self, offered: &Requirements, network: &str) -> bool {
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
+        text("scheme") == Some(offered.scheme) && text("network") == Some(network)
     }
 }
 
-/// What a facilitator is asked to verify or to settle. It has what was checked and nothing else of what the
-/// client sent.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Order<'a> {
-    x402_version: u64,
-    payment_payload: Payload<'a>,
-    payment_requirements: &'a Requirements,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload<'a> {
-    x402_version: u64,
-    resource: Resource<'a>,
-    accepted: &'a Requirements,
-    payload: Signed<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Resource<'a> {
-    url: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct Signed<'a> {
-    signature: &'a str,
-    authorization: Written<'a>,
-}
-
-/// An authorization as it is written.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Written<'a> {
-    from: String,
-    to: String,
-    value: &'a str,
-    valid_after: String,
-    valid_before: String,
-    nonce: String,
-}
-
-impl<'a> Order<'a> {
-    /// Makes it of a signed order that meets the requirements.
-    pub(super) fn new(
-        order: &Authorization,
-        signature: &'a str,
-        offered: &'a Requirements,
-        url: &'a str,
-    ) -> Self {
-        let Authorization { from, to, value: _, valid_after, valid_before, nonce } = order;
-        let authorization = Written {
-            from: from.to_string(),
-            to: to.to_string(),
-            value: &offered.amount,
-            valid_after: valid_after.to_string(),
-            valid_before: valid_before.to_string(),
-            nonce: nonce_text(nonce),
-        };
-        let payload = Signed { signature, authorization };
-        Self {
-            x402_version: VERSION,
-            payment_payload: Payload {
-                x402_version: VERSION,
-                resource: Resource { url },
-                accepted: offered,
-                payload,
-            },
-            payment_requirements: offered,
-        }
-    }
+/// Tells whether a method is the one that is offered, which need not be said where it is the usual one.
+fn is_method(given: Option<&str>, offered: Option<&str>) -> bool {
+    given == offered || (given, offered) == (Some(Method::Eip3009.name()), None)
 }
 
 /// Writes a nonce in its one form.

@@ -31,7 +31,7 @@ pub struct PaymentRecord {
     pub network: String,
     /// How much, in the smallest unit of what moves.
     pub amount: String,
-    /// What whoever settles it is sent.
+    /// What whoever settles it is sent; once it is found good, behind the name of who settles it.
     pub task: String,
     /// How far it has come.
     pub state: PaymentState,
@@ -103,6 +103,8 @@ pub struct PaymentStep<'a> {
     pub next_attempt: Option<Timestamp>,
     /// The request that presents it.
     pub request_id: &'a str,
+    /// What whoever settles it is sent, where that changes.
+    pub task: Option<&'a str>,
     /// The transaction, once one is known.
     pub settlement: Option<&'a str>,
     /// What was said of it.

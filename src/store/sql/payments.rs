@@ -162,9 +162,10 @@ pub(super) fn advance(
     was: &PaymentRecord,
     step: &PaymentStep<'_>,
 ) -> Result<Option<PaymentRecord>, StoreError> {
-    let PaymentStep { state, next_attempt, request_id, settlement, reason, entries } = step;
+    let PaymentStep { state, next_attempt, request_id, task, settlement, reason, entries } = step;
     let sql = "UPDATE payments SET state = ?4, next_attempt = ?5, request_id = ?6,
-            settlement = coalesce(?7, settlement), reason = ?8, changed_at = ?9, attempt = attempt + 1
+            settlement = coalesce(?7, settlement), reason = ?8, changed_at = ?9,
+            task = coalesce(?10, task), attempt = attempt + 1
         WHERE number = ?1 AND state = ?2 AND attempt = ?3";
     let (before, after) = (name_of(was.state)?, name_of(state)?);
     let (next_attempt, at) = (next_attempt.map(ms), ms(now));
@@ -178,6 +179,7 @@ pub(super) fn advance(
         *settlement,
         *reason,
         at,
+        *task,
     ];
     if query::write(database, sql, params)? == 0 {
         return Ok(None);

@@ -1,5 +1,6 @@
-// A chain of its own with a token on it, and the stock facilitator before it: pay_chain.cjs PORT ANVIL_PORT.
+// A chain of its own with a token on it, and the stock facilitator before it: pay_chain.cjs PORT ANVIL_PORT [fed].
 // It listens when the token is there; GET /terms tells which it is, and GET /balance?of=ADDRESS what somebody has of it.
+// Where it is fed it ends with its input, so that it does not outlive who started it.
 "use strict";
 
 const { spawn } = require("node:child_process");
@@ -10,10 +11,10 @@ const solc = require("solc");
 const { createWalletClient, defineChain, http, publicActions } = require("viem");
 const { privateKeyToAccount } = require("viem/accounts");
 const { x402Facilitator } = require("@x402/core/facilitator");
-const { toFacilitatorEvmSigner } = require("@x402/evm");
-const { ExactEvmScheme } = require("@x402/evm/exact/facilitator");
+const { PERMIT2_ADDRESS, toFacilitatorEvmSigner, x402ExactPermit2ProxyAddress } = require("@x402/evm");
+const { registerExactEvmScheme } = require("@x402/evm/exact/facilitator");
 
-const [port, chainPort] = process.argv.slice(2).map(Number);
+const [port, chainPort] = process.argv.slice(2, 4).map(Number);
 const CHAIN = 84532;
 const NETWORK = `eip155:${CHAIN}`;
 // The first three that anvil gives money to: who carries out, who pays, who is paid.
@@ -22,25 +23,26 @@ const KEYS = [
   "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
 ];
 const PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const MULTICALL = "0xcA11bde05977b3631167028862bE2a173976CA11";
 const PAY_TO = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
 
-function compiled() {
-  const content = readFileSync(path.join(__dirname, "token.sol"), "utf8");
+function compiled(file) {
+  const content = readFileSync(path.join(__dirname, file), "utf8");
   const input = {
     language: "Solidity",
-    sources: { "token.sol": { content } },
+    sources: { [file]: { content } },
     settings: {
       optimizer: { enabled: true, runs: 200 },
       viaIR: true,
-      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
     },
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input)));
-  const contract = output.contracts?.["token.sol"]?.Token;
-  if (!contract) {
+  const contracts = output.contracts?.[file];
+  if (!contracts) {
     throw new Error(JSON.stringify(output.errors));
   }
-  return { abi: contract.abi, bytecode: `0x${contract.evm.bytecode.object}` };
+  return contracts;
 }
 
 function anvil() {
@@ -51,11 +53,14 @@ function anvil() {
   const child = spawn(program, ["--port", String(chainPort), "--chain-id", String(CHAIN), "--silent"], {
     stdio: "ignore",
   });
-  for (const signal of ["SIGTERM", "SIGINT"]) {
-    process.on(signal, () => {
-      child.kill();
-      process.exit(0);
-    });
+  const stop = () => {
+    child.kill();
+    process.exit(0);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  if (process.argv[4] === "fed") {
+    process.stdin.on("end", stop).resume();
   }
   child.on("exit", () => process.exit(1));
 }
@@ -94,11 +99,24 @@ async function body(request) {
 async function main() {
   anvil();
   const chain = await client();
-  const { abi, bytecode } = compiled();
+  const { abi, evm } = compiled("token.sol").Token;
+  const bytecode = `0x${evm.bytecode.object}`;
   const deployed = await chain.waitForTransactionReceipt({ hash: await chain.deployContract({ abi, bytecode }) });
   const token = { address: deployed.contractAddress, abi };
   const minted = await chain.writeContract({ ...token, functionName: "mint", args: [PAYER, 1_000_000n] });
   await chain.waitForTransactionReceipt({ hash: minted });
+  const { Multicall, Permit2, Proxy: Paying } = compiled("contracts.sol");
+  for (const [address, contract] of [
+    [PERMIT2_ADDRESS, Permit2],
+    [x402ExactPermit2ProxyAddress, Paying],
+    [MULTICALL, Multicall],
+  ]) {
+    const code = `0x${contract.evm.deployedBytecode.object}`;
+    await chain.request({ method: "anvil_setCode", params: [address, code] });
+  }
+  const payer = createWalletClient({ account: privateKeyToAccount(KEYS[1]), chain: chain.chain, transport: http() });
+  const allowed = await payer.writeContract({ ...token, functionName: "approve", args: [PERMIT2_ADDRESS, 1_000_000n] });
+  await chain.waitForTransactionReceipt({ hash: allowed });
   const signer = toFacilitatorEvmSigner({
     address: chain.account.address,
     readContract: (args) => chain.readContract({ ...args, args: args.args ?? [] }),
@@ -109,7 +127,7 @@ async function main() {
     getCode: (args) => chain.getCode(args),
   });
   const facilitator = new x402Facilitator();
-  facilitator.register(NETWORK, new ExactEvmScheme(signer));
+  registerExactEvmScheme(facilitator, { signer, networks: NETWORK });
   let last = Promise.resolve();
   const answer = async (request) => {
     const url = new URL(request.url, "http://a");

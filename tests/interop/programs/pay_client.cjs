@@ -1,32 +1,56 @@
-// The stock client of x402 pays for calls: pay_client.cjs GATEWAY FACILITATOR. A line of JSON for each case.
+// The stock client of x402 pays for calls: pay_client.cjs GATEWAY FACILITATOR [v1]. A line of JSON for each case.
 "use strict";
 
 const { wrapFetchWithPayment, x402Client, decodePaymentResponseHeader } = require("@x402/fetch");
 const { registerExactEvmScheme } = require("@x402/evm/exact/client");
+const { ExactEvmSchemeV1 } = require("@x402/evm/exact/v1/client");
 const { privateKeyToAccount } = require("viem/accounts");
 const { expect, tell } = require("./tell.cjs");
 
-const [gateway, facilitator] = process.argv.slice(2);
+const [gateway, facilitator, version] = process.argv.slice(2);
+const IS_V1 = version === "v1";
+const PAYMENT = IS_V1 ? "x-payment" : "payment-signature";
+const RESPONSE = IS_V1 ? "x-payment-response" : "payment-response";
 const PRICE = 10_000n;
 
 async function json(url) {
   return (await fetch(url)).json();
 }
 
+function wallet(key) {
+  const client = new x402Client();
+  const signer = privateKeyToAccount(key);
+  if (IS_V1) {
+    client.registerV1("base-sepolia", new ExactEvmSchemeV1(signer));
+  } else {
+    registerExactEvmScheme(client, { signer });
+  }
+  // The token is no well-known one.
+  client.setSpendControls(false);
+  return client;
+}
+
+// A client of version 1 knows no field of version 2, and reads the body.
+async function asked(request) {
+  const response = await fetch(request);
+  if (!IS_V1 || response.status !== 402) {
+    return response;
+  }
+  const headers = new Headers(response.headers);
+  headers.delete("payment-required");
+  return new Response(await response.text(), { status: 402, headers });
+}
+
 async function main() {
   const terms = await json(`${facilitator}/terms`);
   const balance = async (of) => BigInt((await json(`${facilitator}/balance?of=${of}`)).balance);
-  const client = new x402Client();
-  registerExactEvmScheme(client, { signer: privateKeyToAccount(terms.key) });
-  // The token is no well-known one.
-  client.setSpendControls(false);
   const sent = [];
   const noted = (input, init) => {
     const request = new Request(input, init);
     sent.push(request.clone());
-    return fetch(request);
+    return asked(request);
   };
-  const paying = wrapFetchWithPayment(noted, client);
+  const paying = wrapFetchWithPayment(noted, wallet(terms.key));
   // Its answer is what the upstream was told.
   const url = `${gateway}/paid/head`;
 
@@ -36,10 +60,10 @@ async function main() {
     expect("the status", response.status, 200);
     const told = Object.keys(await response.json());
     expect("what goes up of payments", told.filter((name) => name.includes("payment")), []);
-    const receipt = decodePaymentResponseHeader(response.headers.get("payment-response"));
+    const receipt = decodePaymentResponseHeader(response.headers.get(RESPONSE));
     expect("the receipt", [receipt.success, receipt.network, receipt.payer.toLowerCase()], [
       true,
-      terms.network,
+      IS_V1 ? "base-sepolia" : terms.network,
       terms.payer.toLowerCase(),
     ]);
     const after = [await balance(terms.payer), await balance(terms.payTo)];
@@ -57,8 +81,8 @@ async function main() {
   });
   await tell("the same payment opens nothing more", 0, async () => {
     const before = await balance(terms.payTo);
-    const payment = sent.at(-1).headers.get("payment-signature");
-    const again = await fetch(`${url}?other`, { headers: { "payment-signature": payment } });
+    const payment = sent.at(-1).headers.get(PAYMENT);
+    const again = await fetch(`${url}?other`, { headers: { [PAYMENT]: payment } });
     expect("the status", again.status, 409);
     expect("the code", (await again.json()).code, "payment_already_used");
     expect("what moved", String((await balance(terms.payTo)) - before), "0");
@@ -73,7 +97,7 @@ async function main() {
     const before = await balance(terms.payTo);
     const response = await paying(`${gateway}/streamed/stream`);
     expect("the status", response.status, 200);
-    expect("the receipt", decodePaymentResponseHeader(response.headers.get("payment-response")).success, true);
+    expect("the receipt", decodePaymentResponseHeader(response.headers.get(RESPONSE)).success, true);
     expect("what moved", String((await balance(terms.payTo)) - before), String(PRICE));
     const events = (await response.text()).split("\n\n").filter((event) => event !== "");
     expect("the last event", events.at(-1), `id: ${events.length}\ndata: event ${events.length}`);
@@ -82,15 +106,13 @@ async function main() {
     const before = await balance(terms.payTo);
     const response = await paying(`${gateway}/streamed/unavailable`);
     expect("the status", response.status, 503);
-    expect("the receipt", response.headers.get("payment-response"), null);
+    expect("the receipt", response.headers.get(RESPONSE), null);
     expect("what moved", String((await balance(terms.payTo)) - before), "0");
   });
   await tell("who has too little is told so and pays nothing", 0, async () => {
-    const poor = new x402Client();
-    registerExactEvmScheme(poor, { signer: privateKeyToAccount(`0x${"11".repeat(32)}`) });
-    poor.setSpendControls(false);
+    const poor = wallet(`0x${"11".repeat(32)}`);
     const before = await balance(terms.payTo);
-    const response = await wrapFetchWithPayment(fetch, poor)(url);
+    const response = await wrapFetchWithPayment((input, init) => asked(new Request(input, init)), poor)(url);
     expect("the status", response.status, 402);
     expect("the code", (await response.json()).code, "payment_invalid");
     expect("what moved", String((await balance(terms.payTo)) - before), "0");

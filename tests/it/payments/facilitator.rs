@@ -27,10 +27,14 @@ struct State {
 /// What it does.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Mood {
+    /// It says so many times that it is asked too much, and for how long it is to be left alone.
+    Busy(usize, u64),
     /// It says nothing to verify.
     DumbToVerify,
     /// It moves the money, and answers 500.
     FailsAfter,
+    /// It settles on another network.
+    Elsewhere,
     #[default]
     Good,
     /// It moves the money, and never answers.
@@ -63,6 +67,12 @@ impl Facilitator {
         let shared = Arc::clone(&state);
         let upstream = Upstream::start_on(listener, move |exchange| {
             exchange.read_body()?;
+            if shared.is_busy(exchange)? {
+                return Ok(Then::KeepAlive);
+            }
+            if exchange.request().target() == "/x402/supported" {
+                return shared.supported(exchange);
+            }
             let order: Value = serde_json::from_slice(&exchange.request().body).unwrap();
             match exchange.request().target() {
                 "/x402/verify" => shared.verify(exchange, &order),
@@ -88,6 +98,11 @@ impl Facilitator {
         requests.iter().filter(|request| request.target() == format!("/x402/{path}")).count()
     }
 
+    /// Gives how many connections it was asked over.
+    pub(crate) fn connections(&self) -> usize {
+        self.upstream.connections()
+    }
+
     /// Waits until it was asked to do something so many times.
     pub(crate) fn wait_asked(&self, path: &str, count: usize) {
         crate::support::wait_for("a call", || (self.asked(path) >= count).then_some(()));
@@ -107,6 +122,25 @@ impl Facilitator {
 }
 
 impl State {
+    fn is_busy(&self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        let mut mood = self.mood.lock().unwrap();
+        let Mood::Busy(left @ 1.., seconds) = *mood else { return Ok(false) };
+        *mood = Mood::Busy(left - 1, seconds);
+        exchange.send(format!(
+            "HTTP/1.1 429 Later\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n"
+        ))?;
+        Ok(true)
+    }
+
+    fn supported(&self, exchange: &mut Exchange<'_>) -> io::Result<Then> {
+        let network = match *self.mood.lock().unwrap() {
+            Mood::Elsewhere => "eip155:8453",
+            _ => "eip155:84532",
+        };
+        let kinds = json!([{"x402Version": 2, "scheme": "exact", "network": network}]);
+        send(exchange, 200, &json!({"kinds": kinds, "extensions": [], "signers": {}}))
+    }
+
     fn verify(&self, exchange: &mut Exchange<'_>, order: &Value) -> io::Result<Then> {
         let authorization = &order["paymentPayload"]["payload"]["authorization"];
         let payer = &authorization["from"];
@@ -168,7 +202,7 @@ fn send(exchange: &mut Exchange<'_>, status: u16, answer: &Value) -> io::Result<
         body.len()
     );
     exchange.send(head + &body)?;
-    Ok(Then::Close)
+    Ok(Then::KeepAlive)
 }
 
 fn redirect(exchange: &mut Exchange<'_>) -> io::Result<Then> {

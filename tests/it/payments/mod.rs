@@ -2,11 +2,15 @@
 
 mod after_headers;
 mod facilitator;
+mod first_version;
 mod kept;
 mod kill;
 mod mpp;
 mod nodes;
+mod online;
+mod page;
 mod refused;
+mod several;
 mod unknown;
 mod wallet;
 
@@ -240,6 +244,18 @@ fn offer_says_how_to_pay_and_the_payment_opens_one_request() {
     assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 1));
     assert_eq!(stage.entries(&wallet.address()), paid_and_spent());
     stage.assert_adds_up();
+}
+
+/// Who settles is asked over a connection that is kept.
+#[test]
+fn payments_one_after_the_other_are_settled_over_one_connection() {
+    let stage = Stage::new();
+    let wallet = Wallet::new(7);
+    for nonce in 1..=5 {
+        let payment = stage.payment(&wallet, "/weather/x", nonce);
+        assert_eq!(stage.ask("/weather/x", &[&payment]).status(), 200);
+    }
+    assert_eq!((stage.facilitator.transfers(), stage.facilitator.connections()), (5, 1));
 }
 
 /// What explains a request tells of its payment.

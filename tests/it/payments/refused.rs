@@ -23,11 +23,6 @@ fn payments_for_anything_else_open_nothing() {
         order.accepted[name] = value;
         wallet.field(&order)
     };
-    let forged = {
-        let mut payment = wallet.payment(&good());
-        payment["payload"]["authorization"]["from"] = Wallet::new(8).address().into();
-        field(&payment)
-    };
     for (case, payment, reason) in [
         ("of another price", changed("amount", json!("1")), "No matching payment requirements"),
         (
@@ -61,7 +56,6 @@ fn payments_for_anything_else_open_nothing() {
             wallet.field(&Order { valid_after: wallet::now() + 100, ..good() }),
             "invalid_exact_evm_payload_authorization_valid_after",
         ),
-        ("signed by nobody", forged, "invalid_exact_evm_payload_signature"),
     ] {
         let response = stage.ask("/weather/x", &[&payment]);
         assert_refused(&stage, &response, "402 payment_invalid", true, case);
@@ -120,6 +114,47 @@ fn what_is_no_payment_is_told_so() {
     assert_refused(&stage, &response, "402 payment_required", true, "version 1");
     stage.assert_nothing_moved();
     assert_eq!(stage.gateway.used("acme"), (0, 0));
+}
+
+/// Whether a wallet that is a contract has signed only the chain can tell, so whoever settles is asked; but an address
+/// that has asked in vain too often is not heard, and who signs with a key is.
+#[test]
+fn signatures_of_nobody_are_asked_about_for_a_while() {
+    let stage = Stage::new();
+    let wallet = Wallet::new(7);
+    let offer = stage.offer("/weather/x");
+    let forged = |nonce: u8| {
+        let mut payment = wallet.payment(&Order::of(&offer, nonce));
+        payment["payload"]["authorization"]["from"] = Wallet::new(8).address().into();
+        field(&payment)
+    };
+    stage.facilitator.set(Mood::RefusesToVerify("invalid_exact_evm_signature"));
+    for nonce in 0..60 {
+        let response = stage.ask("/weather/x", &[&forged(nonce)]);
+        assert_refused(&stage, &response, "402 payment_invalid", true, "forged");
+        assert_eq!(super::offer(&response)["error"], "invalid_exact_evm_signature");
+    }
+    let response = stage.ask("/weather/x", &[&forged(60)]);
+    assert_refused(&stage, &response, "429 rate_limited", false, "too many");
+    assert_eq!(response.field("retry-after"), Some("1"));
+    assert_eq!(stage.facilitator.asked("verify"), 60);
+    stage.assert_nothing_moved();
+    stage.facilitator.set(Mood::Good);
+    assert_eq!(stage.ask("/weather/x", &[&wallet.field(&Order::of(&offer, 1))]).status(), 200);
+}
+
+/// A wallet that is a contract pays like any other.
+#[test]
+fn signature_of_a_contract_is_for_the_chain_to_judge() {
+    let stage = Stage::new();
+    let mut payment = Wallet::new(7).payment(&Order::of(&stage.offer("/weather/x"), 1));
+    payment["payload"]["signature"] = format!("0x{}", "5a".repeat(65)).into();
+    assert_eq!(stage.ask("/weather/x", &[&field(&payment)]).status(), 200);
+    let told = &stage.facilitator.last_order()["paymentPayload"]["payload"];
+    assert_eq!(told["signature"], payment["payload"]["signature"]);
+    let again = stage.ask("/weather/x", &[&field(&payment)]);
+    assert_eq!(again.verdict(), "409 payment_already_used");
+    assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 1));
 }
 
 /// Open to who pays, without a word of keys.

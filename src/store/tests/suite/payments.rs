@@ -35,6 +35,7 @@ fn step(state: PaymentState) -> PaymentStep<'static> {
         state,
         next_attempt: None,
         request_id: "second",
+        task: None,
         settlement: None,
         reason: None,
         entries: &[],

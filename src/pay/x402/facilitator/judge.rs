@@ -1,25 +1,27 @@
-//! What a facilitator says: whether a payment is good, and what became of its settlement.
+//! What a facilitator's answers are taken for.
 //!
-//! It is a stranger that is slow, absent and wrong at times. Of a settlement nothing is taken for a failure that
-//! could have moved money: what is not surely told is unknown. What it calls a success must be of what was asked.
+//! It is a stranger that is wrong at times. Of a settlement nothing is taken for a failure that could have moved money:
+//! what is not surely told is unknown. What it calls a success must be of what was asked.
 
-use std::{sync::Arc, time::Duration};
-
-use http::{Request, StatusCode, header::CONTENT_TYPE};
-use http_body_util::Full;
+use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::{Terms, number::hex, strict};
-use crate::outgoing::{self, Fault, Resolver, Roots, RootsError, Target, Timing};
+use super::{Asked, Settled};
+use crate::pay::x402::{is_v1, number::hex, strict, v1_name};
 
-/// How long it may take to reach it.
-const OPEN: Duration = Duration::from_secs(5);
-
-/// How long it may take to verify.
-const VERIFY: Duration = Duration::from_secs(10);
-
-/// How long it may take to settle, which waits for a chain.
-pub(crate) const SETTLE: Duration = Duration::from_secs(30);
+/// What an answer to verify says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Judged {
+    /// The payment is not good.
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// Nothing.
+    Nothing,
+    /// The payment is good.
+    Valid,
+}
 
 /// The longest reason that is kept and told.
 const REASON_MAX: usize = 100;
@@ -27,7 +29,7 @@ const REASON_MAX: usize = 100;
 /// Reasons for which nothing can have been sent to the chain, or what was sent moved nothing. The list of reasons
 /// is open: who is not named here may have sent something. That an order was carried out already is not here: it may
 /// have been by the very call that says so.
-const DEFINITE: [&str; 22] = [
+const DEFINITE: [&str; 29] = [
     "asset_not_deployed_contract",
     "insufficient_funds",
     "invalid_exact_evm_authorization_value",
@@ -48,7 +50,14 @@ const DEFINITE: [&str; 22] = [
     "invalid_network",
     "invalid_payload",
     "invalid_payment_requirements",
+    "invalid_permit2_recipient_mismatch",
+    "invalid_permit2_signature",
+    "invalid_permit2_spender",
     "invalid_scheme",
+    "permit2_amount_mismatch",
+    "permit2_deadline_expired",
+    "permit2_not_yet_valid",
+    "permit2_token_mismatch",
     "unsupported_scheme",
 ];
 
@@ -59,129 +68,20 @@ const REVERTED: [&str; 3] = [
     "invalid_transaction_state",
 ];
 
-/// What a payment is that is asked about.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Asked {
-    /// The document that is sent.
-    pub(crate) order: String,
-    /// Who pays.
-    pub(crate) payer: String,
-    /// Where.
-    pub(crate) network: String,
-    /// How much.
-    pub(crate) amount: String,
-}
-
-/// What came of asking whether a payment is good.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Verified {
-    /// It is not.
-    Invalid {
-        /// Why.
-        reason: String,
-    },
-    /// Nobody told.
-    Unavailable,
-    /// It is.
-    Valid,
-}
-
-/// What came of asking to settle one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Settled {
-    /// Nothing moved, and by this call nothing will.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-    /// Nothing was sent.
-    NotAsked,
-    /// The money moved.
-    Success {
-        /// The transaction.
-        transaction: String,
-    },
-    /// Whether it moved is not known.
-    Unknown {
-        /// What is known of it.
-        reason: String,
-        /// The transaction, if one is told.
-        transaction: Option<String>,
-    },
-}
-
-/// Asks facilitators.
-pub(crate) struct Facilitator {
-    verifying: outgoing::Client,
-    settling: outgoing::Client,
-}
-
-impl Facilitator {
-    /// Makes it. The roots are read once, now.
-    pub(crate) fn new(resolver: &Arc<dyn Resolver>, roots: &Roots) -> Result<Self, RootsError> {
-        let client = |whole| {
-            let timing = Timing { open: OPEN, whole };
-            outgoing::Client::new(Arc::clone(resolver), roots.clone(), timing)
-        };
-        Ok(Self { verifying: client(VERIFY)?, settling: client(SETTLE)? })
-    }
-
-    /// Asks whether a payment is good.
-    pub(crate) async fn verify(&self, terms: &Terms, asked: &Asked) -> Verified {
-        match post(&self.verifying, &terms.verify, asked).await {
-            Ok(answer) => judge_verified(answer.status, &answer.body, asked),
-            Err(fault) => {
-                tracing::warn!(%fault, "the facilitator cannot be asked to verify");
-                Verified::Unavailable
-            }
-        }
-    }
-
-    /// Asks to settle one.
-    pub(crate) async fn settle(&self, terms: &Terms, asked: &Asked) -> Settled {
-        match post(&self.settling, &terms.settle, asked).await {
-            Ok(answer) => judge_settled(answer.status, &answer.body, asked),
-            Err(fault) if fault.is_unsent() => {
-                tracing::warn!(%fault, "the facilitator cannot be asked to settle");
-                Settled::NotAsked
-            }
-            Err(fault) => {
-                tracing::warn!(%fault, "what became of a settlement is not known");
-                unknown("no answer")
-            }
-        }
-    }
-}
-
-async fn post(
-    client: &outgoing::Client,
-    target: &Target,
-    asked: &Asked,
-) -> Result<outgoing::Answer, Fault> {
-    let request: Request<Full<_>> = outgoing::request(target)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(asked.order.clone()))?;
-    client.send(target, request).await
-}
-
-fn judge_verified(status: StatusCode, body: &[u8], asked: &Asked) -> Verified {
+pub(super) fn verified(status: StatusCode, body: &[u8], asked: &Asked) -> Judged {
     let answer = read(status, body);
     let valid = answer.as_ref().and_then(|answer| answer.get("isValid")?.as_bool());
     match (answer, valid) {
-        (Some(answer), Some(false)) => {
-            Verified::Invalid { reason: reason(&answer, "invalidReason") }
-        }
-        (Some(answer), Some(true)) if is_as_asked(&answer, "payer", &asked.payer) => {
-            Verified::Valid
-        }
+        (Some(answer), Some(false)) => Judged::Invalid { reason: reason(&answer, "invalidReason") },
+        (Some(answer), Some(true)) if is_as_asked(&answer, "payer", &asked.payer) => Judged::Valid,
         _ => {
             tracing::warn!(%status, "the facilitator's answer to verify is none");
-            Verified::Unavailable
+            Judged::Nothing
         }
     }
 }
 
-fn judge_settled(status: StatusCode, body: &[u8], asked: &Asked) -> Settled {
+pub(super) fn settled(status: StatusCode, body: &[u8], asked: &Asked) -> Settled {
     let Some(answer) = read(status, body) else {
         tracing::warn!(%status, "the facilitator's answer to settle is none");
         return unknown("no answer");
@@ -190,7 +90,7 @@ fn judge_settled(status: StatusCode, body: &[u8], asked: &Asked) -> Settled {
     let transaction = transaction.filter(|text| hex::<32>(text).is_some()).map(str::to_owned);
     match answer.get("success").and_then(Value::as_bool) {
         Some(true) => {
-            let is_asked = answer.get("network").and_then(Value::as_str) == Some(&asked.network)
+            let is_asked = is_network(&answer, asked)
                 && is_as_asked(&answer, "payer", &asked.payer)
                 && is_as_asked(&answer, "amount", &asked.amount);
             match transaction {
@@ -215,12 +115,12 @@ fn judge_settled(status: StatusCode, body: &[u8], asked: &Asked) -> Settled {
     }
 }
 
-fn unknown(reason: &str) -> Settled {
+pub(super) fn unknown(reason: &str) -> Settled {
     Settled::Unknown { reason: reason.to_owned(), transaction: None }
 }
 
 /// Reads an answer. What a redirect brings is nobody's.
-fn read(status: StatusCode, body: &[u8]) -> Option<Map<String, Value>> {
+pub(super) fn read(status: StatusCode, body: &[u8]) -> Option<Map<String, Value>> {
     if status.is_redirection() || status.is_informational() {
         return None;
     }
@@ -228,6 +128,16 @@ fn read(status: StatusCode, body: &[u8]) -> Option<Map<String, Value>> {
         Value::Object(answer) => Some(answer),
         _ => None,
     }
+}
+
+/// Tells whether the network is the one that was asked for, by the name that it has in the version that was spoken.
+fn is_network(answer: &Map<String, Value>, asked: &Asked) -> bool {
+    let number = || asked.network.strip_prefix("eip155:")?.parse().ok();
+    let name = match is_v1(&asked.order) {
+        true => number().and_then(v1_name),
+        false => Some(&*asked.network),
+    };
+    name.is_some() && answer.get("network").and_then(Value::as_str) == name
 }
 
 /// Tells whether a member that may be missing says what was asked; addresses in any case.
@@ -258,6 +168,7 @@ mod tests {
 
     fn asked() -> Asked {
         Asked {
+            by: None,
             order: "{}".to_owned(),
             payer: PAYER.to_owned(),
             network: "eip155:84532".to_owned(),
@@ -265,9 +176,9 @@ mod tests {
         }
     }
 
-    fn settled(status: u16, body: &Value) -> Settled {
+    fn told(status: u16, body: &Value) -> Settled {
         let status = StatusCode::from_u16(status).unwrap();
-        judge_settled(status, body.to_string().as_bytes(), &asked())
+        settled(status, body.to_string().as_bytes(), &asked())
     }
 
     fn is_unknown(settled: &Settled) -> bool {
@@ -279,7 +190,7 @@ mod tests {
         let good = json!({"success": true, "transaction": TRANSACTION, "network": "eip155:84532",
             "payer": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "amount": "10000"});
         let success = Settled::Success { transaction: TRANSACTION.to_owned() };
-        assert_eq!(settled(200, &good), success);
+        assert_eq!(told(200, &good), success);
         for (name, value) in [
             ("transaction", json!("")),
             ("transaction", json!("0x12")),
@@ -294,18 +205,32 @@ mod tests {
         ] {
             let mut lie = good.clone();
             lie[name] = value;
-            assert!(is_unknown(&settled(200, &lie)), "{lie}");
+            assert!(is_unknown(&told(200, &lie)), "{lie}");
         }
-        assert!(is_unknown(&settled(302, &good)));
-        assert!(is_unknown(&settled(200, &json!([good]))));
+        assert!(is_unknown(&told(302, &good)));
+        assert!(is_unknown(&told(200, &json!([good]))));
         let twice = r#"{"success":false,"success":true}"#;
-        assert!(is_unknown(&judge_settled(StatusCode::OK, twice.as_bytes(), &asked())));
+        assert!(is_unknown(&settled(StatusCode::OK, twice.as_bytes(), &asked())));
+    }
+
+    /// In version 1 a network has another name.
+    #[test]
+    fn network_has_the_name_of_the_version() {
+        let told = |version: u8, network: &str| {
+            let order = format!("{{\"x402Version\":{version},\"a\":1}}");
+            let body = json!({"success": true, "transaction": TRANSACTION, "network": network});
+            let asked = Asked { order, ..asked() };
+            let told = settled(StatusCode::OK, body.to_string().as_bytes(), &asked);
+            matches!(told, Settled::Success { .. })
+        };
+        assert!(told(1, "base-sepolia") && told(2, "eip155:84532"));
+        assert!(!told(1, "eip155:84532") && !told(2, "base-sepolia") && !told(1, "base"));
     }
 
     #[test]
     fn only_what_surely_moved_nothing_has_failed() {
         let failed = |reason: &str, transaction: &str| {
-            settled(
+            told(
                 200,
                 &json!({"success": false, "errorReason": reason,
                 "transaction": transaction, "network": "eip155:84532"}),
@@ -336,23 +261,23 @@ mod tests {
         for status in [500, 503, 404, 200] {
             let status = StatusCode::from_u16(status).unwrap();
             for body in ["", "null", "no JSON", "{}", "\"success\""] {
-                assert!(is_unknown(&judge_settled(status, body.as_bytes(), &asked())), "{body}");
+                assert!(is_unknown(&settled(status, body.as_bytes(), &asked())), "{body}");
             }
         }
     }
 
     #[test]
     fn verification_is_believed_of_the_payer_alone() {
-        let verified = |status: u16, body: &Value| {
+        let told = |status: u16, body: &Value| {
             let status = StatusCode::from_u16(status).unwrap();
-            judge_verified(status, body.to_string().as_bytes(), &asked())
+            verified(status, body.to_string().as_bytes(), &asked())
         };
-        assert_eq!(verified(200, &json!({"isValid": true, "payer": PAYER})), Verified::Valid);
-        assert_eq!(verified(200, &json!({"isValid": true})), Verified::Valid);
-        let invalid = Verified::Invalid { reason: "insufficient_funds".to_owned() };
+        assert_eq!(told(200, &json!({"isValid": true, "payer": PAYER})), Judged::Valid);
+        assert_eq!(told(200, &json!({"isValid": true})), Judged::Valid);
+        let invalid = Judged::Invalid { reason: "insufficient_funds".to_owned() };
         let body = json!({"isValid": false, "invalidReason": "insufficient_funds"});
-        assert_eq!(verified(200, &body), invalid);
-        assert_eq!(verified(400, &body), invalid);
+        assert_eq!(told(200, &body), invalid);
+        assert_eq!(told(400, &body), invalid);
         for (status, body) in [
             (200, json!({"isValid": true, "payer": "0x0000000000000000000000000000000000000001"})),
             (200, json!({"isValid": "true"})),
@@ -360,7 +285,7 @@ mod tests {
             (500, json!("x")),
             (307, json!({"isValid": true})),
         ] {
-            assert_eq!(verified(status, &body), Verified::Unavailable, "{status} {body}");
+            assert_eq!(told(status, &body), Judged::Nothing, "{status} {body}");
         }
     }
 }
