@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Presented, Wrong, x402::facilitator::SETTLE};
+use super::{
+    Presented, Wrong,
+    x402::{self, facilitator::SETTLE},
+};
 use crate::{
     model::{Nanos, Settle},
     store::{
@@ -86,11 +89,21 @@ pub(super) fn claim(
     good: Result<(), Wrong>,
 ) -> Result<Found, StoreError> {
     let Some(known) = records.payment(&presented.proof)? else {
-        return match repeated(records, now, presented, of)? {
+        // Whose money it is is the payer's word alone until it is asked about, where no key of its own has signed.
+        let first = match presented.is_signed {
+            true => repeated(records, now, presented, of)?,
+            false => None,
+        };
+        return match first {
             Some(first) => found(records, now, first, of, good),
             None => claim_new(records, now, presented, of, good),
         };
     };
+    // Of a signature that only the chain can judge this much is seen here: whether it is the one that was found good.
+    let is_over = matches!(known.state, PaymentState::Settled | PaymentState::Used);
+    if is_over && !presented.is_signed && !x402::is_signed_alike(&known.task, &presented.order) {
+        return Ok(Found::Used(None));
+    }
     found(records, now, known, of, good)
 }
 
@@ -270,8 +283,8 @@ fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
         amount,
         order,
         window,
-        identifier,
         is_signed: _,
+        identifier,
         fit: _,
     } = presented;
     PaymentRecord {

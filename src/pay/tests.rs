@@ -84,8 +84,8 @@ fn presented() -> Presented {
         amount: "10000".to_owned(),
         order: "{}".to_owned(),
         window: Window { from: 0, until: u64::MAX },
-        identifier: None,
         is_signed: true,
+        identifier: None,
         fit: Ok(()),
     }
 }
@@ -119,6 +119,39 @@ fn claim_whose_owner_is_gone_may_be_taken_over_and_the_owner_is_late() {
     assert_eq!(place.write(|records, now| books::begin(records, now, &first)), None);
     place.write(|records, _| records.forget_payment(&first));
     assert!(place.write(|records, now| books::begin(records, now, &second)).is_some());
+}
+
+/// Whom a payment is by is known of one that the payer's key has signed. One that it has not opens what it paid for
+/// itself, and finds nothing by its payer's name.
+#[test]
+fn signature_of_nobody_finds_nothing_of_another() {
+    let order = |signature: &str| {
+        format!("{{\"paymentPayload\":{{\"payload\":{{\"signature\":\"{signature}\"}}}}}}")
+    };
+    let doubted = |proof: &str, signature: &str| Presented {
+        is_signed: false,
+        order: order(signature),
+        proof: proof.to_owned(),
+        ..presented()
+    };
+    let of = For { key: Some("k".to_owned()), ..request("weather") };
+    let mut place = Place::new();
+    let mut claim = |presented: &Presented| {
+        place.write(|records, now| books::claim(records, now, presented, &of, Ok(())))
+    };
+    let Found::Claimed(first) = claim(&doubted("p", "0x1234")) else { panic!() };
+    // By its key a payment that is signed is found to be another of the same request, and one that is not is its own.
+    let Found::Pending = claim(&Presented { proof: "q".to_owned(), ..presented() }) else {
+        panic!()
+    };
+    let Found::Claimed(_) = claim(&doubted("r", "0x1234")) else { panic!() };
+    let settling = place.write(|records, now| books::begin(records, now, &first)).unwrap();
+    place.write(|records, now| books::settle(records, now, &settling, "0x1", false)).unwrap();
+    let mut claim = |presented: &Presented| {
+        place.write(|records, now| books::claim(records, now, presented, &of, Ok(())))
+    };
+    assert!(matches!(claim(&doubted("p", "0x5678")), Found::Used(None)));
+    assert!(matches!(claim(&doubted("p", "0x1234")), Found::Spent(_)));
 }
 
 #[test]

@@ -48,10 +48,10 @@ pub(crate) const SIGNATURE_V1: &str = "x-payment";
 /// The header of what became of a payment.
 pub(crate) const RESPONSE: &str = "payment-response";
 
-/// What a payment may bring beside itself: a name that its payer gives it, which is good for one payment.
-const EXTENSIONS: &[u8] = br#"{"payment-identifier":{"info":{"required":false},"schema":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"required":{"type":"boolean"},"id":{"type":"string","minLength":16,"maxLength":128}},"required":["required"]}}}"#;
 /// The same in version 1.
 pub(crate) const RESPONSE_V1: &str = "x-payment-response";
+/// What a payment may bring beside itself: a name that its payer gives it, which is good for one payment.
+const EXTENSIONS: &[u8] = br#"{"payment-identifier":{"info":{"required":false},"schema":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"required":{"type":"boolean"},"id":{"type":"string","minLength":16,"maxLength":128}},"required":["required"]}}}"#;
 
 /// What is said where nothing was paid.
 const UNPAID: &str = "PAYMENT-SIGNATURE header is required";
@@ -111,8 +111,8 @@ impl Offer {
         let is_here = resource.as_deref().is_none_or(|given| given == url);
         let fit = self.fits(&transfer, is_here && accepted.is(&self.requirements));
         let told = Order::new(&transfer, &signature, &self.requirements, url);
-        let order = serde_json::to_string(&told);
-        let presented = self.made(Rail::X402, &transfer, &signature, order, fit)?;
+        let told = serde_json::to_string(&told);
+        let presented = self.made(Rail::X402, &transfer, &signature, told, fit)?;
         Ok(Presented { identifier, ..presented })
     }
 
@@ -192,6 +192,16 @@ fn invalid(reason: &'static str) -> Wrong {
 /// Tells whether what is sent to who settles it is of version 1.
 pub(crate) fn is_v1(order: &str) -> bool {
     order.starts_with("{\"x402Version\":1,")
+}
+
+/// Tells whether two orders that are sent to who settles have one signature of the same.
+pub(in crate::pay) fn is_signed_alike(one: &str, other: &str) -> bool {
+    let signed = |order: &str| {
+        let (_, order) = facilitator::address(order);
+        let order: serde_json::Value = serde_json::from_str(order).ok()?;
+        order.pointer("/paymentPayload/payload").cloned()
+    };
+    signed(one).is_some_and(|one| signed(other) == Some(one))
 }
 
 /// Gives the name that version 1 has for a network, if it has one.

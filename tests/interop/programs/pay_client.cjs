@@ -68,7 +68,7 @@ async function main() {
     ]);
     const after = [await balance(terms.payer), await balance(terms.payTo)];
     expect("what moved", [String(before[0] - after[0]), String(after[1] - before[1])], [String(PRICE), String(PRICE)]);
-    expect("requests", sent.map((request) => request.headers.has("payment-signature")), [false, true]);
+    expect("requests", sent.map((request) => request.headers.has(PAYMENT)), [false, true]);
   });
   await tell("the same call again gets the answer that was paid for", 0, async () => {
     const before = await balance(terms.payTo);
@@ -76,7 +76,7 @@ async function main() {
     expect("the statuses", [one.status, other.status], [200, 200]);
     // It tells which request it answers.
     expect("the answer", await one.text(), await other.text());
-    expect("the receipt", decodePaymentResponseHeader(one.headers.get("payment-response")).success, true);
+    expect("the receipt", decodePaymentResponseHeader(one.headers.get(RESPONSE)).success, true);
     expect("what moved", String((await balance(terms.payTo)) - before), "0");
   });
   await tell("the same payment opens nothing more", 0, async () => {
