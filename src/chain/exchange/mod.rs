@@ -2,6 +2,7 @@
 
 mod close;
 mod outward;
+mod paying;
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::paying::Paying;
 use crate::{
     answer::{Code, Denial, Ending, grpc, headers::request_id_value},
     chain::{
@@ -27,7 +29,6 @@ use crate::{
     clock::Clock,
     guesses::Guesses,
     model::{Money, Route},
-    pay::{Rail, Receipt},
     progress::{Clocks, Progress},
     requests::Trail,
     roster::{Caller, Lookup},
@@ -59,24 +60,11 @@ pub struct Exchange {
     told: Told,
     /// The form in which it is a call of gRPC.
     grpc: Option<grpc::Form>,
-    /// What its caller is told of the payment that came with it.
-    receipt: Option<Receipt>,
     /// What is known of how it is paid for, or can be.
     paying: Paying,
     /// Until when its caller waits, if that is said.
     deadline: Option<Instant>,
     is_over: bool,
-}
-
-/// What is known of how a request is paid for, or can be.
-#[derive(Debug, Default)]
-struct Paying {
-    /// By what its payment came.
-    rail: Option<Rail>,
-    /// The digest of its body, where that was read.
-    digest: Option<String>,
-    /// What it says that it can be paid by.
-    accepted: Option<HeaderValue>,
 }
 
 /// What is told of it at its end.
@@ -171,7 +159,6 @@ impl Exchange {
             trace,
             told,
             grpc: form,
-            receipt: None,
             paying: Paying::default(),
             deadline,
             is_over: false,
@@ -229,31 +216,6 @@ impl Exchange {
     pub fn note_units(&mut self, units: u64, price: Option<Money>) {
         self.told.more_units = units;
         self.told.more_price = price;
-    }
-
-    /// Notes what the caller is told of the payment that came with it.
-    pub(super) fn note_receipt(&mut self, receipt: Receipt) {
-        self.receipt = Some(receipt);
-    }
-
-    /// Notes by what its payment came.
-    pub(super) fn note_rail(&mut self, rail: Option<Rail>) {
-        self.paying.rail = rail;
-    }
-
-    /// Notes the digest of its body, as far as that is known.
-    pub(super) fn note_digest(&mut self, digest: Option<String>) {
-        self.paying.digest = digest;
-    }
-
-    /// Notes what it says that it can be paid by.
-    pub(super) fn note_accepted(&mut self, accepted: Option<&HeaderValue>) {
-        self.paying.accepted = accepted.cloned();
-    }
-
-    /// Gives what the caller is told of the payment that came with it.
-    pub(super) fn receipt(&self) -> Option<&Receipt> {
-        self.receipt.as_ref()
     }
 
     /// Notes the status that the caller gets.

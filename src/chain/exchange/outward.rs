@@ -7,11 +7,7 @@ use http::{HeaderValue, uri::PathAndQuery};
 use super::Exchange;
 use crate::{
     answer::problem::{self, BaseUrl},
-    chain::{
-        origin::{Origin, Scheme},
-        target::Host,
-    },
-    pay::{Offer, Place},
+    chain::origin::{Origin, Scheme},
 };
 
 impl Exchange {
@@ -55,27 +51,6 @@ impl Exchange {
         [scheme, authority, self.told.path.as_ref().map_or("/", PathAndQuery::path)]
     }
 
-    /// Gives what it can be paid by as it is made.
-    fn offer(&self) -> Option<&Offer> {
-        let route = self.told.route.as_deref().filter(|_| self.told.is_payable)?;
-        route.offer.as_deref()
-    }
-
-    /// Tells whether what is paid for is to be its body.
-    pub(in crate::chain) fn wants_digest(&self) -> bool {
-        self.offer().is_some_and(|offer| offer.mpp().is_some())
-    }
-
-    /// Gives where and when a payment for it is asked for, or brought.
-    pub(in crate::chain) fn place(&self) -> Place<'_> {
-        let given = self.origin().and_then(Origin::host);
-        let host = given.or(self.host.as_ref()).map(Host::name);
-        let mpp = self.offer().and_then(Offer::mpp);
-        let realm = mpp.map_or("", |mpp| mpp.realm(host, &self.snapshot().realm));
-        let (request_id, now) = (self.arrival.request_id, self.arrival.now);
-        Place { resource: self.resource(), realm, request_id, now }
-    }
-
     /// Gives what a refusal says beside its own reason.
     pub fn context(&self) -> problem::Context<'_> {
         let snapshot = self.snapshot();
@@ -94,14 +69,7 @@ impl Exchange {
             plan: plan.map(|plan| &*plan.id),
             upgrade_url: url.or_else(|| on_sale().find_map(|plan| plan.upgrade_url.as_deref())),
             status_by_code: &snapshot.status_by_code,
-            paying: problem::Paying {
-                offer: self.offer(),
-                place: self.place(),
-                rail: self.paying.rail,
-                digest: self.paying.digest.as_deref(),
-                accepted: self.paying.accepted.as_ref(),
-                receipt: self.receipt(),
-            },
+            paying: self.paying(),
         }
     }
 }
