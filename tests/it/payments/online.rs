@@ -42,7 +42,7 @@ fn file_that_the_facilitator_agrees_with_is_good() {
 fn what_does_not_agree_is_told_under_its_line() {
     let facilitator = Facilitator::start();
     for (mood, replaced, words) in [
-        (Mood::Elsewhere, vec![], ["9 | network", "it settles on: `eip155:8453`"]),
+        (Mood::Elsewhere, vec![], ["| network = \"eip155:84532\"", "it settles on: `eip155:8453`"]),
         (
             Mood::RefusesToVerify("asset_not_deployed_contract"),
             vec![],
@@ -99,7 +99,7 @@ fn what_does_not_agree_is_told_under_its_line() {
 #[test]
 fn facilitators_that_cannot_be_asked_are_told() {
     let nowhere = format!("http://{}/x402", Upstream::nowhere());
-    let (code, said) = check(&[nowhere.clone()], &[]);
+    let (code, said) = check(&[nowhere], &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the facilitator cannot be asked: no connection"), "{said}");
     for (answer, words) in [
