@@ -27,7 +27,7 @@ pub(super) const KEPT_BYTES_MAX: i64 = 64 << 20;
 pub(crate) struct Print(Rc<RefCell<Sha256>>);
 
 /// Fields that are not the request's own, or that a client writes anew each time. A payment is told by what it moves.
-static APART: [HeaderName; 25] = [
+static APART: [HeaderName; 26] = [
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -52,6 +52,7 @@ static APART: [HeaderName; 25] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-payment"),
     HeaderName::from_static("x-request-id"),
 ];
 

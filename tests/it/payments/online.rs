@@ -99,7 +99,7 @@ fn what_does_not_agree_is_told_under_its_line() {
 #[test]
 fn facilitators_that_cannot_be_asked_are_told() {
     let nowhere = format!("http://{}/x402", Upstream::nowhere());
-    let (code, said) = check(&[nowhere.clone()], &[]);
+    let (code, said) = check(&[nowhere], &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the facilitator cannot be asked: no connection"), "{said}");
     for (answer, words) in [
