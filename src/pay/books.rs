@@ -107,8 +107,8 @@ pub(super) fn claim(
     found(records, now, known, of, good)
 }
 
-/// Finds the payment of the first request of those with one Idempotency-Key; none where whoever claimed that is gone, so
-/// that nothing moved by it.
+/// Finds the payment of the first request of those with one Idempotency-Key, but for those whose claimant is gone, so
+/// that nothing moved by them.
 fn repeated(
     records: &mut dyn Records,
     now: Timestamp,
@@ -116,8 +116,7 @@ fn repeated(
     of: &For,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let Some(key) = &of.key else { return Ok(None) };
-    let first = records.payment_by_key(&presented.payer, key)?;
-    Ok(first.filter(|first| first.state != PaymentState::Claimed || !is_stale(first, now)))
+    records.payment_by_key(&presented.payer, key, gone(now))
 }
 
 fn claim_new(
@@ -132,7 +131,7 @@ fn claim_new(
     }
     // A name is good for one payment, and for another one only where that did not move.
     if let Some(identifier) = &presented.identifier
-        && records.is_identifier_used(&presented.payer, identifier)?
+        && records.is_identifier_used(&presented.payer, identifier, gone(now))?
     {
         return Ok(Found::Used(None));
     }
@@ -201,6 +200,9 @@ pub(super) fn begin(
 
 /// Writes that it moved. It is spent at once on the request that presents it; what moved behind the back of
 /// that request is there for another.
+///
+/// Race: whoever settles it tells that perhaps once, so it is written also where somebody else has taken it meanwhile to
+/// ask again; and it is written once, where it was before and that was not heard of.
 pub(super) fn settle(
     records: &mut dyn Records,
     now: Timestamp,
@@ -215,7 +217,35 @@ pub(super) fn settle(
         false => (PaymentState::Settled, entries.get(..1).unwrap_or_default()),
     };
     let step = PaymentStep { settlement: Some(transaction), entries, ..step(state, settling) };
-    records.advance_payment(now, settling, &step)
+    let settled = records.advance_payment(now, settling, &step)?;
+    match settled {
+        Some(settled) => Ok(Some(settled)),
+        None => settle_late(records, now, settling, transaction, spends),
+    }
+}
+
+/// Writes that a payment moved whose row went on.
+fn settle_late(
+    records: &mut dyn Records,
+    now: Timestamp,
+    settling: &PaymentRecord,
+    transaction: &str,
+    spends: bool,
+) -> Result<Option<PaymentRecord>, StoreError> {
+    let Some(known) = records.payment(&settling.proof)? else { return Ok(None) };
+    let is_spent = known.attempt == settling.attempt.saturating_add(1)
+        && known.request_id == settling.request_id;
+    match known.state {
+        PaymentState::Settling | PaymentState::Unknown => {
+            let entries = [(EntryKind::Paid, known.price.nanos, transaction)];
+            let (settlement, entries) = (Some(transaction), &entries[..]);
+            let step = PaymentStep { settlement, entries, ..step(PaymentState::Settled, &known) };
+            records.advance_payment(now, &known, &step)
+        }
+        PaymentState::Used if is_spent && spends => Ok(Some(known)),
+        PaymentState::Used if is_spent => give_back(records, now, &known),
+        _ => Ok(None),
+    }
 }
 
 /// Writes that it did not move, and will not.
@@ -331,5 +361,10 @@ fn spent<'a>(payment: &PaymentRecord, request_id: &'a str) -> (EntryKind, Nanos,
 }
 
 fn is_stale(payment: &PaymentRecord, now: Timestamp) -> bool {
-    payment.changed_at.checked_add(STALE).is_ok_and(|until| until <= now)
+    payment.changed_at <= gone(now)
+}
+
+/// Gives when something happened last to what nobody has in hand any more.
+fn gone(now: Timestamp) -> Timestamp {
+    now.checked_sub(STALE).unwrap_or(Timestamp::MIN)
 }

@@ -3,8 +3,12 @@
 //!
 //! It is on no worker's thread, so that a request that is given up does not break off a settlement.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -27,7 +31,7 @@ use crate::{
     outgoing::{Resolver, Roots, RootsError, SystemResolver},
     store::{
         StoreError,
-        records::{AnswerRecord, PaymentRecord, Records},
+        records::{AnswerRecord, PaymentRecord, PaymentState, Records},
     },
     telemetry::metrics::payments::Calls,
 };
@@ -38,9 +42,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many of them are asked for at a time.
 const ASKED_MAX: usize = 16;
 
-/// How long a payment that is given back is tried to be written, and how often.
+/// How long what must not be lost is tried to be written while somebody waits for it, or behind the end of the workers;
+/// and how often.
+const WRITE_TIME: Duration = Duration::from_secs(10);
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
-const WRITES: u32 = 20;
 
 /// The task, not started yet.
 pub(crate) struct Cashier {
@@ -53,6 +58,8 @@ struct Desk {
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
     facilitator: Facilitator,
+    /// When the workers ended.
+    ended: OnceLock<Instant>,
 }
 
 impl Cashier {
@@ -64,12 +71,13 @@ impl Cashier {
         let (till, orders) = Till::new();
         let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
         let facilitator = Facilitator::new(&resolver, &Roots::System)?;
-        let desk = Desk { gateway: Arc::clone(gateway), keeper: Arc::clone(keeper), facilitator };
+        let (gateway, keeper) = (Arc::clone(gateway), Arc::clone(keeper));
+        let desk = Desk { gateway, keeper, facilitator, ended: OnceLock::new() };
         Ok((Self { desk: Arc::new(desk), orders }, till))
     }
 
-    /// Runs until the workers have ended. What is asked then is found out after the next start; what is to be given
-    /// back is given back first.
+    /// Runs until the workers have ended, and what they brought. What is being settled then is waited for: whoever settles it
+    /// may not tell again what he told nobody.
     pub(crate) async fn run(self, mut ended: watch::Receiver<bool>) {
         let Self { desk, mut orders } = self;
         let mut asking = JoinSet::new();
@@ -93,12 +101,20 @@ impl Cashier {
                 Some(_) = asking.join_next() => {}
                 Some(_) = returning.join_next() => {}
                 Some(_) = looking.join_next() => {}
-                _ = look.tick(), if looking.len() < ASKED_MAX => {
+                _ = look.tick(), if looking.len() < ASKED_MAX && !desk.is_ending() => {
                     looking.spawn(Arc::clone(&desk).ask_again());
                 }
-                _ = ended.wait_for(|ended| *ended) => orders.close(),
+                _ = ended.wait_for(|ended| *ended), if !desk.is_ending() => {
+                    // It is set here alone.
+                    let _ = desk.ended.set(Instant::now());
+                }
+            }
+            // What is settled now for nobody is given back by way of the queue.
+            if desk.is_ending() && asking.is_empty() {
+                orders.close();
             }
         }
+        while looking.join_next().await.is_some() {}
         while returning.join_next().await.is_some() {}
     }
 }
@@ -212,9 +228,15 @@ impl Desk {
                 reply.refuse(Refused::Unavailable);
             }
             Settled::Success { transaction } => {
-                match self.write_settled(settling, transaction, true).await {
-                    Some(payment) => reply.grant(payment),
-                    None => reply.refuse(Refused::Pending),
+                match self.write_settled(&settling, &transaction, true).await {
+                    Ok(Some(payment)) if payment.state == PaymentState::Used => {
+                        reply.grant(payment);
+                    }
+                    Ok(_) => reply.refuse(Refused::Pending),
+                    Err(_) => {
+                        reply.refuse(Refused::Pending);
+                        drop(self.write_settled(&settling, &transaction, false).await);
+                    }
                 }
             }
             Settled::Unknown { reason, transaction } => {
@@ -237,7 +259,7 @@ impl Desk {
         let calls = &self.gateway.metrics().payments().settle_again;
         match self.ask_to_settle(&terms, &asked(&taken), calls).await {
             Settled::Success { transaction } => {
-                drop(self.write_settled(taken, transaction, false).await);
+                drop(self.write_settled(&taken, &transaction, false).await);
             }
             // That it cannot be carried out now does not say that it was not before.
             Settled::Failed { reason } => self.write_doubt(taken, reason, None).await,
@@ -273,30 +295,27 @@ impl Desk {
         settled
     }
 
+    /// Writes that a payment moved. Whether it is spent at once somebody waits for; without that it takes as long as it
+    /// takes.
     async fn write_settled(
         &self,
-        settling: PaymentRecord,
-        transaction: String,
+        settling: &PaymentRecord,
+        transaction: &str,
         spends: bool,
-    ) -> Option<PaymentRecord> {
-        let now = self.gateway.clock().now();
-        let (proof, told) = (settling.proof.clone(), transaction.clone());
-        let settle = move |records: &mut dyn Records| {
-            books::settle(records, now, &settling, &transaction, spends)
+    ) -> Result<Option<PaymentRecord>, StoreError> {
+        let (from, told) = (settling.clone(), transaction.to_owned());
+        let settle = move |records: &mut dyn Records, now: Timestamp| {
+            books::settle(records, now, &from, &told, spends)
         };
-        let written = self.write(settle).await;
-        let cause = match written {
-            Ok(Some(payment)) => return Some(payment),
+        let written = self.insist(spends, settle).await;
+        let cause = match &written {
+            Ok(Some(_)) => return written,
             Ok(None) => "it went on elsewhere".to_owned(),
             Err(error) => error.to_string(),
         };
-        tracing::error!(
-            proof,
-            transaction = told,
-            cause,
-            "a payment moved that is not written down"
-        );
-        None
+        let proof = &settling.proof;
+        tracing::error!(proof, transaction, cause, "a payment moved that is not written down");
+        written
     }
 
     async fn write_doubt(
@@ -332,17 +351,11 @@ impl Desk {
     }
 
     async fn give_back(self: Arc<Self>, used: PaymentRecord) {
-        let mut last = None;
-        for _ in 0..WRITES {
-            let (now, used) = (self.gateway.clock().now(), used.clone());
-            match self.write(move |records| books::give_back(records, now, &used)).await {
-                Ok(_) => return,
-                Err(error) => last = Some(error),
-            }
-            sleep(WRITE_PAUSE).await;
+        let proof = used.proof.clone();
+        let give_back = move |records: &mut dyn Records, now| books::give_back(records, now, &used);
+        if let Err(error) = self.insist(false, give_back).await {
+            tracing::error!(%error, proof, "a payment is not given back");
         }
-        let cause = last.map(|error| error.to_string());
-        tracing::error!(proof = used.proof, cause, "a payment is not given back");
     }
 
     /// Has an answer written down that was paid for, before anything of the orders behind it; gives the wait for that. What
@@ -364,6 +377,30 @@ impl Desk {
             }
             drop((room, place));
         }
+    }
+
+    /// Writes what must not be lost, again and again where the store cannot: for a while where somebody waits for it, and
+    /// else until the gateway stops.
+    async fn insist<T: Send + 'static>(
+        &self,
+        is_awaited: bool,
+        work: impl Fn(&mut dyn Records, Timestamp) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        loop {
+            let (work, now) = (work.clone(), self.gateway.clock().now());
+            let written = self.write(move |records| work(records, now)).await;
+            let since = if is_awaited { Some(&began) } else { self.ended.get() };
+            let is_over = since.is_some_and(|since| since.elapsed() >= WRITE_TIME);
+            if written.is_ok() || is_over {
+                return written;
+            }
+            sleep(WRITE_PAUSE).await;
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ended.get().is_some()
     }
 
     async fn write<T: Send + 'static>(

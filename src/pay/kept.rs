@@ -83,6 +83,8 @@ impl Print {
             add(&values.len().to_be_bytes());
             values.iter().for_each(|value| add(value.as_bytes()));
         }
+        // No field has this name, so that no body is taken for more of them.
+        add(b"");
         Self(Rc::new(RefCell::new(hash)))
     }
 
@@ -229,6 +231,13 @@ mod tests {
         ] {
             assert_ne!(first, other, "{case}");
         }
+        let field =
+            "\0\0\0\0\0\0\0\x06accept\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01a";
+        assert_ne!(
+            print("POST", "/x", &fields[..1], &["hello"]),
+            print("POST", "/x", &[], &[field, "hello"]),
+            "a body like a field"
+        );
     }
 
     #[test]

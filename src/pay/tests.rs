@@ -9,7 +9,7 @@ use super::{
     books::{self, For, Found},
 };
 use crate::{
-    model::Settle,
+    model::{Nanos, Settle},
     store::{
         Sqlite, Store, StoreError, Verdict,
         records::{PaymentRecord, PaymentState, Records},
@@ -217,10 +217,81 @@ fn settlement_whose_owner_is_gone_is_asked_about() {
     assert_eq!(place.due(), None);
     place.pass(1);
     let asked = place.due().unwrap();
-    let late = place.write(|records, now| books::settle(records, now, &settling, "0x1", true));
-    assert_eq!(late, None);
     let settled = place.write(|records, now| books::settle(records, now, &asked, "0x1", false));
     assert_eq!(settled.unwrap().settlement.as_deref(), Some("0x1"));
+    let late = place.write(|records, now| books::settle(records, now, &settling, "0x1", true));
+    assert_eq!(late, None);
+}
+
+/// Who is told late that it moved has it written all the same: whoever settles it may not tell it again.
+#[test]
+fn settlement_that_is_told_late_is_there_for_another_request() {
+    for is_asked_again in [false, true] {
+        let mut place = Place::new();
+        let settling = place.settling();
+        place.pass(60);
+        let asked = place.due().unwrap();
+        if is_asked_again {
+            place.write(|records, now| books::doubt(records, now, &asked, "used", None)).unwrap();
+        }
+        let late = place.write(|records, now| books::settle(records, now, &settling, "0x1", true));
+        let late = late.unwrap();
+        assert_eq!((late.state, late.held), (PaymentState::Settled, late.price.nanos));
+        assert_eq!((late.settlement.as_deref(), late.next_attempt), (Some("0x1"), None));
+        // Who asked meanwhile changes nothing any more.
+        place.write(|records, now| {
+            assert_eq!(books::doubt(records, now, &asked, "used", None)?, None);
+            assert_eq!(books::settle(records, now, &asked, "0x1", false)?, None);
+            Ok(())
+        });
+        assert!(matches!(place.claim(&request("weather")), Found::Spent(_)));
+    }
+}
+
+/// What is written, though nobody heard that it is, is not written twice: it is spent on the request that waits still, or
+/// there for another.
+#[test]
+fn settlement_that_is_written_unheard_is_written_once() {
+    let mut place = Place::new();
+    let settling = place.settling();
+    let settle = |place: &mut Place, spends| {
+        place.write(|records, now| books::settle(records, now, &settling, "0x1", spends))
+    };
+    let used = settle(&mut place, true).unwrap();
+    assert_eq!(settle(&mut place, true), Some(used.clone()));
+    let returned = settle(&mut place, false).unwrap();
+    assert_eq!((returned.state, returned.held), (PaymentState::Settled, used.price.nanos));
+    assert_eq!(settle(&mut place, false), None);
+    let Found::Spent(other) = place.claim(&request("weather")) else { panic!() };
+    assert_eq!(settle(&mut place, true), None);
+    assert_eq!(other.held, Nanos::ZERO);
+}
+
+/// Of requests with one Idempotency-Key the first counts that has something in hand, and so it is with names: a claim
+/// whose owner is gone hides none behind it.
+#[test]
+fn claim_whose_owner_is_gone_stands_before_no_other_payment() {
+    let mut place = Place::new();
+    let of = For { key: Some("k".to_owned()), ..request("weather") };
+    let by = |proof: &str| {
+        let (proof, identifier) = (proof.to_owned(), Some("name".to_owned()));
+        Presented { proof, identifier, ..presented() }
+    };
+    let claim = |place: &mut Place, proof: &str, of: &For| {
+        place.write(|records, now| books::claim(records, now, &by(proof), of, Ok(())))
+    };
+    assert!(matches!(claim(&mut place, "1", &of), Found::Claimed(_)));
+    place.pass(59);
+    assert!(matches!(claim(&mut place, "2", &of), Found::Pending));
+    place.pass(1);
+    let Found::Claimed(second) = claim(&mut place, "2", &of) else { panic!() };
+    place.write(|records, now| {
+        let settling = books::begin(records, now, &second)?.unwrap();
+        books::settle(records, now, &settling, "0x1", true)
+    });
+    assert!(matches!(claim(&mut place, "3", &of), Found::Used(None)));
+    let unkeyed = request("weather");
+    assert!(matches!(claim(&mut place, "3", &unkeyed), Found::Used(None)));
 }
 
 #[test]

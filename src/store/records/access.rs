@@ -184,11 +184,23 @@ pub trait Reads {
     /// Gives up to `max` payments that are to be asked about by now, the longest due first.
     fn due_payments(&self, now: Timestamp, max: usize) -> Result<Vec<PaymentRecord>, StoreError>;
 
-    /// Tells whether a payer has given a name to a payment, unless that has failed.
-    fn is_identifier_used(&self, payer: &str, identifier: &str) -> Result<bool, StoreError>;
+    /// Tells whether a payer has given a name to a payment, unless that has failed, or was claimed and nothing happened to
+    /// it since an instant.
+    fn is_identifier_used(
+        &self,
+        payer: &str,
+        identifier: &str,
+        gone: Timestamp,
+    ) -> Result<bool, StoreError>;
 
-    /// Finds the payment that a payer presented first with an Idempotency-Key, unless that has failed.
-    fn payment_by_key(&self, payer: &str, key: &str) -> Result<Option<PaymentRecord>, StoreError>;
+    /// Finds the payment that a payer presented first with an Idempotency-Key, of those that have not failed, and were not
+    /// claimed so that nothing happened to them since an instant.
+    fn payment_by_key(
+        &self,
+        payer: &str,
+        key: &str,
+        gone: Timestamp,
+    ) -> Result<Option<PaymentRecord>, StoreError>;
 
     /// Finds the answer that was paid for by a proof, if it is kept still.
     fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError>;

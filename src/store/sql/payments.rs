@@ -64,30 +64,36 @@ pub(super) fn has_any(database: &dyn Database, customer: &str) -> Result<bool, S
     Ok(found.is_some())
 }
 
-/// Tells whether a payer has given a name to a payment, unless that has failed.
+/// Tells whether a payer has given a name to a payment, unless that has failed, or was claimed and nothing happened to it
+/// since an instant.
 pub(super) fn is_identifier_used(
     database: &dyn Database,
     payer: &str,
     identifier: &str,
+    gone: Timestamp,
 ) -> Result<bool, StoreError> {
     let sql = "SELECT number FROM payments
-        WHERE payer = ?1 AND identifier = ?2 AND state <> 'failed' LIMIT 1";
-    let params = params![payer, identifier];
+        WHERE payer = ?1 AND identifier = ?2 AND state <> 'failed'
+            AND (state <> 'claimed' OR changed_at > ?3) LIMIT 1";
+    let params = params![payer, identifier, ms(gone)];
     let found = query::one(database, PAYMENTS, sql, params, |cells| cells.get::<i64>())?;
     Ok(found.is_some())
 }
 
-/// Finds the payment that a payer presented first with an Idempotency-Key, unless that has failed.
+/// Finds the payment that a payer presented first with an Idempotency-Key, of those that have not failed, and were not
+/// claimed so that nothing happened to them since an instant.
 pub(super) fn find_by_key(
     database: &dyn Database,
     payer: &str,
     key: &str,
+    gone: Timestamp,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM payments
-        WHERE payer = ?1 AND idempotency = ?2 AND state <> 'failed' ORDER BY number LIMIT 1"
+        WHERE payer = ?1 AND idempotency = ?2 AND state <> 'failed'
+            AND (state <> 'claimed' OR changed_at > ?3) ORDER BY number LIMIT 1"
     );
-    query::one(database, PAYMENTS, &sql, params![payer, key], read)
+    query::one(database, PAYMENTS, &sql, params![payer, key, ms(gone)], read)
 }
 
 /// Writes a new payment and gives its number; `None` where its proof is there already.

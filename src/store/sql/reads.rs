@@ -237,12 +237,22 @@ impl<S: Source> Reads for Rows<S> {
         payments::due(self.database(), now, max)
     }
 
-    fn is_identifier_used(&self, payer: &str, identifier: &str) -> Result<bool, StoreError> {
-        payments::is_identifier_used(self.database(), payer, identifier)
+    fn is_identifier_used(
+        &self,
+        payer: &str,
+        identifier: &str,
+        gone: Timestamp,
+    ) -> Result<bool, StoreError> {
+        payments::is_identifier_used(self.database(), payer, identifier, gone)
     }
 
-    fn payment_by_key(&self, payer: &str, key: &str) -> Result<Option<PaymentRecord>, StoreError> {
-        payments::find_by_key(self.database(), payer, key)
+    fn payment_by_key(
+        &self,
+        payer: &str,
+        key: &str,
+        gone: Timestamp,
+    ) -> Result<Option<PaymentRecord>, StoreError> {
+        payments::find_by_key(self.database(), payer, key, gone)
     }
 
     fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError> {

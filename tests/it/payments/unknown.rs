@@ -149,3 +149,56 @@ fn caller_that_leaves_has_paid_for_its_next_request() {
     assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (1, 1));
     stage.assert_adds_up();
 }
+
+/// A store that cannot be written for a while loses no payment that moved: whoever settles it may tell so once.
+#[test]
+fn store_that_is_locked_when_it_moves() {
+    let stage = Stage::new();
+    let wallet = Wallet::new(7);
+    let payment = stage.payment(&wallet, "/weather/x", 1);
+    stage.facilitator.set(Mood::Waits);
+    let mut client = stage.gateway.client();
+    client.send(crate::support::client::head("GET", "/weather/x", &[&payment]));
+    stage.facilitator.wait_asked("settle", 1);
+    let path = stage.gateway.directory().join("faregate.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    stage.facilitator.set(Mood::Good);
+    // Longer than the gateway waits for a lock.
+    std::thread::sleep(Duration::from_secs(6));
+    database.execute_batch("ROLLBACK").unwrap();
+    let served = client.response();
+    assert_eq!(served.status(), 200, "{}", served.text());
+    assert_eq!((stage.facilitator.asked("settle"), stage.facilitator.transfers()), (1, 1));
+    assert_eq!(stage.entries(&wallet.address()), paid_and_spent());
+    stage.assert_adds_up();
+}
+
+/// A stop waits for a settlement whose caller has left: it pays for another request after the next start.
+#[test]
+fn stop_while_it_is_settled() {
+    let mut stage = Stage::new();
+    let wallet = Wallet::new(7);
+    let payment = stage.payment(&wallet, "/weather/x", 1);
+    stage.facilitator.set(Mood::Waits);
+    let mut client = stage.gateway.client();
+    client.send(crate::support::client::head("GET", "/weather/x", &[&payment]));
+    stage.facilitator.wait_asked("settle", 1);
+    drop(client);
+    std::thread::scope(|scope| {
+        let Stage { gateway, facilitator, .. } = &mut stage;
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            facilitator.set(Mood::Good);
+        });
+        gateway.restart();
+    });
+    let kinds: Vec<String> =
+        stage.entries(&wallet.address()).into_iter().map(|(kind, ..)| kind).collect();
+    assert_eq!(kinds, ["paid", "spent", "returned"]);
+    assert_eq!(stage.ask("/weather/x", &[&payment]).status(), 200);
+    assert_eq!((stage.facilitator.asked("settle"), stage.facilitator.transfers()), (1, 1));
+    assert_eq!(stage.upstream.count(), 1);
+    stage.assert_adds_up();
+}

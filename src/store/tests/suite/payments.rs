@@ -60,11 +60,14 @@ fn a_proof_is_there_once() {
     let reads = place.store.reads();
     assert_eq!(reads.payment("p").unwrap(), Some(first.clone()));
     assert_eq!(reads.payment("none").unwrap(), None);
-    assert!(reads.is_identifier_used("0xpayer", "i").unwrap());
-    assert!(!reads.is_identifier_used("0xother", "i").unwrap());
-    assert!(!reads.is_identifier_used("0xpayer", "j").unwrap());
-    assert_eq!(reads.payment_by_key("0xpayer", "k").unwrap(), Some(first.clone()));
-    assert_eq!(reads.payment_by_key("0xother", "k").unwrap(), None);
+    let gone = first.changed_at.checked_sub(Duration::from_millis(1)).unwrap();
+    assert!(reads.is_identifier_used("0xpayer", "i", gone).unwrap());
+    assert!(!reads.is_identifier_used("0xother", "i", gone).unwrap());
+    assert!(!reads.is_identifier_used("0xpayer", "j", gone).unwrap());
+    assert!(!reads.is_identifier_used("0xpayer", "i", first.changed_at).unwrap());
+    assert_eq!(reads.payment_by_key("0xpayer", "k", gone).unwrap(), Some(first.clone()));
+    assert_eq!(reads.payment_by_key("0xother", "k", gone).unwrap(), None);
+    assert_eq!(reads.payment_by_key("0xpayer", "k", first.changed_at).unwrap(), None);
     assert_eq!(reads.payment_by_request("none").unwrap(), None);
     assert!(reads.has_payments("0xpayer").unwrap() && !reads.has_payments("acme").unwrap());
 }
