@@ -73,7 +73,8 @@ impl Body<'_> {
             push_credit(credit, text);
         }
         if let Some(offer) = offer {
-            push_offers(offer, text);
+            text.extend_from_slice(b",\"offers\":");
+            text.extend_from_slice(offer.listed());
         }
         if let Some(href) = link {
             push_actions(*code, href, text);
@@ -204,27 +205,6 @@ fn push_credit(shortage: &CreditShortage, text: &mut Vec<u8>) {
         json::push_quoted(&value, text);
     }
     text.push(b'}');
-}
-
-/// Writes an offer for each way to pay as the call is made. What it asks is a document already.
-fn push_offers(offer: &Offer, text: &mut Vec<u8>) {
-    text.extend_from_slice(b",\"offers\":[{\"rail\":\"x402\",\"price\":");
-    json::push_quoted(&offer.price.nanos.to_string(), text);
-    text.extend_from_slice(b",\"currency\":");
-    json::push_quoted(offer.price.currency.as_str(), text);
-    text.extend_from_slice(b",\"x402Version\":2,\"accepts\":[");
-    text.extend_from_slice(offer.x402().document().as_bytes());
-    text.extend_from_slice(b"]}");
-    if let Some(mpp) = offer.mpp() {
-        text.extend_from_slice(b",{\"rail\":\"mpp\",\"price\":");
-        json::push_quoted(&offer.price.nanos.to_string(), text);
-        text.extend_from_slice(b",\"currency\":");
-        json::push_quoted(offer.price.currency.as_str(), text);
-        text.extend_from_slice(b",\"method\":\"evm\",\"intent\":\"charge\",\"request\":");
-        text.extend_from_slice(mpp.document().as_bytes());
-        text.push(b'}');
-    }
-    text.push(b']');
 }
 
 fn push_actions(code: Code, href: &str, text: &mut Vec<u8>) {

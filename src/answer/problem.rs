@@ -131,8 +131,10 @@ struct ByRail<'a> {
 /// Writes an offer for each rail. The scheme's stand before other challenges: some clients look at the first alone.
 fn push_offers(offer: &Offer, denial: &Denial, context: &Context<'_>, fields: &mut Fields) {
     let Paying { place, accepted, digest, .. } = context.paying;
-    let required = offer.x402().header(denial.payment_reason(), &place.resource);
-    fields.push_text(&PAYMENT_REQUIRED, &required);
+    fields.lines.reserve(OFFERS_BYTES);
+    fields.push_written(&PAYMENT_REQUIRED, |value| {
+        offer.x402().push_required(denial.payment_reason(), &place.resource, value);
+    });
     let Some(offer) = offer.mpp() else { return };
     for challenge in offer.challenges(place, accepted, digest) {
         fields.push_written(&header::WWW_AUTHENTICATE, |value| {
@@ -176,6 +178,9 @@ fn challenge(denial: &Denial, realm: &str) -> Option<String> {
 /// Room for most bodies, so that writing one does not grow it step by step.
 const BODY_BYTES: usize = 1024;
 
+/// Room for the fields of most offers.
+const OFFERS_BYTES: usize = 3072;
+
 fn respond(
     code: Code,
     detail: &str,
@@ -188,7 +193,8 @@ fn respond(
     let own = context.status_by_code.get(&code).copied();
     let status = own.or(status).unwrap_or_else(|| code.status());
     let link = context.upgrade_url.filter(|_| code.status() == StatusCode::PAYMENT_REQUIRED);
-    let mut body = Vec::with_capacity(BODY_BYTES);
+    let offers = offer.map_or(0, |offer| offer.listed().len());
+    let mut body = Vec::with_capacity(BODY_BYTES.saturating_add(offers));
     Body { code, type_url, status, detail, short, link, offer, reason, context }.push(&mut body);
     let mut fields = Fields::with_room();
     // In version 1 of x402 the body is the offer.

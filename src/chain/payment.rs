@@ -294,9 +294,13 @@ impl Paid {
         self.hand_over(ending);
     }
 
-    /// Gives what it pays.
+    /// Gives what it pays: what was asked when it moved.
     pub(super) fn price(&self) -> Money {
-        self.price
+        match &self.payment {
+            Some(Payment::Granted(grant)) => grant.payment().map(|payment| payment.price),
+            _ => None,
+        }
+        .unwrap_or(self.price)
     }
 
     /// Gives what its request is known by.

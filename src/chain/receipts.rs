@@ -46,6 +46,14 @@ pub(super) fn tell(receipt: &Receipt, status: StatusCode, fields: &mut Fields) {
     keep_private(fields);
 }
 
+/// What caches go by; those that are targeted go before the first for whom they are meant (RFC 9213 section 2.2).
+const CACHED_BY: [&[u8]; 4] = [
+    b"cache-control:",
+    b"cdn-cache-control:",
+    b"cloudflare-cdn-cache-control:",
+    b"surrogate-control:",
+];
+
 /// Says that an answer is for its caller alone.
 fn keep_private(fields: &mut Fields) {
     let said = fields.find_all("cache-control");
@@ -60,7 +68,7 @@ fn keep_private(fields: &mut Fields) {
             kept.push(directive.to_vec());
         }
     }
-    fields.remove_beginning(b"cache-control:");
+    CACHED_BY.iter().for_each(|name| fields.remove_beginning(name));
     fields.push_written(&http::header::CACHE_CONTROL, |value| {
         value.extend_from_slice(&kept.join(&b", "[..]));
     });
@@ -80,6 +88,7 @@ mod tests {
                 "private, max-age=1, No-Store",
             ),
             ("cache-control: private=\"x\"\r\n", "private"),
+            ("CDN-Cache-Control: max-age=9\r\nsurrogate-control: max-age=9\r\n", "private"),
         ] {
             let mut fields = Fields { lines: said.as_bytes().to_vec(), ..Fields::default() };
             keep_private(&mut fields);

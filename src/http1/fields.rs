@@ -50,10 +50,9 @@ impl Fields {
             lines.truncate(line);
             return;
         }
+        // Each is written, so that many are looked at together.
         for byte in lines.get_mut(value..).unwrap_or_default() {
-            if !(b' '..=b'~').contains(byte) {
-                *byte = b'?';
-            }
+            *byte = if (b' '..=b'~').contains(byte) { *byte } else { b'?' };
         }
         lines.extend_from_slice(b"\r\n");
     }

@@ -215,10 +215,10 @@ impl Desk {
         match settled {
             Settled::Failed { reason } => {
                 let failed = reason.clone();
-                let at = self.gateway.clock().now();
-                let written =
-                    self.write(move |records| books::fail(records, at, &settling, &failed)).await;
-                match written {
+                let fail = move |records: &mut dyn Records, now: Timestamp| {
+                    books::fail(records, now, &settling, &failed)
+                };
+                match self.insist(true, fail).await {
                     Ok(Some(_)) => reply.refuse(Refused::Failed { reason }),
                     _ => reply.refuse(Refused::Pending),
                 }
@@ -289,7 +289,7 @@ impl Desk {
             Settled::Failed { .. } => "failed",
             Settled::NotAsked => "unavailable",
             Settled::Success { .. } => "settled",
-            Settled::Unknown { .. } => "unknown",
+            Settled::Unknown { .. } => "in_doubt",
         };
         calls.count(result, began.elapsed());
         settled

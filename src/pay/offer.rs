@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Presented, Rail, Wrong, mpp, x402};
-use crate::model::Money;
+use crate::{json, model::Money};
 
 /// What one call over a route can be paid by.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Offer {
     pub(crate) price: Money,
     x402: x402::Offer,
     mpp: Option<mpp::Offer>,
+    /// All of it as a document, as refusals list it.
+    listed: Vec<u8>,
 }
 
 /// Where and when a payment is asked for, or brought.
@@ -42,7 +44,13 @@ impl Offer {
     /// Makes the offer of a route.
     pub(crate) fn new(x402: x402::Offer, mpp: Option<&Arc<mpp::Terms>>, route: &str) -> Self {
         let mpp = mpp.map(|terms| mpp::Offer::new(terms, &x402, route));
-        Self { price: x402.price, x402, mpp }
+        let listed = list(&x402, mpp.as_ref());
+        Self { price: x402.price, x402, mpp, listed }
+    }
+
+    /// Gives an offer for each way to pay as the call is made, as a list in JSON.
+    pub(crate) fn listed(&self) -> &[u8] {
+        &self.listed
     }
 
     /// Gives what x402 is told.
@@ -100,4 +108,31 @@ impl Offer {
         let offer = self.mpp.as_ref().ok_or_else(nothing)?;
         offer.read(&self.x402, brought, place).map_err(unread)
     }
+}
+
+fn list(x402: &x402::Offer, mpp: Option<&mpp::Offer>) -> Vec<u8> {
+    let mut text = Vec::new();
+    let begin = |rail: &[u8], text: &mut Vec<u8>| {
+        text.extend_from_slice(b"{\"rail\":\"");
+        text.extend_from_slice(rail);
+        text.extend_from_slice(b"\",\"price\":");
+        json::push_quoted(&x402.price.nanos.to_string(), text);
+        text.extend_from_slice(b",\"currency\":");
+        json::push_quoted(x402.price.currency.as_str(), text);
+    };
+    text.push(b'[');
+    begin(b"x402", &mut text);
+    text.extend_from_slice(b",\"x402Version\":2,\"accepts\":[");
+    text.extend_from_slice(x402.document().as_bytes());
+    text.extend_from_slice(b"]}");
+    if let Some(mpp) = mpp {
+        text.push(b',');
+        begin(b"mpp", &mut text);
+        // What is asked is a document already.
+        text.extend_from_slice(b",\"method\":\"evm\",\"intent\":\"charge\",\"request\":");
+        text.extend_from_slice(mpp.document().as_bytes());
+        text.push(b'}');
+    }
+    text.push(b']');
+    text
 }

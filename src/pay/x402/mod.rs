@@ -69,19 +69,28 @@ struct Rules {
 
 impl Offer {
     /// Writes the value of `PAYMENT-REQUIRED` for what stands at a URL, which is given in parts.
-    pub(crate) fn header(&self, reason: Option<&str>, url: &[&str]) -> String {
-        let mut text = Vec::with_capacity(1024);
-        text.extend_from_slice(b"{\"x402Version\":2,\"error\":");
+    pub(crate) fn push_required(&self, reason: Option<&str>, url: &[&str], value: &mut Vec<u8>) {
+        let mut text = Vec::with_capacity(256);
+        text.extend_from_slice(b",\"error\":");
         json::push_string(reason.unwrap_or(UNPAID), &mut text);
         text.extend_from_slice(b",\"resource\":{\"url\":\"");
         for part in url {
             text.extend_from_slice(json::escaped(part).as_bytes());
         }
-        text.extend_from_slice(b"\"},\"accepts\":[");
-        text.extend_from_slice(self.document.as_bytes());
+        text.extend_from_slice(b"\"}}");
+        value.extend_from_slice(self.required.as_bytes());
+        value.extend_from_slice(wire::encode(&text).as_bytes());
+    }
+
+    /// Writes how the value of `PAYMENT-REQUIRED` begins, whatever is asked for. It ends where a text in base64 may be
+    /// followed by another one, so that only the other one is encoded for each answer.
+    fn begin_required(document: &str) -> String {
+        let mut text = Vec::with_capacity(1024);
+        text.extend_from_slice(b"{\"x402Version\":2,\"accepts\":[");
+        text.extend_from_slice(document.as_bytes());
         text.extend_from_slice(b"],\"extensions\":");
         text.extend_from_slice(EXTENSIONS);
-        text.extend_from_slice(b"}");
+        text.resize(text.len().next_multiple_of(3), b' ');
         wire::encode(&text)
     }
 

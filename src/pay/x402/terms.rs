@@ -96,6 +96,8 @@ pub struct Offer {
     pub(super) requirements: Requirements,
     /// The same as a document.
     pub(super) document: String,
+    /// The beginning of `PAYMENT-REQUIRED`.
+    pub(super) required: String,
     /// The amount in the form that is signed.
     pub(super) amount: Word,
     pub(super) domain: Domain,
@@ -132,10 +134,12 @@ impl Offer {
             },
             amount,
         };
+        let document = serde_json::to_string(&requirements).ok()?;
         Some(Self {
             amount: Word::from_decimal(&requirements.amount)?,
             domain,
-            document: serde_json::to_string(&requirements).ok()?,
+            required: Self::begin_required(&document),
+            document,
             terms: Arc::clone(terms),
             price,
             requirements,

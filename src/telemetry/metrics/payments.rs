@@ -64,7 +64,7 @@ pub(super) fn families(payments: &Payments) -> Vec<Family> {
         Family {
             name: "faregate_payment_calls",
             help: "What facilitators were asked about payments that come with requests, and what came of it: \
-                   unknown is asked again by settle_again.",
+                   in_doubt is asked again by settle_again.",
             series: Series::Counters(results),
         },
         Family {

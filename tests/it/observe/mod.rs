@@ -19,6 +19,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    payments::wallet::{Order, Wallet, offer},
     support::{
         Client, Exchange, Front, Gateway, Then, Upstream, certificates::Authority, upstream::OK,
         wait_for,
@@ -59,6 +60,22 @@ upstream = "api"
 name = "gone"
 path = "/gone"
 upstream = "gone"
+
+[payments.x402]
+facilitator = "http://@NOWHERE@"
+network = "eip155:84532"
+asset = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+asset_name = "USD Coin"
+asset_version = "2"
+decimals = 6
+pay_to = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+
+[[routes]]
+name = "sold"
+path = "/sold"
+upstream = "api"
+access = "payment"
+price = "0.01 USD"
 
 [[routes]]
 name = "watched"
@@ -144,6 +161,9 @@ impl Scene {
             assert!(statuses.contains(&status), "{path} by {key}: {status}");
         }
         assert_eq!(self.gateway.get("/calls/reset", acme).status(), 502);
+        let asked = client.request("GET", "/sold", &[]);
+        let payment = Wallet::new(7).field(&Order::of(&offer(&asked), 1));
+        assert_eq!(client.request("GET", "/sold", &[&payment]).status(), 503);
         let mut odd = self.gateway.client();
         odd.send("not HTTP\r\n\r\n");
         odd.drain();

@@ -12,7 +12,7 @@ mod page;
 mod refused;
 mod several;
 mod unknown;
-mod wallet;
+pub(crate) mod wallet;
 
 use std::net::SocketAddr;
 

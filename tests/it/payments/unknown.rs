@@ -41,7 +41,7 @@ fn in_doubt(mood: Mood) {
     assert_eq!(stage.entries(&wallet.address()), paid_and_spent(), "{case}");
     stage.assert_adds_up();
     let metrics = stage.gateway.admin("GET", "/metrics").text().to_owned();
-    for (call, result) in [("verify", "valid"), ("settle", "unknown"), ("settle_again", "settled")]
+    for (call, result) in [("verify", "valid"), ("settle", "in_doubt"), ("settle_again", "settled")]
     {
         let told =
             format!("faregate_payment_calls_total{{call=\"{call}\",result=\"{result}\"}} 1\n");
