@@ -105,8 +105,15 @@ fn push_offer(offer: &Offer, text: &mut String) {
     text.push_str(
         "<h2>For this call alone</h2>\n<p>A program with a wallet pays as it calls: a client of \
          x402 reads the offer in the field <code>PAYMENT-REQUIRED</code> of this answer, signs it, \
-         and asks again.</p>\n<dl>\n",
+         and asks again.</p>\n",
     );
+    if offer.mpp().is_some() {
+        text.push_str(
+            "<p>A client of the scheme <code>Payment</code> (MPP) reads it in the field \
+             <code>WWW-Authenticate</code>.</p>\n",
+        );
+    }
+    text.push_str("<dl>\n");
     let price = offer.price.to_string();
     let rows = [("Price", price.as_str())].into_iter().chain(offer.x402().parts());
     for (name, value) in rows {

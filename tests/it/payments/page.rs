@@ -34,6 +34,7 @@ fn browser_is_shown_a_page_and_a_program_a_document() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert!(!text.contains("WWW-Authenticate"), "the scheme is not spoken here: {text}");
     assert!(!text.contains("<script") && !text.contains("src="), "{text}");
     // Where money does not help, and where all is well, nothing changes.
     for (path, verdict) in [("/bare", "401 missing_api_key"), ("/none", "404 route_not_found")] {

@@ -107,6 +107,11 @@ fn challenge_says_how_to_pay_and_the_credential_opens_one_request() {
             "intent": "charge", "request": request})
     );
 
+    // A person is told where programs read it.
+    let page = stage.ask("/weather/paris", &["Accept: text/html"]);
+    let is_told = ["PAYMENT-REQUIRED", "WWW-Authenticate"].map(|name| page.text().contains(name));
+    assert_eq!(is_told, [true, true], "{}", page.text());
+
     let wallet = Wallet::new(7);
     let payment = field(&credential(&wallet, &challenge));
     let served = stage.ask("/weather/paris?secret=1", &[&payment, "Accept-Payment: evm/charge"]);
