@@ -71,7 +71,7 @@ pub(super) enum Sent {
 }
 
 /// How many are kept.
-const KEPT_MAX: usize = 16;
+const KEPT_MAX: usize = 64;
 
 /// How long one is kept for what may be sent twice.
 const KEPT: Duration = Duration::from_secs(20);
@@ -98,8 +98,10 @@ impl Kept {
     /// Takes the one that was used last.
     pub(super) fn take(&self, place: &Place, repeat: Repeat) -> Option<Open> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(Idle::is_good);
-        let is_fit = |idle: &Idle| idle.place == *place && idle.since.elapsed() < repeat.idle_max();
+        // The time is asked once for all of them.
+        let now = Instant::now();
+        kept.retain(|idle| idle.is_good(now));
+        let is_fit = |idle: &Idle| idle.place == *place && idle.lain(now) < repeat.idle_max();
         let at = kept.iter().rposition(is_fit)?;
         Some(kept.remove(at).open)
     }
@@ -107,17 +109,23 @@ impl Kept {
     /// Keeps one; the oldest makes room.
     pub(super) fn put(&self, place: Place, open: Open) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(Idle::is_good);
+        let now = Instant::now();
+        kept.retain(|idle| idle.is_good(now));
         if kept.len() >= KEPT_MAX {
             kept.remove(0);
         }
-        kept.push(Idle { place, since: Instant::now(), open });
+        kept.push(Idle { place, since: now, open });
     }
 }
 
 impl Idle {
-    fn is_good(&self) -> bool {
-        !self.open.sender.is_closed() && self.since.elapsed() < KEPT
+    fn is_good(&self, now: Instant) -> bool {
+        !self.open.sender.is_closed() && self.lain(now) < KEPT
+    }
+
+    /// Gives how long it has lain.
+    fn lain(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 }
 

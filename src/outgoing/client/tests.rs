@@ -1,9 +1,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::outgoing::resolver::Resolved;
+use crate::{outgoing::resolver::Resolved, tls::provider};
 
 /// A resolver that gives the same addresses for each name, or never gives any.
 struct Fixed {
@@ -254,14 +257,29 @@ async fn without_certificates_only_https_fails() {
 async fn receiver(answers_per_connection: usize) -> (Target, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = target(&format!("http://{}/", listener.local_addr().unwrap()), Trust::Operator);
+    let (opened, asked) = answer_over(listener, answers_per_connection, async |stream| stream);
+    (target, opened, asked)
+}
+
+/// Answers over what is made of each connection that comes.
+fn answer_over<S, F>(
+    listener: tokio::net::TcpListener,
+    answers_per_connection: usize,
+    begin: impl Fn(TcpStream) -> F + Send + 'static,
+) -> (Arc<AtomicUsize>, Arc<AtomicUsize>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+    F: Future<Output = S> + Send + 'static,
+{
     let (opened, asked) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let (opening, asking) = (Arc::clone(&opened), Arc::clone(&asked));
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
             opening.fetch_add(1, Ordering::SeqCst);
-            let asking = Arc::clone(&asking);
+            let (asking, beginning) = (Arc::clone(&asking), begin(stream));
             tokio::spawn(async move {
+                let mut stream = beginning.await;
                 for _ in 0..answers_per_connection {
                     let mut bytes = Vec::new();
                     while !bytes.ends_with(b"}}") {
@@ -275,14 +293,14 @@ async fn receiver(answers_per_connection: usize) -> (Target, Arc<AtomicUsize>, A
                         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
                         .await
                         .unwrap();
+                    stream.flush().await.unwrap();
                 }
                 // It closes what has lain for a while, when something comes.
-                let mut bytes = [0; 1];
-                let _ = stream.peek(&mut bytes).await;
+                let _ = stream.read(&mut [0; 1]).await;
             });
         }
     });
-    (target, opened, asked)
+    (opened, asked)
 }
 
 fn counted(counter: &AtomicUsize) -> usize {
@@ -303,6 +321,41 @@ async fn connection_is_kept_and_used_again() {
     let (one, other, third) = tokio::join!(send(), send(), send());
     assert!(one.is_ok() && other.is_ok() && third.is_ok());
     assert_eq!((counted(&opened), counted(&asked)), (3, 7));
+}
+
+/// One that is within TLS is kept as well, with the name that was checked once.
+#[tokio::test]
+async fn connection_within_tls_is_kept_and_used_again() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["hooks.example".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let begin = move |stream| {
+        let accepting = acceptor.accept(stream);
+        async move { accepting.await.unwrap() }
+    };
+    let (opened, asked) = answer_over(listener, usize::MAX, begin);
+    let resolver = fixed(Some(&[&address.to_string()]));
+    let client = Client::new(resolver, Roots::Only(vec![certificate]), Timing::default()).unwrap();
+    let (kept, target) = (Kept::default(), target("https://hooks.example/", Trust::Operator));
+    for repeat in [Repeat::Freely, Repeat::Never, Repeat::Freely, Repeat::Never] {
+        let answer = client.send_kept(&kept, repeat, &target, message()).await.unwrap();
+        assert_eq!(answer.body, "{}");
+    }
+    assert_eq!((counted(&opened), counted(&asked)), (1, 4));
+    // Another name of the same address is another place.
+    let other = self::target("https://other.example/", Trust::Operator);
+    let fault = client.send_kept(&kept, Repeat::Never, &other, message()).await.unwrap_err();
+    assert!(matches!(fault, Fault::Tls(_)), "{fault}");
 }
 
 /// What closes as the request comes may have taken it: only what asks is asked again.
@@ -347,7 +400,7 @@ async fn what_has_lain_is_used_only_for_what_may_be_sent_twice() {
     let kept = Kept::default();
     let place = || Place::of(&target("http://127.0.0.1:1/", Trust::Operator));
     let mut theirs = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..100 {
         let (ours, other) = duplex(1024);
         theirs.push(other);
         kept.put(place(), Open::begin(Box::new(ours)).await.unwrap());
@@ -358,7 +411,7 @@ async fn what_has_lain_is_used_only_for_what_may_be_sent_twice() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(kept.take(&place(), Repeat::Never).is_none());
     let left = std::iter::from_fn(|| kept.take(&place(), Repeat::Freely)).count();
-    assert_eq!(left, 15, "no more than so many are kept");
+    assert_eq!(left, 63, "no more than so many are kept");
     let (ours, _other) = duplex(1024);
     kept.put(place(), Open::begin(Box::new(ours)).await.unwrap());
     tokio::time::advance(Duration::from_secs(20)).await;
