@@ -80,7 +80,7 @@ pub(super) fn read_on(mut copied: Box<Copied>, mut lane: Lane) {
 
 /// Makes the answer, and ends the request: nothing is charged for it once more.
 pub(super) fn reply(answer: AnswerRecord, mut exchange: Box<Exchange>) -> Reply {
-    let AnswerRecord { proof: _, request: _, status, fields, length, body, until: _ } = answer;
+    let AnswerRecord { payment: _, request: _, status, fields, length, body, until: _ } = answer;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut fields = Fields { lines: fields, has_date: false, length };
     fields.has_date = fields.find("date").is_some();

@@ -17,8 +17,8 @@ use crate::{
     },
     model::{Access, Money, Route},
     pay::{
-        Answered, Copied, For, Grant, Offer, Outcome, Pledge, Presented, Print, Receipts, Refused,
-        Unread, Wrong, x402,
+        Answered, Copied, For, Grant, Offer, Outcome, PaidBefore, Pledge, Presented, Print,
+        Receipts, Refused, Unread, Wrong, x402,
     },
     progress::{Clocks, Progress},
     server::body::ClientBody,
@@ -175,7 +175,6 @@ pub(super) async fn pay(
         settle: routed.route().settle,
         key,
     };
-    let proof = presented.proof.clone();
     let doubted = (!presented.is_signed).then(|| exchange.peer());
     if let Some(wait) = doubted.and_then(|address| till.wait(address, exchange.now())) {
         return Err(Denial::TooManyPayments { wait }.into());
@@ -189,14 +188,13 @@ pub(super) async fn pay(
         till.note_bad(address, exchange.now());
     }
     let outcome = match outcome {
-        Outcome::Answered(answer) => {
-            // By the key of a request that another payment paid for.
-            let is_by_key = answer.proof != proof;
+        Outcome::Answered(before) => {
+            let PaidBefore { answer, is_by_key } = *before;
             let otherwise = match is_by_key {
                 true => Denial::IdempotencyKeyReused,
                 false => Denial::PaymentAlreadyUsed,
             };
-            return Ok(Opened::Kept(Box::new(Kept { answer: *answer, print, otherwise })));
+            return Ok(Opened::Kept(Box::new(Kept { answer, print, otherwise })));
         }
         other => other,
     };

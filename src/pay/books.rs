@@ -59,6 +59,15 @@ pub(crate) struct For {
     pub(crate) key: Option<String>,
 }
 
+/// What was answered before to who presents a payment.
+#[derive(Debug)]
+pub(crate) struct PaidBefore {
+    /// The answer.
+    pub(crate) answer: AnswerRecord,
+    /// Whether another payment paid for it, of a request with the same Idempotency-Key.
+    pub(crate) is_by_key: bool,
+}
+
 /// What the books say of a payment that is presented.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -74,7 +83,7 @@ pub(super) enum Found {
     /// It was settled before, and is spent on this request.
     Spent(PaymentRecord),
     /// It opened a request already, or pays for another; with the answer of that, if it is kept.
-    Used(Option<Box<AnswerRecord>>),
+    Used(Option<Box<PaidBefore>>),
     /// It cannot be settled.
     Wrong(Wrong),
 }
@@ -95,7 +104,7 @@ pub(super) fn claim(
             false => None,
         };
         return match first {
-            Some(first) => found(records, now, first, of, good),
+            Some(first) => found(records, now, presented, first, of, good),
             None => claim_new(records, now, presented, of, good),
         };
     };
@@ -104,7 +113,7 @@ pub(super) fn claim(
     if is_over && !presented.is_signed && !x402::is_signed_alike(&known.task, &presented.order) {
         return Ok(Found::Used(None));
     }
-    found(records, now, known, of, good)
+    found(records, now, presented, known, of, good)
 }
 
 /// Finds the payment of the first request of those with one Idempotency-Key, but for those whose claimant is gone, so
@@ -145,10 +154,11 @@ fn claim_new(
     })
 }
 
-/// Tells what is to be had of a payment that the books know.
+/// Tells what is to be had by a payment where the books know it, or another of the same request.
 fn found(
     records: &mut dyn Records,
     now: Timestamp,
+    presented: &Presented,
     known: PaymentRecord,
     of: &For,
     good: Result<(), Wrong>,
@@ -158,13 +168,9 @@ fn found(
     }
     match known.state {
         PaymentState::Claimed if is_stale(&known, now) => {
-            if let Err(wrong) = good {
-                return Ok(Found::Wrong(wrong));
-            }
-            let step =
-                PaymentStep { request_id: &of.request_id, ..step(PaymentState::Claimed, &known) };
-            let taken = records.advance_payment(now, &known, &step)?;
-            Ok(taken.map_or(Found::Pending, Found::Claimed))
+            // Nothing moved, and what it was claimed for is not what is asked now.
+            records.forget_payment(&known)?;
+            claim_new(records, now, presented, of, good)
         }
         PaymentState::Claimed | PaymentState::Settling | PaymentState::Unknown => {
             Ok(Found::Pending)
@@ -172,15 +178,17 @@ fn found(
         PaymentState::Settled => {
             let spent = [spent(&known, &of.request_id)];
             let step = PaymentStep {
-                request_id: &of.request_id,
+                request_id: Some(&of.request_id),
                 entries: &spent,
-                ..step(PaymentState::Used, &known)
+                ..step(PaymentState::Used)
             };
             let taken = records.advance_payment(now, &known, &step)?;
             Ok(taken.map_or(Found::Pending, Found::Spent))
         }
         PaymentState::Used => {
-            Ok(Found::Used(records.kept_answer(&known.proof, now)?.map(Box::new)))
+            let is_by_key = known.proof != presented.proof;
+            let answer = records.kept_answer(known.number, now)?;
+            Ok(Found::Used(answer.map(|answer| Box::new(PaidBefore { answer, is_by_key }))))
         }
         PaymentState::Failed => Ok(Found::Failed { reason: known.reason.unwrap_or_default() }),
     }
@@ -193,8 +201,8 @@ pub(super) fn begin(
     claimed: &PaymentRecord,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let next_attempt = now.checked_add(STALE).ok();
-    let task = Some(&*claimed.task);
-    let step = PaymentStep { next_attempt, task, ..step(PaymentState::Settling, claimed) };
+    let settler = claimed.settler.as_deref();
+    let step = PaymentStep { next_attempt, settler, ..step(PaymentState::Settling) };
     records.advance_payment(now, claimed, &step)
 }
 
@@ -216,7 +224,7 @@ pub(super) fn settle(
         true => (PaymentState::Used, &entries[..]),
         false => (PaymentState::Settled, entries.get(..1).unwrap_or_default()),
     };
-    let step = PaymentStep { settlement: Some(transaction), entries, ..step(state, settling) };
+    let step = PaymentStep { settlement: Some(transaction), entries, ..step(state) };
     let settled = records.advance_payment(now, settling, &step)?;
     match settled {
         Some(settled) => Ok(Some(settled)),
@@ -239,7 +247,7 @@ fn settle_late(
         PaymentState::Settling | PaymentState::Unknown => {
             let entries = [(EntryKind::Paid, known.price.nanos, transaction)];
             let (settlement, entries) = (Some(transaction), &entries[..]);
-            let step = PaymentStep { settlement, entries, ..step(PaymentState::Settled, &known) };
+            let step = PaymentStep { settlement, entries, ..step(PaymentState::Settled) };
             records.advance_payment(now, &known, &step)
         }
         PaymentState::Used if is_spent && spends => Ok(Some(known)),
@@ -255,7 +263,7 @@ pub(super) fn fail(
     settling: &PaymentRecord,
     reason: &str,
 ) -> Result<Option<PaymentRecord>, StoreError> {
-    let step = PaymentStep { reason: Some(reason), ..step(PaymentState::Failed, settling) };
+    let step = PaymentStep { reason: Some(reason), ..step(PaymentState::Failed) };
     records.advance_payment(now, settling, &step)
 }
 
@@ -274,7 +282,7 @@ pub(super) fn doubt(
         next_attempt,
         reason: Some(reason),
         settlement: transaction,
-        ..step(PaymentState::Unknown, settling)
+        ..step(PaymentState::Unknown)
     };
     records.advance_payment(now, settling, &step)
 }
@@ -287,7 +295,7 @@ pub(super) fn take_due(
     let Some(due) = records.due_payments(now, 1)?.pop() else { return Ok(None) };
     let next_attempt = now.checked_add(STALE).ok();
     let reason = due.reason.as_deref();
-    let step = PaymentStep { next_attempt, reason, ..step(PaymentState::Unknown, &due) };
+    let step = PaymentStep { next_attempt, reason, ..step(PaymentState::Unknown) };
     records.advance_payment(now, &due, &step)
 }
 
@@ -298,7 +306,7 @@ pub(super) fn give_back(
     used: &PaymentRecord,
 ) -> Result<Option<PaymentRecord>, StoreError> {
     let entries = [(EntryKind::Returned, used.price.nanos, used.request_id.as_str())];
-    let step = PaymentStep { entries: &entries, ..step(PaymentState::Settled, used) };
+    let step = PaymentStep { entries: &entries, ..step(PaymentState::Settled) };
     records.advance_payment(now, used, &step)
 }
 
@@ -329,6 +337,7 @@ fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
         network: network.clone(),
         amount: amount.clone(),
         task: order.clone(),
+        settler: None,
         state: PaymentState::Claimed,
         attempt: 1,
         claimed_at: now,
@@ -344,12 +353,12 @@ fn new(now: Timestamp, presented: &Presented, of: &For) -> PaymentRecord {
 }
 
 /// A step that changes nothing but the state.
-fn step(state: PaymentState, from: &PaymentRecord) -> PaymentStep<'_> {
+fn step(state: PaymentState) -> PaymentStep<'static> {
     PaymentStep {
         state,
         next_attempt: None,
-        request_id: &from.request_id,
-        task: None,
+        request_id: None,
+        settler: None,
         settlement: None,
         reason: None,
         entries: &[],

@@ -108,7 +108,7 @@ fn is_payment(name: &HeaderName, value: &HeaderValue) -> bool {
 /// Makes copies of answers that pass, where there is room for them.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    pub(super) proof: String,
+    pub(super) payment: i64,
     pub(super) room: Arc<Semaphore>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) place: Option<Arc<OwnedSemaphorePermit>>,
@@ -137,7 +137,8 @@ pub(super) struct Answer {
 /// An answer that is to be kept.
 #[derive(Debug)]
 pub(super) struct Keeping {
-    pub(super) proof: String,
+    /// Its number.
+    pub(super) payment: i64,
     pub(super) request: [u8; 32],
     pub(super) answer: Answer,
     /// Both are given back once it is written.
@@ -166,9 +167,9 @@ impl Copied {
 
     /// Has it kept: it is whole, and so is its request.
     pub(crate) fn keep(self) {
-        let Self { shelf: Shelf { proof, room: _, orders, place, mark }, print, answer, room } =
+        let Self { shelf: Shelf { payment, room: _, orders, place, mark }, print, answer, room } =
             self;
-        let keeping = Keeping { proof, request: print.digest(), answer, room, place };
+        let keeping = Keeping { payment, request: print.digest(), answer, room, place };
         // What is not kept cannot be fetched again, which nobody was promised.
         let _ = orders.try_send(Order::Keep(Box::new(keeping)));
         // Whoever presents the proof from now on is behind it.
@@ -245,7 +246,7 @@ mod tests {
         let (orders, mut kept) = mpsc::channel(4);
         let room = Arc::new(Semaphore::new(ANSWER_BYTES_MAX + 100));
         let shelf = || Shelf {
-            proof: "p".to_owned(),
+            payment: 7,
             room: Arc::clone(&room),
             orders: orders.clone(),
             place: None,

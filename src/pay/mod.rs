@@ -19,7 +19,7 @@ pub mod x402;
 use std::borrow::Cow;
 
 pub(crate) use self::{
-    books::For,
+    books::{For, PaidBefore},
     cashier::Cashier,
     kept::{Copied, Print},
     offer::Unread,

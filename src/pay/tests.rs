@@ -114,8 +114,14 @@ fn claim_whose_owner_is_gone_may_be_taken_over_and_the_owner_is_late() {
     assert!(matches!(place.claim(&request("maps")), Found::Used(None)));
     let late = place.claim_when(&request("weather"), Err(Wrong::Expired));
     assert!(matches!(late, Found::Wrong(Wrong::Expired)), "{late:?}");
-    let second = place.claimed();
-    assert_eq!(second.number, first.number);
+    let (order, request_id) = ("{\"a\":1}".to_owned(), "s".to_owned());
+    let dearer = Presented { order, price: "0.02 USD".parse().unwrap(), ..presented() };
+    let of = For { request_id, customer: Some("acme".to_owned()), ..request("weather") };
+    let found = place.write(|records, now| books::claim(records, now, &dearer, &of, Ok(())));
+    let Found::Claimed(second) = found else { panic!("{found:?}") };
+    assert!(second.number > first.number);
+    let asked_now = (second.task.as_str(), second.price, second.customer.as_str());
+    assert_eq!(asked_now, ("{\"a\":1}", dearer.price, "acme"));
     assert_eq!(place.write(|records, now| books::begin(records, now, &first)), None);
     place.write(|records, _| records.forget_payment(&first));
     assert!(place.write(|records, now| books::begin(records, now, &second)).is_some());

@@ -13,14 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     Presented, Wrong,
-    books::For,
+    books::{For, PaidBefore},
     kept::{COPIED_BYTES_MAX, Keeping, Shelf},
     x402::Terms,
 };
 use crate::{
     answer::Ending,
     guesses::{GuessLimit, Guesses},
-    store::records::{AnswerRecord, PaymentRecord},
+    store::records::PaymentRecord,
 };
 
 /// How many payments may be under way in one process, from their claim to the end of what they paid for.
@@ -96,7 +96,7 @@ pub(super) struct Mark {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It opened a request before, and this is the answer of that.
-    Answered(Box<AnswerRecord>),
+    Answered(Box<PaidBefore>),
     /// It is settled, and spent on the request.
     Granted(Grant),
     /// It is good, and held for the request; it is not settled yet.
@@ -218,7 +218,7 @@ impl Reply {
     }
 
     /// Gives the answer that was paid for before.
-    pub(super) fn answer(self, answer: Box<AnswerRecord>) {
+    pub(super) fn answer(self, answer: Box<PaidBefore>) {
         let Self { to, given } = self;
         drop(given);
         let _ = to.send(Outcome::Answered(answer));
@@ -262,9 +262,9 @@ impl Grant {
     /// Gives where a copy of the answer is made that it pays for. Who presents it again is told to come later until the
     /// copy is there, or given up.
     pub(crate) fn shelf(&mut self) -> Option<Shelf> {
-        let proof = self.payment.as_ref()?.proof.clone();
+        let payment = self.payment.as_ref()?.number;
         Some(Shelf {
-            proof,
+            payment,
             room: Arc::clone(&self.room),
             orders: self.orders.clone(),
             place: Some(Arc::clone(&self.place)),

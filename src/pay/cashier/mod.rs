@@ -22,7 +22,7 @@ use super::{
     till::{Bill, Order, Refused, Reply, Till},
     x402::{
         Terms,
-        facilitator::{self, Asked, Facilitator, Settled, Verified},
+        facilitator::{Asked, Facilitator, Settled, Verified},
     },
 };
 use crate::{
@@ -147,7 +147,7 @@ impl Desk {
             Verified::Invalid { reason } => Refused::Wrong(super::Wrong::Invalid(reason.into())),
             Verified::Unavailable => Refused::Unavailable,
             Verified::Valid { by } => {
-                claimed.task = facilitator::addressed(&by, &claimed.task);
+                claimed.settler = Some(by);
                 return match settle {
                     Settle::AfterHeaders => self.hold(claimed, terms, reply).await,
                     Settle::Before => self.settle_verified(claimed, terms, reply).await,
@@ -294,11 +294,10 @@ impl Desk {
 }
 
 fn asked(payment: &PaymentRecord) -> Asked {
-    let PaymentRecord { task, payer, network, amount, .. } = payment;
-    let (by, order) = facilitator::address(task);
+    let PaymentRecord { task, settler, payer, network, amount, .. } = payment;
     Asked {
-        by: by.map(str::to_owned),
-        order: order.to_owned(),
+        by: settler.clone(),
+        order: task.clone(),
         payer: payer.clone(),
         network: network.clone(),
         amount: amount.clone(),

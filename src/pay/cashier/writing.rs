@@ -89,12 +89,12 @@ impl Desk {
     /// Has an answer written down that was paid for, before anything of the orders behind it; gives the wait for that. What
     /// is lost here cannot be fetched again, and that is all.
     pub(super) fn keep(&self, keeping: Keeping) -> impl Future<Output = ()> + Send + use<> {
-        let Keeping { proof, request, answer, room, place } = keeping;
+        let Keeping { payment, request, answer, room, place } = keeping;
         let (kept, now) =
             (self.gateway.look(|snapshot| snapshot.retention.answers), self.gateway.clock().now());
         let until = now.checked_add(kept).unwrap_or(now);
         let Answer { status, fields, length, body } = answer;
-        let record = AnswerRecord { proof, request, status, fields, length, body, until };
+        let record = AnswerRecord { payment, request, status, fields, length, body, until };
         let written = self.keeper.submit(
             move |records: &mut dyn Records| records.keep_answer(&record, KEPT_BYTES_MAX),
             |()| (),

@@ -206,7 +206,6 @@ pub(crate) fn is_v1(order: &str) -> bool {
 /// Tells whether two orders that are sent to who settles have one signature of the same.
 pub(in crate::pay) fn is_signed_alike(one: &str, other: &str) -> bool {
     let signed = |order: &str| {
-        let (_, order) = facilitator::address(order);
         let order: serde_json::Value = serde_json::from_str(order).ok()?;
         order.pointer("/paymentPayload/payload").cloned()
     };

@@ -30,7 +30,7 @@ const LEDGER: &str = "(SELECT number, carried,
     coalesce((SELECT max(entered) FROM entries), -9223372036854775808) AS entered FROM ledger)";
 
 /// All of them. Customers and what belongs to them come first, then what was counted.
-pub(in crate::store) const TABLES: [Table; 26] = [
+pub(in crate::store) const TABLES: [Table; 27] = [
     table(
         "customers",
         "id",
@@ -89,11 +89,12 @@ pub(in crate::store) const TABLES: [Table; 26] = [
     numbered(
         "payments",
         "number",
-        "number proof rail customer payer route request_id price currency network amount task state \
+        "number digest proof rail customer payer route request_id price currency network amount settler state \
             attempt claimed_at changed_at next_attempt settlement reason held \
             until identifier idempotency",
     ),
-    table("paid_answers", "place", "place proof request status fields length body until"),
+    table("payment_tasks", "payment", "payment task"),
+    table("paid_answers", "place", "place payment until request status fields length body"),
     numbered("names", "id", "id name"),
     table(
         "consumption",

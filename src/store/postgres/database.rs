@@ -58,8 +58,8 @@ impl Database for Connection {
         self.reading(|| read(self))
     }
 
-    fn enter(&self, now: Timestamp, entry: &Entry<'_>) -> Result<(), StoreError> {
-        entries::append(self, now, entry)
+    fn enter(&self, now: Timestamp, entries: &[Entry<'_>]) -> Result<(), StoreError> {
+        entries::append(self, now, entries)
     }
 
     fn enter_gathered(

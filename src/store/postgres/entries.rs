@@ -20,7 +20,7 @@ use crate::store::{
     StoreError,
     records::EntryKind,
     sql::{
-        movement::{Account, Consumption, Entry, MINUTE_MS},
+        movement::{Account, Consumption, Entry, MINUTE_MS, told},
         query::{limit, ms},
     },
 };
@@ -28,16 +28,18 @@ use crate::store::{
 /// How many rows share a statement at most.
 pub(super) const TOGETHER: usize = 10_000;
 
-/// Makes an entry, behind the change that it tells.
+/// Makes entries of one account, behind the change that they tell.
 pub(super) fn append(
     connection: &Connection,
     now: Timestamp,
-    entry: &Entry<'_>,
+    entries: &[Entry<'_>],
 ) -> Result<(), StoreError> {
-    let place = take_numbers(connection, now, 1)?;
-    let balances = balances(connection, &[entry.account])?;
-    let balance = balances.get(&entry.account).copied().unwrap_or(0);
-    write(connection, place, &[Line { entry: *entry, balance }])
+    let Some(Entry { account, .. }) = entries.first() else { return Ok(()) };
+    let place = take_numbers(connection, now, entries.len())?;
+    let balances = balances(connection, &[*account])?;
+    let after = balances.get(account).copied().unwrap_or(0);
+    let lines = told(entries, after).map(|(entry, balance)| Line { entry: *entry, balance });
+    write(connection, place, &lines.collect::<Vec<_>>())
 }
 
 /// Enters what was consumed and is not gathered (any more), behind the change of the accounts.

@@ -202,8 +202,9 @@ pub trait Reads {
         gone: Timestamp,
     ) -> Result<Option<PaymentRecord>, StoreError>;
 
-    /// Finds the answer that was paid for by a proof, if it is kept still.
-    fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError>;
+    /// Finds the answer that a payment paid for, by its number, if it is kept still.
+    fn kept_answer(&self, payment: i64, now: Timestamp)
+    -> Result<Option<AnswerRecord>, StoreError>;
 
     /// Tells whether payments stand in a ledger.
     fn has_payments(&self, customer: &str) -> Result<bool, StoreError>;
@@ -290,7 +291,8 @@ pub trait Records: Reads {
     /// Keeps an answer that was paid for, and forgets the oldest of those that take more than `bytes_max` together.
     fn keep_answer(&mut self, answer: &AnswerRecord, bytes_max: i64) -> Result<(), StoreError>;
 
-    /// Forgets up to `max` answers whose time is over. Tells whether those were all.
+    /// Forgets up to `max` answers whose time is over, of the oldest: one whose time is longer hides those behind it.
+    /// Tells whether those were all.
     fn forget_answers(&mut self, now: Timestamp, max: usize) -> Result<bool, StoreError>;
 
     /// Writes a new grant and enters it; gives its number. `repays` of it goes to what is owed.

@@ -31,8 +31,10 @@ pub struct PaymentRecord {
     pub network: String,
     /// How much, in the smallest unit of what moves.
     pub amount: String,
-    /// What whoever settles it is sent; once it is found good, behind the name of who settles it.
+    /// What whoever settles it is sent.
     pub task: String,
+    /// Who found it good, and settles it; `None` before that.
+    pub settler: Option<String>,
     /// How far it has come.
     pub state: PaymentState,
     /// Rises with each change: who comes late finds another.
@@ -60,8 +62,8 @@ pub struct PaymentRecord {
 /// An answer that was paid for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnswerRecord {
-    /// What paid for it.
-    pub proof: String,
+    /// The number of what paid for it.
+    pub payment: i64,
     /// A digest of the request that it answers.
     pub request: [u8; 32],
     /// Its status.
@@ -101,10 +103,10 @@ pub struct PaymentStep<'a> {
     pub state: PaymentState,
     /// When it is asked about again.
     pub next_attempt: Option<Timestamp>,
-    /// The request that presents it.
-    pub request_id: &'a str,
-    /// What whoever settles it is sent, where that changes.
-    pub task: Option<&'a str>,
+    /// The request that presents it, where that is another one.
+    pub request_id: Option<&'a str>,
+    /// Who settles it, once somebody has found it good.
+    pub settler: Option<&'a str>,
     /// The transaction, once one is known.
     pub settlement: Option<&'a str>,
     /// What was said of it.

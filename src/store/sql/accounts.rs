@@ -54,7 +54,7 @@ pub(super) fn add_used(
     let account = Account { of: movement::USAGE, id: id.unwrap_or_default() };
     let (grant, consumed) = (NO_GRANT, None);
     let entry = Entry { account, kind, grant, consumed, amount: units, reference };
-    database.enter(now, &entry)
+    database.enter(now, &[entry])
 }
 
 pub(super) fn threshold(

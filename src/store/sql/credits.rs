@@ -240,7 +240,7 @@ fn enter(
 ) -> Result<(), StoreError> {
     let account = Account { of: PURSE, id: purse };
     let entry = Entry { account, kind, grant, consumed: None, amount, reference };
-    database.enter(now, &entry)
+    database.enter(now, &[entry])
 }
 
 pub(in crate::store) fn read(cells: &mut Cells<'_>) -> Result<GrantRecord, StoreError> {

@@ -59,8 +59,8 @@ pub(super) trait Database {
         read: &mut dyn FnMut(&dyn Database) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
 
-    /// Makes an entry, behind the change that it tells.
-    fn enter(&self, now: Timestamp, entry: &Entry<'_>) -> Result<(), StoreError>;
+    /// Makes entries of one account, behind the change that they tell.
+    fn enter(&self, now: Timestamp, entries: &[Entry<'_>]) -> Result<(), StoreError>;
 
     /// Enters what was gathered in minutes before this one, up to `max` rows of it; tells whether that
     /// was all.

@@ -54,3 +54,15 @@ pub(in crate::store) struct Entry<'a> {
     pub(in crate::store) amount: i64,
     pub(in crate::store) reference: Option<&'a str>,
 }
+
+/// Gives each of some entries of one account with what that has behind it, from what it has behind all of them.
+pub(in crate::store) fn told<'a, 'e>(
+    entries: &'a [Entry<'e>],
+    after: i64,
+) -> impl Iterator<Item = (&'a Entry<'e>, i64)> {
+    let mut balance = entries.iter().fold(after, |has, entry| has.saturating_sub(entry.amount));
+    entries.iter().map(move |entry| {
+        balance = balance.saturating_add(entry.amount);
+        (entry, balance)
+    })
+}

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::{
     model::{Money, Nanos},
     store::{
         StoreError, instant,
-        records::{PaymentRecord, PaymentStep},
+        records::{EntryKind, PaymentRecord, PaymentStep},
         sql::{
             Database,
             credits::currency,
@@ -23,7 +24,7 @@ const PAYMENTS: &str = "payments";
 
 const COLUMNS: &str =
     "number, proof, rail, customer, payer, route, request_id, price, currency, network,
-    amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held,
+    amount, (SELECT task FROM payment_tasks WHERE payment = number), settler, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held,
     until, identifier, idempotency";
 
 /// Finds the payment of a proof.
@@ -31,8 +32,8 @@ pub(super) fn find(
     database: &dyn Database,
     proof: &str,
 ) -> Result<Option<PaymentRecord>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM payments WHERE proof = ?1");
-    query::one(database, PAYMENTS, &sql, params![proof], read)
+    let sql = format!("SELECT {COLUMNS} FROM payments WHERE digest = ?1");
+    query::one(database, PAYMENTS, &sql, params![digest(proof)], read)
 }
 
 /// Finds the payment that a request presented, if no other did since.
@@ -113,6 +114,7 @@ pub(super) fn put(
         network,
         amount,
         task,
+        settler,
         state,
         attempt,
         claimed_at,
@@ -125,16 +127,17 @@ pub(super) fn put(
         identifier,
         idempotency,
     } = payment;
-    let sql = "INSERT INTO payments (proof, rail, customer, payer, route, request_id, price, currency,
-            network, amount, task, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason,
-            held, until, identifier, idempotency)
+    let sql = "INSERT INTO payments (digest, proof, rail, customer, payer, route, request_id, price,
+            currency, network, amount, settler, state, attempt, claimed_at, changed_at, next_attempt, settlement,
+            reason, held, until, identifier, idempotency)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-            ?21, ?22)
-        ON CONFLICT (proof) DO NOTHING RETURNING number";
+            ?21, ?22, ?23)
+        ON CONFLICT (digest) DO NOTHING RETURNING number";
     let Money { nanos: Nanos(price), currency } = *price;
     let (state, claimed_at, changed_at) = (name_of(state)?, ms(*claimed_at), ms(*changed_at));
     let (next_attempt, Nanos(held), until) = (next_attempt.map(ms), *held, until.map(ms));
     let params = params![
+        digest(proof),
         proof,
         rail,
         customer,
@@ -145,7 +148,7 @@ pub(super) fn put(
         currency.as_str(),
         network,
         amount,
-        task,
+        settler,
         state,
         *attempt,
         claimed_at,
@@ -158,7 +161,12 @@ pub(super) fn put(
         identifier,
         idempotency,
     ];
-    query::one(database, PAYMENTS, sql, params, |cells| cells.get())
+    let number = query::one(database, PAYMENTS, sql, params, |cells| cells.get::<i64>())?;
+    if let Some(number) = number {
+        let sql = "INSERT INTO payment_tasks (payment, task) VALUES (?1, ?2)";
+        query::write(database, sql, params![number, task])?;
+    }
+    Ok(number)
 }
 
 /// Takes a payment a step on and gives it as it is then; `None` where it is not any more as it was.
@@ -168,43 +176,63 @@ pub(super) fn advance(
     was: &PaymentRecord,
     step: &PaymentStep<'_>,
 ) -> Result<Option<PaymentRecord>, StoreError> {
-    let PaymentStep { state, next_attempt, request_id, task, settlement, reason, entries } = step;
-    let sql = "UPDATE payments SET state = ?4, next_attempt = ?5, request_id = ?6,
-            settlement = coalesce(?7, settlement), reason = ?8, changed_at = ?9,
-            task = coalesce(?10, task), attempt = attempt + 1
+    let PaymentStep { state, next_attempt, request_id, settler, settlement, reason, entries } =
+        step;
+    let moves = entries.iter().map(|(_, nanos, _)| *nanos).sum::<Nanos>();
+    let sql =
+        "UPDATE payments SET state = ?4, next_attempt = ?5, settlement = coalesce(?6, settlement),
+            reason = ?7, changed_at = ?8, settler = coalesce(?9, settler), held = held + ?10,
+            attempt = attempt + 1
         WHERE number = ?1 AND state = ?2 AND attempt = ?3";
     let (before, after) = (name_of(was.state)?, name_of(state)?);
-    let (next_attempt, at) = (next_attempt.map(ms), ms(now));
+    let (next_ms, at) = (next_attempt.map(ms), ms(now));
     let params = params![
         was.number,
         before,
         was.attempt,
         after,
-        next_attempt,
-        *request_id,
+        next_ms,
         *settlement,
         *reason,
         at,
-        *task,
+        *settler,
+        moves.0,
     ];
     if query::write(database, sql, params)? == 0 {
         return Ok(None);
     }
-    for (kind, nanos, reference) in *entries {
-        // One behind the other, so that each is told with its balance.
-        let sql = "UPDATE payments SET held = held + ?2 WHERE number = ?1";
-        query::write(database, sql, params![was.number, nanos.0])?;
-        let entry = Entry {
-            account: Account { of: PAYMENT, id: was.number },
-            kind: *kind,
-            grant: NO_GRANT,
-            consumed: None,
-            amount: nanos.0,
-            reference: Some(reference),
-        };
-        database.enter(now, &entry)?;
+    if let Some(request_id) = request_id {
+        // On its own, for most steps are of the same request, and its index is spared.
+        let sql = "UPDATE payments SET request_id = ?2 WHERE number = ?1";
+        query::write(database, sql, params![was.number, *request_id])?;
     }
-    find(database, &was.proof)
+    database.enter(now, &lines(was.number, entries))?;
+    let or = |new: &Option<&str>, old: &Option<String>| new.map(str::to_owned).or(old.clone());
+    Ok(Some(PaymentRecord {
+        state: *state,
+        attempt: was.attempt.saturating_add(1),
+        changed_at: instant(at),
+        next_attempt: next_ms.map(instant),
+        request_id: request_id.unwrap_or(&was.request_id).to_owned(),
+        settler: or(settler, &was.settler),
+        settlement: or(settlement, &was.settlement),
+        reason: reason.map(str::to_owned),
+        held: was.held.saturating_add(moves),
+        ..was.clone()
+    }))
+}
+
+/// Gives the entries of a payment.
+fn lines<'a>(number: i64, entries: &[(EntryKind, Nanos, &'a str)]) -> Vec<Entry<'a>> {
+    let line = |(kind, nanos, reference): &(EntryKind, Nanos, &'a str)| Entry {
+        account: Account { of: PAYMENT, id: number },
+        kind: *kind,
+        grant: NO_GRANT,
+        consumed: None,
+        amount: nanos.0,
+        reference: Some(reference),
+    };
+    entries.iter().map(line).collect()
 }
 
 /// Notes that a payment is still under way; false where it is not any more as it was.
@@ -222,7 +250,15 @@ pub(super) fn renew(
 /// Forgets a payment by which nothing can have moved, unless it is not any more as it was.
 pub(super) fn forget(database: &dyn Database, was: &PaymentRecord) -> Result<(), StoreError> {
     let sql = "DELETE FROM payments WHERE number = ?1 AND state = ?2 AND attempt = ?3";
-    query::write(database, sql, params![was.number, name_of(was.state)?, was.attempt])?;
+    let params = params![was.number, name_of(was.state)?, was.attempt];
+    if query::write(database, sql, params)? > 0 {
+        forget_task(database, was.number)?;
+    }
+    Ok(())
+}
+
+fn forget_task(database: &dyn Database, number: i64) -> Result<(), StoreError> {
+    query::write(database, "DELETE FROM payment_tasks WHERE payment = ?1", params![number])?;
     Ok(())
 }
 
@@ -241,8 +277,9 @@ pub(super) fn forget_ended(
     let carried = instant(carried.unwrap_or(i64::MIN)).checked_sub(CARRIED);
     let before = before.min(carried.unwrap_or(Timestamp::MIN));
     let sql = "SELECT number FROM payments
-        WHERE changed_at < ?1 AND until < ?1 AND held = 0 AND state IN ('claimed', 'failed', 'used')
-        ORDER BY changed_at LIMIT ?2";
+        WHERE claimed_at < ?1 AND changed_at < ?1 AND until < ?1 AND held = 0
+            AND state IN ('claimed', 'failed', 'used')
+        ORDER BY claimed_at LIMIT ?2";
     let ended = query::all(database, PAYMENTS, sql, params![ms(before), limit(max)], |cells| {
         cells.get::<i64>()
     })?;
@@ -250,6 +287,7 @@ pub(super) fn forget_ended(
         let sql = r#"DELETE FROM carried WHERE "of" = ?1 AND account = ?2"#;
         query::write(database, sql, params![PAYMENT, *number])?;
         query::write(database, "DELETE FROM payments WHERE number = ?1", params![*number])?;
+        forget_task(database, *number)?;
     }
     Ok(ended.len() < max)
 }
@@ -267,6 +305,7 @@ fn read(cells: &mut Cells<'_>) -> Result<PaymentRecord, StoreError> {
         network: cells.get()?,
         amount: cells.get()?,
         task: cells.get()?,
+        settler: cells.get()?,
         state: cells.name()?,
         attempt: cells.get()?,
         claimed_at: cells.time()?,
@@ -279,4 +318,9 @@ fn read(cells: &mut Cells<'_>) -> Result<PaymentRecord, StoreError> {
         identifier: cells.get()?,
         idempotency: cells.get()?,
     })
+}
+
+/// Gives what stands for a proof in the index: proofs are long, and each goes to another place of it.
+fn digest(proof: &str) -> [u8; 32] {
+    Sha256::digest(proof).into()
 }

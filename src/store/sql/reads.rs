@@ -255,8 +255,12 @@ impl<S: Source> Reads for Rows<S> {
         payments::find_by_key(self.database(), payer, key, gone)
     }
 
-    fn kept_answer(&self, proof: &str, now: Timestamp) -> Result<Option<AnswerRecord>, StoreError> {
-        answers::find(self.database(), proof, now)
+    fn kept_answer(
+        &self,
+        payment: i64,
+        now: Timestamp,
+    ) -> Result<Option<AnswerRecord>, StoreError> {
+        answers::find(self.database(), payment, now)
     }
 
     fn has_payments(&self, customer: &str) -> Result<bool, StoreError> {

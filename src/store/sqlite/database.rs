@@ -63,8 +63,8 @@ impl Database for Connection {
         read(&*state)
     }
 
-    fn enter(&self, now: Timestamp, entry: &Entry<'_>) -> Result<(), StoreError> {
-        entries::append(self, now, entry)
+    fn enter(&self, now: Timestamp, entries: &[Entry<'_>]) -> Result<(), StoreError> {
+        entries::append(self, now, entries)
     }
 
     /// One process has it for itself.

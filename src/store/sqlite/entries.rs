@@ -14,7 +14,7 @@ use crate::store::{
     StoreError,
     records::EntryKind,
     sql::{
-        movement::{Account, Consumption, Entry, HOUR_MS, MINUTE_MS, PAYMENT, PURSE, USAGE},
+        movement::{Account, Consumption, Entry, HOUR_MS, MINUTE_MS, PAYMENT, PURSE, USAGE, told},
         params,
         query::{self, limit, ms},
     },
@@ -25,15 +25,16 @@ use crate::store::{
     },
 };
 
-/// Makes an entry, behind the change that it tells.
+/// Makes entries of one account, behind the change that they tell.
 pub(super) fn append(
     connection: &Connection,
     now: Timestamp,
-    entry: &Entry<'_>,
+    entries: &[Entry<'_>],
 ) -> Result<(), StoreError> {
-    let balance = entered_balance(connection, entry.account)?;
+    let Some(Entry { account, .. }) = entries.first() else { return Ok(()) };
+    let after = entered_balance(connection, *account)?;
     let mut pen = Pen::new(connection, now)?;
-    pen.put(*entry, balance);
+    told(entries, after).for_each(|(entry, balance)| pen.put(*entry, balance));
     pen.finish(None)
 }
 
@@ -152,6 +153,7 @@ pub(super) fn gathered_minutes(connection: &Connection) -> rusqlite::Result<Vec<
 
 /// Tells what accounts have. Its statements are looked for once: there may be many accounts.
 struct Scale<'c> {
+    connection: &'c Connection,
     used: CachedStatement<'c>,
     range: CachedStatement<'c>,
     /// What rows of `usage` have, read ahead and in their order, the next one last.
@@ -159,14 +161,15 @@ struct Scale<'c> {
     has: CachedStatement<'c>,
     held: CachedStatement<'c>,
     gathered: CachedStatement<'c>,
-    /// In which something is gathered.
-    minutes: Vec<i64>,
+    /// In which something is gathered, once that is asked for.
+    minutes: Option<Vec<i64>>,
 }
 
 impl<'c> Scale<'c> {
     fn new(connection: &'c Connection) -> Result<Self, StoreError> {
         let prepare = |sql| connection.prepare_cached(sql).map_err(read_failed);
         Ok(Self {
+            connection,
             used: prepare("SELECT used FROM usage WHERE id = ?1")?,
             range: prepare(
                 "SELECT id, used FROM usage WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
@@ -181,7 +184,7 @@ impl<'c> Scale<'c> {
                 r#"SELECT coalesce(sum(amount), 0) FROM consumption
                     WHERE minute = ?1 AND "of" = ?2 AND account = ?3"#,
             )?,
-            minutes: gathered_minutes(connection).map_err(read_failed)?,
+            minutes: None,
         })
     }
 
@@ -221,13 +224,27 @@ impl<'c> Scale<'c> {
                 statement.query_row([id], |row| row.get(0)).optional()?
             }
         };
+        let has = has.unwrap_or(0);
+        Ok(match of {
+            PURSE => has.saturating_add(self.sum_gathered((of, id))?),
+            USAGE => has.saturating_sub(self.sum_gathered((of, id))?),
+            // What is paid is entered at once.
+            _ => has,
+        })
+    }
+
+    fn sum_gathered(&mut self, (of, id): (i64, i64)) -> rusqlite::Result<i64> {
+        let minutes = match self.minutes.take() {
+            Some(minutes) => minutes,
+            None => gathered_minutes(self.connection)?,
+        };
         let mut gathered = 0_i64;
-        for minute in &self.minutes {
+        for minute in &minutes {
             let some: i64 = self.gathered.query_row([*minute, of, id], |row| row.get(0))?;
             gathered = gathered.saturating_add(some);
         }
-        let has = has.unwrap_or(0);
-        Ok(if of == PURSE { has.saturating_add(gathered) } else { has.saturating_sub(gathered) })
+        self.minutes = Some(minutes);
+        Ok(gathered)
     }
 
     /// Gives what was read ahead of a row, and forgets those before it.

@@ -4,6 +4,7 @@
 //! deleted behind it.
 
 mod backup;
+mod cache;
 mod database;
 mod entries;
 mod fold;
@@ -38,6 +39,7 @@ use crate::{
         records::{Reads, Records},
         sql::{Database, pseudonyms, reads::Rows, writes::Writer},
         sqlite::{
+            cache::Cache,
             database::{read_failed, write_failed},
             ids::Ids,
         },
@@ -52,6 +54,7 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     ids: Ids,
+    cache: Cache,
     /// Held as long as this process may write.
     _lock: Option<File>,
 }
@@ -66,13 +69,15 @@ impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = open::lock(path)?;
         let connection = open::to_write(path)?;
-        Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: Some(lock) })
+        let (ids, cache) = Default::default();
+        Ok(Self { connection, path: path.into(), ids, cache, _lock: Some(lock) })
     }
 
     /// Opens a database for reading, beside the process that has it.
     pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
         let connection = open::to_read(path)?;
-        Ok(Self { connection, path: path.into(), ids: Ids::default(), _lock: None })
+        let (ids, cache) = Default::default();
+        Ok(Self { connection, path: path.into(), ids, cache, _lock: None })
     }
 
     /// Forgets what it remembers of rows, as the end of a process does.
@@ -191,6 +196,8 @@ impl Sqlite {
         commit: &Commit<'_>,
         after: &mut dyn FnMut(&mut dyn Records) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        let rows = commit.usage.len().saturating_add(commit.minutes.len());
+        self.cache.before_fold(&self.connection, rows).map_err(write_failed)?;
         let mut ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
         let over = fold::write(&transaction, &mut ids, commit)?;
@@ -218,6 +225,7 @@ impl Sqlite {
         &mut self,
         next: &mut dyn FnMut(&mut dyn Records) -> Verdict,
     ) -> Result<(), StoreError> {
+        self.cache.before_changes(&self.connection).map_err(write_failed)?;
         let ids = mem::take(&mut self.ids);
         let mut transaction = self.begin()?;
         let mut has_renamed = false;

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+
+use super::cache::Cache;
 
 /// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -114,12 +116,6 @@ const APPLICATION: i64 = 0x6661_7265;
 /// How long to wait for a program that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many pages of the database are held, in KiB.
-const CACHE_KIB: i64 = 32 << 10;
-
-/// The same for a migration, which may bring a large table into another order.
-const MIGRATION_CACHE_KIB: i64 = 256 << 10;
-
 /// How many prepared statements are kept; there are fewer than this.
 const STATEMENTS: usize = 128;
 
@@ -212,6 +208,9 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let connection = opened.map_err(|source| failed(path, source))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| failed(path, source))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else a statement with `LIMIT ?` is prepared anew each time.
+    let stable = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
+    stable.map_err(|source| failed(path, source))?;
     Ok(connection)
 }
 
@@ -247,10 +246,9 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // A fold with many customers writes thousands of pages, most of them again by the next one: what
     // is carried over less often is carried over fewer times. 32 MiB of write-ahead log.
     connection.pragma_update(None, "wal_autocheckpoint", 8192)?;
-    connection.pragma_update(None, "cache_size", -MIGRATION_CACHE_KIB)?;
+    Cache::for_migration(connection)?;
     migrate(connection)?;
-    // What does not fit is written in the middle of a transaction, and often once more.
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)
+    Cache::narrow(connection).map(drop)
 }
 
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

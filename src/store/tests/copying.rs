@@ -61,9 +61,10 @@ INSERT INTO usage_hours VALUES ('acme', -3600000, 1), ('acme', 0, 1);
 INSERT INTO purses VALUES (4, 'acme', 'USD', 25);
 INSERT INTO grants VALUES (6, 'grant_1', 4, 1000, 900, 0, 'purchase', 0, NULL, NULL, 'admin', 1);
 INSERT INTO payments VALUES
-    (3, 'p' || char(1), 'x402', 'acme', '0x1', 'r', 'q', 7, 'USD', 'n', '9', '{}', 'settled', 5, 1, 2, NULL, '0x2', NULL, 7, 3, 'i', 'k'),
-    (5, 'q', 'x402', '0x1', '0x1', 'r', 'q', 7, 'USD', 'n', '9', '{}', 'unknown', 3, 1, 2, 9, NULL, 'why', 0, NULL, NULL, NULL);
-INSERT INTO paid_answers VALUES (700, 'q', x'00', 200, x'41', NULL, x'00ff', 9), (1300, 'r', x'01', 204, x'', 5, x'', 10);
+    (3, x'03', 'p' || char(1), 'x402', 'acme', '0x1', 'r', 'q', 7, 'USD', 'n', '9', 's', 'settled', 5, 1, 2, NULL, '0x2', NULL, 7, 3, 'i', 'k'),
+    (5, x'05', 'q', 'x402', '0x1', '0x1', 'r', 'q', 7, 'USD', 'n', '9', NULL, 'unknown', 3, 1, 2, 9, NULL, 'why', 0, NULL, NULL, NULL);
+INSERT INTO payment_tasks VALUES (3, '{}'), (5, '[' || char(10) || ']');
+INSERT INTO paid_answers VALUES (700, 3, 9, x'00', 200, x'41', NULL, x'00ff'), (1300, 5, 10, x'01', 204, x'', 5, x'');
 INSERT INTO names VALUES (1, 'r'), (2, 's');
 INSERT INTO consumption VALUES (180000, 0, 7, 0, 1, 2, 2), (180000, 1, 4, 6, 1, 1, 60), (180000, 1, 4, 0, 1, 1, 25);
 INSERT INTO entries VALUES (120000, 0, 7, 1, 'consumed', 0, 60000, 1, 2, 9, 10, NULL),

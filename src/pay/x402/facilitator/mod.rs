@@ -114,19 +114,6 @@ struct Asking {
     kept: Kept,
 }
 
-/// Writes down who is to carry out an order.
-pub(crate) fn addressed(by: &str, order: &str) -> String {
-    format!("{by}\n{order}")
-}
-
-/// Reads who is to carry out an order, and the order.
-pub(crate) fn address(task: &str) -> (Option<&str>, &str) {
-    match task.split_once('\n') {
-        Some((by, order)) if !by.starts_with('{') => (Some(by), order),
-        _ => (None, task),
-    }
-}
-
 impl Facilitator {
     /// Makes it. The roots are read once, now.
     pub(crate) fn new(resolver: &Arc<dyn Resolver>, roots: &Roots) -> Result<Self, RootsError> {

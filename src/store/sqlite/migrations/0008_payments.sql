@@ -2,7 +2,8 @@
 -- payment, and removed only where nothing can have moved.
 CREATE TABLE payments (
     number       INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    proof        TEXT    NOT NULL UNIQUE,
+    digest       BLOB    NOT NULL UNIQUE,           -- of the proof, which is long
+    proof        TEXT    NOT NULL,
     rail         TEXT    NOT NULL,
     customer     TEXT    NOT NULL,                  -- whose ledger it stands in; the payer where no key came beside
     payer        TEXT    NOT NULL,
@@ -12,7 +13,7 @@ CREATE TABLE payments (
     currency     TEXT    NOT NULL,
     network      TEXT    NOT NULL,
     amount       TEXT    NOT NULL,                  -- in the smallest unit of what moves
-    task         TEXT    NOT NULL,                  -- what whoever settles it is sent
+    settler      TEXT,                              -- who found it good, and settles it
     state        TEXT    NOT NULL,
     attempt      INTEGER NOT NULL,                  -- rises with each change: who comes late finds another
     claimed_at   INTEGER NOT NULL,
@@ -21,6 +22,12 @@ CREATE TABLE payments (
     settlement   TEXT,                              -- the transaction that it moved with
     reason       TEXT,
     held         INTEGER NOT NULL                   -- paid, and nothing served for it
+) STRICT;
+
+-- What whoever settles them is sent. Apart, since it is long and does not change with each step.
+CREATE TABLE payment_tasks (
+    payment INTEGER NOT NULL PRIMARY KEY,
+    task    TEXT    NOT NULL
 ) STRICT;
 
 CREATE INDEX payments_by_customer ON payments (customer);

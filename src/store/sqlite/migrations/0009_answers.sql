@@ -1,16 +1,14 @@
 -- Answers that were paid for, kept for a while for who presents the same payment with the same request.
 CREATE TABLE paid_answers (
     place   INTEGER NOT NULL PRIMARY KEY,           -- how many bytes were kept up to its end: the oldest has the lowest
-    proof   TEXT    NOT NULL UNIQUE,                -- of payments
+    payment INTEGER NOT NULL UNIQUE,
+    until   INTEGER NOT NULL,
     request BLOB    NOT NULL,                       -- a digest of what it answers
     status  INTEGER NOT NULL,
     fields  BLOB    NOT NULL,
     length  INTEGER,                                -- what its head says of the body, where there is none
-    body    BLOB    NOT NULL,
-    until   INTEGER NOT NULL
+    body    BLOB    NOT NULL
 ) STRICT;
-
-CREATE INDEX paid_answers_by_end ON paid_answers (until);
 
 -- Until when it could be settled; none where that has no end, or is not known.
 ALTER TABLE payments ADD COLUMN until INTEGER;
@@ -21,6 +19,6 @@ ALTER TABLE payments ADD COLUMN identifier TEXT;
 -- The Idempotency-Key of the request that presented it first.
 ALTER TABLE payments ADD COLUMN idempotency TEXT;
 
-CREATE INDEX payments_by_change ON payments (changed_at);
+CREATE INDEX payments_by_age ON payments (claimed_at);
 CREATE INDEX payments_by_identifier ON payments (payer, identifier) WHERE identifier IS NOT NULL;
 CREATE INDEX payments_by_idempotency ON payments (payer, idempotency) WHERE idempotency IS NOT NULL;

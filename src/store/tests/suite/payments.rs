@@ -16,6 +16,7 @@ fn payment(proof: &str) -> PaymentRecord {
         network: "eip155:1".to_owned(),
         amount: "340282366920938463463374607431768211456".to_owned(),
         task: "{}".to_owned(),
+        settler: None,
         state: PaymentState::Claimed,
         attempt: 1,
         claimed_at: at(1),
@@ -34,8 +35,8 @@ fn step(state: PaymentState) -> PaymentStep<'static> {
     PaymentStep {
         state,
         next_attempt: None,
-        request_id: "second",
-        task: None,
+        request_id: Some("second"),
+        settler: None,
         settlement: None,
         reason: None,
         entries: &[],
@@ -80,7 +81,8 @@ fn steps_follow_one_another_and_who_is_late_changes_nothing() {
     assert!(place.write(|records| records.renew_payment(at(2), &first)).unwrap());
     let renewed = PaymentRecord { changed_at: at(2), ..first.clone() };
     assert_eq!(place.store.reads().payment("p").unwrap(), Some(renewed));
-    let settling = PaymentStep { next_attempt: Some(at(9)), ..step(PaymentState::Settling) };
+    let (next_attempt, settler) = (Some(at(9)), Some("who"));
+    let settling = PaymentStep { next_attempt, settler, ..step(PaymentState::Settling) };
     let second = place.write(|records| records.advance_payment(at(2), &first, &settling)).unwrap();
     let second = second.unwrap();
     let expected = PaymentRecord {
@@ -89,6 +91,7 @@ fn steps_follow_one_another_and_who_is_late_changes_nothing() {
         changed_at: at(2),
         next_attempt: Some(at(9)),
         request_id: "second".to_owned(),
+        settler: Some("who".to_owned()),
         ..first.clone()
     };
     assert_eq!(second, expected);
@@ -183,9 +186,9 @@ fn payments_of_a_customer_that_is_removed_go_with_the_rest() {
     assert!(reads.payment("p").unwrap().is_some(), "it stays used");
 }
 
-fn answer(proof: &str, bytes: usize, until: i64) -> AnswerRecord {
+fn answer(payment: i64, bytes: usize, until: i64) -> AnswerRecord {
     AnswerRecord {
-        proof: proof.to_owned(),
+        payment,
         request: [7; 32],
         status: 201,
         fields: b"x-a: 1\r\n".to_vec(),
@@ -203,25 +206,27 @@ fn answers_are_kept_until_their_end_or_until_there_are_too_many() {
     };
     let found = |place: &Place, now: i64| {
         let reads = place.store.reads();
-        let is_there = |proof: &&str| reads.kept_answer(proof, at(now)).unwrap().is_some();
-        ["p", "q", "r", "s"].into_iter().filter(is_there).collect::<Vec<_>>()
+        let is_there = |payment: &i64| reads.kept_answer(*payment, at(now)).unwrap().is_some();
+        (1..=4).filter(is_there).collect::<Vec<_>>()
     };
-    keep(&mut place, &answer("p", 3000, 10));
-    keep(&mut place, &answer("q", 3000, 20));
+    keep(&mut place, &answer(1, 3000, 10));
+    keep(&mut place, &answer(2, 3000, 20));
     place.reopen();
-    assert_eq!(place.store.reads().kept_answer("p", at(9)).unwrap(), Some(answer("p", 3000, 10)));
-    assert_eq!((found(&place, 9), found(&place, 10)), (vec!["p", "q"], vec!["q"]));
+    assert_eq!(place.store.reads().kept_answer(1, at(9)).unwrap(), Some(answer(1, 3000, 10)));
+    assert_eq!((found(&place, 9), found(&place, 10)), (vec![1, 2], vec![2]));
     // The first one stays.
-    keep(&mut place, &answer("p", 5, 30));
-    assert_eq!(place.store.reads().kept_answer("p", at(9)).unwrap(), Some(answer("p", 3000, 10)));
-    keep(&mut place, &answer("r", 3000, 15));
-    assert_eq!(found(&place, 1), ["q", "r"], "the oldest went");
+    keep(&mut place, &answer(1, 5, 30));
+    assert_eq!(place.store.reads().kept_answer(1, at(9)).unwrap(), Some(answer(1, 3000, 10)));
+    keep(&mut place, &answer(3, 3000, 15));
+    assert_eq!(found(&place, 1), [2, 3], "the oldest went");
+    assert!(place.write(|records| records.forget_answers(at(19), 1)).unwrap());
+    assert_eq!(found(&place, 1), [2, 3], "behind one whose time is longer");
     assert!(!place.write(|records| records.forget_answers(at(20), 1)).unwrap());
-    assert_eq!(found(&place, 1), ["q"], "whose time is over longest");
+    assert_eq!(found(&place, 1), [3]);
     assert!(!place.write(|records| records.forget_answers(at(20), 1)).unwrap());
     assert!(place.write(|records| records.forget_answers(at(20), 1)).unwrap());
-    keep(&mut place, &answer("s", 10_000, 15));
-    assert_eq!(found(&place, 1), ["s"], "the newest stays");
+    keep(&mut place, &answer(4, 10_000, 15));
+    assert_eq!(found(&place, 1), [4], "the newest stays");
 }
 
 #[test]
