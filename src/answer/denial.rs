@@ -108,6 +108,8 @@ pub enum Denial {
     PaymentOverdue,
     /// The route is not in the plan, but in one on sale.
     PlanUpgradeRequired,
+    /// As many payments of the payer are under way as may be.
+    PayerCrowded,
     /// A quota, the rate or the concurrency has no room.
     QuotaExceeded(Box<QuotaDenial>),
     /// No route takes the request.
@@ -169,6 +171,7 @@ impl Denial {
             Self::OriginNotAllowed => Code::OriginNotAllowed,
             Self::PageNotAllowed => Code::OriginNotAllowed,
             Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Self::PayerCrowded => Code::TooManyConcurrent,
             Self::PaymentAlreadyUsed => Code::PaymentAlreadyUsed,
             Self::PaymentExpired => Code::PaymentExpired,
             Self::PaymentFailed { .. } => Code::PaymentFailed,
@@ -229,6 +232,7 @@ impl Denial {
             Self::IdempotencyKeyReused => {
                 "The Idempotency-Key came with another request, which was paid for.".into()
             }
+            Self::PayerCrowded => "Too many payments of this payer are under way.".into(),
             Self::PaymentAlreadyUsed => {
                 "The payment opened a request before, or was made for another route.".into()
             }
@@ -315,7 +319,7 @@ impl Denial {
     /// Gives the seconds after which waiting alone helps; `None` when it does not.
     pub fn retry_after(&self, now: Timestamp) -> Option<i64> {
         match self {
-            Self::BalanceInFlight(_) => Some(1),
+            Self::BalanceInFlight(_) | Self::PayerCrowded => Some(1),
             Self::CreditExceeded(denial) => denial.reason.retry_after(now),
             Self::PaymentPending => Some(PENDING_SECONDS),
             Self::QuotaExceeded(denial) => denial.retry_after(),

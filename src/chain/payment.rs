@@ -271,6 +271,7 @@ fn take(outcome: Outcome, receipts: Receipts, exchange: &mut Exchange) -> Result
 fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::AlreadyUsed => Denial::PaymentAlreadyUsed.into(),
+        Refused::Crowded => Denial::PayerCrowded.into(),
         Refused::Failed { reason } => Denial::PaymentFailed { reason }.into(),
         Refused::Pending => Denial::PaymentPending.into(),
         Refused::Unavailable => Fault::PaymentUnavailable.into(),

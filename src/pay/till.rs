@@ -1,7 +1,7 @@
 //! Where workers bring payments: a bounded queue to whoever settles them, and what is given for one.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -26,6 +26,10 @@ use crate::{
 /// How many payments may be under way in one process, from their claim to the end of what they paid for.
 const PLACES: usize = 4096;
 
+/// How many of them one payer may have under way: what is held for a request and not settled yet costs nothing, so nobody
+/// could else be kept from holding all places.
+const PLACES_EACH: usize = PLACES / 8;
+
 /// How many payments of one address may be asked about and not be good, of those whose signature only the chain can
 /// judge: garbage costs whoever sends it nothing, and us a question.
 const DOUBTED: GuessLimit = GuessLimit { limit: 60, window: Duration::from_secs(60) };
@@ -34,9 +38,7 @@ const DOUBTED: GuessLimit = GuessLimit { limit: 60, window: Duration::from_secs(
 #[derive(Debug)]
 pub(crate) struct Till {
     orders: mpsc::Sender<Order>,
-    /// The proofs that are looked at or whose requests are under way, so that the same one a hundred times costs the store
-    /// one look.
-    under_way: Arc<Mutex<HashSet<String>>>,
+    under_way: Arc<Mutex<UnderWay>>,
     places: Arc<Semaphore>,
     /// For copies of answers, by the byte.
     room: Arc<Semaphore>,
@@ -85,11 +87,21 @@ pub(super) struct Given {
     mark: Mark,
 }
 
-/// The proof among those that are looked at, or whose request is under way here; its drop takes it out.
+/// What is looked at, or whose request is under way here.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// The proofs, so that the same one a hundred times costs the store one look.
+    proofs: HashSet<String>,
+    /// How many of them each payer has.
+    payers: HashMap<String, usize>,
+}
+
+/// A payment among those that are under way; its drop takes it out.
 #[derive(Debug)]
 pub(super) struct Mark {
     proof: String,
-    under_way: Arc<Mutex<HashSet<String>>>,
+    payer: String,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
 /// What came of a payment.
@@ -110,6 +122,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Refused {
     /// It opened a request before.
     AlreadyUsed,
+    /// Its payer has too many under way.
+    Crowded,
     /// It did not move, and will not.
     Failed {
         /// What was said of it.
@@ -177,8 +191,9 @@ impl Till {
     ) -> Outcome {
         let unavailable = Outcome::Refused(Refused::Unavailable);
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return unavailable };
-        let Some(mark) = Mark::set(&self.under_way, &presented.proof) else {
-            return Outcome::Refused(Refused::Pending);
+        let mark = match Mark::set(&self.under_way, &presented) {
+            Ok(mark) => mark,
+            Err(refused) => return Outcome::Refused(refused),
         };
         let (to, outcome) = oneshot::channel();
         let room = Arc::clone(&self.room);
@@ -194,16 +209,34 @@ impl Till {
 }
 
 impl Mark {
-    fn set(under_way: &Arc<Mutex<HashSet<String>>>, proof: &str) -> Option<Self> {
-        let is_first =
-            under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(proof.to_owned());
-        is_first.then(|| Self { proof: proof.to_owned(), under_way: Arc::clone(under_way) })
+    fn set(under_way: &Arc<Mutex<UnderWay>>, presented: &Presented) -> Result<Self, Refused> {
+        let Presented { proof, payer, is_signed, .. } = presented;
+        // What no key has signed may be a stranger's, who must not fill the payer's own places.
+        let payer = if *is_signed { payer.clone() } else { format!("?{payer}") };
+        let mut all = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.proofs.contains(proof) {
+            return Err(Refused::Pending);
+        }
+        let has = all.payers.entry(payer.clone()).or_default();
+        if *has >= PLACES_EACH {
+            return Err(Refused::Crowded);
+        }
+        *has += 1;
+        all.proofs.insert(proof.clone());
+        Ok(Self { proof: proof.clone(), payer, under_way: Arc::clone(under_way) })
     }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.proof);
+        let mut all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        all.proofs.remove(&self.proof);
+        if let Some(has) = all.payers.get_mut(&self.payer) {
+            *has = has.saturating_sub(1);
+            if *has == 0 {
+                all.payers.remove(&self.payer);
+            }
+        }
     }
 }
 
@@ -292,5 +325,86 @@ impl Drop for Grant {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Grant").field(&self.payment.as_ref().map(|payment| payment.number)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+    use crate::{
+        model::Settle,
+        pay::{Rail, Window, x402::example},
+    };
+
+    fn presented(payer: &str, number: usize) -> Presented {
+        let (payer, is_signed) =
+            payer.strip_prefix('?').map_or((payer, true), |payer| (payer, false));
+        Presented {
+            rail: Rail::X402,
+            answered: None,
+            proof: format!("{payer}:{is_signed}:{number}"),
+            payer: payer.to_owned(),
+            price: "0.01 USD".parse().unwrap(),
+            network: "eip155:1".to_owned(),
+            amount: "10000".to_owned(),
+            order: "{}".to_owned(),
+            window: Window { from: 0, until: u64::MAX },
+            is_signed,
+            identifier: None,
+            fit: Ok(()),
+        }
+    }
+
+    type Brought<'t> = Pin<Box<dyn Future<Output = Outcome> + 't>>;
+
+    fn bring<'t>(till: &'t Till, payer: &str, number: usize) -> Brought<'t> {
+        let of = For {
+            request_id: "r".to_owned(),
+            route: "weather".to_owned(),
+            customer: None,
+            settle: Settle::AfterHeaders,
+            key: None,
+        };
+        let terms = Arc::new(example::terms());
+        Box::pin(till.pay(presented(payer, number), of, Ok(()), terms))
+    }
+
+    /// Gives why it is refused at once, if it is.
+    fn refused(mut brought: Brought<'_>) -> Option<Refused> {
+        match poll(&mut brought) {
+            Poll::Ready(Outcome::Refused(refused)) => Some(refused),
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll(brought: &mut Brought<'_>) -> Poll<Outcome> {
+        brought.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn one_payer_has_a_part_of_the_places() {
+        let (till, mut orders) = Till::new();
+        let mut waiting: Vec<_> =
+            (0..PLACES_EACH).map(|number| bring(&till, "a", number)).collect();
+        assert!(waiting.iter_mut().all(|one| poll(one).is_pending()));
+        let next = || refused(bring(&till, "a", PLACES_EACH));
+        assert_eq!(next(), Some(Refused::Crowded));
+        assert_eq!(refused(bring(&till, "a", 0)), Some(Refused::Pending), "it is under way itself");
+        assert_eq!(refused(bring(&till, "b", 0)), None);
+        assert_eq!(refused(bring(&till, "?a", 0)), None, "of nobody's key");
+        // Who goes away leaves what is brought; it is over when whoever settles has done with it.
+        waiting.clear();
+        assert_eq!(next(), Some(Refused::Crowded));
+        drop(orders.try_recv().unwrap());
+        assert_eq!(next(), None);
+        while orders.try_recv().is_ok() {}
+        let under_way = till.under_way.lock().unwrap();
+        assert!(under_way.proofs.is_empty() && under_way.payers.is_empty());
     }
 }
