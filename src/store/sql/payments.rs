@@ -24,8 +24,8 @@ const PAYMENTS: &str = "payments";
 
 const COLUMNS: &str =
     "number, proof, rail, customer, payer, route, request_id, price, currency, network,
-    amount, (SELECT task FROM payment_tasks WHERE payment = number), settler, state, attempt, claimed_at, changed_at, next_attempt, settlement, reason, held,
-    until, identifier, idempotency";
+    amount, (SELECT task FROM payment_tasks WHERE payment = number), settler, state, attempt,
+    claimed_at, changed_at, next_attempt, settlement, reason, held, until, identifier, idempotency";
 
 /// Finds the payment of a proof.
 pub(super) fn find(
