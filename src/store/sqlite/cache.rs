@@ -13,11 +13,11 @@ const NARROW_KIB: i64 = 4 << 10;
 /// What is held for a migration.
 const MIGRATION_KIB: i64 = 256 << 10;
 
-/// How many rows a fold has that is given more. Each may write some pages.
-const MANY: usize = 1000;
+/// How many rows a fold has that is given more. Each may touch some pages anywhere.
+const MANY: usize = 100;
 
-/// How many transactions of changes go by before what a fold was given is taken back: the next fold reads it again.
-const PATIENCE: u32 = 64;
+/// How many transactions of changes go by before what a fold was given is taken back: the next one reads it again.
+const PATIENCE: u32 = 1000;
 
 /// What is held, and since when.
 #[derive(Debug, Default)]
