@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::*;
+use crate::support::client::{Client, head};
 
 /// A payment whose settlement is told in this way.
 fn in_doubt(mood: Mood) {
@@ -128,16 +129,22 @@ fn answer_that_never_comes() {
     stage.assert_adds_up();
 }
 
-/// A caller that leaves while its payment is settled has it for another request.
-#[test]
-fn caller_that_leaves_has_paid_for_its_next_request() {
+/// A call whose payment is being settled, until the facilitator is told to go on, and who made it.
+fn while_it_is_settled() -> (Stage, Wallet, String, Client) {
     let stage = Stage::new();
     let wallet = Wallet::new(7);
     let payment = stage.payment(&wallet, "/weather/x", 1);
     stage.facilitator.set(Mood::Waits);
     let mut client = stage.gateway.client();
-    client.send(crate::support::client::head("GET", "/weather/x", &[&payment]));
+    client.send(head("GET", "/weather/x", &[&payment]));
     stage.facilitator.wait_asked("settle", 1);
+    (stage, wallet, payment, client)
+}
+
+/// A caller that leaves while its payment is settled has it for another request.
+#[test]
+fn caller_that_leaves_has_paid_for_its_next_request() {
+    let (stage, wallet, payment, client) = while_it_is_settled();
     drop(client);
     stage.facilitator.set(Mood::Good);
     wait_for("it to be given back", || {
@@ -153,13 +160,7 @@ fn caller_that_leaves_has_paid_for_its_next_request() {
 /// A store that cannot be written for a while loses no payment that moved: whoever settles it may tell so once.
 #[test]
 fn store_that_is_locked_when_it_moves() {
-    let stage = Stage::new();
-    let wallet = Wallet::new(7);
-    let payment = stage.payment(&wallet, "/weather/x", 1);
-    stage.facilitator.set(Mood::Waits);
-    let mut client = stage.gateway.client();
-    client.send(crate::support::client::head("GET", "/weather/x", &[&payment]));
-    stage.facilitator.wait_asked("settle", 1);
+    let (stage, wallet, _, mut client) = while_it_is_settled();
     let path = stage.gateway.directory().join("faregate.db");
     let database = rusqlite::Connection::open(path).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -178,13 +179,7 @@ fn store_that_is_locked_when_it_moves() {
 /// A stop waits for a settlement whose caller has left: it pays for another request after the next start.
 #[test]
 fn stop_while_it_is_settled() {
-    let mut stage = Stage::new();
-    let wallet = Wallet::new(7);
-    let payment = stage.payment(&wallet, "/weather/x", 1);
-    stage.facilitator.set(Mood::Waits);
-    let mut client = stage.gateway.client();
-    client.send(crate::support::client::head("GET", "/weather/x", &[&payment]));
-    stage.facilitator.wait_asked("settle", 1);
+    let (mut stage, wallet, payment, client) = while_it_is_settled();
     drop(client);
     std::thread::scope(|scope| {
         let Stage { gateway, facilitator, .. } = &mut stage;
