@@ -374,3 +374,48 @@ fn route_has_an_order_of_its_own() {
     assert_eq!(stage.ask("/weather/x", &[&payment]).status(), 500);
     assert_eq!(asked(&stage), (2, 1, 1));
 }
+
+/// What is held for a request costs its payer nothing yet, so one payer has a part of the places: who comes on top is told
+/// to wait, and nobody is asked about its payment. Others are served.
+#[test]
+fn payer_that_has_many_under_way_is_told_to_wait() {
+    const EACH: usize = 512;
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let stage = stage(Upstream::start(move |exchange| {
+        exchange.read_body()?;
+        // Until the other end is dropped.
+        let _ = held.lock().unwrap().recv();
+        exchange.send(OK)?;
+        Ok(Then::KeepAlive)
+    }));
+    let wallet = Wallet::new(7);
+    let begin = |payment: &str| {
+        let mut client = stage.gateway.client();
+        client.send(head("GET", "/weather/x", &[payment]));
+        client
+    };
+    let offer = stage.offer("/weather/x");
+    let payment = |number: usize| {
+        let nonce = std::array::from_fn(|at| number.to_be_bytes().get(at).copied().unwrap_or(0));
+        wallet.field(&Order { nonce, ..Order::of(&offer, 1) })
+    };
+    let mut waiting: Vec<_> = (0..EACH).map(|number| begin(&payment(number))).collect();
+    stage.upstream.wait_for(EACH);
+    let next = payment(EACH);
+    let refused = stage.ask("/weather/x", &[&next]);
+    assert_eq!(refused.verdict(), "429 too_many_concurrent");
+    assert_eq!(refused.field("retry-after"), Some("1"));
+    assert_eq!(refused.field("payment-required"), None);
+    assert_eq!(refused.json()["detail"], "Too many payments of this payer are under way.");
+    assert_eq!((stage.upstream.count(), asked(&stage)), (EACH, (EACH, 0, 0)));
+    waiting.push(begin(&stage.payment(&Wallet::new(8), "/weather/x", 1)));
+    stage.upstream.wait_for(EACH + 1);
+    drop(hold);
+    for client in &mut waiting {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(ask_again(&stage, &next).status(), 200);
+    assert_eq!((stage.upstream.count(), stage.facilitator.transfers()), (EACH + 2, EACH + 2));
+    stage.assert_adds_up();
+}
